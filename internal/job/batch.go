@@ -1,0 +1,149 @@
+package job
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"reflect"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+// Option changes how a job is enqueued.
+type Option func(*New)
+
+// Key makes the job unique: while another job has the same key, finished or not, enqueuing it again does nothing.
+func Key(key string) Option { return func(n *New) { n.Key = key } }
+
+// Ref notes the order number that the job belongs to.
+func Ref(ref string) Option { return func(n *New) { n.Ref = ref } }
+
+// Priority overrides the kind's priority.
+func Priority(p int) Option { return func(n *New) { n.Priority = p } }
+
+// Delay puts the first try off.
+func Delay(d time.Duration) Option { return func(n *New) { n.Delay = d } }
+
+// Batch is work that becomes durable in one go, usually together with other writes of a transaction, and begins at
+// once in this process as far as there is room: Add jobs, Insert them in the transaction, then Start after its commit
+// or Cancel after its end without one.
+type Batch struct {
+	r      *Runner
+	news   []New
+	values map[string]any // typed arguments of leased jobs by key
+	places map[string]int // reserved by kind
+	jobs   []*Job
+}
+
+// NewBatch returns an empty batch.
+func (r *Runner) NewBatch() *Batch {
+	return &Batch{r: r, values: map[string]any{}, places: map[string]int{}}
+}
+
+// Add adds a job. It returns an error if the kind is not registered or its arguments have another type.
+func (b *Batch) Add(kind string, args any, opts ...Option) error {
+	k := b.r.kinds[kind] // kinds are registered before work begins
+	if k == nil {
+		return fmt.Errorf("enqueuing %q: %w", kind, errUnknownKind)
+	}
+	if t := reflect.TypeOf(args); t != k.args {
+		return fmt.Errorf("enqueuing %q: arguments are of type %v, want %v", kind, t, k.args)
+	}
+	text, err := encode(args)
+	if err != nil {
+		return fmt.Errorf("enqueuing %q: %w", kind, err)
+	}
+	n := New{Kind: kind, Args: text, Priority: k.Priority}
+	b.r.mu.Lock()
+	n.Timeout = k.policy.Schedule.Timeout
+	for _, opt := range opts {
+		opt(&n)
+	}
+	if n.Delay == 0 && b.r.reserve(k) {
+		n.Leased = true
+		b.places[kind]++
+	}
+	b.r.mu.Unlock()
+	if n.Key == "" && n.Leased {
+		n.Key = kind + ":" + rand.Text() // rows are found again by their key
+	}
+	if n.Leased {
+		b.values[n.Key] = args
+	}
+	b.news = append(b.news, n)
+	return nil
+}
+
+// reserve takes a place for a new job if there is one; the caller holds mu.
+func (r *Runner) reserve(k *kind) bool {
+	if !r.serving || k.spilled || time.Now().Before(k.heldUntil) {
+		return false
+	}
+	if k.held >= k.policy.Concurrency {
+		k.spilled = true
+		return false
+	}
+	k.held++
+	return true
+}
+
+// Insert stores the jobs in the caller's transaction, or by itself if conn is nil. After an error it may be called
+// again.
+func (b *Batch) Insert(ctx context.Context, conn sqldb.Conn) (err error) {
+	b.jobs, err = b.r.store.Insert(ctx, conn, b.r.lease, b.news)
+	return err
+}
+
+// Start begins the jobs for which there is room. The others wait in the table.
+func (b *Batch) Start() {
+	r := b.r
+	r.mu.Lock()
+	mine := b.jobs[:0]
+	for _, j := range b.jobs {
+		if r.held[j.ID] == nil { // else a redelivery of what is being worked on
+			j.value = b.values[j.Key]
+			b.places[j.Kind]--
+			r.hold(j)
+			mine = append(mine, j)
+		}
+	}
+	r.mu.Unlock()
+	b.giveBack()
+	for _, j := range mine {
+		go r.run(j)
+	}
+}
+
+// Cancel gives up the places that were reserved for the jobs.
+func (b *Batch) Cancel() { b.giveBack() }
+
+func (b *Batch) giveBack() {
+	b.r.mu.Lock()
+	defer b.r.mu.Unlock()
+	for kind, n := range b.places {
+		b.r.kinds[kind].held -= n
+	}
+	clear(b.places)
+}
+
+// Enqueue stores one job, in the caller's transaction if tx is not nil. Outside of a transaction it begins at once if
+// there is room; inside of one it is taken up soon after the commit.
+func (r *Runner) Enqueue(ctx context.Context, tx sqldb.Conn, kind string, args any, opts ...Option) error {
+	b := r.NewBatch()
+	if err := b.Add(kind, args, opts...); err != nil {
+		return err
+	}
+	if tx != nil {
+		b.giveBack()
+		for i := range b.news {
+			b.news[i].Leased = false
+		}
+	}
+	if err := b.Insert(ctx, tx); err != nil {
+		b.Cancel()
+		return fmt.Errorf("enqueuing %q: %w", kind, err)
+	}
+	b.Start()
+	return nil
+}

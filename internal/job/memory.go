@@ -1,0 +1,183 @@
+package job
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+// Memory is a Store without a database. Its zero value is ready for use. It loses everything with the process and
+// takes part in no transaction.
+type Memory struct {
+	mu    sync.Mutex
+	next  int64
+	rows  map[int64]*memoryRow
+	keys  map[string]int64
+	alive map[string]int
+}
+
+type memoryRow struct {
+	Job
+	state      State
+	outcome    string
+	nextTry    time.Time
+	giveUp     time.Time
+	lease      string
+	leaseUntil time.Time
+	lastError  string
+}
+
+var errNoTransactions = errors.New("the memory store takes part in no transaction")
+
+// Insert stores jobs; conn must be nil.
+func (m *Memory) Insert(_ context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error) {
+	if conn != nil {
+		return nil, errNoTransactions
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rows == nil {
+		m.rows, m.keys = map[int64]*memoryRow{}, map[string]int64{}
+	}
+	now := time.Now()
+	var mine []*Job
+	for _, n := range jobs {
+		if id, ok := m.keys[n.Key]; ok && n.Key != "" {
+			if r := m.rows[id]; n.Leased && r.state == Running && r.lease == lease {
+				mine = append(mine, r.hand(now))
+			}
+			continue
+		}
+		m.next++
+		r := &memoryRow{
+			Job:     Job{ID: m.next, Kind: n.Kind, Key: n.Key, Ref: n.Ref, Args: n.Args, Priority: n.Priority, Created: now},
+			state:   Ready,
+			nextTry: now.Add(n.Delay),
+		}
+		if n.Timeout > 0 {
+			r.giveUp = now.Add(n.Timeout)
+		}
+		m.rows[r.ID] = r
+		if n.Key != "" {
+			m.keys[n.Key] = r.ID
+		}
+		if n.Leased {
+			r.take(lease, now)
+			mine = append(mine, r.hand(now))
+		}
+	}
+	return mine, nil
+}
+
+func (r *memoryRow) take(lease string, now time.Time) {
+	r.state, r.lease, r.leaseUntil = Running, lease, now.Add(LeaseTime)
+	r.Tries++
+}
+
+// hand copies the row for the instance that will work on it.
+func (r *memoryRow) hand(now time.Time) *Job {
+	j := r.Job
+	j.Age, j.Left, j.began = now.Sub(r.Created), Forever, now
+	if !r.giveUp.IsZero() {
+		j.Left = r.giveUp.Sub(now)
+	}
+	return &j
+}
+
+// Claim leases due jobs.
+func (m *Memory) Claim(_ context.Context, lease string, want map[string]int) ([]*Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	due := map[string][]*memoryRow{}
+	for _, r := range m.rows {
+		ready := (r.state == Ready || r.state == Waiting) && !r.nextTry.After(now)
+		orphan := r.state == Running && r.leaseUntil.Before(now) && (m.alive[r.lease] == 0 || r.lease == lease && r.leaseUntil.Before(now.Add(-ownOrphanAfter)))
+		if want[r.Kind] > 0 && (ready || orphan) {
+			due[r.Kind] = append(due[r.Kind], r)
+		}
+	}
+	var jobs []*Job
+	for kind, rows := range due {
+		slices.SortFunc(rows, func(a, b *memoryRow) int {
+			return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Tries, b.Tries), a.nextTry.Compare(b.nextTry), cmp.Compare(a.ID, b.ID))
+		})
+		for _, r := range rows[:min(len(rows), want[kind])] {
+			r.take(lease, now)
+			jobs = append(jobs, r.hand(now))
+		}
+	}
+	byUrgency(jobs)
+	return jobs, nil
+}
+
+// Renew prolongs leases.
+func (m *Memory) Renew(_ context.Context, lease string, ids []int64) (lost []int64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if r := m.rows[id]; r != nil && r.state == Running && r.lease == lease {
+			r.leaseUntil = time.Now().Add(LeaseTime)
+		} else {
+			lost = append(lost, id)
+		}
+	}
+	return lost, nil
+}
+
+// Conclude writes what became of jobs; conn must be nil.
+func (m *Memory) Conclude(_ context.Context, conn sqldb.Conn, lease string, cs []Conclusion) (held int, err error) {
+	if conn != nil {
+		return 0, errNoTransactions
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, c := range cs {
+		r := m.rows[c.ID]
+		if r == nil || r.state != Running || r.lease != lease {
+			continue
+		}
+		held++
+		r.state, r.outcome, r.lease, r.nextTry = c.State, c.Outcome, "", now.Add(c.Wait)
+		if c.Ref != "" {
+			r.Ref = c.Ref
+		}
+		if c.Free {
+			r.Tries--
+		}
+		if c.Error != "" {
+			r.lastError, r.Errors = c.Error, c.Errors
+		}
+	}
+	return held, nil
+}
+
+// Hold marks the lease as alive until ctx ends.
+func (m *Memory) Hold(ctx context.Context, lease string) error {
+	m.mark(lease, 1)
+	defer m.mark(lease, -1)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (m *Memory) mark(lease string, by int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.alive == nil {
+		m.alive = map[string]int{}
+	}
+	m.alive[lease] += by
+}
+
+// byUrgency sorts claimed jobs of several kinds into the order in which they should begin.
+func byUrgency(jobs []*Job) {
+	slices.SortStableFunc(jobs, func(a, b *Job) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Tries, b.Tries), cmp.Compare(a.ID, b.ID))
+	})
+}

@@ -1,0 +1,286 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+// MySQL is the Store in table jdpay_job, for one instance. Use NewMySQL.
+//
+// Only running jobs have a lease; statements about held jobs name the lease and the ids and not the state, so that the
+// server goes by the primary key and locks no other running job's row in passing.
+type MySQL struct {
+	DB *sql.DB
+
+	// heldSince is when Hold got its lock, in nanoseconds by this machine's monotonic clock since start; 0: not held.
+	heldSince atomic.Int64
+	start     time.Time
+}
+
+// NewMySQL returns the store in the account database. The table must exist: see Migrate.
+func NewMySQL(db *sql.DB) *MySQL { return &MySQL{DB: db, start: time.Now()} }
+
+// ownOrphanAfter is when a job that is leased by this very instance, but not being renewed, is taken to be one whose
+// insertion succeeded although the answer was lost.
+const ownOrphanAfter = 10 * time.Second
+
+// Times are computed by the server, from one clock. DATE_ADD because plain "+ INTERVAL" loses fractions on the
+// in-process server.
+const (
+	dbNow   = "UTC_TIMESTAMP(6)"
+	dbLater = "DATE_ADD(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)"
+)
+
+var leaseEnd = fmt.Sprintf("DATE_ADD(UTC_TIMESTAMP(6), INTERVAL %d MICROSECOND)", LeaseTime.Microseconds())
+
+// insertRows bounds one statement's rows; larger batches are split.
+const insertRows = 500
+
+// Insert stores jobs and returns the leased ones.
+func (s *MySQL) Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error) {
+	if conn == nil {
+		conn = s.DB
+	}
+	var mine []*Job
+	for batch := range slices.Chunk(jobs, insertRows) {
+		got, err := s.insert(ctx, conn, lease, batch)
+		if err != nil {
+			return nil, fmt.Errorf("storing %d jobs: %w", len(jobs), err)
+		}
+		mine = append(mine, got...)
+	}
+	return mine, nil
+}
+
+func (s *MySQL) insert(ctx context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error) {
+	var q strings.Builder
+	q.WriteString("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, lease, lease_until, created_at) VALUES ")
+	args := make([]any, 0, len(jobs)*10)
+	leased := make(map[string]*New, len(jobs))
+	keys := make([]any, 1, len(jobs)+1)
+	keys[0] = lease
+	for i := range jobs {
+		n := &jobs[i]
+		if i > 0 {
+			q.WriteByte(',')
+		}
+		q.WriteString("(?, ?, ?, ?, ?, ?, ?, " + dbLater + ", ")
+		args = append(args, n.Kind, null(n.Key), null(n.Ref), string(n.Args))
+		if n.Leased {
+			args = append(args, Running, n.Priority, 1, n.Delay.Microseconds())
+			leased[n.Key] = n
+			keys = append(keys, n.Key)
+		} else {
+			args = append(args, Ready, n.Priority, 0, n.Delay.Microseconds())
+		}
+		if n.Timeout > 0 {
+			q.WriteString(dbLater)
+			args = append(args, n.Timeout.Microseconds())
+		} else {
+			q.WriteString("NULL")
+		}
+		if n.Leased {
+			q.WriteString(", ?, " + leaseEnd + ", " + dbNow + ")")
+			args = append(args, lease)
+		} else {
+			q.WriteString(", NULL, NULL, " + dbNow + ")")
+		}
+	}
+	// Not INSERT IGNORE: that would also swallow a value too long or of the wrong form.
+	q.WriteString(" ON DUPLICATE KEY UPDATE id = id")
+	if _, err := sqldb.Exec(ctx, conn, q.String(), args...); err != nil {
+		return nil, err
+	}
+	if len(leased) == 0 {
+		return nil, nil
+	}
+	rows, err := conn.QueryContext(ctx, `SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
+		FROM jdpay_job WHERE lease = ? AND unique_key IN `+sqldb.In(len(keys)-1), keys...)
+	if err != nil {
+		return nil, fmt.Errorf("reading back: %w", err)
+	}
+	defer rows.Close()
+	began := time.Now()
+	mine := make([]*Job, 0, len(leased))
+	for rows.Next() {
+		j := &Job{Tries: 1, began: began, Left: Forever}
+		var age int64
+		if err := rows.Scan(&j.ID, &j.Key, &j.Created, &age); err != nil {
+			return nil, fmt.Errorf("reading back: %w", err)
+		}
+		n := leased[j.Key]
+		j.Kind, j.Ref, j.Args, j.Priority = n.Kind, n.Ref, n.Args, n.Priority
+		j.Age = max(time.Duration(age)*time.Microsecond, 0)
+		if n.Timeout > 0 {
+			j.Left = n.Timeout - j.Age
+		}
+		mine = append(mine, j)
+	}
+	return mine, rows.Err()
+}
+
+func null(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// due is the condition under which a job may be claimed, and its arguments. Jobs of other instances are due only when
+// their lease has run out and its holder's lock (see Hold) is gone too; this instance judges so only after it has held
+// its own lock for a whole lease time, because after a restart of the server all locks are gone for a moment although
+// their owners live.
+func (s *MySQL) due(lease string) (string, []any) {
+	ready := "(state IN ('ready', 'waiting') AND next_try_at <= UTC_TIMESTAMP(6))"
+	since := s.heldSince.Load()
+	if since == 0 || time.Since(s.start)-time.Duration(since) < LeaseTime {
+		return ready, nil
+	}
+	return "(" + ready + ` OR (state = 'running' AND lease_until < UTC_TIMESTAMP(6)
+		AND (IS_USED_LOCK(lease) IS NULL OR (lease = ? AND lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)))))`,
+		[]any{lease, ownOrphanAfter.Microseconds()}
+}
+
+// Claim leases due jobs: first it looks, without locking anything, then it takes what is still free. The index that it
+// names makes the cost depend on the number of due jobs, not on the table's size.
+func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error) {
+	if len(want) == 0 {
+		return nil, nil
+	}
+	cond, condArgs := s.due(lease)
+	var parts []string
+	var args []any
+	for _, kind := range slices.Sorted(maps.Keys(want)) {
+		parts = append(parts, "SELECT id FROM jdpay_job FORCE INDEX (ix_jdpay_job_due) WHERE kind = ? AND "+cond+
+			" ORDER BY priority DESC, try_count, next_try_at LIMIT ?")
+		args = append(append(append(args, kind), condArgs...), want[kind])
+	}
+	look := parts[0]
+	if len(parts) > 1 {
+		look = "(" + strings.Join(parts, ") UNION ALL (") + ")"
+	}
+	ids, err := readIDs(ctx, s.DB, look, args...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for due jobs: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	args = append(append([]any{lease}, ids...), condArgs...)
+	if _, err := sqldb.Exec(ctx, s.DB, `UPDATE jdpay_job SET state = 'running', lease = ?, lease_until = `+leaseEnd+`, try_count = try_count + 1
+		WHERE id IN `+sqldb.In(len(ids))+` AND `+cond, args...); err != nil {
+		return nil, fmt.Errorf("claiming jobs: %w", err)
+	}
+	jobs, err := s.load(ctx, "lease = ? AND id IN "+sqldb.In(len(ids)), append([]any{lease}, ids...)...)
+	if err != nil {
+		return nil, fmt.Errorf("reading claimed jobs: %w", err)
+	}
+	byUrgency(jobs)
+	return jobs, nil
+}
+
+func readIDs(ctx context.Context, conn sqldb.Conn, query string, args ...any) ([]any, error) {
+	rows, err := conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var ids []any
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, error) {
+	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, created_at,
+		TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), give_up_at)
+		FROM jdpay_job WHERE `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	began := time.Now()
+	var jobs []*Job
+	for rows.Next() {
+		j := &Job{began: began, Left: Forever}
+		var age int64
+		var left sql.NullInt64
+		var errs []byte
+		if err := rows.Scan(&j.ID, &j.Kind, &j.Key, &j.Ref, &j.Args, &j.Priority, &j.Tries, &errs, &j.Created, &age, &left); err != nil {
+			return nil, err
+		}
+		j.Age = max(time.Duration(age)*time.Microsecond, 0)
+		if left.Valid {
+			j.Left = time.Duration(left.Int64) * time.Microsecond
+		}
+		j.Errors = failures(errs)
+		jobs = append(jobs, j)
+	}
+	return jobs, rows.Err()
+}
+
+// history is what the errors column holds.
+func history(fs []Failure) []byte {
+	b, err := json.Marshal(fs)
+	if err != nil { // strings, numbers and times always encode
+		panic(err)
+	}
+	return b
+}
+
+// failures reads the errors column. A text that is not ours is no reason to leave the job undone.
+func failures(history []byte) (fs []Failure) {
+	if len(history) == 0 || json.Unmarshal(history, &fs) != nil {
+		return nil
+	}
+	return fs
+}
+
+// Renew prolongs leases.
+func (s *MySQL) Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error) {
+	args := append([]any{lease}, anys(ids)...)
+	held := "lease = ? AND id IN " + sqldb.In(len(ids))
+	res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET lease_until = "+leaseEnd+" WHERE "+held, args...)
+	if err != nil {
+		return nil, fmt.Errorf("renewing %d leases: %w", len(ids), err)
+	}
+	if n, err := res.RowsAffected(); err == nil && n == int64(len(ids)) {
+		return nil, nil
+	}
+	kept, err := readIDs(ctx, s.DB, "SELECT id FROM jdpay_job WHERE "+held, args...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for lost leases: %w", err)
+	}
+	still := make(map[int64]bool, len(kept))
+	for _, id := range kept {
+		still[id.(int64)] = true
+	}
+	for _, id := range ids {
+		if !still[id] {
+			lost = append(lost, id)
+		}
+	}
+	return lost, nil
+}
+
+func anys(ids []int64) []any {
+	out := make([]any, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}

@@ -1,0 +1,98 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+//go:embed schema/*.sql
+var migrations embed.FS
+
+// versionTable is where goose notes which migrations have run.
+const versionTable = "jdpay_job_version"
+
+// migrateWait bounds the wait for another process that migrates at the same moment.
+const migrateWait = 60 * time.Second
+
+// ErrNotMigrated means that the job table is missing or older than this program.
+var ErrNotMigrated = errors.New("table jdpay_job is missing or out of date: run `jdpay-listener migrate`")
+
+func migrator(db *sql.DB) (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "schema")
+	if err != nil {
+		return nil, err
+	}
+	store, err := database.NewStore(database.DialectMySQL, versionTable)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider("", db, dir, goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
+}
+
+// Migrate creates or upgrades the job table and returns the version it was at and is at. It may be repeated, and run
+// while other instances work or migrate.
+func Migrate(ctx context.Context, db *sql.DB) (from, to int64, err error) {
+	// One process at a time: a named lock ends with its connection, so that a killed migration blocks nobody.
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("connecting for migration: %w", err)
+	}
+	defer conn.Close()
+	const lock = "jdpay_migrate"
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", lock, int(migrateWait.Seconds())).Scan(&got); err != nil {
+		return 0, 0, fmt.Errorf("locking for migration: %w", err)
+	}
+	if got.Int64 != 1 {
+		return 0, 0, fmt.Errorf("another process has been migrating for %s: try again when it is done", migrateWait)
+	}
+	defer func() {
+		unlockErr := conn.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", lock).Scan(&got)
+		err = errors.Join(err, unlockErr)
+	}()
+
+	p, err := migrator(db)
+	if err != nil {
+		return 0, 0, err
+	}
+	if from, err = p.GetDBVersion(ctx); err != nil {
+		return 0, 0, fmt.Errorf("reading the table's version: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return from, from, fmt.Errorf("migrating table jdpay_job: %w", err)
+	}
+	to, err = p.GetDBVersion(ctx)
+	return from, to, err
+}
+
+// CheckVersion returns ErrNotMigrated if the job table does not fit this program. It changes nothing.
+func CheckVersion(ctx context.Context, db *sql.DB) error {
+	var tables int
+	if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.tables
+		WHERE table_schema = DATABASE() AND table_name IN ('jdpay_job', '`+versionTable+`')`).Scan(&tables); err != nil {
+		return fmt.Errorf("looking for table jdpay_job: %w", err)
+	}
+	if tables < 2 {
+		return ErrNotMigrated
+	}
+	p, err := migrator(db)
+	if err != nil {
+		return err
+	}
+	pending, err := p.HasPending(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the version of table jdpay_job: %w", err)
+	}
+	if pending {
+		return ErrNotMigrated
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package job
+
+import (
+	"context"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+// Store keeps jobs. There are two: MySQL, and Memory for tests and embedding; one suite of tests holds both to the same
+// behaviour.
+//
+// A lease names the instance that works on a job. It protects the job while the instance lives, which Hold sees to, and
+// in any case for LeaseTime from the last Renew. All times are taken from the store's own clock.
+type Store interface {
+	// Insert stores jobs, together with the caller's transaction when conn is one. A job whose key exists is left as it
+	// is. Of those with Leased set it returns the ones that are now running under this lease, whether this call
+	// inserted them or an earlier one whose answer was lost.
+	Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error)
+	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due.
+	// Jobs of instances that died are due as well.
+	Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error)
+	// Renew prolongs the lease of jobs and returns the ids that this lease holds no more.
+	Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error)
+	// Conclude writes what became of jobs, in the caller's transaction when conn is one, and returns how many of them
+	// this lease still held; the others are left as they are.
+	Conclude(ctx context.Context, conn sqldb.Conn, lease string, cs []Conclusion) (held int, err error)
+	// Hold proves to other instances that the holder of the lease lives, until ctx ends. It returns earlier, with an
+	// error, when it cannot; the runner then calls it again.
+	Hold(ctx context.Context, lease string) error
+}
+
+// New is a job to be stored.
+type New struct {
+	Kind     string
+	Key      string // empty: no other job is the same work
+	Ref      string
+	Args     []byte
+	Priority int
+	Delay    time.Duration // until the first try
+	Timeout  time.Duration // until it is given up; 0: never
+	Leased   bool          // this instance begins at once
+}
+
+const (
+	// LeaseTime is how long a lease lasts without renewal. It is short, because a killed instance's customers wait for
+	// it, and may be short, because a lease ends only when its holder is gone as well.
+	LeaseTime = 2 * time.Second
+	// RenewEvery is the pause between renewals of the leases of running jobs.
+	RenewEvery = 600 * time.Millisecond
+)

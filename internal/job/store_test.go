@@ -1,0 +1,485 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/sandbox/mysqlserver"
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+// testStore is a store under test and a look into it.
+type testStore struct {
+	Store
+	peer func() Store // another instance's view of it
+	row  func(t *testing.T, key string) storedRow
+	db   *sql.DB // nil for Memory
+}
+
+type storedRow struct {
+	State     State
+	Outcome   string
+	Ref       string
+	Tries     int
+	Lease     string
+	LastError string
+	Failures  int
+}
+
+// eachStore runs a test against every implementation: all must behave alike.
+func eachStore(t *testing.T, test func(t *testing.T, s testStore)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		m := &Memory{}
+		test(t, testStore{Store: m, peer: func() Store { return m }, row: m.look})
+	})
+	t.Run("MariaDB", func(t *testing.T) {
+		t.Parallel()
+		server := testenv.MariaDB(t)
+		test(t, mysqlStore(t, server.DSN(server.Create(t))))
+	})
+	t.Run("go-mysql-server", func(t *testing.T) {
+		t.Parallel()
+		server, err := mysqlserver.Start("account")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Close() })
+		test(t, mysqlStore(t, server.DSN("account")))
+	})
+}
+
+func mysqlStore(t *testing.T, dsn string) testStore {
+	t.Helper()
+	db := openDB(t, dsn)
+	if _, _, err := Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	return testStore{Store: NewMySQL(db), peer: func() Store { return NewMySQL(db) }, db: db, row: func(t *testing.T, key string) (r storedRow) {
+		t.Helper()
+		var history []byte
+		err := db.QueryRow(`SELECT state, COALESCE(outcome, ''), COALESCE(ref, ''), try_count, COALESCE(lease, ''), COALESCE(last_error, ''), errors
+			FROM jdpay_job WHERE unique_key = ?`, key).Scan(&r.State, &r.Outcome, &r.Ref, &r.Tries, &r.Lease, &r.LastError, &history)
+		if err != nil {
+			t.Fatalf("job %s: %v", key, err)
+		}
+		r.Failures = len(failures(history))
+		return r
+	}}
+}
+
+func openDB(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqldb.Open(cfg, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func (m *Memory) look(t *testing.T, key string) storedRow {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.rows[m.keys[key]]
+	if r == nil {
+		t.Fatalf("job %s: not stored", key)
+	}
+	return storedRow{State: r.state, Outcome: r.outcome, Ref: r.Ref, Tries: r.Tries, Lease: r.lease, LastError: r.lastError, Failures: len(r.Errors)}
+}
+
+func insert(t *testing.T, s Store, lease string, jobs ...New) []*Job {
+	t.Helper()
+	got, err := s.Insert(t.Context(), nil, lease, jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func claim(t *testing.T, s Store, lease string, want map[string]int) []*Job {
+	t.Helper()
+	got, err := s.Claim(t.Context(), lease, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func keysOf(jobs []*Job) []string {
+	out := []string{}
+	for _, j := range jobs {
+		out = append(out, j.Key)
+	}
+	return out
+}
+
+func hold(t *testing.T, s Store, lease string) (release func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			_ = s.Hold(ctx, lease)
+		}
+	}()
+	release = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(release)
+	return release
+}
+
+func TestStoreClaims(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		insert(t, s, "a",
+			New{Kind: "k", Key: "normal", Priority: Normal, Args: []byte(`{"x":1}`), Ref: "R1", Timeout: time.Hour},
+			New{Kind: "k", Key: "low", Priority: Low},
+			New{Kind: "k", Key: "high", Priority: High},
+			New{Kind: "k", Key: "normal later", Priority: Normal, Delay: time.Microsecond},
+			New{Kind: "k", Key: "not due", Priority: High, Delay: time.Hour},
+			New{Kind: "unknown", Key: "another kind", Priority: High},
+			New{Kind: "l", Key: "other", Priority: BelowNormal},
+		)
+		first := claim(t, s, "a", map[string]int{"k": 1, "l": 5})
+		if diff := cmp.Diff([]string{"high", "other"}, keysOf(first)); diff != "" {
+			t.Errorf("most urgent of each kind, within limits (-want +got):\n%s", diff)
+		}
+		rest := claim(t, s, "b", map[string]int{"k": 10})
+		if diff := cmp.Diff([]string{"normal", "normal later", "low"}, keysOf(rest)); diff != "" {
+			t.Errorf("the rest in order (-want +got):\n%s", diff)
+		}
+		j := rest[0]
+		if string(j.Args) != `{"x":1}` || j.Ref != "R1" || j.Tries != 1 || j.Age < 0 || j.Left <= 59*time.Minute || j.Left > time.Hour || j.Kind != "k" {
+			t.Errorf("claimed job %+v", j)
+		}
+		if got := rest[1].Left; got != Forever {
+			t.Errorf("a job without a limit has %v left", got)
+		}
+		if again := claim(t, s, "c", map[string]int{"k": 10, "l": 10}); len(again) != 0 {
+			t.Errorf("claimed twice: %v", keysOf(again))
+		}
+		if r := s.row(t, "normal"); r.State != Running || r.Lease != "b" || r.Tries != 1 {
+			t.Errorf("row %+v", r)
+		}
+	})
+}
+
+func TestStoreFewestTriesFirst(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		insert(t, s, "a", New{Kind: "k", Key: "tried"})
+		j := claim(t, s, "a", map[string]int{"k": 1})[0]
+		conclude1(t, s, "a", Conclusion{ID: j.ID, State: Ready})
+		insert(t, s, "a", New{Kind: "k", Key: "fresh"})
+		if diff := cmp.Diff([]string{"fresh", "tried"}, keysOf(claim(t, s, "a", map[string]int{"k": 2}))); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func conclude1(t *testing.T, s Store, lease string, c Conclusion) int {
+	t.Helper()
+	n, err := s.Conclude(t.Context(), nil, lease, []Conclusion{c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestStoreKeepsSameWorkOnce(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		first := insert(t, s, "a", New{Kind: "k", Key: "x", Args: []byte("1"), Leased: true}, New{Kind: "k", Key: "y", Leased: true}, New{Kind: "k", Key: "z"})
+		if diff := cmp.Diff([]string{"x", "y"}, slices.Sorted(slices.Values(keysOf(first)))); diff != "" {
+			t.Errorf("leased at once (-want +got):\n%s", diff)
+		}
+		// The answer was lost and the same instance inserts again: it finds its jobs. Others do not.
+		again := insert(t, s, "a", New{Kind: "k", Key: "x", Args: []byte("2"), Leased: true}, New{Kind: "k", Key: "new", Leased: true})
+		if diff := cmp.Diff([]string{"new", "x"}, slices.Sorted(slices.Values(keysOf(again)))); diff != "" {
+			t.Errorf("by the same instance (-want +got):\n%s", diff)
+		}
+		if other := insert(t, s, "b", New{Kind: "k", Key: "x", Leased: true}, New{Kind: "k", Key: "z", Leased: true}); len(other) != 0 {
+			t.Errorf("by another: %v", keysOf(other))
+		}
+		conclude1(t, s, "a", Conclusion{ID: first[0].ID, State: Done, Outcome: "ok"})
+		if done := insert(t, s, "a", New{Kind: "k", Key: first[0].Key, Leased: true}); len(done) != 0 {
+			t.Errorf("finished work was inserted again: %v", keysOf(done))
+		}
+		// Without a key nothing is the same.
+		insert(t, s, "a", New{Kind: "k"}, New{Kind: "k"})
+		if got := len(claim(t, s, "a", map[string]int{"k": 10})); got != 3 { // z and the two without a key
+			t.Errorf("%d jobs left to claim, want 3", got)
+		}
+	})
+}
+
+func TestStoreConcludes(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		var news []New
+		for _, key := range []string{"done", "done too", "rejected", "parked", "again", "waiting", "snoozed", "stolen"} {
+			news = append(news, New{Kind: "k", Key: key, Leased: true})
+		}
+		byKey := map[string]*Job{}
+		for _, j := range insert(t, s, "a", news...) {
+			byKey[j.Key] = j
+		}
+		history := []Failure{{Try: 1, Error: "broken"}}
+		n, err := s.Conclude(t.Context(), nil, "a", []Conclusion{
+			{ID: byKey["done"].ID, State: Done, Outcome: "sent", Ref: "R1"},
+			{ID: byKey["done too"].ID, State: Done, Outcome: "sent", Ref: "R2"},
+			{ID: byKey["rejected"].ID, State: Rejected, Outcome: "malformed", Error: "bad", Errors: history},
+			{ID: byKey["parked"].ID, State: Parked, Outcome: "refused", Error: "no", Errors: history},
+			{ID: byKey["again"].ID, State: Ready, Wait: time.Hour, Error: "broken", Errors: history},
+			{ID: byKey["waiting"].ID, State: Waiting, Wait: time.Hour},
+			{ID: byKey["snoozed"].ID, State: Ready, Free: true},
+		})
+		if err != nil || n != 7 {
+			t.Fatalf("held %d, %v; want 7", n, err)
+		}
+		if n := conclude1(t, s, "thief", Conclusion{ID: byKey["stolen"].ID, State: Done, Outcome: "sent"}); n != 0 {
+			t.Errorf("another lease concluded %d jobs", n)
+		}
+		if n := conclude1(t, s, "a", Conclusion{ID: byKey["done"].ID, State: Parked, Outcome: "late"}); n != 0 {
+			t.Errorf("a second conclusion changed %d jobs", n)
+		}
+		want := map[string]storedRow{
+			"done":     {State: Done, Outcome: "sent", Ref: "R1", Tries: 1},
+			"done too": {State: Done, Outcome: "sent", Ref: "R2", Tries: 1},
+			"rejected": {State: Rejected, Outcome: "malformed", Tries: 1, LastError: "bad", Failures: 1},
+			"parked":   {State: Parked, Outcome: "refused", Tries: 1, LastError: "no", Failures: 1},
+			"again":    {State: Ready, Tries: 1, LastError: "broken", Failures: 1},
+			"waiting":  {State: Waiting, Tries: 1},
+			"snoozed":  {State: Ready},
+			"stolen":   {State: Running, Tries: 1, Lease: "a"},
+		}
+		got := map[string]storedRow{}
+		for key := range want {
+			got[key] = s.row(t, key)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("rows (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"snoozed"}, keysOf(claim(t, s, "a", map[string]int{"k": 10}))); diff != "" {
+			t.Errorf("due again (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestStoreTakesOverFromTheDead(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		release := hold(t, s.peer(), "dead")
+		hold(t, s.peer(), "alive")
+		hold(t, s, "rescuer")
+		insert(t, s, "dead", New{Kind: "k", Key: "orphan", Leased: true})
+		insert(t, s, "alive", New{Kind: "k", Key: "slow", Leased: true})
+		insert(t, s, "nobody", New{Kind: "k", Key: "stray", Leased: true})
+
+		// Until well after every lease ran out, only what no living instance holds is handed over. Nobody renews here:
+		// life alone protects.
+		got := claimFor(t, s, "rescuer", 2*LeaseTime)
+		if diff := cmp.Diff([]string{"stray"}, got); diff != "" {
+			t.Fatalf("while its owner lives (-want +got):\n%s", diff)
+		}
+		release()
+		start := time.Now()
+		got = nil
+		for len(got) == 0 && time.Since(start) < 10*time.Second {
+			got = claimFor(t, s, "rescuer", 20*time.Millisecond)
+		}
+		if diff := cmp.Diff([]string{"orphan"}, got); diff != "" {
+			t.Errorf("after its owner died (-want +got):\n%s", diff)
+		}
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("taken over after %s, want at most 3 s", took)
+		}
+		if r := s.row(t, "orphan"); r.Lease != "rescuer" || r.Tries != 2 {
+			t.Errorf("row %+v", r)
+		}
+		if n := conclude1(t, s, "dead", Conclusion{ID: 1, State: Done}); n != 0 {
+			t.Error("the dead instance concluded what was taken from it")
+		}
+	})
+}
+
+// claimFor claims until d has passed and returns the keys of all it got.
+func claimFor(t *testing.T, s Store, lease string, d time.Duration) (keys []string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(d); ; {
+		keys = append(keys, keysOf(claim(t, s, lease, map[string]int{"k": 10}))...)
+		select {
+		case <-end:
+			return keys
+		case <-tick.C:
+		}
+	}
+}
+
+func TestStoreRenews(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		jobs := insert(t, s, "a", New{Kind: "k", Key: "x", Leased: true}, New{Kind: "k", Key: "y", Leased: true})
+		ids := []int64{jobs[0].ID, jobs[1].ID}
+		if lost, err := s.Renew(t.Context(), "a", ids); err != nil || len(lost) != 0 {
+			t.Errorf("lost %v, %v", lost, err)
+		}
+		conclude1(t, s, "a", Conclusion{ID: ids[1], State: Done})
+		if lost, err := s.Renew(t.Context(), "a", ids); err != nil || !slices.Equal(lost, ids[1:]) {
+			t.Errorf("lost %v, %v; want the finished one", lost, err)
+		}
+		if lost, err := s.Renew(t.Context(), "b", ids); err != nil || len(lost) != 2 {
+			t.Errorf("lost %v, %v; want both, they are another's", lost, err)
+		}
+	})
+}
+
+func TestStoreHandsOutNothingTwice(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		const total = 300
+		var news []New
+		for i := range total {
+			news = append(news, New{Kind: "k", Key: fmt.Sprint("job ", i)})
+		}
+		insert(t, s, "a", news...)
+		var mu sync.Mutex
+		seen := map[string]string{}
+		var wg sync.WaitGroup
+		for _, lease := range []string{"a", "b", "c", "d"} {
+			wg.Go(func() {
+				for idle := 0; idle < 3; {
+					jobs, err := s.Claim(context.Background(), lease, map[string]int{"k": 7})
+					if err != nil {
+						if !sqldb.IsConflict(err) {
+							t.Error(err)
+							return
+						}
+						continue
+					}
+					if len(jobs) == 0 {
+						idle++
+					}
+					mu.Lock()
+					for _, j := range jobs {
+						if other, ok := seen[j.Key]; ok {
+							t.Errorf("%s was handed to %s and %s", j.Key, other, lease)
+						}
+						seen[j.Key] = lease
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		if len(seen) != total {
+			t.Errorf("%d of %d jobs were handed out", len(seen), total)
+		}
+	})
+}
+
+func TestMySQLTransactions(t *testing.T) {
+	t.Parallel()
+	server := testenv.MariaDB(t)
+	s := mysqlStore(t, server.DSN(server.Create(t)))
+	stop := errors.New("stop")
+	err := sqldb.InTx(t.Context(), s.db, func(tx *sql.Tx) error {
+		jobs, err := s.Insert(t.Context(), tx, "a", []New{{Kind: "k", Key: "gone", Leased: true}})
+		if err != nil || len(jobs) != 1 {
+			t.Errorf("inserted %v, %v", jobs, err)
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+	var n int
+	if err := s.db.QueryRow("SELECT COUNT(*) FROM jdpay_job").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d rows after a rollback, %v", n, err)
+	}
+}
+
+func TestMemoryRefusesTransactions(t *testing.T) {
+	var m Memory
+	if _, err := m.Insert(t.Context(), &sql.Tx{}, "a", nil); !errors.Is(err, errNoTransactions) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := m.Conclude(t.Context(), &sql.Tx{}, "a", nil); !errors.Is(err, errNoTransactions) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	server := testenv.MariaDB(t)
+	db := openDB(t, server.DSN(server.Create(t)))
+	if err := CheckVersion(t.Context(), db); !errors.Is(err, ErrNotMigrated) {
+		t.Errorf("an empty database: %v", err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if _, to, err := Migrate(t.Context(), db); err != nil || to != 1 {
+				t.Errorf("migrating side by side: version %d, %v", to, err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := CheckVersion(t.Context(), db); err != nil {
+		t.Errorf("after migration: %v", err)
+	}
+	if from, to, err := Migrate(t.Context(), db); err != nil || from != 1 || to != 1 {
+		t.Errorf("again: from %d to %d, %v", from, to, err)
+	}
+	columns := map[string]string{}
+	rows, err := db.Query("SELECT column_name, column_type FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'jdpay_job'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, typ string
+		if err := rows.Scan(&name, &typ); err != nil {
+			t.Fatal(err)
+		}
+		columns[name] = typ
+	}
+	want := map[string]string{
+		"id": "bigint(20)", "kind": "varchar(32)", "unique_key": "varchar(191)", "ref": "varchar(64)", "args": "mediumtext", "state": "varchar(16)",
+		"outcome": "varchar(32)", "priority": "tinyint(4)", "try_count": "int(11)", "next_try_at": "datetime(6)", "give_up_at": "datetime(6)",
+		"lease": "varchar(64)", "lease_until": "datetime(6)", "last_error": "text", "errors": "mediumtext", "created_at": "datetime(6)", "finished_at": "datetime(6)",
+	}
+	if diff := cmp.Diff(want, columns); diff != "" {
+		t.Errorf("columns differ from the contract (-want +got):\n%s", diff)
+	}
+}
+
+func TestConclusionsAreGrouped(t *testing.T) {
+	var cs []Conclusion
+	for i := range int64(50) {
+		cs = append(cs, Conclusion{ID: i, State: Done, Outcome: []string{"sent", "written"}[i%2]})
+	}
+	cs = append(cs, Conclusion{ID: 100, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}})
+	if got := len(conclusionStatements("a", cs)); got != 3 {
+		t.Errorf("%d statements, want 3", got)
+	}
+}
