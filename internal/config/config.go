@@ -1,0 +1,218 @@
+// Package config turns appsettings files, environment variables and flags into one checked Config before the first
+// payment is received. A fault found here stops the start with a list of everything to correct, instead of stopping a
+// payment later; after the start the package watches the files for the few settings that may change while payments run.
+//
+// The struct below is the single description of every key: names are the field names joined with ":", and the tags say
+//
+//	default   the value when no source gives one; lists as a,b and maps as k=v,k=v
+//	required  "true" when an empty value is a fault
+//	oneof     the allowed words, separated by spaces
+//	range     the allowed numbers, as min..max
+//	check     what the text must be: url, file, mysql or broker
+//	live      "true" when a changed file applies without a restart
+//	doc       the line printed in docs/configuration.md
+//
+// Defaults, binding, validation, the list of known keys, the print of "config check" and the documentation all walk it.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is every setting of the daemon. It is read-only once loaded.
+type Config struct {
+	Logging           Logging
+	Host              Host
+	ConnectionStrings ConnectionStrings
+	Mns               Mns
+	JDPay             JDPay
+	SyncReply         SyncReply
+	Payment           Payment
+	Mqtt              Mqtt
+	JDApi             JDApi
+	Redis             Redis
+	Elasticsearch     Elasticsearch
+	Jobs              Jobs
+	Ops               Ops
+	Alerts            Alerts
+}
+
+// Logging is the log's level and form.
+type Logging struct {
+	LogLevel LogLevel
+	Format   string `default:"json" oneof:"json text" doc:"Form of the log lines."`
+}
+
+// LogLevel is the .NET section of the same name; the daemon has one level for everything.
+type LogLevel struct {
+	Default slog.Level `default:"Information" live:"true" doc:"Least level that is logged."`
+}
+
+// Host is about the process itself.
+type Host struct {
+	ShutdownTimeout time.Duration `default:"30s" doc:"How long running work may take to finish after SIGTERM or SIGINT."`
+	Instance        string        `doc:"Name of this process in logs, leases and the MQTT client id; unique per process, at most 40 of A-Z a-z 0-9 . _ -. Empty: made of host name, process id and a random part."`
+}
+
+// ConnectionStrings are the two MySQL databases; ParseMySQL reads them.
+type ConnectionStrings struct {
+	Account Secret `required:"true" check:"mysql" doc:"Database with the recharge orders and the job table."`
+	Main    Secret `required:"true" check:"mysql" doc:"Database with the post orders, devices and pay infos."`
+}
+
+// Mns is the access to the Aliyun message queues.
+type Mns struct {
+	Endpoint        string `required:"true" check:"url" doc:"http(s)://<account>.mns.<region>.aliyuncs.com, its VPC and internal forms, or any http://host:port."`
+	AccessKeyId     Secret `doc:"Access key id. Empty: the SDK's credential chain is asked."`
+	AccessKeySecret Secret `doc:"Secret of the access key id."`
+	SecurityToken   Secret `doc:"Token of temporary (STS) credentials."`
+	WaitSeconds     int    `default:"30" range:"0..30" doc:"Length of one long poll, in seconds."`
+	BatchSize       int    `default:"16" range:"1..16" doc:"Messages taken by one receive."`
+	MaxPollers      int    `default:"4" range:"1..64" doc:"Most concurrent pollers per queue; an idle queue has one."`
+}
+
+// JDPay is about genuine notifications: where they come from and how they are signed.
+type JDPay struct {
+	NotifyQueueName     string   `required:"true" doc:"Queue with JD's pay notifications."`
+	Md5Key              []Secret `required:"true" doc:"Signing key, or a list of them while a key is rotated."`
+	SignProfile         string   `default:"kv_amp_bare" oneof:"kv_amp_bare kv_append kv_amp_key concat_kv concat_kv_wrapped values_only data_key key_data" doc:"How the signed text is put together; \"jdpay-listener verify\" finds it from one real message."`
+	SkipEmpty           bool     `default:"true" doc:"Fields without a value are not signed."`
+	Exclude             []string `default:"sign" doc:"Envelope fields that are not signed."`
+	Include             []string `doc:"The only fields that are signed. Empty: whatever arrived."`
+	CaseInsensitiveSort bool     `default:"false" doc:"Field names are sorted ignoring case instead of by ASCII code."`
+	BodyEncoding        string   `default:"auto" oneof:"auto raw base64" doc:"Form of the MNS message body."`
+}
+
+// SyncReply is the second listener: cabinets' replies and JD's synchronous answers.
+type SyncReply struct {
+	QueueName    string   `doc:"Queue with the replies. Empty: the listener is off."`
+	Md5Key       []Secret `doc:"Signing key or keys. Empty: those of JDPay:Md5Key."`
+	Fields       ReplyFields
+	SuccessCodes []string `default:"0,200,SUCCESS" doc:"Reply codes that mean the cabinet did it."`
+	PendingCodes []string `doc:"Reply codes that are not final, such as busy or opening."`
+}
+
+// ReplyFields names the fields of a reply's payload; they are matched ignoring case.
+type ReplyFields struct {
+	MessageId string `default:"messageId" required:"true" doc:"Payload field with the id of the command that is answered."`
+	Device    string `default:"deviceSn" required:"true" doc:"Payload field with the cabinet's serial number."`
+	Code      string `default:"code" required:"true" doc:"Payload field with the result code."`
+	Text      string `default:"message" required:"true" doc:"Payload field with the result text."`
+	Time      string `default:"time" required:"true" doc:"Payload field with the time of the reply."`
+}
+
+// Payment is how a notification becomes a paid order.
+type Payment struct {
+	AmountUnit         string         `default:"yuan" oneof:"yuan fen" doc:"Unit of payAmount."`
+	AmountCheck        string         `default:"enforce" oneof:"enforce report off" doc:"What happens when payAmount differs from the order's amount: enforce parks, report settles and alerts, off does not compare."`
+	PayTypes           map[string]int `default:"WXPAY=2" live:"true" doc:"Payment type stored for each exact payType."`
+	DefaultPayType     int            `default:"10" live:"true" doc:"Payment type stored for any other payType."`
+	PaidStatus         int            `default:"1" doc:"Payment status written to the pay info."`
+	PayMessage         string         `default:"寄件支付" doc:"Message of the pay info."`
+	PayInfoTime        string         `default:"pay_time" oneof:"pay_time now" doc:"Time of the pay info: JD's pay time or the time of writing."`
+	StatusField        string         `doc:"Notification field with the payment's status. Empty: the status is not looked at."`
+	SuccessStatuses    []string       `doc:"Values of the status field that mean paid."`
+	TimeZone           string         `default:"Asia/Shanghai" doc:"IANA zone of pay times that carry none."`
+	UnknownOrderWindow time.Duration  `default:"10m" doc:"How long a payment waits for its order row before it is parked."`
+	GracePeriod        time.Duration  `default:"2m" doc:"A paid order whose steps took longer than this is alerted."`
+}
+
+// Location returns the zone of pay times that carry none. It panics when p did not come from Load.
+func (p Payment) Location() *time.Location {
+	loc, err := time.LoadLocation(p.TimeZone)
+	if err != nil {
+		panic("config: Payment:TimeZone was not validated: " + p.TimeZone)
+	}
+	return loc
+}
+
+// Mqtt is the broker the cabinets listen to, and the command sent through it. Load splits an address given in Server
+// (tcp://host:1883, mqtts://host, host:1883) into Server, Port and Tls, so Server is a bare host name.
+type Mqtt struct {
+	Server           string        `required:"true" check:"broker" doc:"Host of the broker; host:port, tcp:// and mqtts:// forms are understood."`
+	Port             int           `default:"1883" range:"1..65535" doc:"Port of the broker (8883 for an mqtts:// server that names none)."`
+	Username         string        `doc:"User name."`
+	Password         Secret        `doc:"Password of the user."`
+	ClientIdPrefix   string        `default:"jdpay-listener" doc:"MQTT client id, before the instance name."`
+	PayCompleteTopic string        `default:"device/{DeviceGroupSN}/pay-complete" required:"true" doc:"Topic of the cabinet command; {DeviceGroupSN}, {PostOrderId} and {DeviceType} are filled in."`
+	RequireReply     bool          `default:"false" doc:"A command counts as done only when the cabinet has replied."`
+	ReplyTimeout     time.Duration `default:"10s" doc:"Wait for the reply before the command is sent again."`
+	CommandTtl       time.Duration `default:"15m" doc:"Age at which a command is given up: no door opens long after the customer left."`
+	Tls              MqttTls
+}
+
+// MqttTls is the encryption of the broker connection.
+type MqttTls struct {
+	Enabled  bool   `default:"false" doc:"Connect with TLS."`
+	CaFile   string `check:"file" doc:"PEM file with the authorities the broker's certificate is checked against. Empty: the system's."`
+	CertFile string `check:"file" doc:"PEM file with the client certificate."`
+	KeyFile  string `check:"file" doc:"PEM file with the key of the client certificate."`
+}
+
+// JDApi is the call that tells JD a waybill is paid.
+type JDApi struct {
+	BaseUrl                 string            `required:"true" check:"url" doc:"Address of JD's API."`
+	UpdateWaybillStatusPath string            `default:"/updateWaybillStatus" required:"true" doc:"Path of the call; with the jos signer the name of its method."`
+	Signer                  string            `default:"none" oneof:"none header jos" doc:"How calls are authenticated."`
+	AppKey                  Secret            `doc:"Application key of the jos signer."`
+	AppSecret               Secret            `doc:"Application secret of the jos signer."`
+	AccessToken             Secret            `doc:"Access token of the jos signer."`
+	Headers                 map[string]Secret `doc:"Headers the header signer adds."`
+	ProducerCode            string            `required:"true" doc:"Producer of JD sending cabinets (device type 6)."`
+	CloudProducerCode       string            `required:"true" doc:"Producer of all other cabinets."`
+	Timeout                 time.Duration     `default:"15s" doc:"Limit of one call."`
+	RetryCodes              []string          `doc:"Reply codes that are worth another try."`
+	DoneCodes               []string          `doc:"Reply codes that mean it was done before."`
+	MaxPerSecond            float64           `default:"0" range:"0..100000" doc:"Most calls per second. 0: no limit."`
+}
+
+// Redis is the device cache and the channel to services that wait for replies; Config.RedisOptions reads it.
+type Redis struct {
+	Server         Secret        `doc:"host, host:port, a StackExchange.Redis string or a redis:// address. Empty, with EndPoints empty too: Redis is off."`
+	EndPoints      []Secret      `doc:"Several endpoints (cluster, or Sentinels with serviceName=), as a list or one comma-separated string. Wins over Server."`
+	Password       Secret        `doc:"Wins over the password inside Server or EndPoints."`
+	Db             int           `default:"0" range:"-1..65535" doc:"Database number. 0 and -1: the one inside Server or EndPoints, else 0."`
+	DeviceCacheTtl time.Duration `default:"10m" doc:"How long a device group is cached."`
+	ReplyKeyPrefix string        `default:"jdpay:reply:" doc:"Prefix of the keys and channels replies are written to."`
+	ReplyTtl       time.Duration `default:"5m" doc:"How long a reply is kept."`
+}
+
+// Elasticsearch receives one document per concluded job.
+type Elasticsearch struct {
+	Url      string `check:"url" doc:"Address of the cluster. Empty: off."`
+	Index    string `default:"jdpay-events" doc:"Index name; -yyyy.MM is appended."`
+	Username string `doc:"User name."`
+	Password Secret `doc:"Password of the user."`
+	ApiKey   Secret `doc:"API key, instead of user and password."`
+}
+
+// Ops is the operator's HTTP server.
+type Ops struct {
+	Listen string `default:"127.0.0.1:9300" required:"true" doc:"Address of probes, metrics and console. Without a token only loopback is allowed."`
+	Token  Secret `doc:"Token that everything but the two probes asks for."`
+}
+
+// Alerts are the places a person is told.
+type Alerts struct {
+	DingTalk DingTalk
+	WeCom    WeCom
+	Webhook  Webhook
+}
+
+// DingTalk is a DingTalk group robot.
+type DingTalk struct {
+	Url    Secret `check:"url" live:"true" doc:"Robot address with its access token. Empty: off."`
+	Secret Secret `live:"true" doc:"Signing secret of the robot."`
+}
+
+// WeCom is a WeCom (企业微信) group robot.
+type WeCom struct {
+	Url Secret `check:"url" live:"true" doc:"Robot address with its key. Empty: off."`
+}
+
+// Webhook is any HTTP receiver of alerts.
+type Webhook struct {
+	Url    Secret `check:"url" live:"true" doc:"Address alerts are posted to as JSON. Empty: off."`
+	Secret Secret `live:"true" doc:"Secret the posts are signed with."`
+}

@@ -1,0 +1,41 @@
+package config
+
+import "strings"
+
+// Fault is one thing that is wrong with the configuration.
+type Fault struct {
+	Key     string // the key, or the file and line when no key can be named
+	Value   string // what was given, masked where it is a secret; empty when nothing was
+	Source  string // where it was given; empty when nowhere
+	Problem string // what is wrong with it
+	Remedy  string // what to do
+}
+
+// String returns the fault as one line: key = "value" (source): problem; remedy.
+func (f Fault) String() string {
+	var b strings.Builder
+	b.WriteString(f.Key)
+	if f.Value != "" {
+		b.WriteString(` = "` + f.Value + `"`)
+	}
+	if f.Source != "" {
+		b.WriteString(" (" + f.Source + ")")
+	}
+	b.WriteString(": " + f.Problem)
+	if f.Remedy != "" {
+		b.WriteString("; " + f.Remedy)
+	}
+	return b.String()
+}
+
+// Faults are all faults of a configuration, as one error.
+type Faults []Fault
+
+// Error lists the faults, each on its own line.
+func (f Faults) Error() string {
+	lines := make([]string, len(f))
+	for i, fault := range f {
+		lines[i] = fault.String()
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// parseFile reads the text of an appsettings file: JSON with comments, trailing commas and a byte order mark, as .NET
+// accepts it. Unlike .NET it also refuses a section that is written twice, since the second one would hide the first
+// from the reader. Line numbers go into the sources and the faults.
+func parseFile(name string, content []byte) (layer, Faults) {
+	content = bytes.TrimPrefix(content, []byte("\uFEFF"))
+	root, err := hujson.Parse(content)
+	if err != nil {
+		return nil, Faults{syntaxFault(name, err)}
+	}
+	object, ok := root.Value.(*hujson.Object)
+	if !ok {
+		return nil, Faults{{Key: name, Problem: "does not hold a JSON object", Remedy: "write { … } around the keys"}}
+	}
+	w := fileWalk{name: name, content: content, layer: layer{}}
+	w.object("", object)
+	return w.layer, append(w.faults, w.layer.conflicts()...)
+}
+
+// syntaxFault turns the parser's error into a fault. It drops quoted literals, which may be half a password.
+func syntaxFault(name string, err error) Fault {
+	problem := strings.TrimPrefix(err.Error(), "hujson: ")
+	var line, column int
+	if _, scanErr := fmt.Sscanf(problem, "line %d, column %d:", &line, &column); scanErr == nil {
+		name = fmt.Sprintf("%s:%d:%d", name, line, column)
+		_, problem, _ = strings.Cut(problem, ": ")
+	}
+	if strings.HasPrefix(problem, "invalid literal") {
+		problem = "invalid literal (a text with \\ that is not doubled, or not saved as UTF-8)"
+	}
+	return Fault{Key: name, Problem: "not valid JSON: " + problem, Remedy: "correct the file"}
+}
+
+// fileWalk flattens one file into a layer.
+type fileWalk struct {
+	name    string
+	content []byte
+	layer   layer
+	faults  Faults
+}
+
+func (w *fileWalk) source(at int) string {
+	return fmt.Sprintf("%s:%d", w.name, 1+bytes.Count(w.content[:at], []byte("\n")))
+}
+
+func (w *fileWalk) object(prefix string, o *hujson.Object) {
+	seen := map[string]string{}
+	for i := range o.Members {
+		name := o.Members[i].Name.Value.(hujson.Literal).String() // the grammar allows nothing else
+		source := w.source(o.Members[i].Name.StartOffset)
+		if first, twice := seen[strings.ToLower(name)]; twice {
+			w.faults = append(w.faults, Fault{
+				Key: prefix + name, Source: source, Problem: "given twice, first by " + first, Remedy: "remove one of them",
+			})
+			continue
+		}
+		seen[strings.ToLower(name)] = source
+		w.value(prefix+name, &o.Members[i].Value)
+	}
+}
+
+func (w *fileWalk) value(key string, v *hujson.Value) {
+	switch x := v.Value.(type) {
+	case *hujson.Object:
+		w.object(key+":", x)
+	case *hujson.Array:
+		if len(x.Elements) == 0 {
+			w.put(key, "", v)
+		}
+		for i := range x.Elements {
+			w.value(fmt.Sprintf("%s:%d", key, i), &x.Elements[i])
+		}
+	case hujson.Literal:
+		switch x.Kind() {
+		case 'n': // null: the file says nothing about this key
+		case '"':
+			w.put(key, x.String(), v)
+		default:
+			w.put(key, string(x), v)
+		}
+	}
+}
+
+func (w *fileWalk) put(key, text string, v *hujson.Value) {
+	if fault := w.layer.put(key, text, w.source(v.StartOffset)); fault != nil {
+		w.faults = append(w.faults, *fault)
+	}
+}

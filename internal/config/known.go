@@ -1,0 +1,164 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// legacySection is where the replaced program's flat keys may also stand. The dot is part of the name.
+const legacySection = "Dev001.ThirdService"
+
+// legacyKeys are the replaced program's flat keys, spelled as it spelled them, and the keys that took their place.
+var legacyKeys = []struct{ Flat, Key string }{
+	{"EMQServer", "Mqtt:Server"},
+	{"EMQPort", "Mqtt:Port"},
+	{"RedisEndPoints", "Redis:EndPoints"},
+	{"RedisServer", "Redis:Server"},
+	{"RedisPwd", "Redis:Password"},
+	{"RedisDBId", "Redis:Db"},
+	{"MNSSH_AccessKey", "Mns:AccessKeyId"},
+	{"MNSSH_SecretKey", "Mns:AccessKeySecret"},
+	{"MNSSH_EndPoint", "Mns:Endpoint"},
+	{"MySqlServer", "ConnectionStrings:Main"},
+	{"MySqlServerAcc", "ConnectionStrings:Account"},
+	{"ElasticSearchUrl", "Elasticsearch:Url"},
+	{"JDPayNotifyQueueName", "JDPay:NotifyQueueName"},
+	{"JDPayMd5Key", "JDPay:Md5Key"},
+	{"JDProducerCode", "JDApi:ProducerCode"},
+	{"JDCloundProducerCode", "JDApi:CloudProducerCode"},
+}
+
+// aliases are other spellings of keys: the options of the signature profile may stand below its name.
+var aliases = map[string]string{
+	"jdpay:signprofile:name":                "JDPay:SignProfile",
+	"jdpay:signprofile:skipempty":           "JDPay:SkipEmpty",
+	"jdpay:signprofile:exclude":             "JDPay:Exclude",
+	"jdpay:signprofile:include":             "JDPay:Include",
+	"jdpay:signprofile:caseinsensitivesort": "JDPay:CaseInsensitiveSort",
+}
+
+// canonical returns the key that an alias, or an element of an aliased list, stands for.
+func canonical(key string) string {
+	if to, ok := aliases[strings.ToLower(key)]; ok {
+		return to
+	}
+	if i := strings.LastIndex(key, ":"); i >= 0 {
+		if to, ok := aliases[strings.ToLower(key[:i])]; ok {
+			return to + key[i:]
+		}
+	}
+	return key
+}
+
+// knownKey is the form of a key that is read; {name} stands for any word and {n} for a list's index.
+type knownKey struct {
+	Pattern string
+	Secret  bool
+}
+
+// knownKeys are all keys that are read, map entries and list elements as patterns.
+var knownKeys = listKnownKeys()
+
+func listKnownKeys() []knownKey {
+	var known []knownKey
+	for _, o := range new(Config).options() {
+		t := o.Value.Type()
+		switch {
+		case t.Kind() == reflect.Slice:
+			known = append(known, knownKey{o.Key, o.isSecret()}, knownKey{o.Key + ":{n}", o.isSecret()})
+		case t.Kind() == reflect.Map && isSection(t.Elem()):
+			for _, sub := range options(o.Key+":{name}", reflect.New(t.Elem()).Elem()) {
+				known = append(known, knownKey{sub.Key, sub.isSecret()})
+			}
+		case t.Kind() == reflect.Map:
+			known = append(known, knownKey{o.Key + ":{name}", o.isSecret()})
+		default:
+			known = append(known, knownKey{o.Key, o.isSecret()})
+		}
+	}
+	for _, l := range legacyKeys {
+		at := slices.IndexFunc(known, func(k knownKey) bool { return k.Pattern == l.Key })
+		for _, flat := range []string{l.Flat, legacySection + ":" + l.Flat} {
+			known = append(known, knownKey{flat, known[at].Secret}, knownKey{flat + ":{n}", known[at].Secret})
+		}
+	}
+	return known
+}
+
+// matches reports whether key has the form of the pattern, ignoring case.
+func (k knownKey) matches(key string) bool {
+	return strings.EqualFold(k.fill(key), key)
+}
+
+// fill returns the pattern with the words of key in place of its {name} and {n}, as far as they fit.
+func (k knownKey) fill(key string) string {
+	words, have := strings.Split(k.Pattern, ":"), strings.Split(key, ":")
+	for i, word := range words[:min(len(words), len(have))] {
+		_, err := strconv.ParseUint(have[i], 10, 16)
+		if word == "{name}" || word == "{n}" && err == nil {
+			words[i] = have[i]
+		}
+	}
+	return strings.Join(words, ":")
+}
+
+// isSecretKey reports whether a secret is read from key.
+func isSecretKey(key string) bool {
+	key = canonical(key)
+	return slices.ContainsFunc(knownKeys, func(k knownKey) bool { return k.Secret && k.matches(key) })
+}
+
+// ownsVariable reports whether an environment variable without our prefix, written as a key, is meant for us: it names
+// something below one of our sections, or is one of the flat keys.
+func ownsVariable(key string) bool {
+	first, _, nested := strings.Cut(key, ":")
+	return slices.ContainsFunc(knownKeys, func(k knownKey) bool {
+		section, _, sectioned := strings.Cut(k.Pattern, ":")
+		return strings.EqualFold(section, first) && (nested || !sectioned)
+	})
+}
+
+// nearestKey returns the known key that is spelled most like key.
+func nearestKey(key string) string {
+	var spellings []string
+	for _, k := range knownKeys {
+		if spelling := k.fill(key); !strings.HasSuffix(spelling, "{n}") {
+			spellings = append(spellings, spelling)
+		}
+	}
+	return nearest(key, spellings)
+}
+
+// nearest returns the candidate with the fewest letters to change, ignoring case; the first of equals.
+func nearest(word string, candidates []string) string {
+	best, least := "", -1
+	for _, c := range candidates {
+		if d := distance(strings.ToLower(word), strings.ToLower(c)); least < 0 || d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of two texts, in letters.
+func distance(a, b string) int {
+	from, to := []rune(a), []rune(b)
+	row := make([]int, len(to)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i, x := range from {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j, y := range to {
+			cost := diagonal
+			if x != y {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(to)]
+}

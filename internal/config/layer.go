@@ -1,0 +1,89 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// entry is one value as its source gave it. Its fields are exported because koanf copies entries by reflection.
+type entry struct {
+	Key    string // as spelled where it was first given: map names such as WXPAY keep their case
+	Text   string
+	Source string // such as "appsettings.json:12" or "env Mqtt__Server"
+}
+
+// layer is what one source gives, by key in lower case. A list a of two values is the entries a:0 and a:1; an empty
+// list is one entry with an empty text.
+type layer map[string]entry
+
+// put adds a value. Giving a key twice is a fault; the first one stays.
+func (l layer) put(key, text, source string) *Fault {
+	key = canonical(key)
+	path := strings.ToLower(key)
+	if first, ok := l[path]; ok {
+		return &Fault{Key: key, Source: source, Problem: "given twice, first by " + first.Source, Remedy: "remove one of them"}
+	}
+	l[path] = entry{Key: key, Text: text, Source: source}
+	return nil
+}
+
+// conflicts finds keys that the layer gives both as one value and as a list or section.
+func (l layer) conflicts() Faults {
+	var faults Faults
+	for path, e := range l {
+		for i, c := range path {
+			if whole, both := l[path[:i]]; c == ':' && both {
+				faults = append(faults, Fault{
+					Key: e.Key, Source: e.Source,
+					Problem: "given below a key that also has a value of its own, by " + whole.Source,
+					Remedy:  "remove one of them",
+				})
+			}
+		}
+	}
+	slices.SortFunc(faults, func(a, b Fault) int { return strings.Compare(a.Key, b.Key) })
+	return faults
+}
+
+// cut removes and returns what is given for key and below it, by the rest of the path.
+func (l layer) cut(key string) layer {
+	values := layer{}
+	for path, e := range l {
+		if below, ok := strings.CutPrefix(path, strings.ToLower(key)); ok && (below == "" || below[0] == ':') {
+			delete(l, path)
+			values[below] = e
+		}
+	}
+	return values
+}
+
+// isEmpty reports whether the layer holds nothing but empty texts.
+func (l layer) isEmpty() bool {
+	for _, e := range l {
+		if e.Text != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// adoptLegacy moves the replaced program's flat keys to the structured keys they stand for. A structured key that is set
+// wins, whatever the order of the sources; the root wins over the section. An empty value counts as not set, as the
+// replaced program took it.
+func (l layer) adoptLegacy() {
+	for _, old := range legacyKeys {
+		values := l.cut(old.Key)
+		for _, flat := range []string{old.Flat, legacySection + ":" + old.Flat} {
+			if older := l.cut(flat); values.isEmpty() && !older.isEmpty() {
+				values = older
+			}
+		}
+		for below, e := range values {
+			e.Key = old.Key + below
+			l[strings.ToLower(e.Key)] = e
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,232 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// adoKeys are the keys of MySQL connection strings with their other spellings, as MySql.Data and MySqlConnector read
+// them; spaces, hyphens, underscores and case do not count.
+var adoKeys = []struct {
+	name      string
+	spellings []string
+}{
+	{"Server", []string{"server", "host", "datasource", "address", "addr", "networkaddress"}},
+	{"Port", []string{"port"}},
+	{"Database", []string{"database", "initialcatalog"}},
+	{"User Id", []string{"userid", "uid", "username", "user"}},
+	{"Password", []string{"password", "pwd"}},
+	{"CharSet", []string{"charset", "characterset"}},
+	{"SslMode", []string{"sslmode"}},
+	{"SslCa", []string{"sslca", "cacertificatefile"}},
+	{"Connection Timeout", []string{"connectiontimeout", "connecttimeout"}},
+	{"Default Command Timeout", []string{"defaultcommandtimeout", "commandtimeout"}},
+	{"Max Pool Size", []string{"maxpoolsize", "maximumpoolsize"}},
+	// What follows is known and has no effect here.
+	{"Pooling", []string{"pooling"}},
+	{"Min Pool Size", []string{"minpoolsize", "minimumpoolsize"}},
+	{"Connection Lifetime", []string{"connectionlifetime"}},
+	{"Allow User Variables", []string{"allowuservariables"}},
+	{"TreatTinyAsBoolean", []string{"treattinyasboolean"}},
+	{"ConvertZeroDateTime", []string{"convertzerodatetime"}},
+	{"Allow Zero Datetime", []string{"allowzerodatetime"}},
+	{"Persist Security Info", []string{"persistsecurityinfo"}},
+	{"AllowPublicKeyRetrieval", []string{"allowpublickeyretrieval"}},
+}
+
+// adoName returns the name of a key by any of its spellings; for an unknown one, the name spelled most like it.
+func adoName(key string) (name string, known bool) {
+	var spellings []string
+	names := map[string]string{}
+	for _, k := range adoKeys {
+		for _, s := range k.spellings {
+			spellings = append(spellings, s)
+			names[s] = k.name
+		}
+	}
+	if name, known = names[key]; known {
+		return name, true
+	}
+	return names[nearest(key, spellings)], false
+}
+
+// adoReader takes the values of a connection string one by one and gathers what is wrong with them.
+type adoReader struct {
+	values  map[string]string // by the name in adoKeys
+	notices []string
+	wrong   []string
+}
+
+func (r *adoReader) take(name string) string {
+	value := r.values[name]
+	delete(r.values, name)
+	return value
+}
+
+func (r *adoReader) required(name string) string {
+	value := r.take(name)
+	if value == "" {
+		r.wrong = append(r.wrong, "no "+name)
+	}
+	return value
+}
+
+// number reads a positive number; 0, which means "no limit" to .NET, is the default with a notice.
+func (r *adoReader) number(name string, otherwise int) int {
+	value := r.take(name)
+	if value == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(value)
+	switch {
+	case err != nil || n < 0:
+		r.wrong = append(r.wrong, name+" is not a whole number")
+	case n == 0:
+		r.notices = append(r.notices, fmt.Sprintf("%s=0 would be unlimited; %d is used", name, otherwise))
+	default:
+		return n
+	}
+	return otherwise
+}
+
+func parseADONet(s string) (MySQL, []string, error) {
+	pairs, err := adoNet(s)
+	if err != nil {
+		return MySQL{}, nil, err
+	}
+	r := &adoReader{values: map[string]string{}}
+	for i, pair := range pairs {
+		name, known := adoName(pair[0])
+		if known {
+			r.values[name] = pair[1]
+			continue
+		}
+		// The unknown key may be the tail of a password with an unquoted semicolon, so it is not quoted.
+		r.notices = append(r.notices, fmt.Sprintf(
+			"part %d has an unknown key and is ignored; the nearest known one is %s (a value with ; needs quotes)", i+1, name))
+	}
+
+	cfg := mysql.NewConfig()
+	cfg.Net = "tcp"
+	server := r.required("Server")
+	cfg.DBName = r.required("Database")
+	cfg.User = r.required("User Id")
+	cfg.Passwd = r.take("Password")
+	host := r.address(cfg, server)
+	cfg.Timeout = time.Duration(r.number("Connection Timeout", int(defaultConnectTimeout/time.Second))) * time.Second
+	cfg.ReadTimeout = time.Duration(r.number("Default Command Timeout", int(defaultCommandTimeout/time.Second))) * time.Second
+	cfg.WriteTimeout = cfg.ReadTimeout
+	pool := r.number("Max Pool Size", defaultPoolSize)
+	r.charset()
+	r.tls(cfg, host)
+	for _, name := range sortedKeys(r.values) {
+		r.notices = append(r.notices, name+" has no effect here")
+	}
+	if r.wrong != nil {
+		return MySQL{}, nil, errors.New(strings.Join(r.wrong, ", "))
+	}
+	return MySQL{Config: cfg, MaxPoolSize: pool}, r.notices, nil
+}
+
+// address sets the server's address and returns its host. Of several hosts the first is used; failing over between
+// them is a proxy's work.
+func (r *adoReader) address(cfg *mysql.Config, server string) string {
+	portText := r.take("Port")
+	if server == "" {
+		return ""
+	}
+	first, others, several := strings.Cut(server, ",")
+	if several && strings.TrimSpace(others) != "" {
+		r.notices = append(r.notices, "Server lists several hosts; only the first is used")
+	}
+	host, port, err := hostPort(strings.TrimSpace(first))
+	if err != nil {
+		r.wrong = append(r.wrong, "Server: "+err.Error())
+	}
+	if portText != "" {
+		if port, err = parsePort(portText); err != nil {
+			r.wrong = append(r.wrong, "Port: "+err.Error())
+		}
+	}
+	if port == 0 {
+		port = 3306
+	}
+	cfg.Addr = net.JoinHostPort(host, strconv.Itoa(port))
+	return host
+}
+
+func (r *adoReader) charset() {
+	switch charset := strings.ToLower(r.take("CharSet")); charset {
+	case "", "utf8", "utf8mb3", "utf8mb4":
+	default:
+		r.notices = append(r.notices, "CharSet is ignored; the connection speaks utf8mb4 and the server converts")
+	}
+}
+
+// tls applies SslMode. As in .NET, Preferred and Required encrypt without checking who answers.
+func (r *adoReader) tls(cfg *mysql.Config, host string) {
+	mode, caFile := plainKey(r.take("SslMode")), r.take("SslCa")
+	if caFile != "" && mode != "verifyca" && mode != "verifyfull" {
+		r.notices = append(r.notices, "SslCa is used only with SslMode VerifyCA or VerifyFull")
+	}
+	switch mode {
+	case "none", "disabled":
+		cfg.TLSConfig = "false"
+	case "", "preferred", "prefered": // MySql.Data documents both
+		cfg.TLSConfig = "preferred"
+	case "required":
+		cfg.TLSConfig = "skip-verify"
+	case "verifyca", "verifyfull":
+		roots, err := readAuthorities(caFile)
+		if err != nil {
+			r.wrong = append(r.wrong, "SslCa: "+err.Error())
+		}
+		cfg.TLS = &tls.Config{RootCAs: roots, ServerName: host}
+		if mode == "verifyca" {
+			cfg.TLS.InsecureSkipVerify = true // replaced by verifyChain, which does not look at the host name
+			cfg.TLS.VerifyConnection = verifyChain(roots)
+		}
+	default:
+		r.wrong = append(r.wrong, "SslMode is not one of None, Preferred, Required, VerifyCA, VerifyFull")
+	}
+}
+
+// readAuthorities reads certificates to trust; nil, the system's, without a file.
+func readAuthorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, errors.New(readProblem(err))
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the file holds no PEM certificate")
+	}
+	return roots, nil
+}
+
+// verifyChain accepts a server whose certificate the roots have signed, whatever name is on it.
+func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return errors.New("the server sent no certificate")
+		}
+		between := x509.NewCertPool()
+		for _, c := range state.PeerCertificates[1:] {
+			between.AddCert(c)
+		}
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
+		return err
+	}
+}

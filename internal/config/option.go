@@ -1,0 +1,182 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// option is one key of Config: a field that is no section. Its value is a single one, a list, or a map.
+type option struct {
+	Key   string
+	Value reflect.Value
+	Tag   reflect.StructTag
+}
+
+var secretType = reflect.TypeFor[Secret]()
+
+// isSection tells a struct of keys from a value that happens to be a struct.
+func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != secretType }
+
+// options walks a section and returns its keys, in the order of the struct.
+func options(prefix string, section reflect.Value) []option {
+	var all []option
+	for i := range section.NumField() {
+		field := section.Type().Field(i)
+		key := field.Name
+		if prefix != "" {
+			key = prefix + ":" + key
+		}
+		if isSection(field.Type) {
+			all = append(all, options(key, section.Field(i))...)
+			continue
+		}
+		all = append(all, option{Key: key, Value: section.Field(i), Tag: field.Tag})
+	}
+	return all
+}
+
+func (c *Config) options() []option { return options("", reflect.ValueOf(c).Elem()) }
+
+// expand returns an option as the keys it consists of: a map has one for each entry, anything else is one.
+func (o option) expand() []option {
+	if o.Value.Kind() != reflect.Map {
+		return []option{o}
+	}
+	var all []option
+	names := o.Value.MapKeys()
+	slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	for _, name := range names {
+		key, value := o.Key+":"+name.String(), o.Value.MapIndex(name)
+		if isSection(value.Type()) {
+			all = append(all, options(key, value)...)
+		} else {
+			all = append(all, option{Key: key, Value: value, Tag: o.Tag})
+		}
+	}
+	return all
+}
+
+// raw is the option's text, secrets included; empty for what is no text.
+func (o option) raw() string {
+	switch x := o.Value.Interface().(type) {
+	case string:
+		return x
+	case Secret:
+		return x.Reveal()
+	}
+	return ""
+}
+
+// isSecret reports whether the option holds secrets, singly, in a list or in a map.
+func (o option) isSecret() bool {
+	t := o.Value.Type()
+	if t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	return t == secretType
+}
+
+// display is the option's value for people: secrets masked, a list as JSON.
+func (o option) display() string {
+	if o.Value.Kind() != reflect.Slice {
+		return o.mask(printed(o.Value))
+	}
+	items := make([]string, o.Value.Len())
+	for i := range items {
+		items[i] = printed(o.Value.Index(i))
+	}
+	list, err := json.Marshal(items)
+	if err != nil {
+		panic(fmt.Sprintf("config: a list of texts is not JSON: %v", err)) // texts always are
+	}
+	return string(list)
+}
+
+// mask hides what must not be printed of a text given for the option: all of a secret, credentials of an address.
+func (o option) mask(text string) string {
+	if o.isSecret() {
+		return NewSecret(text).String()
+	}
+	check := o.Tag.Get("check")
+	if at := strings.LastIndex(text, "@"); at >= 0 && (check == "url" || check == "broker") {
+		scheme, _, found := strings.Cut(text[:at], "://")
+		if !found {
+			return "***" + text[at:]
+		}
+		return scheme + "://***" + text[at:]
+	}
+	return text
+}
+
+// want says which values the option accepts, to complete the sentence "give …".
+func (o option) want() string {
+	lo, hi, ranged := strings.Cut(o.Tag.Get("range"), "..")
+	between := ""
+	if ranged {
+		between = " from " + lo + " to " + hi
+	}
+	if words := o.Tag.Get("oneof"); words != "" {
+		return "one of " + strings.ReplaceAll(words, " ", ", ")
+	}
+	t := o.Value.Type()
+	if t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[int]():
+		return "a whole number" + between
+	case reflect.TypeFor[float64]():
+		return "a number" + between
+	case reflect.TypeFor[bool]():
+		return "true or false"
+	case reflect.TypeFor[time.Duration]():
+		return `a duration above zero such as "30s" or "00:00:30"`
+	case reflect.TypeFor[slog.Level]():
+		names := make([]string, len(levels))
+		for i, l := range levels {
+			names[i] = l.name
+		}
+		return "one of " + strings.Join(names, ", ")
+	}
+	return "a text"
+}
+
+// defaults returns a Config no source has touched.
+func defaults() *Config {
+	c := new(Config)
+	for _, o := range c.options() {
+		def, ok := o.Tag.Lookup("default")
+		if !ok {
+			continue
+		}
+		var err error
+		switch o.Value.Kind() {
+		case reflect.Slice:
+			for item := range strings.SplitSeq(def, ",") {
+				v := reflect.New(o.Value.Type().Elem()).Elem()
+				err = setText(v, item)
+				o.Value.Set(reflect.Append(o.Value, v))
+			}
+		case reflect.Map:
+			o.Value.Set(reflect.MakeMap(o.Value.Type()))
+			for pair := range strings.SplitSeq(def, ",") {
+				name, item, _ := strings.Cut(pair, "=")
+				v := reflect.New(o.Value.Type().Elem()).Elem()
+				err = setText(v, item)
+				o.Value.SetMapIndex(reflect.ValueOf(name), v)
+			}
+		default:
+			err = setText(o.Value, def)
+		}
+		if err != nil {
+			panic(fmt.Sprintf("config: the default of %s is unreadable: %v", o.Key, err))
+		}
+	}
+	c.Jobs.Retry = defaultRetry()
+	return c
+}

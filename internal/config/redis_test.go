@@ -1,0 +1,98 @@
+package config
+
+import (
+	"testing"
+	"time"
+)
+
+func TestParseRedis(t *testing.T) {
+	const unknown = " is an option that has no effect here"
+	tests := map[string]struct {
+		text    string
+		want    RedisOptions
+		notices []string
+	}{
+		"host":                      {text: "h", want: RedisOptions{Addrs: []string{"h:6379"}}},
+		"host and port":             {text: " h:6380 ", want: RedisOptions{Addrs: []string{"h:6380"}}},
+		"IPv6":                      {text: "[::1]:6380,::2", want: RedisOptions{Addrs: []string{"[::1]:6380", "[::2]:6379"}}},
+		"several":                   {text: "a:1,b, c:3", want: RedisOptions{Addrs: []string{"a:1", "b:6379", "c:3"}}},
+		"password":                  {text: "h,password=p=w@x", want: RedisOptions{Addrs: []string{"h:6379"}, Password: NewSecret("p=w@x")}},
+		"address inside a password": {text: "h,password=a://b", want: RedisOptions{Addrs: []string{"h:6379"}, Password: NewSecret("a://b")}},
+		"all options": {
+			text: "h:1,user=u,password=p,ssl=True,defaultDatabase=3,abortConnect=false,connectTimeout=2500,connectRetry=3,syncTimeout=1,keepAlive=60,name=n,allowAdmin=true",
+			want: RedisOptions{Addrs: []string{"h:1"}, Username: "u", Password: NewSecret("p"), TLS: true, DB: 3, ConnectTimeout: 2500 * time.Millisecond, ClientName: "n"},
+		},
+		"TLS without a port":  {text: "h,ssl=true", want: RedisOptions{Addrs: []string{"h:6380"}, TLS: true}},
+		"Sentinels":           {text: "a,b:1,serviceName=m", want: RedisOptions{Addrs: []string{"a:26379", "b:1"}, MasterName: "m"}},
+		"no database said":    {text: "h,defaultDatabase=-1", want: RedisOptions{Addrs: []string{"h:6379"}}},
+		"channel prefix":      {text: "h,channelPrefix=x", want: RedisOptions{Addrs: []string{"h:6379"}}, notices: []string{"channelPrefix has no effect here; put it in front of Redis:ReplyKeyPrefix"}},
+		"unknown option":      {text: "h,proxy=Twemproxy", want: RedisOptions{Addrs: []string{"h:6379"}}, notices: []string{"part 2" + unknown}},
+		"URL":                 {text: "redis://h", want: RedisOptions{Addrs: []string{"h:6379"}}},
+		"URL with everything": {text: "rediss://u:p%40w@h:6380/2", want: RedisOptions{Addrs: []string{"h:6380"}, Username: "u", Password: NewSecret("p@w"), TLS: true, DB: 2}},
+		"URL, password only":  {text: "redis://:p@h/?db=4", want: RedisOptions{Addrs: []string{"h:6379"}, Password: NewSecret("p"), DB: 4}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, notices, err := ParseRedis(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := compare(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if diff := compare(tt.notices, notices); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestParseRedisRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"password=x":          "no endpoint (host:port)",
+		"h:0":                 "endpoint in part 1: the port is not a number from 1 to 65535",
+		"h,a/b":               "endpoint in part 2: not a host name",
+		"h,ssl=maybe":         "ssl is not true or false",
+		"h,defaultDatabase=x": "the database is not a number",
+		"h,connectTimeout=0":  "connectTimeout is not a number of milliseconds above zero",
+		"http://h":            "its scheme is not redis or rediss",
+		"redis://:p%zz@h":     "not a redis:// address (percent-encode special characters in the password)",
+		"redis:///1":          "not a host name",
+		"redis://h/one":       "the database is not a number",
+	} {
+		t.Run(text, func(t *testing.T) {
+			_, _, err := ParseRedis(text)
+			if err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
+	}
+}
+
+func TestRedisOptions(t *testing.T) {
+	tests := map[string]struct {
+		environ []string
+		want    RedisOptions
+		off     bool
+	}{
+		"off":                           {off: true},
+		"off, though a password is set": {environ: []string{"Redis__Password=x"}, off: true},
+		"server":                        {environ: []string{"Redis__Server=h"}, want: RedisOptions{Addrs: []string{"h:6379"}}},
+		"the string's own values":       {environ: []string{"Redis__Server=h,password=own,defaultDatabase=1"}, want: RedisOptions{Addrs: []string{"h:6379"}, Password: NewSecret("own"), DB: 1}},
+		"separate values win":           {environ: []string{"Redis__Server=h,password=own,defaultDatabase=1", "Redis__Password=p", "Redis__Db=2"}, want: RedisOptions{Addrs: []string{"h:6379"}, Password: NewSecret("p"), DB: 2}},
+		"-1 is no database":             {environ: []string{"Redis__Server=h,defaultDatabase=1", "RedisDBId=-1"}, want: RedisOptions{Addrs: []string{"h:6379"}, DB: 1}},
+		"endpoints win over server":     {environ: []string{"Redis__Server=h", "Redis__EndPoints__0=a:1", "Redis__EndPoints__1=b:2"}, want: RedisOptions{Addrs: []string{"a:1", "b:2"}}},
+		"endpoints as one string":       {environ: []string{"RedisEndPoints=a:1,b:2", "RedisPwd=p"}, want: RedisOptions{Addrs: []string{"a:1", "b:2"}, Password: NewSecret("p")}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, on := mustLoad(t, "", tt.environ...).Config.RedisOptions()
+			if on == tt.off {
+				t.Fatalf("on is %v", on)
+			}
+			if diff := compare(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tailscale/hujson"
+)
+
+const samplePath = "../../configs/appsettings.json"
+
+func loadSample(t *testing.T) *Loaded {
+	t.Helper()
+	path, err := filepath.Abs(samplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := testOptions(t)
+	opts.Files = []string{path}
+	loaded, err := Load(opts)
+	if err != nil {
+		t.Fatalf("the shipped sample is refused:\n%v", err)
+	}
+	return loaded
+}
+
+func TestSampleHasNoUnknownKeyAndNoNotice(t *testing.T) {
+	if diff := cmp.Diff([]string(nil), loadSample(t).Warnings); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSampleStatesEveryDefault(t *testing.T) {
+	want := defaults()
+	required := map[string]bool{}
+	for _, o := range want.options() {
+		if _, hasDefault := o.Tag.Lookup("default"); o.Tag.Get("required") == "true" && !hasDefault {
+			required[o.Key] = true
+		}
+	}
+	// The values of these are made while loading.
+	computed := map[string]string{
+		"Host:Instance":                   "default",
+		"SyncReply:Md5Key":                "JDPay:Md5Key",
+		"Jobs:Retry:pay-complete:Timeout": "Mqtt:CommandTtl",
+	}
+	expected := map[string]string{}
+	for _, s := range (&Loaded{Config: want}).Effective() {
+		expected[s.Key] = s.Value
+	}
+
+	for _, s := range loadSample(t).Effective() {
+		if source, ok := computed[s.Key]; ok {
+			if s.Source != source {
+				t.Errorf("%s comes from %s, want %s", s.Key, s.Source, source)
+			}
+		} else if !strings.Contains(s.Source, "appsettings.json:") {
+			t.Errorf("%s is not in the sample", s.Key)
+		} else if !required[s.Key] && s.Value != expected[s.Key] {
+			t.Errorf("%s is %q in the sample, but its default is %q", s.Key, s.Value, expected[s.Key])
+		}
+		delete(expected, s.Key)
+	}
+	for key := range expected {
+		t.Errorf("%s is not in the sample", key)
+	}
+}
+
+// An empty map leaves no trace among the settings, so the file itself is asked.
+func TestSampleNamesEveryOption(t *testing.T) {
+	content, err := os.ReadFile(samplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := hujson.Parse(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range new(Config).options() {
+		if root.Find("/"+strings.ReplaceAll(o.Key, ":", "/")) == nil {
+			t.Errorf("%s is not in the sample", o.Key)
+		}
+	}
+}

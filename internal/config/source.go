@@ -1,0 +1,122 @@
+package config
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+)
+
+// sources collects what all sources give, in the order in which a later one wins.
+type sources struct {
+	dir    string
+	layers []layer
+	files  []string  // appsettings files that were read
+	seen   hash.Hash // of every file that was looked for: Watch tells a changed configuration by it
+	faults Faults
+	broken bool // a source could not be read, so keys may be missing only for that reason
+}
+
+// collect reads all sources of opts.
+func collect(opts Options) *sources {
+	s := &sources{dir: opts.Dir, seen: sha256.New()}
+	environ := variables(opts.Environ)
+	if len(opts.Files) == 0 {
+		s.file("appsettings.json", true)
+		s.file("appsettings."+environmentName(environ)+".json", true)
+	}
+	for _, name := range opts.Files {
+		s.file(name, false)
+	}
+	s.environment(environ)
+	for i, assignment := range opts.Set {
+		s.flag(i, assignment)
+	}
+	return s
+}
+
+// file adds an appsettings file. One of the two default files may be absent, and may be in configs/ instead.
+func (s *sources) file(name string, isDefault bool) {
+	content, err := s.read(name)
+	if isDefault && errors.Is(err, fs.ErrNotExist) {
+		name = filepath.Join("configs", name)
+		if content, err = s.read(name); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+	}
+	if err != nil {
+		s.broken = true
+		s.faults = append(s.faults, Fault{Key: name, Problem: readProblem(err), Remedy: "correct its name or permissions"})
+		return
+	}
+	s.files = append(s.files, name)
+	l, faults := parseFile(name, content)
+	s.broken = s.broken || l == nil
+	s.faults = append(s.faults, faults...)
+	s.layers = append(s.layers, l)
+}
+
+// read reads a file and makes its content, or its absence, part of what Watch compares.
+func (s *sources) read(name string) ([]byte, error) {
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.dir, path)
+	}
+	content, err := os.ReadFile(path)
+	fmt.Fprintf(s.seen, "%q %t %q\n", name, err == nil, content)
+	return content, err
+}
+
+// readProblem words an error of opening or reading a file without repeating its name.
+func readProblem(err error) string {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err
+	}
+	return "cannot be read: " + err.Error()
+}
+
+// flag adds one --set Key:Path=value. Each is a layer of its own, so that the last of several wins.
+func (s *sources) flag(i int, assignment string) {
+	key, text, ok := strings.Cut(assignment, "=")
+	if !ok {
+		s.faults = append(s.faults, Fault{
+			Key: fmt.Sprintf("--set number %d", i+1), Problem: "has no =", Remedy: "write --set Key:Path=value",
+		})
+		return
+	}
+	l := layer{}
+	l.put(strings.TrimSpace(key), text, "flag --set")
+	s.layers = append(s.layers, l)
+}
+
+// merge lays the sources over each other. A list and a single value for the same key replace each other whole; lists
+// merge by index and sections by key, as .NET does it.
+func (s *sources) merge() layer {
+	k := koanf.New(":")
+	for _, l := range s.layers {
+		values := make(map[string]any, len(l))
+		for path, e := range l {
+			if older, ok := k.Get(path).(entry); ok {
+				e.Key = older.Key
+			}
+			values[path] = e
+		}
+		if err := k.Load(confmap.Provider(values, ":"), nil); err != nil {
+			s.faults = append(s.faults, Fault{Key: "configuration", Problem: "cannot be merged: " + err.Error()})
+		}
+	}
+	merged := layer{}
+	for path, value := range k.All() {
+		if e, ok := value.(entry); ok {
+			merged[path] = e
+		}
+	}
+	return merged
+}
