@@ -90,9 +90,35 @@ func (r *Runner) reserve(k *kind) bool {
 
 // Insert stores the jobs in the caller's transaction, or by itself if conn is nil. After an error it may be called
 // again.
-func (b *Batch) Insert(ctx context.Context, conn sqldb.Conn) (err error) {
-	b.jobs, err = b.r.store.Insert(ctx, conn, b.r.lease, b.news)
-	return err
+func (b *Batch) Insert(ctx context.Context, conn sqldb.Conn) error {
+	return b.r.Insert(ctx, conn, b)
+}
+
+// Insert stores the jobs of several batches in one go.
+func (r *Runner) Insert(ctx context.Context, conn sqldb.Conn, batches ...*Batch) error {
+	news := batches[0].news
+	if len(batches) > 1 {
+		news = nil
+		for _, b := range batches {
+			news = append(news, b.news...)
+		}
+	}
+	jobs, err := r.store.Insert(ctx, conn, r.lease, news)
+	if err != nil {
+		return err
+	}
+	owner := map[string]*Batch{}
+	for _, b := range batches {
+		b.jobs = nil
+		for key := range b.values {
+			owner[key] = b
+		}
+	}
+	for _, j := range jobs {
+		b := owner[j.Key]
+		b.jobs = append(b.jobs, j)
+	}
+	return nil
 }
 
 // Start begins the jobs for which there is room. The others wait in the table.

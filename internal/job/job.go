@@ -54,6 +54,9 @@ type Job struct {
 	Tries    int // tries begun, this one included
 	Errors   []Failure
 
+	// Notes are what the handler found out, as pairs of names and values, for the log line about the job's end.
+	Notes []any
+
 	// Created and Age are by the store's clock, so that a wrong clock of this machine does no harm: the age was taken
 	// when the job was handed to this instance.
 	Created time.Time

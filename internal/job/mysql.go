@@ -42,8 +42,12 @@ const (
 
 var leaseEnd = fmt.Sprintf("DATE_ADD(UTC_TIMESTAMP(6), INTERVAL %d MICROSECOND)", LeaseTime.Microseconds())
 
-// insertRows bounds one statement's rows; larger batches are split.
-const insertRows = 500
+// One statement is bounded, in rows and in bytes of arguments: servers refuse packets of more than 4 MiB by default
+// (MySQL 5.6), and escaping may double a text.
+const (
+	insertRows  = 500
+	insertBytes = 1 << 20
+)
 
 // Insert stores jobs and returns the leased ones.
 func (s *MySQL) Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error) {
@@ -51,12 +55,18 @@ func (s *MySQL) Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs 
 		conn = s.DB
 	}
 	var mine []*Job
-	for batch := range slices.Chunk(jobs, insertRows) {
-		got, err := s.insert(ctx, conn, lease, batch)
+	for rest := jobs; len(rest) > 0; {
+		n, size := 0, 0
+		for n < len(rest) && n < insertRows && (n == 0 || size+len(rest[n].Args) <= insertBytes) {
+			size += len(rest[n].Args)
+			n++
+		}
+		got, err := s.insert(ctx, conn, lease, rest[:n])
 		if err != nil {
 			return nil, fmt.Errorf("storing %d jobs: %w", len(jobs), err)
 		}
 		mine = append(mine, got...)
+		rest = rest[n:]
 	}
 	return mine, nil
 }

@@ -23,6 +23,8 @@ type Runner struct {
 	work        context.Context
 	stopWork    context.CancelCauseFunc
 
+	workers []string // of which the jobs may not exist yet; Serve's alone once it runs
+
 	mu       sync.Mutex
 	kinds    map[string]*kind
 	held     map[int64]*running // jobs leased by this instance, from claim to written conclusion

@@ -33,7 +33,11 @@ func (r *Runner) Serve(ctx context.Context) error {
 	background.Go(func() { r.keepLeases(hold) })
 	r.setServing(true)
 	for ctx.Err() == nil {
-		r.claim(ctx)
+		if err := r.ensureWorkers(ctx); err != nil {
+			r.noteOutage(err)
+		} else {
+			r.claim(ctx)
+		}
 		r.opts.Beat()
 		r.waitForWork(ctx)
 	}

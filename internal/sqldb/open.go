@@ -20,7 +20,7 @@ const (
 	idleLimit = 10 * time.Second
 	// lockWait bounds the wait for a row that another transaction holds; the caller tries again. The server's own 50 s
 	// would let one locked order hold up its whole batch.
-	lockWait = 3 * time.Second
+	lockWait = 2 * time.Second
 )
 
 // connector opens connections whose session suits the daemon, whatever the server's defaults are.

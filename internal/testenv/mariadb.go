@@ -16,6 +16,8 @@ import (
 	"time"
 
 	_ "github.com/go-sql-driver/mysql" // the driver of Open and Create
+
+	"jdpay-listener/internal/sandbox/schema"
 )
 
 // MySQL is a private MariaDB server. Its superuser is root without a password.
@@ -155,7 +157,7 @@ func (m *MySQL) CreateNamed(name string, scripts ...string) error {
 		return err
 	}
 	for _, script := range scripts {
-		for _, stmt := range Statements(script) {
+		for _, stmt := range schema.Statements(script) {
 			if _, err := db.Exec(stmt); err != nil {
 				return fmt.Errorf("running %.60q in %s: %w", stmt, name, err)
 			}
@@ -179,26 +181,4 @@ func (m *MySQL) open(tb testing.TB, database string) *sql.DB {
 		tb.Fatal(err)
 	}
 	return db
-}
-
-// Statements splits a script at semicolons that end a line, a comment after them allowed.
-func Statements(script string) []string {
-	var out []string
-	var b strings.Builder
-	for line := range strings.Lines(script) {
-		code, _, _ := strings.Cut(line, "--")
-		code = strings.TrimSpace(code)
-		if code == "" {
-			continue
-		}
-		b.WriteString(code + "\n")
-		if strings.HasSuffix(code, ";") {
-			out = append(out, strings.TrimSuffix(strings.TrimSpace(b.String()), ";"))
-			b.Reset()
-		}
-	}
-	if rest := strings.TrimSpace(b.String()); rest != "" {
-		out = append(out, rest)
-	}
-	return out
 }

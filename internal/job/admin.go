@@ -1,0 +1,211 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+// Row is a job as the table has it, for people to look at.
+type Row struct {
+	ID        int64      `json:"id"`
+	Kind      string     `json:"kind"`
+	Key       string     `json:"unique_key"`
+	Ref       string     `json:"ref"`
+	Args      string     `json:"args,omitempty"`
+	State     State      `json:"state"`
+	Outcome   string     `json:"outcome"`
+	Priority  int        `json:"priority"`
+	Tries     int        `json:"try_count"`
+	NextTry   time.Time  `json:"next_try_at"`
+	GiveUp    *time.Time `json:"give_up_at"`
+	Lease     string     `json:"lease,omitempty"`
+	LastError string     `json:"last_error,omitempty"`
+	Errors    []Failure  `json:"errors,omitempty"`
+	Created   time.Time  `json:"created_at"`
+	Finished  *time.Time `json:"finished_at"`
+}
+
+// Filter selects jobs; empty fields select everything.
+type Filter struct {
+	IDs       []int64
+	States    []State
+	Kind, Ref string
+}
+
+// Empty reports whether the filter selects everything.
+func (f Filter) Empty() bool {
+	return len(f.IDs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == ""
+}
+
+func (f Filter) where() (string, []any) {
+	cond := []string{"1 = 1"}
+	var args []any
+	if len(f.IDs) > 0 {
+		cond = append(cond, "id IN "+sqldb.In(len(f.IDs)))
+		args = append(args, anys(f.IDs)...)
+	}
+	if len(f.States) > 0 {
+		cond = append(cond, "state IN "+sqldb.In(len(f.States)))
+		for _, s := range f.States {
+			args = append(args, s)
+		}
+	}
+	if f.Kind != "" {
+		cond = append(cond, "kind = ?")
+		args = append(args, f.Kind)
+	}
+	if f.Ref != "" {
+		cond = append(cond, "ref = ?")
+		args = append(args, f.Ref)
+	}
+	return strings.Join(cond, " AND "), args
+}
+
+// List returns the newest jobs that the filter selects, at most limit of them, with their arguments and histories if
+// whole is set.
+func (s *MySQL) List(ctx context.Context, f Filter, limit int, whole bool) ([]Row, error) {
+	where, args := f.where()
+	texts := "'', ''"
+	if whole {
+		texts = "args, COALESCE(errors, '')"
+	}
+	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), priority, try_count, next_try_at,
+		give_up_at, COALESCE(lease, ''), COALESCE(last_error, ''), created_at, finished_at, `+texts+`
+		FROM jdpay_job WHERE `+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("listing jobs: %w", err)
+	}
+	defer rows.Close()
+	var list []Row
+	for rows.Next() {
+		var r Row
+		var history []byte
+		var giveUp, finished sql.NullTime
+		if err := rows.Scan(&r.ID, &r.Kind, &r.Key, &r.Ref, &r.State, &r.Outcome, &r.Priority, &r.Tries, &r.NextTry,
+			&giveUp, &r.Lease, &r.LastError, &r.Created, &finished, &r.Args, &history); err != nil {
+			return nil, fmt.Errorf("listing jobs: %w", err)
+		}
+		r.Errors = failures(history)
+		if giveUp.Valid {
+			r.GiveUp = &giveUp.Time
+		}
+		if finished.Valid {
+			r.Finished = &finished.Time
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// ErrNoFilter means that an action on all jobs was asked for.
+var ErrNoFilter = errors.New("name jobs by id, or give a filter")
+
+// Retry makes selected jobs due now, with their time to give up counted anew: parked, rejected, waiting and ready ones,
+// and with replay also those that are done. Running ones are left alone. It returns how many it changed.
+func (s *MySQL) Retry(ctx context.Context, f Filter, timeouts map[string]time.Duration, replay bool) (int64, error) {
+	if f.Empty() {
+		return 0, ErrNoFilter
+	}
+	where, whereArgs := f.where()
+	from := "('parked', 'rejected', 'waiting', 'ready')"
+	if replay {
+		from = "('parked', 'rejected', 'waiting', 'ready', 'done')"
+	}
+	giveUp := "give_up_at"
+	var args []any
+	if len(timeouts) > 0 {
+		giveUp = "CASE kind"
+		for _, kind := range slices.Sorted(maps.Keys(timeouts)) {
+			giveUp += " WHEN ? THEN " + dbLater
+			args = append(args, kind, timeouts[kind].Microseconds())
+		}
+		giveUp += " ELSE NULL END"
+	}
+	return s.change(ctx, "UPDATE jdpay_job SET give_up_at = "+giveUp+`, state = 'ready', outcome = NULL, try_count = 0, next_try_at = UTC_TIMESTAMP(6), finished_at = NULL
+		WHERE state IN `+from+" AND "+where, append(args, whereArgs...)...)
+}
+
+// Discard ends selected jobs without carrying them out: parked, rejected, waiting and ready ones. Running ones and
+// workers are left alone. It returns how many it changed.
+func (s *MySQL) Discard(ctx context.Context, f Filter) (int64, error) {
+	if f.Empty() {
+		return 0, ErrNoFilter
+	}
+	where, args := f.where()
+	return s.change(ctx, `UPDATE jdpay_job SET state = 'done', outcome = 'discarded', finished_at = UTC_TIMESTAMP(6)
+		WHERE state IN ('parked', 'rejected', 'waiting', 'ready') AND COALESCE(unique_key, '') NOT LIKE '`+WorkerKey+`%' AND `+where, args...)
+}
+
+func (s *MySQL) change(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := sqldb.Exec(ctx, s.DB, query, args...)
+	if err != nil {
+		return 0, fmt.Errorf("changing jobs: %w", err)
+	}
+	return res.RowsAffected()
+}
+
+// Count is how many jobs of a kind are in a state, and how old the oldest of them is.
+type Count struct {
+	Kind   string
+	State  State
+	Jobs   int
+	Oldest time.Duration
+}
+
+// Backlog counts the jobs that are not finished, and the parked ones. It reads only their part of an index, however
+// large the table is.
+func (s *MySQL) Backlog(ctx context.Context) ([]Count, error) {
+	rows, err := s.DB.QueryContext(ctx, `SELECT kind, state, COUNT(*), MIN(id) FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
+		WHERE state IN ('ready', 'running', 'waiting', 'parked') GROUP BY kind, state`)
+	if err != nil {
+		return nil, fmt.Errorf("counting jobs: %w", err)
+	}
+	defer rows.Close()
+	var counts []Count
+	var oldest []any
+	for rows.Next() {
+		var c Count
+		var id int64
+		if err := rows.Scan(&c.Kind, &c.State, &c.Jobs, &id); err != nil {
+			return nil, fmt.Errorf("counting jobs: %w", err)
+		}
+		counts = append(counts, c)
+		oldest = append(oldest, id)
+	}
+	if err := rows.Err(); err != nil || len(counts) == 0 {
+		return nil, err
+	}
+	ages, err := s.ages(ctx, oldest)
+	if err != nil {
+		return nil, fmt.Errorf("reading the age of the oldest jobs: %w", err)
+	}
+	for i := range counts {
+		counts[i].Oldest = ages[oldest[i].(int64)]
+	}
+	return counts, nil
+}
+
+func (s *MySQL) ages(ctx context.Context, ids []any) (map[int64]time.Duration, error) {
+	rows, err := s.DB.QueryContext(ctx, "SELECT id, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE id IN "+sqldb.In(len(ids)), ids...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	ages := make(map[int64]time.Duration, len(ids))
+	for rows.Next() {
+		var id, age int64
+		if err := rows.Scan(&id, &age); err != nil {
+			return nil, err
+		}
+		ages[id] = time.Duration(age) * time.Microsecond
+	}
+	return ages, rows.Err()
+}

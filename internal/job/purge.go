@@ -1,0 +1,77 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+// purgeRows is how many rows one step of a purge looks at and may delete.
+const purgeRows = 500
+
+// Purge deletes finished jobs older than keepDone and rejected ones older than keepRejected, and returns how many.
+//
+// It walks the primary key from the oldest job up to the first that is too young, a few rows at a time, and rests after
+// each step for as long as the step took: payments go on meanwhile. Jobs are stored in the order of their creation, so
+// no other index is needed, and the walk meets only what is old or was kept on purpose.
+func (s *MySQL) Purge(ctx context.Context, keepDone, keepRejected time.Duration) (deleted int64, err error) {
+	youngest := min(keepDone, keepRejected)
+	for last := int64(0); ; {
+		begin := time.Now()
+		old, next, more, err := s.purgeable(ctx, last, keepDone, keepRejected, youngest)
+		if err != nil {
+			return deleted, fmt.Errorf("looking for old jobs: %w", err)
+		}
+		if len(old) > 0 {
+			// The condition again: somebody may have retried one of them just now.
+			res, err := sqldb.Exec(ctx, s.DB, "DELETE FROM jdpay_job WHERE state IN ('done', 'rejected') AND id IN "+sqldb.In(len(old)), old...)
+			if err != nil {
+				return deleted, fmt.Errorf("deleting old jobs: %w", err)
+			}
+			n, err := res.RowsAffected()
+			if err != nil {
+				return deleted, err
+			}
+			deleted += n
+		}
+		if !more {
+			return deleted, nil
+		}
+		last = next
+		sleep(ctx, time.Since(begin))
+		if ctx.Err() != nil {
+			return deleted, ctx.Err()
+		}
+	}
+}
+
+// purgeable looks at the jobs after id last: which of them may go, where to go on, and whether to.
+func (s *MySQL) purgeable(ctx context.Context, last int64, keepDone, keepRejected, youngest time.Duration) (old []any, next int64, more bool, err error) {
+	ago := "DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)"
+	rows, err := s.DB.QueryContext(ctx, `SELECT id, created_at < `+ago+`,
+		COALESCE((state = 'done' AND finished_at < `+ago+`) OR (state = 'rejected' AND finished_at < `+ago+`), 0)
+		FROM jdpay_job WHERE id > ? ORDER BY id LIMIT ?`,
+		youngest.Microseconds(), keepDone.Microseconds(), keepRejected.Microseconds(), last, purgeRows)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	defer rows.Close()
+	n := 0
+	more = true
+	for rows.Next() {
+		var id int64
+		var oldEnough, gone bool
+		if err := rows.Scan(&id, &oldEnough, &gone); err != nil {
+			return nil, 0, false, err
+		}
+		n++
+		next = id
+		more = more && oldEnough
+		if gone {
+			old = append(old, id)
+		}
+	}
+	return old, next, more && n == purgeRows, rows.Err()
+}

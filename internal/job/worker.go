@@ -1,0 +1,77 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// Worker does something by the clock: the period counts from the end of one run to the beginning of the next, so runs
+// never overlap.
+type Worker struct {
+	Name   string
+	Period time.Duration
+	Run    func(ctx context.Context) error
+	// OnRun is told how each run went.
+	OnRun func(took time.Duration, err error)
+}
+
+// String names the service in the supervisor's logs.
+func (w Worker) String() string { return w.Name + " worker" }
+
+// Serve runs the worker in this process, at once and then every period, until ctx ends; a run that has begun is
+// waited for. Use Runner.AddWorker for work that only one replica should do.
+func (w Worker) Serve(ctx context.Context) error {
+	for ctx.Err() == nil {
+		_ = w.once(ctx) // told to OnRun
+		sleep(ctx, w.Period)
+	}
+	return ctx.Err()
+}
+
+func (w Worker) once(ctx context.Context) (err error) {
+	begin := time.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in worker %s: %v\n%s", w.Name, p, debug.Stack())
+		}
+		if w.OnRun != nil && ctx.Err() == nil {
+			w.OnRun(time.Since(begin), err)
+		}
+	}()
+	return w.Run(ctx)
+}
+
+// WorkerKey begins the keys of the jobs that singleton workers are.
+const WorkerKey = "worker:"
+
+// tick is the arguments of a worker's job: none.
+type tick struct{}
+
+// AddWorker registers a worker that one replica at a time runs: a job that comes again after each run. The lease that
+// protects jobs protects it too, and when its replica dies another one takes it over.
+func (r *Runner) AddWorker(w Worker) error {
+	always := Policy{Concurrency: 1, Schedule: Schedule{FirstWait: w.Period, Factor: 1, MaxWait: w.Period}}
+	err := Register(r, w.Name, Kind{Priority: Low}, always, func(ctx context.Context, _ *Job, _ tick) (string, error) {
+		if err := w.once(ctx); err != nil && ctx.Err() == nil {
+			return "", RetryAfter(w.Period, err) // noted on the job
+		}
+		return "", Snooze(w.Period, nil)
+	})
+	if err == nil {
+		r.workers = append(r.workers, w.Name)
+	}
+	return err
+}
+
+// ensureWorkers creates the jobs of the workers that do not exist yet.
+func (r *Runner) ensureWorkers(ctx context.Context) error {
+	for _, name := range r.workers {
+		if err := r.Enqueue(ctx, nil, name, tick{}, Key(WorkerKey+name)); err != nil {
+			return err
+		}
+	}
+	r.workers = nil
+	return nil
+}

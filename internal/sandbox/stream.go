@@ -1,0 +1,147 @@
+package sandbox
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
+
+	"jdpay-listener/internal/sandbox/jdserver"
+)
+
+// Sent is one message of the stream and what should become of it.
+type Sent struct {
+	Story    string // what is special about it, for people
+	OrderNo  string
+	Amount   string
+	Body     string
+	Expected string // outcome of settle
+	Order    *Order // to exist before the message; nil: it does not
+	Late     *Order // to exist a second after the message
+	Twice    bool   // JD sends it twice
+	JD       []jdserver.Reply
+}
+
+// story makes the n-th message of a kind for an order.
+type story struct {
+	name string
+	make func(o Order, s *Sent)
+}
+
+// stories are all kinds of messages but the ordinary one, each with what the daemon should make of it.
+var stories = []story{
+	{"announced twice", func(o Order, s *Sent) { s.Twice = true }},
+	{"paid a second time", func(o Order, s *Sent) { s.Order.PaidBy, s.Expected = "EARLIER", "paid_twice" }},
+	{"wrong amount", func(o Order, s *Sent) { s.Order.Amount, s.Expected = "99.00", "amount_mismatch" }},
+	{"order never appears", func(o Order, s *Sent) { s.Order, s.Expected = nil, "unknown_order" }},
+	{"order appears a second later", func(o Order, s *Sent) { s.Order, s.Late = nil, &o }},
+	{"forged signature", func(o Order, s *Sent) { s.Body, s.Expected = paymentOf(o).Message("guessed key"), "bad_signature" }},
+	{"altered on the way", func(o Order, s *Sent) {
+		s.Body, s.Expected = strings.Replace(s.Body, "110000001", "110000009", 1), "bad_signature"
+	}},
+	{"not a message at all", func(o Order, s *Sent) { s.Body, s.Expected = "<html>502 Bad Gateway</html> "+o.No(), "malformed" }},
+	{"amount that is no money", func(o Order, s *Sent) {
+		p := paymentOf(o)
+		p.PayAmount = "8.005"
+		s.Body, s.Expected = p.Message(Md5Key), "malformed"
+	}},
+	{"refund instead of payment", func(o Order, s *Sent) {
+		p := paymentOf(o)
+		p.PayStatus = "REFUND"
+		s.Body, s.Expected = p.Message(Md5Key), "not_success"
+	}},
+	{"body in base64", func(o Order, s *Sent) { s.Body = base64.StdEncoding.EncodeToString([]byte(s.Body)) }},
+	{"payload in GBK", func(o Order, s *Sent) { s.Body = inGBK(o) }},
+	{"JD stumbles twice", func(o Order, s *Sent) { s.JD = []jdserver.Reply{{HTTPStatus: 503}, {Close: true}} }},
+	{"JD refuses", func(o Order, s *Sent) {
+		s.JD = []jdserver.Reply{{HTTPStatus: 403, Body: `{"success":false,"code":"24","message":"no permission"}`}}
+	}},
+	{"no cell assigned", func(o Order, s *Sent) { s.Order.Cell = "" }},
+}
+
+// paymentOf is JD's ordinary notification for an order.
+func paymentOf(o Order) Payment {
+	payType := "WXPAY"
+	if o.ID%3 == 0 {
+		payType = "ALIPAY"
+	}
+	return Payment{
+		OrderNo: o.No(), PayType: payType, PayAmount: o.Amount, PayTime: time.Now().In(time.FixedZone("CST", 8*3600)).Format(time.DateTime),
+		ExternalID: "X" + o.No(), OrderType: "SEND", PayStatus: "FINISH",
+	}
+}
+
+func inGBK(o Order) string {
+	p := paymentOf(o)
+	p.OrderType = "寄件"
+	text, err := json.Marshal(p)
+	if err == nil {
+		text, err = simplifiedchinese.GBK.NewEncoder().Bytes(text)
+	}
+	if err != nil {
+		panic(err) // a constant text
+	}
+	return message(Envelope(text, Md5Key))
+}
+
+// orderOf is the n-th order of the sandbox.
+func orderOf(n int) Order {
+	device, kind := fmt.Sprintf("CAB-%02d", n%7), 6
+	if n%4 == 0 {
+		device, kind = fmt.Sprintf("CLOUD-%02d", n%5), 2
+	}
+	return Order{
+		ID: int64(1000 + n), Amount: fmt.Sprintf("%d.%02d", 8+n%20, (n*37)%100), Device: device, Type: kind, Cell: fmt.Sprintf("%c%02d", 'A'+n%6, 1+n%24),
+	}
+}
+
+// Stream returns n messages: ordinary payments, and between them every kind of trouble at least once where n allows.
+func Stream(n int) []Sent {
+	every := max(2, min(5, n/(len(stories)+1)))
+	out := make([]Sent, n)
+	next := 0
+	for i := range out {
+		o := orderOf(i)
+		s := Sent{OrderNo: o.No(), Amount: o.Amount, Body: paymentOf(o).Message(Md5Key), Expected: "settled", Order: &o}
+		if i%every == every-1 {
+			st := stories[next%len(stories)]
+			next++
+			s.Story = st.name
+			st.make(o, &s)
+		}
+		out[i] = s
+	}
+	return out
+}
+
+// Prepare makes the orders that must exist before their messages come.
+func (c *Company) Prepare(stream []Sent) error {
+	for _, s := range stream {
+		if s.JD != nil {
+			c.JD.ScriptWaybill("JDVC"+strings.TrimPrefix(s.OrderNo, "R"), s.JD...)
+		}
+		if s.Order != nil {
+			if err := c.Add(*s.Order); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lateBy is how much later than its payment a late order comes.
+const lateBy = time.Second
+
+// Send puts one message into the notify queue, and its late order into the tables in due time.
+func (c *Company) Send(s Sent) {
+	c.MNS.Put(NotifyQueue, s.Body)
+	if s.Twice {
+		c.MNS.Put(NotifyQueue, s.Body)
+	}
+	if s.Late != nil {
+		time.AfterFunc(lateBy, func() { _ = c.Add(*s.Late) }) // the sandbox may be gone by then
+	}
+}

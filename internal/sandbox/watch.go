@@ -1,0 +1,137 @@
+package sandbox
+
+import (
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Seen is what became of a message, as seen from outside: in the database, at the cabinet, at JD.
+type Seen struct {
+	Sent
+	At      time.Time // when it was put into the queue
+	Outcome string    // of settle, or the job's state while it has none
+	Reason  string    // why it was turned down or a step was
+
+	// How long after At things were done; 0: they were not.
+	Settled, Cabinet, JD, PayInfo time.Duration
+
+	Command, Waybill string // outcomes of the steps
+	Complete         bool
+}
+
+// Watch follows messages.
+type Watch struct {
+	company *Company
+	all     []*Seen
+	byBody  map[string]*Seen
+	byOrder map[string]*Seen
+}
+
+// NewWatch follows what happens in the company.
+func NewWatch(c *Company) *Watch {
+	return &Watch{company: c, byBody: map[string]*Seen{}, byOrder: map[string]*Seen{}}
+}
+
+// Sent notes that a message is being sent now.
+func (w *Watch) Sent(s Sent) {
+	seen := &Seen{Sent: s, At: time.Now()}
+	w.all = append(w.all, seen)
+	w.byBody[s.Body] = seen
+	w.byOrder[s.OrderNo] = seen
+}
+
+// All is everything that was sent or came up.
+func (w *Watch) All() []*Seen { return w.all }
+
+type jobRow struct {
+	kind, ref, args, state, outcome, reason string
+	created                                 time.Time
+	finished                                sql.NullTime
+}
+
+// Look reads the job table and returns what has become complete since the last look.
+func (w *Watch) Look() (complete []*Seen, err error) {
+	rows, err := w.company.db.Query(`SELECT kind, COALESCE(ref, ''), args, state, COALESCE(outcome, ''), COALESCE(last_error, ''), created_at, finished_at
+		FROM jdpay_job WHERE kind IN ('settle', 'pay-complete', 'waybill-status', 'pay-info') ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("looking into the job table: %w", err)
+	}
+	defer rows.Close()
+	steps := map[string]int{}
+	for rows.Next() {
+		var r jobRow
+		if err := rows.Scan(&r.kind, &r.ref, &r.args, &r.state, &r.outcome, &r.reason, &r.created, &r.finished); err != nil {
+			return nil, fmt.Errorf("looking into the job table: %w", err)
+		}
+		w.note(r, steps)
+	}
+	for _, s := range w.all {
+		turnedDown := s.Outcome != "settled" && s.Settled > 0
+		if !s.Complete && (turnedDown || steps[s.OrderNo] == 3) {
+			s.Complete = true
+			complete = append(complete, s)
+		}
+	}
+	return complete, rows.Err()
+}
+
+// note adds what one job says to the message it belongs to.
+func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
+	s := w.byOrder[r.ref]
+	if r.kind == "settle" {
+		if own := w.byBody[r.args]; own != nil {
+			s = own
+		} else if s == nil { // sent by somebody else
+			s = &Seen{Sent: Sent{Story: "yours", OrderNo: r.ref, Body: r.args}, At: r.created}
+			w.all = append(w.all, s)
+			w.byBody[r.args], w.byOrder[r.ref] = s, s
+		}
+	}
+	if s == nil {
+		return
+	}
+	after := time.Duration(0)
+	if r.finished.Valid {
+		after = max(r.finished.Time.Sub(s.At), 1)
+	}
+	switch r.kind {
+	case "settle":
+		if s.Outcome != "settled" && r.finished.Valid { // the copy of a payment that was announced twice changes nothing
+			s.Outcome, s.Reason, s.Settled = r.outcome, r.reason, after
+		}
+		return
+	case "pay-complete":
+		s.Command = r.outcome
+		if at := w.company.arrival("pay-complete-" + orderID(s.OrderNo)); !at.IsZero() {
+			s.Cabinet = at.Sub(s.At)
+		}
+	case "waybill-status":
+		s.Waybill = r.outcome
+		if r.state == "done" {
+			s.JD = after
+		}
+	case "pay-info":
+		if r.state == "done" {
+			s.PayInfo = after
+		}
+	}
+	if r.state == "parked" {
+		s.Reason = r.reason
+	}
+	if r.finished.Valid {
+		finishedSteps[s.OrderNo]++
+	}
+}
+
+func orderID(no string) string { return no[min(1, len(no)):] }
+
+// arrival is when a cabinet got the first command with this message id.
+func (c *Company) arrival(messageID string) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := c.commands[messageID]; len(at) > 0 {
+		return at[0]
+	}
+	return time.Time{}
+}
