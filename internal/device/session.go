@@ -1,0 +1,201 @@
+package device
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	// ErrNotConnected says that there is no connection to the broker, so nothing was sent.
+	ErrNotConnected = errors.New("not connected to the mqtt broker")
+
+	// ErrUnacknowledged says that the broker may or may not have taken the command: it did not acknowledge it in time,
+	// or the connection was lost meanwhile. Sending the same command again is right.
+	ErrUnacknowledged = errors.New("the mqtt broker did not acknowledge the command")
+
+	errClosed = errors.New("the session was closed")
+)
+
+// Options says where the broker is and how commands are addressed.
+type Options struct {
+	Server     string // host, host:port or scheme://host[:port] with tcp, mqtt, ssl or mqtts
+	Port       int    // used when Server has none; 0 is 1883, or 8883 with TLS
+	TLS        TLS
+	Username   string
+	Password   string
+	ClientID   string        // unique per process: a broker drops the older one of two sessions with the same id
+	Topic      string        // may contain {DeviceGroupSN}, {PostOrderId} and {DeviceType}
+	AckTimeout time.Duration // how long a publish waits for its acknowledgement; 0 is 5 s
+	OnUp       func()        // called after every connect; may be nil, must not block
+	OnDown     func(error)   // called once when an outage begins; may be nil, must not block
+	Log        *slog.Logger
+}
+
+// Session keeps one connection to the broker up while Serve runs. Publish and Healthy may be called from any goroutine,
+// also while Serve does not run.
+type Session struct {
+	broker         broker
+	username       string
+	password       string
+	clientID       string
+	topic          topicTemplate
+	connectTimeout time.Duration
+	ackTimeout     time.Duration
+	onUp           func()
+	onDown         func(error)
+	log            *slog.Logger
+
+	live    atomic.Pointer[link]  // nil while there is no connection
+	failure atomic.Pointer[error] // why there is none
+	since   time.Time             // when the outage began; zero when there is none; Serve's alone
+	pumps   sync.WaitGroup        // one of every link, for an acknowledgement timeout after its end at most
+}
+
+const (
+	defaultConnectTimeout = 5 * time.Second
+	defaultAckTimeout     = 5 * time.Second
+	firstWait             = 200 * time.Millisecond
+	maxWait               = 10 * time.Second
+)
+
+// NewSession checks the options; it connects nothing. TLS files that cannot be read are an error here, and an outage
+// when they vanish later.
+func NewSession(o Options) (*Session, error) {
+	b, err := parseBroker(o.Server, o.Port, o.TLS)
+	if err != nil {
+		return nil, err
+	}
+	if b.tls.Enabled {
+		if _, err := b.tls.config(b.host); err != nil {
+			return nil, err
+		}
+	}
+	topic, err := parseTopic(o.Topic)
+	if err != nil {
+		return nil, err
+	}
+	if o.ClientID == "" {
+		return nil, errors.New("mqtt client id must not be empty")
+	}
+	s := &Session{
+		broker:         b,
+		username:       o.Username,
+		password:       o.Password,
+		clientID:       o.ClientID,
+		topic:          topic,
+		connectTimeout: defaultConnectTimeout,
+		ackTimeout:     cmp.Or(o.AckTimeout, defaultAckTimeout),
+		onUp:           o.OnUp,
+		onDown:         o.OnDown,
+		log:            o.Log,
+	}
+	s.failed(errors.New("no attempt has ended yet"))
+	return s, nil
+}
+
+// String names the service for the supervisor.
+func (s *Session) String() string { return "mqtt session" }
+
+// Serve connects, and connects again whenever the connection is lost, until ctx ends; it returns ctx's error.
+func (s *Session) Serve(ctx context.Context) error {
+	defer s.pumps.Wait()
+	wait := firstWait
+	for {
+		l, err := s.connect(ctx)
+		if err == nil {
+			began := time.Now()
+			s.up(l)
+			select {
+			case <-l.down:
+				err = l.cause
+			case <-ctx.Done():
+				err = errClosed
+			}
+			s.failed(err)
+			s.live.Store(nil)
+			l.close()
+			if time.Since(began) > maxWait { // being accepted and dropped over and over must not become a busy loop
+				wait = firstWait
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.failed(err)
+		s.fell(err)
+		select {
+		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		wait = min(2*wait, maxWait)
+	}
+}
+
+// Healthy returns nil while the session is connected, else an error that is ErrNotConnected and says why.
+func (s *Session) Healthy() error {
+	if s.live.Load() != nil {
+		return nil
+	}
+	return s.notConnected()
+}
+
+// Publish sends the command to its cabinet's topic (QoS 1, not retained) and returns nil once the broker acknowledged it
+// on the connection it was sent on. Errors: ErrNotConnected at once when there is no connection; ErrUnacknowledged when
+// the command's fate is unknown after at most the acknowledgement timeout, or when ctx ended first (also the context's
+// cause); *InvalidTopicError for a serial that no topic can contain. It may be called by many goroutines at once.
+func (s *Session) Publish(ctx context.Context, c Command) error {
+	topic, err := s.topic.topic(&c)
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(&c)
+	if err != nil {
+		return fmt.Errorf("encoding the command of order %d: %w", c.PostOrderId, err)
+	}
+	l := s.live.Load()
+	if l == nil {
+		return s.notConnected()
+	}
+	return l.publish(ctx, topic, payload, s.ackTimeout)
+}
+
+func (s *Session) notConnected() error {
+	return fmt.Errorf("%w %s: %w", ErrNotConnected, s.broker.addr, *s.failure.Load())
+}
+
+func (s *Session) failed(err error) { s.failure.Store(&err) }
+
+// up makes a new link the one to publish on, and ends an outage.
+func (s *Session) up(l *link) {
+	s.live.Store(l)
+	if s.since.IsZero() {
+		s.log.Info("mqtt session connected", "broker", s.broker.addr, "client_id", s.clientID)
+	} else {
+		s.log.Info("mqtt session connected again", "broker", s.broker.addr, "client_id", s.clientID, "outage_ms", time.Since(s.since).Milliseconds())
+	}
+	s.since = time.Time{}
+	if s.onUp != nil {
+		s.onUp()
+	}
+}
+
+// fell begins an outage, unless it has begun already: it is logged once, not at every attempt.
+func (s *Session) fell(err error) {
+	if !s.since.IsZero() {
+		return
+	}
+	s.since = time.Now()
+	s.log.Warn("mqtt session down, cabinet commands wait: check that the broker runs and Mqtt:Server, Mqtt:Port and the credentials are right", "broker", s.broker.addr, "error", err)
+	if s.onDown != nil {
+		s.onDown(err)
+	}
+}

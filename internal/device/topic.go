@@ -1,0 +1,115 @@
+package device
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// InvalidTopicError says that a cabinet's serial cannot be part of an MQTT topic. Trying again never helps: a person
+// must correct the device group's row.
+type InvalidTopicError struct {
+	DeviceGroupSN string
+	Reason        string
+}
+
+// Error names the serial and what is wrong with it.
+func (e *InvalidTopicError) Error() string {
+	return fmt.Sprintf("device group serial %.64q cannot be in an mqtt topic: %s: correct the serial of the device group", e.DeviceGroupSN, e.Reason)
+}
+
+// maxTopic is the most bytes an MQTT topic may have (MQTT 3.1.1, 1.5.3); the client library cuts longer ones silently.
+const maxTopic = 65535
+
+// topicTemplate is a topic with placeholders, cut at them: texts and fields alternate, beginning and ending with text.
+type topicTemplate struct {
+	texts  []string
+	fields []string
+}
+
+// parseTopic checks the template once, so that only a serial can make a topic invalid later.
+func parseTopic(template string) (topicTemplate, error) {
+	fail := func(reason string) (topicTemplate, error) {
+		return topicTemplate{}, fmt.Errorf("topic template %q: %s", template, reason)
+	}
+	var t topicTemplate
+	rest := template
+	for {
+		text, after, found := strings.Cut(rest, "{")
+		if reason := illegalInTopic(text); reason != "" {
+			return fail(reason)
+		}
+		t.texts = append(t.texts, text)
+		if !found {
+			break
+		}
+		field, tail, closed := strings.Cut(after, "}")
+		switch field {
+		case "DeviceGroupSN", "PostOrderId", "DeviceType":
+		default:
+			closed = false
+		}
+		if !closed {
+			return fail("the placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}")
+		}
+		t.fields = append(t.fields, field)
+		rest = tail
+	}
+	if template == "" {
+		return fail("it must not be empty")
+	}
+	return t, nil
+}
+
+// topic fills the template in. It returns an *InvalidTopicError for a serial that MQTT cannot carry as one topic level.
+func (t topicTemplate) topic(c *Command) (string, error) {
+	reason := illegalInTopic(c.DeviceGroupSN)
+	switch {
+	case c.DeviceGroupSN == "":
+		reason = "it is empty"
+	case strings.Contains(c.DeviceGroupSN, "/"):
+		reason = "it contains /"
+	case strings.HasPrefix(c.DeviceGroupSN, "$") && t.texts[0] == "":
+		reason = "a topic that begins with $ belongs to the broker"
+	}
+	if reason != "" {
+		return "", &InvalidTopicError{DeviceGroupSN: c.DeviceGroupSN, Reason: reason}
+	}
+	topic := make([]byte, 0, 128)
+	topic = append(topic, t.texts[0]...)
+	for i, field := range t.fields {
+		switch field {
+		case "DeviceGroupSN":
+			topic = append(topic, c.DeviceGroupSN...)
+		case "PostOrderId":
+			topic = strconv.AppendInt(topic, c.PostOrderId, 10)
+		case "DeviceType":
+			topic = strconv.AppendInt(topic, int64(c.DeviceType), 10)
+		}
+		topic = append(topic, t.texts[i+1]...)
+	}
+	if len(topic) > maxTopic {
+		return "", &InvalidTopicError{DeviceGroupSN: c.DeviceGroupSN, Reason: "it is too long"}
+	}
+	return string(topic), nil
+}
+
+// illegalInTopic says why s cannot be part of a topic to publish on, or nothing. Wildcards are forbidden (MQTT 3.1.1,
+// 3.3.2.1). So is ill-formed UTF-8 (1.5.3), and a broker may close the connection over control and non-characters: one
+// such serial would take every other cabinet's commands down with it.
+func illegalInTopic(s string) string {
+	if !utf8.ValidString(s) {
+		return "it is not valid UTF-8"
+	}
+	for _, r := range s {
+		switch {
+		case r == '+' || r == '#':
+			return "it contains the wildcard " + string(r)
+		case unicode.IsControl(r), r >= 0xFDD0 && r <= 0xFDEF, r&0xFFFE == 0xFFFE:
+			return fmt.Sprintf("it contains the character %U", r)
+		}
+	}
+	return ""
+}

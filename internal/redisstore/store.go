@@ -1,0 +1,203 @@
+// Package redisstore is what Redis does for a payment: it remembers cabinets, so that the main database is asked less
+// often, and it hands cabinets' replies to other services that wait for them. No payment depends on it: while Redis is
+// down the cache forgets, and replies are tried again by their jobs.
+package redisstore
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// The library has one logger for the whole process and writes to standard error with it. What matters reaches us as
+// errors; the lines would only break the structured log.
+func init() { logging.Disable() }
+
+// Options says where Redis is.
+type Options struct {
+	Addrs          []string // host:port; several are a cluster, or Sentinels when MasterName is set
+	MasterName     string   // name of the master that the Sentinels watch
+	Username       string
+	Password       string
+	DB             int // not for clusters
+	TLS            bool
+	ClientName     string
+	ConnectTimeout time.Duration // 0 is 1 s
+	ReplyKeyPrefix string        // of the keys and channels that replies are written to
+	Log            *slog.Logger
+}
+
+const (
+	defaultConnectTimeout = time.Second
+	ioTimeout             = 300 * time.Millisecond  // of one read or write
+	limit                 = 1500 * time.Millisecond // of a whole operation, connecting and finding the right node included
+	devicePrefix          = "jdpay:device:"
+)
+
+// Store uses Redis. It may be used by many goroutines at once.
+type Store struct {
+	client redis.UniversalClient
+	prefix string
+	outage *outage
+}
+
+// New returns a Store; it connects when it is first used.
+func New(o Options) *Store {
+	u := &redis.UniversalOptions{
+		Addrs:      o.Addrs,
+		MasterName: o.MasterName,
+		Username:   o.Username,
+		Password:   o.Password,
+		DB:         o.DB,
+		ClientName: o.ClientName,
+
+		DialTimeout:           cmp.Or(o.ConnectTimeout, defaultConnectTimeout),
+		ReadTimeout:           ioTimeout,
+		WriteTimeout:          ioTimeout,
+		PoolTimeout:           ioTimeout,
+		ContextTimeoutEnabled: true,
+
+		// One attempt, one dial: the cache's caller has a database to ask, and a reply's job has a schedule. A
+		// cluster needs its redirects to find a key's node.
+		MaxRetries:    -1,
+		DialerRetries: 1,
+		MaxRedirects:  2,
+
+		// The plainest protocol, which every server and proxy since Redis 2 speaks.
+		Protocol:                 2,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		PipelinePoolSize:         -1,
+	}
+	if o.TLS {
+		u.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, outage: &outage{log: o.Log}}
+}
+
+// Close closes the connections.
+func (s *Store) Close() error { return s.client.Close() }
+
+// Ping returns nil when Redis answers; it always asks.
+func (s *Store) Ping(ctx context.Context) error {
+	err := s.try(ctx, func(ctx context.Context) error { return s.client.Ping(ctx).Err() })
+	if err != nil {
+		return fmt.Errorf("asking redis for a sign of life: %w", err)
+	}
+	return nil
+}
+
+// Group is a cabinet.
+type Group struct {
+	DeviceSN     string `json:"-"`
+	MainDeviceID int64  `json:"main_device_id"`
+	DeviceType   int    `json:"device_type"`
+}
+
+// Groups returns the cabinets it remembers, by serial; the map is never nil. It has no error to return: whatever is
+// missing must be looked up elsewhere, and an outage of Redis is logged here. During one, it mostly answers at once.
+func (s *Store) Groups(ctx context.Context, serials []string) map[string]Group {
+	found := make(map[string]Group, len(serials))
+	s.cache(ctx, len(serials), func(ctx context.Context) error {
+		// Not MGET, which a cluster refuses for keys of different nodes.
+		cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, serial := range serials {
+				p.Get(ctx, devicePrefix+serial)
+			}
+			return nil
+		})
+		for i, cmd := range cmds {
+			var g Group
+			value, getErr := cmd.(*redis.StringCmd).Bytes()
+			if getErr == nil && json.Unmarshal(value, &g) == nil {
+				g.DeviceSN = serials[i]
+				found[g.DeviceSN] = g
+			}
+		}
+		if errors.Is(err, redis.Nil) { // only says that the first of the failed commands found nothing
+			err = firstFailure(cmds)
+		}
+		return err
+	})
+	return found
+}
+
+func firstFailure(cmds []redis.Cmder) error {
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+	}
+	return nil
+}
+
+// PutGroups remembers cabinets for ttl. Like Groups it has no error to return.
+func (s *Store) PutGroups(ctx context.Context, groups []Group, ttl time.Duration) {
+	s.cache(ctx, len(groups), func(ctx context.Context) error {
+		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, g := range groups {
+				value, err := json.Marshal(g)
+				if err != nil {
+					return err
+				}
+				p.SetEx(ctx, devicePrefix+g.DeviceSN, value, ttl)
+			}
+			return nil
+		})
+		return err
+	})
+}
+
+// PublishReply keeps a cabinet's reply under its message id for ttl and publishes it on the channel of the same name
+// (contract, "Redis"). It always tries; an error means that either may not have happened, and both may be repeated.
+func (s *Store) PublishReply(ctx context.Context, messageID string, reply []byte, ttl time.Duration) error {
+	name := s.prefix + messageID
+	err := s.try(ctx, func(ctx context.Context) error {
+		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.SetEx(ctx, name, reply, ttl)
+			p.Publish(ctx, name, reply)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("handing the reply to message %.64q to redis: %w", messageID, err)
+	}
+	return nil
+}
+
+// cache runs fn unless there is nothing to do or Redis is given a rest.
+func (s *Store) cache(ctx context.Context, n int, fn func(context.Context) error) {
+	if n == 0 || !s.outage.worthTrying() {
+		return
+	}
+	_ = s.try(ctx, fn) // the caller can do without
+}
+
+// try runs fn within the limit and learns from its result whether Redis is up.
+func (s *Store) try(parent context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(parent, limit, fmt.Errorf("no answer within %s", limit))
+	defer cancel()
+	err := fn(ctx)
+	switch {
+	case parent.Err() != nil:
+		s.outage.unknown()
+		if err != nil {
+			err = context.Cause(parent)
+		}
+		return err
+	case err != nil && ctx.Err() != nil:
+		err = context.Cause(ctx)
+	}
+	s.outage.result(err)
+	return err
+}

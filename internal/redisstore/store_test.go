@@ -1,0 +1,190 @@
+package redisstore
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var discard = slog.New(slog.DiscardHandler)
+
+func newStore(t testing.TB, o Options) *Store {
+	t.Helper()
+	if o.Log == nil {
+		o.Log = discard
+	}
+	o.ReplyKeyPrefix = "jdpay:reply:"
+	s := New(o)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+var cabinets = []Group{{"D1", 11, 6}, {"D2", 22, 1}, {"柜 3", 33, 0}}
+
+func bySerial(groups ...Group) map[string]Group {
+	m := map[string]Group{}
+	for _, g := range groups {
+		m[g.DeviceSN] = g
+	}
+	return m
+}
+
+func TestGroups(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := newStore(t, Options{Addrs: []string{server.Addr()}})
+	ctx := t.Context()
+	want := func(t *testing.T, want map[string]Group, serials ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, s.Groups(ctx, serials)); diff != "" {
+			t.Errorf("groups (-want +got):\n%s", diff)
+		}
+	}
+	t.Run("are unknown at first", func(t *testing.T) { want(t, bySerial(), "D1", "D2") })
+	t.Run("come back, with the others missing", func(t *testing.T) {
+		s.PutGroups(ctx, cabinets, time.Minute)
+		want(t, bySerial(cabinets...), "nobody", "D1", "柜 3", "D2", "nobody else")
+	})
+	t.Run("are asked for by nobody", func(t *testing.T) {
+		want(t, bySerial())
+		s.PutGroups(ctx, nil, time.Minute)
+	})
+	t.Run("are replaced", func(t *testing.T) {
+		s.PutGroups(ctx, []Group{{"D1", 12, 6}}, time.Minute)
+		want(t, bySerial(Group{"D1", 12, 6}), "D1")
+	})
+	t.Run("are under the documented key", func(t *testing.T) {
+		got, err := server.Get("jdpay:device:D2")
+		if err != nil || got != `{"main_device_id":22,"device_type":1}` {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+	t.Run("are unknown when the value is not ours, and written over", func(t *testing.T) {
+		if err := server.Set("jdpay:device:D1", "not json"); err != nil {
+			t.Fatal(err)
+		}
+		want(t, bySerial(cabinets[1]), "D1", "D2")
+		s.PutGroups(ctx, cabinets, time.Minute)
+		want(t, bySerial(cabinets...), "D1", "D2", "柜 3")
+	})
+	t.Run("are forgotten in time", func(t *testing.T) {
+		server.FastForward(59 * time.Second)
+		want(t, bySerial(cabinets...), "D1", "D2", "柜 3")
+		server.FastForward(2 * time.Second)
+		want(t, bySerial(), "D1", "D2", "柜 3")
+	})
+}
+
+func TestPublishReply(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := newStore(t, Options{Addrs: []string{server.Addr()}})
+	const name, reply = "jdpay:reply:pay-complete-123", `{"messageId":"pay-complete-123","code":"0"}`
+	waiter := server.NewSubscriber()
+	defer waiter.Close()
+	waiter.Subscribe(name)
+	published := make(chan miniredis.PubsubMessage, 1)
+	go func() { published <- <-waiter.Messages() }() // miniredis answers PUBLISH only when the message is read
+
+	if err := s.PublishReply(t.Context(), "pay-complete-123", []byte(reply), 5*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case m := <-published:
+		if m.Channel != name || m.Message != reply {
+			t.Errorf("published %+v", m)
+		}
+	case <-time.After(wait):
+		t.Error("nothing was published")
+	}
+	if got, err := server.Get(name); err != nil || got != reply {
+		t.Errorf("kept %q, %v", got, err)
+	}
+	if ttl := server.TTL(name); ttl != 5*time.Minute {
+		t.Errorf("kept for %s", ttl)
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	server := miniredis.RunT(t)
+	server.RequireUserAuth("listener", "hunter2")
+	t.Run("right ones", func(t *testing.T) {
+		if err := newStore(t, Options{Addrs: []string{server.Addr()}, Username: "listener", Password: "hunter2", DB: 3}).Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("wrong ones are an outage, told without the password", func(t *testing.T) {
+		var log syncBuffer
+		s := newStore(t, Options{Addrs: []string{server.Addr()}, Username: "listener", Password: "hunter3", Log: slog.New(slog.NewTextHandler(&log, nil))})
+		err := s.Ping(t.Context())
+		if err == nil || strings.Contains(err.Error()+log.String(), "hunter3") {
+			t.Errorf("got %v, log:\n%s", err, log.String())
+		}
+		if !strings.Contains(log.String(), "redis down") {
+			t.Errorf("log:\n%s", log.String())
+		}
+	})
+}
+
+const wait = 30 * time.Second
+
+// eventually polls until ok returns true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("gave up waiting for: %s", what)
+		}
+	}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func BenchmarkGroups(b *testing.B) {
+	server := miniredis.RunT(b)
+	s := newStore(b, Options{Addrs: []string{server.Addr()}})
+	var serials []string
+	for i := range 16 {
+		serials = append(serials, fmt.Sprintf("D%d", i))
+		s.PutGroups(b.Context(), []Group{{serials[i], int64(i), 6}}, time.Minute)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := s.Groups(b.Context(), serials); len(got) != 16 {
+			b.Fatal(len(got))
+		}
+	}
+}
