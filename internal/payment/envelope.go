@@ -1,0 +1,170 @@
+package payment
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// BodyEncoding says how a message body carries the envelope.
+type BodyEncoding string
+
+// The encodings of a message body. Which one a producer uses depends on its SDK: Java, Python and PHP encode, Go and
+// Node do not.
+const (
+	BodyRaw    BodyEncoding = "raw"
+	BodyBase64 BodyEncoding = "base64"
+	BodyAuto   BodyEncoding = "auto" // raw if it begins like JSON, else base64 if all of it decodes
+)
+
+// Field is one name and value of an envelope, the value as it arrived: 8.00 stays 8.00, since it is what was signed.
+type Field struct{ Name, Value string }
+
+// Envelope is an outer message: fields, of which data carries the payload and sign its signature.
+type Envelope struct {
+	Fields []Field
+	Data   string
+	Sign   string
+}
+
+// ErrMalformed means that a message is not of the agreed form. Trying again cannot help.
+var ErrMalformed = errors.New("malformed message")
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+}
+
+// maxWrapping bounds how many layers (base64, a topic's wrapper) a body may have.
+const maxWrapping = 3
+
+// ParseEnvelope reads a message body: JSON, base64 of it, form fields, or one of these inside the wrapper that a topic
+// subscription adds. Every error is an ErrMalformed.
+func ParseEnvelope(body string, enc BodyEncoding) (Envelope, error) {
+	return parseEnvelope(body, enc, maxWrapping)
+}
+
+func parseEnvelope(body string, enc BodyEncoding, depth int) (Envelope, error) {
+	body = strings.TrimSpace(strings.TrimPrefix(body, "\ufeff"))
+	switch {
+	case body == "":
+		return Envelope{}, malformed("the body is empty")
+	case depth == 0:
+		return Envelope{}, malformed("the body is wrapped more than %d times", maxWrapping)
+	case enc == BodyBase64, enc == BodyAuto && body[0] != '{':
+		text, err := decodeBase64(body)
+		switch {
+		case err == nil && utf8.Valid(text):
+			return parseEnvelope(string(text), BodyRaw, depth-1)
+		case enc == BodyBase64:
+			return Envelope{}, malformed("the body is not base64 of text (JDPay:BodyEncoding is base64)")
+		}
+	}
+	if body[0] != '{' {
+		return formEnvelope(body)
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(body), &object); err != nil {
+		return Envelope{}, malformed("the body is not JSON: %v", err)
+	}
+	if inner, ok := topicMessage(object); ok {
+		return parseEnvelope(inner, BodyAuto, depth-1)
+	}
+	env := Envelope{Fields: make([]Field, 0, len(object))}
+	for name, raw := range object {
+		value, err := scalar(raw)
+		if err != nil {
+			return Envelope{}, malformed("field %q: %v", name, err)
+		}
+		env.Fields = append(env.Fields, Field{name, value})
+	}
+	return env.complete()
+}
+
+// formEnvelope reads fields in the form of a web form, as JD's older products send them.
+func formEnvelope(body string) (Envelope, error) {
+	values, err := url.ParseQuery(body)
+	if err != nil || !strings.Contains(body, "=") {
+		return Envelope{}, malformed("the body is neither JSON nor base64 of JSON nor form fields")
+	}
+	var env Envelope
+	for name, vs := range values {
+		if len(vs) > 1 {
+			return Envelope{}, malformed("field %q occurs %d times", name, len(vs))
+		}
+		env.Fields = append(env.Fields, Field{name, vs[0]})
+	}
+	return env.complete()
+}
+
+// topicMessage unwraps what an MNS topic pushes into a queue in its JSON format.
+func topicMessage(object map[string]json.RawMessage) (string, bool) {
+	if object["Message"] == nil || object["TopicName"] == nil && object["TopicOwner"] == nil {
+		return "", false
+	}
+	inner, err := scalar(object["Message"])
+	return inner, err == nil
+}
+
+func (e Envelope) complete() (Envelope, error) {
+	e.Data, e.Sign = strings.TrimSpace(e.Get("data")), strings.TrimSpace(e.Get("sign"))
+	switch {
+	case e.Data == "":
+		return Envelope{}, malformed("field data is missing or empty")
+	case e.Sign == "":
+		return Envelope{}, malformed("field sign is missing or empty")
+	}
+	return e, nil
+}
+
+// Get returns the value of a field, by its exact name or else by the name in another case.
+func (e Envelope) Get(name string) string {
+	other := ""
+	for _, f := range e.Fields {
+		if f.Name == name {
+			return f.Value
+		}
+		if strings.EqualFold(f.Name, name) {
+			other = f.Value
+		}
+	}
+	return other
+}
+
+// scalar is a JSON value as text: a string's content, anything else as it was written. null is empty.
+func scalar(raw json.RawMessage) (string, error) {
+	switch {
+	case len(raw) == 0 || bytes.Equal(raw, []byte("null")):
+		return "", nil
+	case raw[0] != '"':
+		return string(raw), nil
+	case bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw):
+		return string(raw[1 : len(raw)-1]), nil
+	}
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return s, err
+}
+
+// decodeBase64 accepts every flavour: standard or URL-safe alphabet, padded or not, with white space.
+func decodeBase64(s string) ([]byte, error) {
+	clean := make([]byte, 0, len(s))
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case ' ', '\t', '\r', '\n', '=':
+		case '-':
+			clean = append(clean, '+')
+		case '_':
+			clean = append(clean, '/')
+		default:
+			clean = append(clean, c)
+		}
+	}
+	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(clean)))
+	n, err := base64.RawStdEncoding.Decode(out, clean)
+	return out[:n], err
+}

@@ -1,0 +1,89 @@
+// Package payment carries one payment through the program: keep the message (keep.go), check that it is genuine
+// (envelope.go, signature.go), read what it says (notification.go, money.go), settle it (settle.go, store.go), and
+// follow up: tell the cabinet, tell JD, write the pay info (steps.go, parcel.go). Replies of cabinets come back through
+// reply.go. Each of these is a durable job, so that a crash between any two lines only delays the rest.
+package payment
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"jdpay-listener/internal/gather"
+	"jdpay-listener/internal/job"
+)
+
+// The kinds of jobs that a payment consists of.
+const (
+	KindSettle        = "settle"
+	KindReply         = "reply"
+	KindPayComplete   = "pay-complete"
+	KindWaybillStatus = "waybill-status"
+	KindPayInfo       = "pay-info"
+)
+
+// Steps are the kinds that follow a settled payment.
+var Steps = []string{KindPayComplete, KindWaybillStatus, KindPayInfo}
+
+// Message is a queue message as it was received.
+type Message struct {
+	ID   string
+	Body string
+}
+
+// Keeper stores messages as jobs before anybody looks inside them. Batches of several pollers share a commit.
+type Keeper struct {
+	runner *job.Runner
+	group  *gather.Group[*job.Batch]
+}
+
+const (
+	keepMost    = 16 // batches of up to 16 messages in one insert
+	keepWidth   = 2
+	keepTimeout = 15 * time.Second
+)
+
+// NewKeeper returns a Keeper that stores into the runner's table.
+func NewKeeper(runner *job.Runner) *Keeper {
+	k := &Keeper{runner: runner}
+	k.group = gather.New(keepMost, keepWidth, func(batches []*job.Batch) []error {
+		ctx, cancel := context.WithTimeout(context.Background(), keepTimeout)
+		defer cancel()
+		if err := runner.Insert(ctx, nil, batches...); err != nil {
+			errs := make([]error, len(batches))
+			for i := range errs {
+				errs[i] = err
+			}
+			return errs
+		}
+		return nil
+	})
+	return k
+}
+
+// Keep stores messages of a queue as jobs of the kind. A message that is stored already, because it was delivered
+// twice, is left alone. When it returns nil the messages may be deleted from the queue; begin then starts work on them.
+func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (begin func(), err error) {
+	b := k.runner.NewBatch()
+	for _, m := range msgs {
+		body := strings.ToValidUTF8(m.Body, "�")
+		if err := b.Add(kind, job.Raw(body), job.Key(kind+":"+queue+":"+m.ID)); err != nil {
+			b.Cancel()
+			return nil, err
+		}
+	}
+	if err := k.group.Do(ctx, b); err != nil {
+		b.Cancel()
+		return nil, fmt.Errorf("keeping %d messages of queue %s: %w", len(msgs), queue, err)
+	}
+	return b.Start, nil
+}
+
+// MessageID is the queue's id of the message that a job was made from, or empty for other kinds of jobs.
+func MessageID(j *job.Job) string {
+	if j.Kind != KindSettle && j.Kind != KindReply {
+		return ""
+	}
+	return j.Key[strings.LastIndexByte(j.Key, ':')+1:]
+}

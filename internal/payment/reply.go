@@ -1,0 +1,300 @@
+package payment
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/gather"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sqldb"
+)
+
+// KindPublishReply is the kind of the jobs that hand a cabinet's reply to other services.
+const KindPublishReply = "reply-publish"
+
+// The outcomes of a cabinet's reply, beside Confirmed and Refused, which conclude the command it answers.
+const (
+	ReplyPending  = "pending"  // not final: the cabinet is busy or still opening
+	ReplyRepeated = "repeated" // the command was concluded by an earlier reply
+	ReplyLate     = "late"     // the command was concluded without one: sent, expired, discarded
+	ReplyUnknown  = "unknown"  // there is no such command
+	Published     = "published"
+)
+
+// ReplyRules are what the configuration fixes about cabinets' replies.
+type ReplyRules struct {
+	Keys              []string // MD5 keys; empty: those of payments
+	MessageID, Device string   // names of payload fields, without regard to case
+	Code, Text        string
+	Success, Pending  []string // codes; any other one is a refusal
+	PublishTTL        time.Duration
+}
+
+// replyPublisher hands replies to other services; see redisstore.Store.
+type replyPublisher interface {
+	PublishReply(ctx context.Context, messageID string, reply []byte, ttl time.Duration) error
+}
+
+// Replies matches what comes through the sync-reply queue with what waits for it.
+type Replies struct {
+	Publisher replyPublisher // nil: nobody is told
+
+	rules   Rules
+	reply   ReplyRules
+	db      *sql.DB
+	settler *Settler
+	runner  *job.Runner
+	report  Report
+	group   *gather.Group[*answer]
+}
+
+const (
+	replyMost    = 64
+	replyWidth   = 2
+	replyTimeout = 20 * time.Second
+)
+
+// NewReplies returns the handlers of the sync-reply queue.
+func NewReplies(rules Rules, reply ReplyRules, db *sql.DB, settler *Settler, runner *job.Runner, report Report) *Replies {
+	if len(reply.Keys) == 0 {
+		reply.Keys = rules.Keys
+	}
+	r := &Replies{rules: rules, reply: reply, db: db, settler: settler, runner: runner, report: report}
+	r.group = gather.New(replyMost, replyWidth, func(batch []*answer) []error { return together(batch, r.match) })
+	return r
+}
+
+// answer is one cabinet's reply on its way through a transaction.
+type answer struct {
+	job       *job.Job
+	messageID string
+	device    string
+	code      string
+	text      string
+	payload   []byte
+
+	outcome string
+	ended   *job.End // what it did to the command, if anything
+}
+
+// Handle is the handler of KindReply. What comes is either a cabinet's reply or JD's synchronous answer to a payment,
+// which is settled like any other notification.
+func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
+	env, p, err := r.rules.open(string(body), r.reply.Keys)
+	if err != nil {
+		return "", err
+	}
+	if p.isPayment() {
+		n, err := r.rules.Format.notification(p, env)
+		if err != nil {
+			return "", job.Reject(Malformed, err)
+		}
+		return r.settler.Settle(ctx, j, n)
+	}
+	a := &answer{job: j, messageID: p.get(r.reply.MessageID), device: p.get(r.reply.Device), code: p.get(r.reply.Code), text: p.get(r.reply.Text), payload: p.text}
+	switch {
+	case a.messageID == "":
+		return "", job.Reject(Malformed, malformed("a reply without %s", r.reply.MessageID))
+	case a.code == "":
+		return "", job.Reject(Malformed, malformed("a reply without %s", r.reply.Code))
+	}
+	j.Notes = append(j.Notes, "reply_to", cut(a.messageID, 64), "device_sn", cut(a.device, 64), "code", cut(a.code, 40))
+	err = r.group.Do(context.Background(), a) // without ctx: it bounds itself
+	switch {
+	case errors.Is(err, errNotHeld):
+		return "", job.Lost
+	case sqldb.IsDown(err):
+		return "", job.Snooze(time.Second, err)
+	case err != nil:
+		return "", err
+	}
+	if a.ended != nil && r.report.Ended != nil {
+		r.report.Ended(*a.ended)
+	}
+	return "", job.Concluded(job.Done, a.outcome, nil)
+}
+
+// command is the pay-complete job that a reply answers.
+type command struct {
+	id             int64
+	ref            string
+	state, outcome string
+	tries          int
+	created        time.Time
+}
+
+// match is the transaction: lock the commands, conclude those that the replies are final for, note for each reply what
+// it did, and enqueue its publication. A command that is still being sent, by whichever instance, is concluded as well:
+// a cabinet that has opened will not be told again because its answer was quicker than the broker's.
+func (r *Replies) match(batch []*answer) error {
+	ctx, cancel := context.WithTimeout(context.Background(), replyTimeout)
+	defer cancel()
+	batch = slices.SortedFunc(slices.Values(batch), func(a, b *answer) int { return cmp.Compare(a.job.ID, b.job.ID) })
+	var follow *job.Batch
+	err := sqldb.InTx(ctx, r.db, func(tx *sql.Tx) error {
+		if follow != nil {
+			follow.Cancel()
+		}
+		follow = r.runner.NewBatch()
+		commands, err := lockCommands(ctx, tx, batch)
+		if err != nil {
+			return err
+		}
+		concluded := make([]job.Conclusion, 0, len(batch))
+		var confirmed []any
+		for _, a := range batch {
+			c := commands[a.messageID]
+			a.outcome, a.ended = r.decide(c, a.code), nil
+			switch a.outcome {
+			case Confirmed:
+				confirmed = append(confirmed, c.id)
+				a.ended = c.end(job.Done, Confirmed, nil, a)
+			case Refused:
+				reason := fmt.Errorf("the cabinet refused with code %s: %s", cut(a.code, 40), cut(a.text, 200))
+				if err := refuse(ctx, tx, c, reason); err != nil {
+					return err
+				}
+				a.ended = c.end(job.Parked, Refused, reason, a)
+			}
+			conclusion := job.Conclusion{ID: a.job.ID, State: job.Done, Outcome: a.outcome}
+			if c != nil {
+				conclusion.Ref = c.ref
+				a.job.SetRef(c.ref)
+			}
+			concluded = append(concluded, conclusion)
+			if r.Publisher != nil {
+				if err := follow.Add(KindPublishReply, publication{a.messageID, string(a.payload)}, job.Key(KindPublishReply+":"+a.job.Key), job.Ref(conclusion.Ref)); err != nil {
+					return err
+				}
+			}
+		}
+		if err := confirm(ctx, tx, confirmed); err != nil {
+			return err
+		}
+		if r.Publisher != nil {
+			if err := follow.Insert(ctx, tx); err != nil {
+				return err
+			}
+		}
+		held, err := r.runner.Conclude(ctx, tx, concluded)
+		if err == nil && held < len(concluded) {
+			err = errNotHeld
+		}
+		return err
+	})
+	if err != nil {
+		follow.Cancel()
+		return fmt.Errorf("matching %d replies: %w", len(batch), err)
+	}
+	follow.Start()
+	return nil
+}
+
+// decide is the rule by which a reply counts, and notes in c that it did: the first final one wins.
+func (r *Replies) decide(c *command, code string) string {
+	has := func(codes []string) bool {
+		return slices.ContainsFunc(codes, func(s string) bool { return strings.EqualFold(s, code) })
+	}
+	switch {
+	case c == nil:
+		return ReplyUnknown
+	case has(r.reply.Pending):
+		return ReplyPending
+	case c.outcome == Confirmed || c.outcome == Refused:
+		return ReplyRepeated
+	case job.State(c.state).Finished():
+		return ReplyLate
+	case has(r.reply.Success):
+		c.state, c.outcome = string(job.Done), Confirmed
+	default:
+		c.state, c.outcome = string(job.Parked), Refused
+	}
+	return c.outcome
+}
+
+// lockCommands reads the pay-complete jobs that replies answer and locks them, in the same order everywhere.
+func lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[string]*command, error) {
+	keys := map[string]string{} // message id by job key
+	for _, a := range batch {
+		if id, ok := device.ParseMessageID(a.messageID); ok {
+			keys[stepKey(KindPayComplete, id)] = a.messageID
+		}
+	}
+	commands := map[string]*command{}
+	if len(keys) == 0 {
+		return commands, nil
+	}
+	args := make([]any, 0, len(keys))
+	for key := range keys {
+		args = append(args, key)
+	}
+	slices.SortFunc(args, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+	rows, err := tx.QueryContext(ctx, `SELECT id, unique_key, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count, created_at
+		FROM jdpay_job WHERE unique_key IN `+sqldb.In(len(args))+` FOR UPDATE`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("locking commands: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c command
+		var key string
+		if err := rows.Scan(&c.id, &key, &c.ref, &c.state, &c.outcome, &c.tries, &c.created); err != nil {
+			return nil, fmt.Errorf("locking commands: %w", err)
+		}
+		commands[keys[key]] = &c
+	}
+	return commands, rows.Err()
+}
+
+const concludeCommand = "UPDATE jdpay_job SET lease = NULL, lease_until = NULL, finished_at = UTC_TIMESTAMP(6), "
+
+func confirm(ctx context.Context, tx *sql.Tx, ids []any) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, concludeCommand+"state = 'done', outcome = '"+Confirmed+"' WHERE id IN "+sqldb.In(len(ids)), ids...)
+	if err != nil {
+		return fmt.Errorf("confirming %d commands: %w", len(ids), err)
+	}
+	return nil
+}
+
+func refuse(ctx context.Context, tx *sql.Tx, c *command, reason error) error {
+	_, err := tx.ExecContext(ctx, concludeCommand+"state = 'parked', outcome = '"+Refused+"', last_error = ? WHERE id = ?", reason.Error(), c.id)
+	if err != nil {
+		return fmt.Errorf("parking a refused command: %w", err)
+	}
+	return nil
+}
+
+// end is what to report of a command that a reply concluded.
+func (c *command) end(state job.State, outcome string, reason error, a *answer) *job.End {
+	return &job.End{
+		Job: &job.Job{
+			ID: c.id, Kind: KindPayComplete, Ref: c.ref, Tries: c.tries, Created: c.created,
+			Age: a.job.Now().Sub(c.created), Notes: []any{"device_sn", a.device, "code", a.code},
+		},
+		State: state, Outcome: outcome, Err: reason, Took: a.job.Now().Sub(c.created),
+	}
+}
+
+// publication is the arguments of a KindPublishReply job.
+type publication struct {
+	MessageID string `json:"message_id"`
+	Reply     string `json:"reply"`
+}
+
+// Publish is the handler of KindPublishReply.
+func (r *Replies) Publish(ctx context.Context, j *job.Job, p publication) (string, error) {
+	if err := r.Publisher.PublishReply(ctx, p.MessageID, []byte(p.Reply), r.reply.PublishTTL); err != nil {
+		return "", job.Hold(downPause, err) // nothing but Redis can be the matter
+	}
+	return Published, nil
+}

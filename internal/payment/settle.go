@@ -1,0 +1,295 @@
+package payment
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"jdpay-listener/internal/gather"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sqldb"
+)
+
+// The outcomes of settle.
+const (
+	Settled        = "settled"
+	Duplicate      = "duplicate"
+	PaidTwice      = "paid_twice"
+	AmountMismatch = "amount_mismatch"
+	UnknownOrder   = "unknown_order"
+	NotSuccess     = "not_success"
+	BadSignature   = "bad_signature"
+	Malformed      = "malformed"
+)
+
+// IsSettlement reports whether an outcome is one of a payment and not of a cabinet's reply.
+func IsSettlement(outcome string) bool {
+	switch outcome {
+	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess:
+		return true
+	}
+	return false
+}
+
+// AmountCheck says what to do when the paid amount is not the order's.
+type AmountCheck string
+
+// The ways to check amounts.
+const (
+	AmountEnforce AmountCheck = "enforce" // do not book; park and alert
+	AmountReport  AmountCheck = "report"  // book and alert
+	AmountOff     AmountCheck = "off"
+)
+
+// Rules are what the configuration fixes about genuine and bookable payments.
+type Rules struct {
+	Keys         []string // MD5 keys; several while a key is rotated
+	Profile      SignProfile
+	BodyEncoding BodyEncoding
+	Format       Format
+	AmountCheck  AmountCheck
+	Success      []string // accepted values of Format.StatusField
+	// UnknownOrderWindow is how long an order row may come later than its payment.
+	UnknownOrderWindow time.Duration
+}
+
+// PayTypes maps JD's pay types to the company's: 2 is WeChat, 10 everything else.
+type PayTypes struct {
+	Known   map[string]int
+	Default int
+}
+
+// Settler verifies, decodes and settles kept notifications.
+type Settler struct {
+	// PayTypes may be replaced while it runs.
+	PayTypes atomic.Pointer[PayTypes]
+
+	rules   Rules
+	orders  *Orders
+	runner  *job.Runner
+	report  Report
+	group   *gather.Group[*settlement]
+	unknown onceEach
+}
+
+const (
+	settleMost  = 64 // more rows in one statement cost more than they save
+	settleWidth = 2
+	// settleTimeout bounds one transaction; it must exceed the wait for a locked row.
+	settleTimeout = 20 * time.Second
+)
+
+// NewSettler returns a settler of orders in the account database.
+func NewSettler(rules Rules, types PayTypes, orders *Orders, runner *job.Runner, report Report) *Settler {
+	s := &Settler{rules: rules, orders: orders, runner: runner, report: report}
+	s.PayTypes.Store(&types)
+	s.group = gather.New(settleMost, settleWidth, func(batch []*settlement) []error { return together(batch, s.settleTogether) })
+	return s
+}
+
+// settlement is one notification on its way through a transaction.
+type settlement struct {
+	job     *job.Job
+	n       Notification
+	payType int
+	outcome string // what decide said
+	err     error  // why the outcome is not settled
+}
+
+// Handle is the handler of KindSettle.
+func (s *Settler) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
+	env, p, err := s.rules.open(string(body), s.rules.Keys)
+	if err != nil {
+		return "", err
+	}
+	n, err := s.rules.Format.notification(p, env)
+	if err != nil {
+		return "", job.Reject(Malformed, err)
+	}
+	return s.Settle(ctx, j, n)
+}
+
+// open reads a message body up to its payload and makes sure that it is genuine. Its error is the job's verdict.
+func (r Rules) open(body string, keys []string) (Envelope, payload, error) {
+	env, err := ParseEnvelope(body, r.BodyEncoding)
+	if err != nil {
+		return env, payload{}, job.Reject(Malformed, err)
+	}
+	if err := r.Profile.Verify(env, keys); err != nil {
+		return env, payload{}, job.Reject(BadSignature, err)
+	}
+	p, err := decodePayload(env.Data)
+	if err != nil {
+		return env, p, job.Reject(Malformed, err)
+	}
+	return env, p, nil
+}
+
+// Settle books a genuine notification on behalf of job j, together with others that arrive at the same time.
+func (s *Settler) Settle(ctx context.Context, j *job.Job, n Notification) (string, error) {
+	j.SetRef(n.OrderNo)
+	if n.Status != "" && !slices.Contains(s.rules.Success, n.Status) {
+		return "", job.Permanent(NotSuccess, fmt.Errorf("%s is %q, which is not one of Payment:SuccessStatuses", s.rules.Format.StatusField, cut(n.Status, 40)))
+	}
+	st := &settlement{job: j, n: n, payType: s.payType(n)}
+	// Without ctx: a transaction that has begun is not abandoned, and it bounds itself.
+	err := s.group.Do(context.Background(), st)
+	switch {
+	case errors.Is(err, errNotHeld):
+		return "", job.Lost
+	case sqldb.IsDown(err):
+		return "", job.Snooze(time.Second, err)
+	case err != nil:
+		return "", err
+	case st.outcome == Settled:
+		s.report.stage("settle", time.Since(j.Began()))
+		st.note()
+		if st.err != nil {
+			s.report.alert("payment settled although its amount differs", "order_no", n.OrderNo, "error", st.err)
+		}
+		return "", job.Concluded(job.Done, Settled, nil)
+	case st.outcome == Duplicate:
+		return Duplicate, nil
+	case st.outcome == UnknownOrder && j.Elapsed() < s.rules.UnknownOrderWindow:
+		return "", st.err
+	default:
+		return "", job.Permanent(st.outcome, st.err)
+	}
+}
+
+// note tells the log line what was booked.
+func (st *settlement) note() {
+	st.job.Notes = append(st.job.Notes, "amount", st.n.Amount.String(), "pay_type", st.payType)
+	if st.n.GBK {
+		st.job.Notes = append(st.job.Notes, "charset", "GBK")
+	}
+}
+
+// payType is the company's code of JD's pay type; an unknown one is warned about once.
+func (s *Settler) payType(n Notification) int {
+	types := s.PayTypes.Load()
+	if code, ok := types.Known[n.PayType]; ok {
+		return code
+	}
+	if s.unknown.first(n.PayType) {
+		s.report.Log.Warn("unknown payType: booked with Payment:DefaultPayType", "pay_type", cut(n.PayType, 40), "code", types.Default, "order_no", n.OrderNo)
+	}
+	return types.Default
+}
+
+var errNotHeld = errors.New("another instance has taken over a job of the batch")
+
+// settleTogether is the transaction: lock the orders, decide, mark paid, create the steps, conclude the settle jobs.
+// Either all of it happens or nothing.
+func (s *Settler) settleTogether(batch []*settlement) error {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	// The older job first: of two notifications of one order it is the payment.
+	batch = slices.SortedFunc(slices.Values(batch), func(a, b *settlement) int { return cmp.Compare(a.job.ID, b.job.ID) })
+	var steps *job.Batch
+	err := sqldb.InTx(ctx, s.orders.DB, func(tx *sql.Tx) error {
+		if steps != nil {
+			steps.Cancel()
+		}
+		steps = s.runner.NewBatch()
+		orders, err := s.orders.lock(ctx, tx, orderNumbers(batch))
+		if err != nil {
+			return err
+		}
+		var paid []*settlement
+		var concluded []job.Conclusion
+		for _, st := range batch {
+			o := orders[st.n.OrderNo]
+			st.outcome, st.err = decide(o, st.n, s.rules.AmountCheck)
+			if st.outcome != Settled {
+				continue
+			}
+			o.paid, o.externalID = true, st.n.ExternalID // for a second notification in the same batch
+			paid = append(paid, st)
+			concluded = append(concluded, job.Conclusion{ID: st.job.ID, State: job.Done, Outcome: Settled, Ref: st.n.OrderNo})
+			if err := addSteps(steps, o.id, st); err != nil {
+				return err
+			}
+		}
+		if len(paid) == 0 {
+			return nil
+		}
+		if err := s.orders.markPaid(ctx, tx, paid, orders, s.rules.Format.Zone); err != nil {
+			return err
+		}
+		if err := steps.Insert(ctx, tx); err != nil {
+			return err
+		}
+		held, err := s.runner.Conclude(ctx, tx, concluded)
+		if err == nil && held < len(concluded) {
+			err = errNotHeld
+		}
+		return err
+	})
+	if err != nil {
+		steps.Cancel()
+		return fmt.Errorf("settling %d payments: %w", len(batch), err)
+	}
+	steps.Start()
+	return nil
+}
+
+func orderNumbers(batch []*settlement) []string {
+	numbers := make([]string, len(batch))
+	for i, st := range batch {
+		numbers[i] = st.n.OrderNo
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers)
+}
+
+// decide is the rule that a payment may be booked by. o is nil if there is no such order.
+func decide(o *order, n Notification, check AmountCheck) (outcome string, err error) {
+	switch {
+	case o == nil:
+		return UnknownOrder, fmt.Errorf("there is no order with order_no %q", n.OrderNo)
+	case o.paid && (o.externalID == "" || n.ExternalID == "" || o.externalID == n.ExternalID):
+		return Duplicate, nil
+	case o.paid:
+		return PaidTwice, fmt.Errorf("the order was paid already by externalId %q; this is %q: the customer needs a refund", o.externalID, n.ExternalID)
+	case check == AmountOff || !o.hasAmount || o.amount == n.Amount && o.amountErr == nil:
+		return Settled, nil
+	}
+	err = fmt.Errorf("paid %s yuan, the order's amount is %s", n.Amount, o.amount)
+	if o.amountErr != nil {
+		err = o.amountErr
+	}
+	if check == AmountReport {
+		return Settled, err
+	}
+	return AmountMismatch, err
+}
+
+// Report is where the settling and its steps tell what happened.
+type Report struct {
+	Log *slog.Logger
+	// Stage is told how long a part of a payment's way took, for the metric jdpay_stage_seconds.
+	Stage func(stage string, took time.Duration)
+	// Ended is told of commands that replies concluded; of everything else the runner tells.
+	Ended func(job.End)
+	// Alert is told what a person should see now.
+	Alert func(ctx context.Context, msg string, attrs ...any)
+}
+
+func (r Report) stage(name string, took time.Duration) {
+	if r.Stage != nil {
+		r.Stage(name, took)
+	}
+}
+
+func (r Report) alert(msg string, attrs ...any) {
+	if r.Alert != nil {
+		r.Alert(context.Background(), msg, attrs...)
+	}
+}

@@ -1,0 +1,266 @@
+package payment
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/job"
+)
+
+func TestDecide(t *testing.T) {
+	n := Notification{OrderNo: "R1", Amount: 800, ExternalID: "X1"}
+	for _, tt := range []struct {
+		name  string
+		order *order
+		n     Notification
+		check AmountCheck
+		want  string
+		err   string
+	}{
+		{"unpaid, equal amount", &order{hasAmount: true, amount: 800}, n, AmountEnforce, Settled, ""},
+		{"unpaid, amount not known", &order{}, n, AmountEnforce, Settled, ""},
+		{"no order", nil, n, AmountEnforce, UnknownOrder, `there is no order with order_no "R1"`},
+		{"paid by the same", &order{paid: true, externalID: "X1"}, n, AmountEnforce, Duplicate, ""},
+		{"paid by the same, another amount", &order{paid: true, externalID: "X1", hasAmount: true, amount: 1}, n, AmountEnforce, Duplicate, ""},
+		{"paid by unknown", &order{paid: true}, n, AmountEnforce, Duplicate, ""},
+		{"paid, this one unknown", &order{paid: true, externalID: "X1"}, Notification{OrderNo: "R1"}, AmountEnforce, Duplicate, ""},
+		{"paid by another", &order{paid: true, externalID: "X0"}, n, AmountEnforce, PaidTwice, `the order was paid already by externalId "X0"; this is "X1": the customer needs a refund`},
+		{"too little", &order{hasAmount: true, amount: 801}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 8.01"},
+		{"too little, reported", &order{hasAmount: true, amount: 801}, n, AmountReport, Settled, "paid 8.00 yuan, the order's amount is 8.01"},
+		{"too little, not checked", &order{hasAmount: true, amount: 801}, n, AmountOff, Settled, ""},
+		{"an amount that is not money", &order{hasAmount: true, amountErr: errors.New("bad column")}, n, AmountEnforce, AmountMismatch, "bad column"},
+	} {
+		outcome, err := decide(tt.order, tt.n, tt.check)
+		if text := fmt.Sprint(err); outcome != tt.want || (err == nil) != (tt.err == "") || err != nil && text != tt.err {
+			t.Errorf("%s: %s, %v; want %s, %s", tt.name, outcome, err, tt.want, tt.err)
+		}
+	}
+}
+
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) {
+		w.rules.Format.StatusField = "status"
+		w.rules.Success = []string{"FINISH"}
+		w.rules.UnknownOrderWindow = 200 * time.Millisecond
+	})
+	w.serve()
+	for id := range int64(8) {
+		w.order(id+1, "8.00")
+	}
+	w.exec("UPDATE kernelorder_charge SET amount = NULL WHERE order_id = 2")
+	w.exec("UPDATE kernelorder_charge SET is_paid = 1, external_id = 'X-R3' WHERE order_id = 3")
+	w.exec("UPDATE kernelorder_charge SET is_paid = 1, external_id = 'OTHER' WHERE order_id = 4")
+	w.exec("UPDATE kernelorder_charge SET order_type = 'kept', term_no = 'old' WHERE order_id = 8")
+
+	bodies := []string{
+		pay("R1", "8.00", "orderType", "T", "orderSource", "S", "businessType", "B", "outBizNo", "O", "termNo", "N", "status", "FINISH"),
+		pay("R2", "123.45", "payType", "ALIPAY"),
+		pay("R3", "8.00"),
+		pay("R4", "8.00"),
+		pay("R5", "8.01"),
+		pay("R6", "8.00", "status", "REFUND"),
+		pay("R404", "8.00"),
+		strings.Replace(pay("R7", "8.00"), `"sign":"`, `"sign":"0`, 1),
+		strings.Replace(pay("R7", "8.00"), `110000001`, `110000002`, 1),
+		"not a message",
+		pay("R7", "eight"),
+		pay("R8", "8", "payTime", "20261120120000", "externalId", "", "termNo", "new"),
+	}
+	w.keep(bodies...)
+	w.eventually("every settle job ended", func() bool {
+		return len(w.strings("SELECT id FROM jdpay_job WHERE kind = 'settle' AND state IN ('ready', 'running')")) == 0
+	})
+
+	got := w.strings("SELECT CONCAT_WS(' ', ref, state, outcome, try_count > 1) FROM jdpay_job WHERE kind = 'settle' ORDER BY id")
+	want := []string{
+		"R1 done settled 0", "R2 done settled 0", "R3 done duplicate 0", "R4 parked paid_twice 0", "R5 parked amount_mismatch 0", "R6 parked not_success 0",
+		"R404 parked unknown_order 1", "rejected bad_signature 0", "rejected bad_signature 0", "rejected malformed 0", "rejected malformed 0", "R8 done settled 0",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+	rows := w.strings(`SELECT CONCAT_WS('|', order_no, is_paid, COALESCE(pay_type, '-'), COALESCE(pay_amount, '-'), COALESCE(pay_time, '-'), COALESCE(order_type, '-'),
+		COALESCE(order_source, '-'), COALESCE(external_id, '-'), COALESCE(business_type, '-'), COALESCE(out_biz_no, '-'), COALESCE(term_no, '-')) FROM kernelorder_charge ORDER BY order_id`)
+	wantRows := []string{
+		"R1|1|2|8.00|2026-11-20 12:00:00|T|S|X-R1|B|O|N",
+		"R2|1|10|123.45|2026-11-20 12:00:00|-|-|X-R2|-|-|-",
+		"R3|1|-|-|-|-|-|X-R3|-|-|-",
+		"R4|1|-|-|-|-|-|OTHER|-|-|-",
+		"R5|0|-|-|-|-|-|-|-|-|-",
+		"R6|0|-|-|-|-|-|-|-|-|-",
+		"R7|0|-|-|-|-|-|-|-|-|-",
+		"R8|1|2|8.00|2026-11-20 12:00:00|kept|-|-|-|-|new",
+	}
+	if diff := cmp.Diff(wantRows, rows); diff != "" {
+		t.Errorf("orders (-want +got):\n%s", diff)
+	}
+	kept := w.strings("SELECT args FROM jdpay_job WHERE kind = 'settle' ORDER BY id")
+	if diff := cmp.Diff(bodies, kept); diff != "" {
+		t.Errorf("the messages are not kept as they came:\n%s", diff)
+	}
+	steps := w.strings("SELECT unique_key FROM jdpay_job WHERE kind <> 'settle' ORDER BY unique_key")
+	wantSteps := []string{"pay-complete:1", "pay-complete:2", "pay-complete:8", "pay-info:1", "pay-info:2", "pay-info:8", "waybill-status:1", "waybill-status:2", "waybill-status:8"}
+	if diff := cmp.Diff(wantSteps, steps); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+}
+
+func TestSettleTogetherAndTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.order(2, "8.00")
+	w.serve()
+	w.keep(pay("R1", "8.00"), pay("R1", "8.00"), pay("R1", "8.00", "externalId", "SECOND"), pay("R2", "8.00"))
+	w.eventually("all ended", func() bool { return len(w.settleJobs("R1")) == 3 && len(w.settleJobs("R2")) == 1 })
+	w.eventually("all finished", func() bool {
+		return len(w.strings("SELECT id FROM jdpay_job WHERE kind = 'settle' AND finished_at IS NULL")) == 0
+	})
+	got := w.settleJobs("R1")
+	counts := map[string]int{}
+	for _, s := range got {
+		counts[s]++
+	}
+	// Which of the first two comes first is up to the queue; the one by another trade number is a second payment, or
+	// the first and the others are.
+	if counts["done settled"] != 1 || counts["done duplicate"]+counts["parked paid_twice"] != 2 {
+		t.Errorf("R1: %v", got)
+	}
+}
+
+// TestSettleRace lets two instances settle the same orders from different messages at the same time.
+func TestSettleRace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const orders = 40
+	for id := range int64(orders) {
+		w.order(id+1, "8.00")
+	}
+	w.serve()
+	other := &world{t: t, db: w.db, cabinets: w.cabinets, jd: w.jd, rules: w.rules, follow: w.follow}
+	other.assemble("the other instance")
+	other.serve()
+	var wg sync.WaitGroup
+	for _, instance := range []*world{w, other} {
+		for id := range orders {
+			wg.Go(func() { instance.keep(pay(fmt.Sprint("R", id+1), "8.00")) })
+		}
+	}
+	wg.Wait()
+	w.eventually("everything finished", func() bool {
+		return len(w.strings("SELECT id FROM jdpay_job WHERE finished_at IS NULL")) == 0
+	})
+	if n := len(w.strings("SELECT id FROM jdpay_job WHERE kind = 'settle' AND outcome = 'settled'")); n != orders {
+		t.Errorf("%d settled, want %d", n, orders)
+	}
+	if n := len(w.strings("SELECT id FROM jdpay_job WHERE kind = 'settle' AND outcome = 'duplicate'")); n != orders {
+		t.Errorf("%d duplicates, want %d", n, orders)
+	}
+	if n := len(w.cabinets.commands()); n != orders {
+		t.Errorf("%d cabinet commands, want %d", n, orders)
+	}
+}
+
+// TestSettleBadNeighbour has one order in the batch locked by somebody else and one whose row cannot be written: the
+// others of the batch must not wait for them.
+func TestSettleBadNeighbour(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for id := range int64(10) {
+		w.order(id+1, "8.00")
+	}
+	w.exec("CREATE TRIGGER broken BEFORE UPDATE ON kernelorder_charge FOR EACH ROW BEGIN IF NEW.order_id = 5 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'broken row'; END IF; END")
+	w.serve()
+	tx, err := w.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec("SELECT order_id FROM kernelorder_charge WHERE order_no = 'R3' FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	var bodies []string
+	for id := range 10 {
+		bodies = append(bodies, pay(fmt.Sprint("R", id+1), "8.00"))
+	}
+	w.keep(bodies...)
+	w.eventually("the good ones are settled", func() bool {
+		return w.ended.count(KindSettle, job.Done, Settled) == 8
+	})
+	if state := w.settleJobs("R5"); !strings.Contains(fmt.Sprint(state), "ready") && !strings.Contains(fmt.Sprint(state), "running") {
+		t.Errorf("the broken row's job: %v", state)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the locked one is settled", func() bool { return fmt.Sprint(w.settleJobs("R3")) == "[done settled]" })
+	w.exec("DROP TRIGGER broken")
+	w.eventually("the broken one is settled after its repair", func() bool { return fmt.Sprint(w.settleJobs("R5")) == "[done settled]" })
+	var history sql.NullString
+	if err := w.db.QueryRow("SELECT last_error FROM jdpay_job WHERE ref = 'R5' AND kind = 'settle'").Scan(&history); err != nil || !strings.Contains(history.String, "broken row") {
+		t.Errorf("the reason is not on the job: %v, %v", history, err)
+	}
+}
+
+func TestSettleWaitsForTheOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.serve()
+	w.keep(pay("R7", "8.00"))
+	w.eventually("the order is looked for", func() bool { return w.ended.count(KindSettle, job.Ready, "") > 0 })
+	w.order(7, "8.00")
+	w.eventually("it is settled", func() bool { return fmt.Sprint(w.settleJobs("R7")) == "[done settled]" })
+}
+
+func TestSettleReportsAmount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.rules.AmountCheck = AmountReport })
+	w.order(1, "8.00")
+	w.serve()
+	w.keep(pay("R1", "7.99"))
+	w.eventually("it is settled", func() bool { return fmt.Sprint(w.settleJobs("R1")) == "[done settled]" })
+	w.eventually("and a person is told", func() bool {
+		_, ok := w.alerts.Load("payment settled although its amount differs")
+		return ok
+	})
+}
+
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.serve()
+	msgs := []Message{{ID: "M1", Body: pay("R1", "8.00")}, {ID: "M2", Body: "junk \x00\xff"}}
+	for range 3 { // delivered three times
+		begin, err := w.keeper.Keep(t.Context(), KindSettle, "notify", msgs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin()
+	}
+	w.eventually("the first is settled", func() bool { return w.ended.count(KindSettle, job.Done, Settled) == 1 })
+	// Another queue's message with the same id is another message.
+	begin, err := w.keeper.Keep(t.Context(), KindSettle, "other", msgs[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin()
+	w.eventually("all ended", func() bool {
+		return len(w.strings("SELECT id FROM jdpay_job WHERE kind = 'settle' AND finished_at IS NOT NULL")) == 3
+	})
+	got := w.strings("SELECT CONCAT_WS(' ', unique_key, outcome, try_count) FROM jdpay_job WHERE kind = 'settle' ORDER BY unique_key")
+	if diff := cmp.Diff([]string{"settle:notify:M1 settled 1", "settle:notify:M2 malformed 1", "settle:other:M1 duplicate 1"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if free := w.runner.WaitFree(t.Context(), KindSettle, 64); free != nil {
+		t.Error(free)
+	}
+}

@@ -1,0 +1,184 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/jdapi"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sqldb"
+)
+
+// The outcomes of steps that are done.
+const (
+	Sent      = "sent"      // pay-complete: the broker has it
+	Confirmed = "confirmed" // pay-complete: the cabinet says so
+	Updated   = "updated"   // waybill-status: JD took it
+	Already   = "already"   // waybill-status: JD had it already
+	Written   = "written"   // pay-info
+)
+
+// The outcomes of steps that are parked, beside job's "abandoned".
+const (
+	Expired   = "expired"    // pay-complete: the customer has left by now
+	Refused   = "refused"    // the cabinet or JD said no
+	BadDevice = "bad_device" // pay-complete: no topic can be made of the cabinet's serial
+)
+
+// step holds the arguments of the three follow-ups of a settled payment.
+type step struct {
+	OrderID int64  `json:"order_id"`
+	PayType int    `json:"pay_type,omitempty"`
+	PayTime string `json:"pay_time,omitempty"` // wall clock in Payment:TimeZone
+
+	received time.Time // when this instance received the notification; zero after a restart
+}
+
+// addSteps adds the follow-ups of a settled payment. Their keys are of the order: it has them once.
+func addSteps(b *job.Batch, orderID int64, st *settlement) error {
+	for _, kind := range Steps {
+		args := step{OrderID: orderID, received: st.job.Began()}
+		if kind == KindPayInfo {
+			args.PayType = st.payType
+			args.PayTime = st.n.PayTime.Format(time.DateTime)
+		}
+		if err := b.Add(kind, args, job.Key(stepKey(kind, orderID)), job.Ref(st.n.OrderNo)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func stepKey(kind string, orderID int64) string { return fmt.Sprintf("%s:%d", kind, orderID) }
+
+// commander sends commands to cabinets; see device.Session.
+type commander interface {
+	Publish(ctx context.Context, c device.Command) error
+}
+
+// waybills tells JD; see jdapi.Client.
+type waybills interface {
+	UpdateWaybillStatus(ctx context.Context, s jdapi.Status) (jdapi.Result, error)
+}
+
+// Follow carries out the steps of settled payments.
+type Follow struct {
+	Parcels  *Parcels
+	Cabinets commander
+	JD       waybills
+	Report   Report
+
+	CommandTTL   time.Duration // a command is not sent later than this after settling
+	RequireReply bool          // wait for the cabinet's reply
+	ReplyTimeout time.Duration // send again without one
+
+	ProducerCode      string // for JD sending cabinets
+	CloudProducerCode string // for all others
+	PayTimeIsNow      bool   // the pay info's time is the time of writing instead of JD's
+	Zone              *time.Location
+}
+
+// sendingCabinet is the device type of JD's own sending cabinets.
+const sendingCabinet = 6
+
+// paidStatus is JD's waybill status "customer has paid".
+const paidStatus = 1
+
+const (
+	// downPause is how long a kind of steps rests while what all of them need is down.
+	downPause = 2 * time.Second
+	// refusedTries is how often JD is asked when it says no without saying why.
+	refusedTries = 3
+)
+
+// PayComplete is the handler of KindPayComplete: it tells the cabinet to open.
+func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (string, error) {
+	parcel, err := f.find(ctx, j, s)
+	if err != nil {
+		return "", err
+	}
+	expiry := j.Expiry()
+	err = f.Cabinets.Publish(ctx, device.Command{
+		PostOrderId: s.OrderID, DeviceGroupSN: parcel.DeviceSN, DeviceType: parcel.DeviceType, CellSN: parcel.CellSN,
+		MessageId: device.MessageID(s.OrderID), IssuedAt: expiry.Add(-f.CommandTTL).UnixMilli(), ExpireAt: expiry.UnixMilli(),
+	})
+	var badTopic *device.InvalidTopicError
+	switch {
+	case errors.Is(err, device.ErrNotConnected):
+		return "", job.Hold(downPause, err)
+	case errors.As(err, &badTopic):
+		return "", job.Permanent(BadDevice, err)
+	case err != nil:
+		return "", fmt.Errorf("sending the command to cabinet %s: %w", parcel.DeviceSN, err)
+	}
+	if j.Tries == 1 && !s.received.IsZero() {
+		f.Report.stage("notify_to_command", time.Since(s.received))
+	}
+	f.Report.stage(KindPayComplete, time.Since(j.Began()))
+	if f.RequireReply {
+		return "", job.Wait(f.ReplyTimeout)
+	}
+	return Sent, nil
+}
+
+// WaybillStatus is the handler of KindWaybillStatus: it tells JD that the waybill is paid.
+func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (string, error) {
+	parcel, err := f.find(ctx, j, s)
+	if err != nil {
+		return "", err
+	}
+	producer := f.CloudProducerCode
+	if parcel.DeviceType == sendingCabinet {
+		producer = f.ProducerCode
+	}
+	result, err := f.JD.UpdateWaybillStatus(ctx, jdapi.Status{
+		Producer: producer, ThirdCode: parcel.DeviceSN, WaybillCode: parcel.Waybill, Status: paidStatus,
+	})
+	var held *jdapi.HeldBackError
+	var refused *jdapi.Error
+	switch {
+	case errors.As(err, &held):
+		return "", job.Hold(held.RetryAfter, err)
+	case errors.As(err, &refused) && (refused.Class == jdapi.Permanent || refused.Class == jdapi.Refused && j.Tries >= refusedTries):
+		return "", job.Permanent(Refused, err)
+	case err != nil:
+		return "", err
+	}
+	f.Report.stage(KindWaybillStatus, time.Since(j.Began()))
+	if result.Already {
+		return Already, nil
+	}
+	return Updated, nil
+}
+
+// PayInfo is the handler of KindPayInfo: it writes what the ERP reads.
+func (f *Follow) PayInfo(ctx context.Context, j *job.Job, s step) (string, error) {
+	payTime := s.PayTime
+	if f.PayTimeIsNow {
+		payTime = j.Now().In(f.Zone).Format(time.DateTime)
+	}
+	if err := f.Parcels.writeInfo(ctx, payInfo{s.OrderID, s.PayType, payTime}); err != nil {
+		return "", holdIfDown(err)
+	}
+	f.Report.stage(KindPayInfo, time.Since(j.Began()))
+	return Written, nil
+}
+
+func (f *Follow) find(ctx context.Context, j *job.Job, s step) (Parcel, error) {
+	parcel, err := f.Parcels.Find(ctx, s.OrderID)
+	if err == nil {
+		j.Notes = append(j.Notes, "device_sn", parcel.DeviceSN, "waybill", parcel.Waybill)
+	}
+	return parcel, holdIfDown(err)
+}
+
+// holdIfDown lets a whole kind of steps rest while the main database is down, instead of using up each one's tries.
+func holdIfDown(err error) error {
+	if sqldb.IsDown(err) {
+		return job.Hold(downPause, err)
+	}
+	return err
+}

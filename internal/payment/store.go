@@ -1,0 +1,122 @@
+package payment
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+// Orders are the recharge orders of the account database, table or view kernelorder_charge.
+type Orders struct{ DB *sql.DB }
+
+type order struct {
+	id         int64
+	paid       bool
+	externalID string
+	hasAmount  bool
+	amount     Fen
+	amountErr  error
+}
+
+// lock reads orders by their numbers and keeps them locked until the transaction ends. The numbers are sorted, so that
+// instances lock in the same order; an order that another transaction changes at this moment is read as that leaves it.
+//
+// Without ORDER BY: the server would then rather walk the primary key, and lock every order that it passes.
+func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[string]*order, error) {
+	args := make([]any, len(numbers))
+	for i, no := range numbers {
+		args[i] = no
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT order_id, order_no, amount, is_paid <> 0, COALESCE(external_id, '')
+		FROM kernelorder_charge WHERE order_no IN `+sqldb.In(len(args))+` FOR UPDATE`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("locking orders: %w", err)
+	}
+	defer rows.Close()
+	found := make(map[string]*order, len(numbers))
+	for rows.Next() {
+		var o order
+		var no string
+		var amount sql.NullString
+		if err := rows.Scan(&o.id, &no, &amount, &o.paid, &o.externalID); err != nil {
+			return nil, fmt.Errorf("reading an order: %w", err)
+		}
+		if o.hasAmount = amount.Valid; o.hasAmount {
+			o.amount, o.amountErr = columnYuan(amount.String)
+		}
+		// The column may compare without regard to case; order numbers do not.
+		found[no] = &o
+	}
+	return found, rows.Err()
+}
+
+// paidColumns are what a payment writes into its order, beside is_paid. An optional field that did not arrive leaves
+// its column as it is.
+var paidColumns = []string{"pay_type", "pay_amount", "pay_time", "order_type", "order_source", "external_id", "business_type", "out_biz_no", "term_no"}
+
+// markPaid marks all orders paid in one statement.
+func (s *Orders) markPaid(ctx context.Context, tx *sql.Tx, paid []*settlement, orders map[string]*order, zone *time.Location) error {
+	values := make([][]any, len(paid))
+	ids := make([]any, len(paid))
+	for i, st := range paid {
+		n := st.n
+		ids[i] = orders[n.OrderNo].id
+		values[i] = []any{
+			st.payType, n.Amount.String(), n.PayTime.In(zone).Format(time.DateTime),
+			n.OrderType, n.OrderSource, n.ExternalID, n.BusinessType, n.OutBizNo, n.TermNo,
+		}
+	}
+	var q strings.Builder
+	var args []any
+	q.WriteString("UPDATE kernelorder_charge SET is_paid = 1")
+	for c, column := range paidColumns {
+		set := false
+		for i := range paid {
+			if values[i][c] == "" {
+				continue
+			}
+			if !set {
+				q.WriteString(", " + column + " = CASE order_id")
+				set = true
+			}
+			q.WriteString(" WHEN ? THEN ?")
+			args = append(args, ids[i], values[i][c])
+		}
+		if set {
+			q.WriteString(" ELSE " + column + " END")
+		}
+	}
+	q.WriteString(" WHERE is_paid = 0 AND order_id IN " + sqldb.In(len(ids)))
+	res, err := tx.ExecContext(ctx, q.String(), append(args, ids...)...)
+	if err != nil {
+		return fmt.Errorf("marking %d orders paid: %w", len(paid), err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != int64(len(paid)) {
+		return fmt.Errorf("marking %d orders paid changed %d rows: %v", len(paid), n, err)
+	}
+	return nil
+}
+
+// onceEach says the first time a text is seen; it remembers a bounded number.
+type onceEach struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (o *onceEach) first(s string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.seen[s] || len(o.seen) >= 1000 {
+		return false
+	}
+	if o.seen == nil {
+		o.seen = map[string]bool{}
+	}
+	o.seen[s] = true
+	return true
+}

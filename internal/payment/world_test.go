@@ -1,0 +1,266 @@
+package payment
+
+import (
+	"context"
+	"crypto/md5"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/jdapi"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sandbox/schema"
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+const testKey = "TESTKEY"
+
+// world is a company with one database, and an instance of the daemon's payment side in it.
+type world struct {
+	t        *testing.T
+	db       *sql.DB
+	runner   *job.Runner
+	keeper   *Keeper
+	settler  *Settler
+	follow   *Follow
+	cabinets *fakeCabinets
+	jd       *fakeJD
+	rules    Rules
+	ended    endings
+	alerts   sync.Map
+}
+
+// newWorld makes the tables; change may adapt what the configuration would. serve starts work.
+func newWorld(t *testing.T, change ...func(w *world)) *world {
+	t.Helper()
+	server := testenv.MariaDB(t)
+	dsn := server.DSN(server.Create(t, schema.Account, schema.Main))
+	w := &world{t: t, db: openDB(t, dsn), cabinets: &fakeCabinets{}, jd: &fakeJD{}}
+	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
+		t.Fatal(err)
+	}
+	w.rules = Rules{
+		Keys: []string{testKey}, Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, BodyEncoding: BodyAuto,
+		Format: Format{Zone: beijing}, AmountCheck: AmountEnforce, UnknownOrderWindow: time.Minute,
+	}
+	w.follow = &Follow{
+		Cabinets: w.cabinets, JD: w.jd, CommandTTL: 15 * time.Minute, ReplyTimeout: 10 * time.Second,
+		ProducerCode: "JD-SEND", CloudProducerCode: "JD-CLOUD", Zone: beijing,
+	}
+	for _, c := range change {
+		c(w)
+	}
+	w.assemble("instance-" + t.Name()[max(0, len(t.Name())-20):])
+	return w
+}
+
+// assemble builds the payment side the way the daemon does.
+func (w *world) assemble(lease string) {
+	w.t.Helper()
+	w.runner = job.NewRunner(job.NewMySQL(w.db), lease, job.Options{OnEnd: w.ended.add, DrainTimeout: time.Second})
+	report := Report{Log: slog.New(slog.DiscardHandler), Alert: func(_ context.Context, msg string, attrs ...any) { w.alerts.Store(msg, attrs) }}
+	w.keeper = NewKeeper(w.runner)
+	w.settler = NewSettler(w.rules, PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, &Orders{w.db}, w.runner, report)
+	follow := *w.follow
+	w.follow = &follow
+	w.follow.Report = report
+	w.follow.Parcels = NewParcels(w.db, PayInfo{1, "寄件支付"})
+	register(w.t, w.runner, KindSettle, job.Kind{Priority: 20}, w.settler.Handle)
+	register(w.t, w.runner, KindPayComplete, job.Kind{Priority: 25, GaveUp: Expired}, w.follow.PayComplete)
+	register(w.t, w.runner, KindWaybillStatus, job.Kind{}, w.follow.WaybillStatus)
+	register(w.t, w.runner, KindPayInfo, job.Kind{}, w.follow.PayInfo)
+}
+
+func register[T any](t *testing.T, r *job.Runner, kind string, k job.Kind, h func(context.Context, *job.Job, T) (string, error)) {
+	t.Helper()
+	p := job.Policy{Concurrency: 64, Schedule: job.Schedule{FirstWait: 50 * time.Millisecond, Factor: 1, MaxWait: time.Second, Timeout: 15 * time.Minute}}
+	if err := job.Register(r, kind, k, p, h); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) serve() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = w.runner.Serve(ctx) }()
+	w.t.Cleanup(func() { cancel(); <-done })
+}
+
+func openDB(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sqldb.Open(cfg, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func (w *world) exec(q string, args ...any) {
+	w.t.Helper()
+	if _, err := w.db.Exec(q, args...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// order makes a payable order with its parcel in a JD sending cabinet.
+func (w *world) order(id int64, amount any) {
+	w.t.Helper()
+	w.exec("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES (?, ?, ?)", id, fmt.Sprint("R", id), amount)
+	w.exec("INSERT INTO kernel_post_order VALUES (?, ?, ?)", fmt.Sprint(id), fmt.Sprint("D", id), fmt.Sprint("JD", id))
+	w.exec("INSERT INTO kernel_device_group VALUES (?, ?, ?)", fmt.Sprint("D", id), 1000+id, 6)
+	w.exec("INSERT INTO kernel_smartbox_boxact_info (main_device_id, act_type, post_order_id, cell_sn) VALUES (?, 0, ?, ?)", 1000+id, fmt.Sprint(id), fmt.Sprint("A", id))
+}
+
+// keep receives messages as the listener does, and lets work begin.
+func (w *world) keep(bodies ...string) {
+	w.t.Helper()
+	var msgs []Message
+	for i, body := range bodies {
+		sum := md5.Sum(fmt.Appendf(nil, "%d%s%d", i, body, time.Now().UnixNano()))
+		msgs = append(msgs, Message{ID: hex.EncodeToString(sum[:]), Body: body})
+	}
+	begin, err := w.keeper.Keep(w.t.Context(), KindSettle, "notify", msgs)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	begin()
+}
+
+// pay is a signed notification, made without the code under test.
+func pay(orderNo, amount string, fields ...string) string {
+	payload := map[string]string{"orderNo": orderNo, "payType": "WXPAY", "payAmount": amount, "payTime": "2026-11-20 12:00:00", "externalId": "X-" + orderNo}
+	for i := 0; i < len(fields); i += 2 {
+		payload[fields[i]] = fields[i+1]
+	}
+	text, _ := json.Marshal(payload)
+	data := base64.StdEncoding.EncodeToString(text)
+	sum := md5.Sum([]byte("data=" + data + "&merchantNo=110000001&" + testKey))
+	return fmt.Sprintf(`{"merchantNo":"110000001","data":%q,"sign":%q}`, data, hex.EncodeToString(sum[:]))
+}
+
+// endings collects what the runner reports.
+type endings struct {
+	mu   sync.Mutex
+	ends []job.End
+}
+
+func (e *endings) add(end job.End) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ends = append(e.ends, end)
+}
+
+func (e *endings) count(kind string, state job.State, outcome string) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, end := range e.ends {
+		if end.Kind == kind && end.State == state && end.Outcome == outcome {
+			n++
+		}
+	}
+	return n
+}
+
+// eventually polls until ok, or fails the test.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("never happened: %s\njobs:\n%s", what, w.jobs())
+		}
+	}
+}
+
+func (w *world) jobs() (out string) {
+	rows, err := w.db.Query("SELECT CONCAT_WS(' ', unique_key, ref, state, outcome, try_count, last_error) FROM jdpay_job ORDER BY id")
+	if err != nil {
+		return err.Error()
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			return err.Error()
+		}
+		out += line + "\n"
+	}
+	return out
+}
+
+// settleJobs returns "state outcome" of the order's settle jobs in the order of their arrival.
+func (w *world) settleJobs(orderNo string) (out []string) {
+	w.t.Helper()
+	return w.strings("SELECT CONCAT(state, ' ', COALESCE(outcome, '')) FROM jdpay_job WHERE kind = 'settle' AND ref = ? ORDER BY id", orderNo)
+}
+
+func (w *world) strings(q string, args ...any) (out []string) {
+	w.t.Helper()
+	rows, err := w.db.Query(q, args...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s sql.NullString
+		if err := rows.Scan(&s); err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, s.String)
+	}
+	return out
+}
+
+type fakeCabinets struct {
+	mu      sync.Mutex
+	sent    []device.Command
+	publish func(device.Command) error
+}
+
+func (f *fakeCabinets) Publish(_ context.Context, c device.Command) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.publish != nil {
+		if err := f.publish(c); err != nil {
+			return err
+		}
+	}
+	f.sent = append(f.sent, c)
+	return nil
+}
+
+func (f *fakeCabinets) commands() []device.Command {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]device.Command(nil), f.sent...)
+}
+
+type fakeJD struct {
+	mu     sync.Mutex
+	calls  []jdapi.Status
+	answer func(n int, s jdapi.Status) (jdapi.Result, error)
+}
+
+func (f *fakeJD) UpdateWaybillStatus(_ context.Context, s jdapi.Status) (jdapi.Result, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, s)
+	if f.answer != nil {
+		return f.answer(len(f.calls), s)
+	}
+	return jdapi.Result{}, nil
+}
