@@ -6,15 +6,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
-	"github.com/elastic/go-elasticsearch/v8"
-	"github.com/elastic/go-elasticsearch/v8/esutil"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
+	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
 
 // Options say where documents go.
@@ -28,117 +29,174 @@ type Options struct {
 }
 
 // Sink gathers documents and sends them in bulk while Serve runs.
+//
+// It uses the official client's API and transport packages without the client itself, whose typed API would make the
+// program half as large again.
 type Sink struct {
-	opts    Options
-	client  *elasticsearch.Client
-	queue   chan doc
-	dropped atomic.Int64
-	failing atomic.Bool
+	index     string
+	log       *slog.Logger
+	transport esapi.Transport
+	queue     chan line
+	dropped   atomic.Int64
+	failing   bool // Serve's alone
 }
 
-type doc struct {
-	at   time.Time
-	body []byte
+// line is a document with its index.
+type line struct {
+	index string
+	body  []byte
 }
 
 const (
-	queued        = 2000 // documents that wait at most, a few hundred bytes each
-	flushEvery    = time.Second
-	flushBytes    = 1 << 20
-	requestLimit  = 5 * time.Second
-	closeLimit    = 5 * time.Second
-	reportDropped = time.Minute
+	queued       = 2000 // documents that wait at most, a few hundred bytes each
+	gatherFor    = time.Second
+	bulkBytes    = 1 << 20
+	requestLimit = 5 * time.Second
+	restAfter    = 5 * time.Second // a failure: what comes meanwhile waits, and then is dropped
+	replyLimit   = 16 << 20
 )
 
 // New returns a sink; it does not connect yet.
 func New(o Options) (*Sink, error) {
-	client, err := elasticsearch.NewClient(elasticsearch.Config{
-		Addresses: []string{o.URL}, Username: o.Username, Password: o.Password, APIKey: o.APIKey,
-		MaxRetries: 2,
-		Transport:  &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: requestLimit, IdleConnTimeout: time.Minute},
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("elasticsearch address: %w", err)
+	}
+	transport, err := elastictransport.New(elastictransport.Config{
+		URLs: []*url.URL{u}, Username: o.Username, Password: o.Password, APIKey: o.APIKey, DisableRetry: true,
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch client: %w", err)
 	}
-	return &Sink{opts: o, client: client, queue: make(chan doc, queued)}, nil
+	return &Sink{index: o.Index, log: o.Log, transport: transport, queue: make(chan line, queued)}, nil
 }
 
 // Add hands over a document, which must encode as JSON. It never waits: with too many waiting already, the document is
 // dropped.
 func (s *Sink) Add(at time.Time, document any) {
 	body, err := json.Marshal(document)
-	if err != nil {
-		s.dropped.Add(1)
-		return
+	if err == nil {
+		select {
+		case s.queue <- line{s.index + at.UTC().Format("-2006.01"), body}:
+			return
+		default:
+		}
 	}
-	select {
-	case s.queue <- doc{at, body}:
-	default:
-		s.dropped.Add(1)
-	}
+	s.dropped.Add(1)
 }
 
 // String names the service in the supervisor's logs.
 func (s *Sink) String() string { return "elasticsearch sink" }
 
-// Serve sends documents until ctx ends, and then what is left, within a few seconds.
+// Serve sends documents until ctx ends, and then what is left, once.
 func (s *Sink) Serve(ctx context.Context) error {
-	bulk, err := esutil.NewBulkIndexer(esutil.BulkIndexerConfig{
-		Client: s.client, NumWorkers: 1, FlushBytes: flushBytes, FlushInterval: flushEvery, Timeout: requestLimit,
-		OnError: func(_ context.Context, err error) { s.note(err) },
-	})
-	if err != nil {
-		return fmt.Errorf("elasticsearch bulk indexer: %w", err)
-	}
-	report := time.NewTicker(reportDropped)
-	defer report.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case d := <-s.queue:
-			s.send(ctx, bulk, d)
-		case <-report.C:
-			if n := s.dropped.Swap(0); n > 0 {
-				s.opts.Log.Warn("documents for Elasticsearch were dropped; the job table has them", "documents", n)
+		case first := <-s.queue:
+			if bulk, n := s.gather(ctx, first); !s.send(ctx, bulk, n) {
+				pause(ctx, restAfter)
 			}
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-	defer cancel()
-	for len(s.queue) > 0 && last.Err() == nil {
-		s.send(last, bulk, <-s.queue)
+	select {
+	case first := <-s.queue:
+		bulk, n := s.gather(ctx, first)
+		s.send(ctx, bulk, n)
+	default:
 	}
-	_ = bulk.Close(last) // what did not get through is dropped
 	return context.Cause(ctx)
 }
 
-func (s *Sink) send(ctx context.Context, bulk esutil.BulkIndexer, d doc) {
-	err := bulk.Add(ctx, esutil.BulkIndexerItem{
-		Action: "create", Index: s.opts.Index + d.at.UTC().Format("-2006.01"), Body: bytes.NewReader(d.body),
-		OnFailure: func(_ context.Context, _ esutil.BulkIndexerItem, r esutil.BulkIndexerResponseItem, err error) {
-			if err == nil {
-				err = fmt.Errorf("%s: %s", r.Error.Type, r.Error.Reason)
+// gather collects documents for a moment.
+func (s *Sink) gather(ctx context.Context, first line) (bulk []byte, n int) {
+	over := time.NewTimer(gatherFor)
+	defer over.Stop()
+	for l, open := first, true; ; {
+		bulk = fmt.Appendf(bulk, `{"create":{"_index":%q}}`+"\n", l.index)
+		bulk = append(append(bulk, l.body...), '\n')
+		if n++; len(bulk) >= bulkBytes {
+			return bulk, n
+		}
+		if open {
+			select {
+			case l = <-s.queue:
+				continue
+			case <-over.C:
+				open = false
+			case <-ctx.Done():
+				open = false
 			}
-			s.note(err)
-			s.dropped.Add(1)
-		},
-		OnSuccess: func(context.Context, esutil.BulkIndexerItem, esutil.BulkIndexerResponseItem) { s.recovered() },
-	})
-	if err != nil && !errors.Is(err, context.Canceled) {
-		s.note(err)
+		}
+		select { // what is there already goes along
+		case l = <-s.queue:
+		default:
+			return bulk, n
+		}
 	}
 }
 
-// note logs the beginning of an outage.
-func (s *Sink) note(err error) {
-	if !s.failing.Swap(true) {
-		s.opts.Log.Warn("Elasticsearch does not take documents; payments are not affected", "error", err)
+// send sends documents in one request, and notes the beginning and the end of an outage.
+func (s *Sink) send(ctx context.Context, bulk []byte, n int) bool {
+	// A request under way is not cut by the end of ctx: it would be sent again, or counted as an outage.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestLimit)
+	defer cancel()
+	refused, err := s.bulk(ctx, bulk)
+	switch {
+	case err != nil:
+		s.dropped.Add(int64(n))
+		if !s.failing {
+			s.failing = true
+			s.log.Warn("Elasticsearch does not take documents; they are dropped, payments are not affected", "error", err)
+		}
+		return false
+	case refused > 0:
+		s.log.Warn("Elasticsearch refused documents; check the index and its mapping", "documents", refused)
 	}
+	if s.failing {
+		s.failing = false
+		s.log.Info("Elasticsearch takes documents again", "dropped", s.dropped.Swap(0))
+	}
+	return true
 }
 
-// recovered logs the end of an outage.
-func (s *Sink) recovered() {
-	if s.failing.Load() && s.failing.Swap(false) {
-		s.opts.Log.Info("Elasticsearch takes documents again")
+// bulk makes the request and returns how many documents were refused one by one.
+func (s *Sink) bulk(ctx context.Context, body []byte) (refused int, err error) {
+	resp, err := esapi.BulkRequest{Body: bytes.NewReader(body), FilterPath: []string{"errors", "items.*.error.type"}}.Do(ctx, s.transport)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, replyLimit))
+	if err != nil {
+		return 0, fmt.Errorf("reading the reply: %w", err)
+	}
+	if resp.IsError() {
+		return 0, fmt.Errorf("http status %d", resp.StatusCode)
+	}
+	var said struct {
+		Errors bool                         `json:"errors"`
+		Items  []map[string]json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(text, &said); err != nil {
+		return 0, fmt.Errorf("the reply is not Elasticsearch's: %w", err)
+	}
+	for _, item := range said.Items {
+		for _, result := range item {
+			if bytes.Contains(result, []byte(`"error"`)) {
+				refused++
+			}
+		}
+	}
+	return refused, nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }

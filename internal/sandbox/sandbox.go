@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,22 +187,28 @@ type Order struct {
 // No is the order's number.
 func (o Order) No() string { return fmt.Sprint("R", o.ID) }
 
+// Waybill is JD's code of the order's parcel.
+func (o Order) Waybill() string { return fmt.Sprint("JDVC", o.ID) }
+
 // Add writes orders into the company's tables.
-func (c *Company) Add(orders ...Order) error {
+func (c *Company) Add(orders ...Order) error { return AddOrders(c.db, orders...) }
+
+// AddOrders writes orders into a company's tables, both databases being one.
+func AddOrders(db *sql.DB, orders ...Order) error {
 	for _, o := range orders {
-		if err := c.add(o); err != nil {
+		if err := addOrder(db, o); err != nil {
 			return fmt.Errorf("adding order %s: %w", o.No(), err)
 		}
 	}
 	return nil
 }
 
-func (c *Company) add(o Order) error {
-	id, group := fmt.Sprint(o.ID), 70000+o.ID%10
+func addOrder(db *sql.DB, o Order) error {
+	id, group := fmt.Sprint(o.ID), crc32.ChecksumIEEE([]byte(o.Device))
 	var err error
 	insert := func(table string, values ...any) {
 		if err == nil {
-			_, err = c.db.Exec("INSERT IGNORE INTO "+table+" VALUES (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
+			_, err = db.Exec("INSERT IGNORE INTO "+table+" VALUES (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
 		}
 	}
 	insert("kernelorder_charge (order_id, order_no, amount, is_paid, external_id)",
@@ -209,7 +216,7 @@ func (c *Company) add(o Order) error {
 	if o.NoParcel {
 		return err
 	}
-	insert("kernel_post_order (post_order_id, device_sn, express_number)", id, o.Device, "JDVC"+id)
+	insert("kernel_post_order (post_order_id, device_sn, express_number)", id, o.Device, o.Waybill())
 	insert("kernel_device_group (device_sn, main_device_id, device_type)", o.Device, group, o.Type)
 	if o.Cell != "" {
 		insert("kernel_smartbox_boxact_info (main_device_id, act_type, post_order_id, cell_sn)", group, 0, id, o.Cell)

@@ -121,7 +121,7 @@ func Stream(n int) []Sent {
 func (c *Company) Prepare(stream []Sent) error {
 	for _, s := range stream {
 		if s.JD != nil {
-			c.JD.ScriptWaybill("JDVC"+strings.TrimPrefix(s.OrderNo, "R"), s.JD...)
+			c.JD.ScriptWaybill(s.Order.Waybill(), s.JD...)
 		}
 		if s.Order != nil {
 			if err := c.Add(*s.Order); err != nil {

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "config",
+		Short:   "Look at the configuration",
+		Example: "  jdpay-listener config check",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.begun = false // without a subcommand this is wrong usage
+			return errors.New("config needs a command: config check")
+		},
+	}
+	cmd.AddCommand(a.configCheckCommand())
+	return cmd
+}
+
+func (a *app) configCheckCommand() *cobra.Command {
+	var connect bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Load and validate the configuration, and print every value with its source",
+		Long: `Loads and validates the configuration and prints every effective value with its source, secrets masked. All faults
+are listed at once; the exit code is then 2. With --connect each dependency is tried as well, and the columns of the
+business tables; the exit code is 1 if one of them fails.`,
+		Example: `  jdpay-listener config check
+  jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, err := config.Load(a.options())
+			var faults config.Faults
+			if err != nil && !errors.As(err, &faults) {
+				return err
+			}
+			var findings []daemon.Finding
+			if connect && err == nil {
+				findings = daemon.Connect(cmd.Context(), loaded.Config)
+			}
+			if a.json {
+				_ = a.printJSON(map[string]any{
+					"valid": err == nil, "faults": orEmpty(faults), "warnings": orEmpty(loaded.Warnings), "files": orEmpty(loaded.Files),
+					"settings": loaded.Effective(), "connections": orEmpty(findings),
+				})
+			} else {
+				a.printSettings(loaded)
+				a.printFindings(findings)
+			}
+			if err != nil {
+				return err // after the print: the list of faults comes last, where it is seen
+			}
+			return failedFindings(findings)
+		},
+	}
+	cmd.Flags().BoolVar(&connect, "connect", false, "also try each dependency and look for the business tables' columns")
+	return cmd
+}
+
+func (a *app) printSettings(loaded *config.Loaded) {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, s := range loaded.Effective() {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Key, s.Value, s.Source)
+	}
+	_ = w.Flush() // a closed pipe is its reader's choice
+	for _, warning := range loaded.Warnings {
+		fmt.Fprintln(a.stderr, "warning:", warning)
+	}
+}
+
+func (a *app) printFindings(findings []daemon.Finding) {
+	if len(findings) == 0 {
+		return
+	}
+	fmt.Fprintln(a.stdout)
+	for _, f := range findings {
+		if f.OK {
+			fmt.Fprintf(a.stdout, "ok      %s: %s\n", f.Name, f.Detail)
+		} else {
+			fmt.Fprintf(a.stdout, "FAILED  %s: %s\n        %s\n", f.Name, f.Detail, f.Remedy)
+		}
+	}
+}
+
+func failedFindings(findings []daemon.Finding) error {
+	failed := 0
+	for _, f := range findings {
+		if !f.OK {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d checks failed: see the list above for what to do", failed, len(findings))
+	}
+	return nil
+}
+
+// orEmpty makes an absent list an empty one in JSON.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

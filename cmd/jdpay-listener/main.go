@@ -1,0 +1,150 @@
+// Command jdpay-listener takes JD payment notifications from Aliyun MNS queues and carries each of them all the way:
+// signature checked, order marked paid, cabinet told over MQTT, JD told over HTTP, pay info written.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+)
+
+// Exit codes of the contract.
+const (
+	exitFine   = 0
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage, or a configuration that cannot be used
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals // a second one stops at once; nothing is lost by it
+		fmt.Fprintln(os.Stderr, "stopped at once by a second signal")
+		os.Exit(exitFailed)
+	}()
+	os.Exit(execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// app is what all commands share.
+type app struct {
+	files  []string // --config
+	set    []string // --set
+	json   bool
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	begun  bool // the command line was understood
+}
+
+// execute runs the command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(dotNetFlags(args))
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var faults config.Faults
+	switch {
+	case err == nil:
+		return exitFine
+	case errors.Is(err, errSilent):
+		return exitFailed
+	case errors.As(err, &faults):
+		fmt.Fprintln(stderr, faults)
+		return exitUsage
+	case !a.begun:
+		fmt.Fprintf(stderr, "jdpay-listener: %v; see jdpay-listener --help\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "jdpay-listener: %s\n", oneLine(err.Error()))
+	return exitFailed
+}
+
+// errSilent is the error of a command that has said on its own what is wrong.
+var errSilent = errors.New("failed")
+
+func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
+
+func (a *app) root() *cobra.Command {
+	run := a.runCommand()
+	root := &cobra.Command{
+		Use:   "jdpay-listener",
+		Short: "Carries JD payment notifications from the queue to the cabinet, JD and the books, and loses none",
+		Long: `jdpay-listener takes JD payment notifications from an Aliyun MNS queue and carries each of them all the way:
+signature checked, order marked paid in MySQL, locker cabinet told over MQTT, JD told over HTTP, pay info written.
+
+Without a command it runs the daemon.`,
+		Example: `  jdpay-listener --config /etc/jdpay/appsettings.json
+  Mqtt__Server=10.0.0.5 jdpay-listener
+  jdpay-listener config check --connect`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          run.RunE,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			a.begun = true
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.StringArrayVar(&a.files, "config", nil, "configuration `FILE`, repeatable, merged in order (default appsettings.json and appsettings.{Environment}.json, here or in configs/)")
+	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")
+	flags.BoolVar(&a.json, "json", false, "print one JSON document")
+	root.AddCommand(run, a.migrateCommand(), a.configCommand(), a.versionCommand())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
+}
+
+// dotNetFlags turns the flags that .NET programs take, --Section:Key=value, into --set Section:Key=value.
+func dotNetFlags(args []string) []string {
+	out := make([]string, 0, len(args))
+	for i, arg := range args {
+		if arg == "--" {
+			return append(out, args[i:]...)
+		}
+		if name, ok := strings.CutPrefix(arg, "--"); ok {
+			if key, _, assigned := strings.Cut(name, "="); assigned && strings.Contains(key, ":") {
+				arg = "--set=" + name
+			}
+		}
+		out = append(out, arg)
+	}
+	return out
+}
+
+// options say where the configuration comes from.
+func (a *app) options() config.Options { return config.Options{Files: a.files, Set: a.set} }
+
+// load reads the configuration; its warnings go to stderr.
+func (a *app) load() (*config.Config, error) {
+	loaded, err := config.Load(a.options())
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range loaded.Warnings {
+		fmt.Fprintln(a.stderr, "warning:", w)
+	}
+	return loaded.Config, nil
+}
+
+// printJSON prints one document.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/job"
+)
+
+func (a *app) migrateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "migrate",
+		Short: "Create or upgrade the table jdpay_job in the account database",
+		Long: `Creates or upgrades the daemon's own table, jdpay_job, in the account database. It can be repeated, and run while
+replicas work. The company's tables are never touched.`,
+		Example: "  jdpay-listener migrate --config /etc/jdpay/appsettings.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			db, err := daemon.OpenDatabase(c.ConnectionStrings.Account)
+			if err != nil {
+				return fmt.Errorf("ConnectionStrings:Account: %w", err)
+			}
+			defer db.Close()
+			from, to, err := job.Migrate(cmd.Context(), db)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]int64{"from": from, "to": to})
+			}
+			if from == to {
+				_, err = fmt.Fprintf(a.stdout, "table jdpay_job is up to date (version %d)\n", to)
+			} else {
+				_, err = fmt.Fprintf(a.stdout, "table jdpay_job upgraded from version %d to %d\n", from, to)
+			}
+			return err
+		},
+	}
+}

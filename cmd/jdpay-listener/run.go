@@ -1,0 +1,28 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon (this is also what happens without a command)",
+		Long: `Runs the daemon until SIGTERM or SIGINT. It then stops receiving, lets running work finish within
+Host:ShutdownTimeout and gives the rest back; a second signal stops at once. Nothing is lost either way.`,
+		Example: "  jdpay-listener run --config /etc/jdpay/appsettings.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			options := a.options()
+			loaded, err := config.Load(options)
+			if err != nil {
+				return err
+			}
+			log, level := daemon.NewLogger(loaded.Config.Logging, a.stdout)
+			return daemon.Run(cmd.Context(), loaded, daemon.Options{Reload: &options, Level: level, Log: log})
+		},
+	}
+}

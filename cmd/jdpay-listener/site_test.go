@@ -1,0 +1,338 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/sandbox/mnsserver"
+	"jdpay-listener/internal/sandbox/schema"
+	"jdpay-listener/internal/testenv"
+)
+
+const (
+	notifyQueue = "JDPayNotify"
+	replyQueue  = "SyncReply"
+	md5Key      = "sandbox-md5-key"
+)
+
+// buildOnce builds the program under test, with the race detector like the tests themselves.
+var buildOnce = sync.OnceValues(func() (string, error) { return build("-race") })
+
+func build(flags ...string) (string, error) {
+	dir, err := os.MkdirTemp("", "jdpay-build-")
+	if err != nil {
+		return "", err
+	}
+	built = append(built, dir)
+	path := filepath.Join(dir, "jdpay-listener")
+	out, err := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), ".")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return path, nil
+}
+
+var built []string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, dir := range built {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// site is a company on real servers, with stand-ins for the cloud's services only.
+type site struct {
+	t       *testing.T
+	db      *sql.DB
+	mysql   *testenv.MySQL
+	schema  string
+	broker  *testenv.Broker
+	redis   *testenv.Redis
+	mns     *mnsserver.Server
+	mnsURL  string
+	jd      *jdserver.Server
+	jdURL   string
+	binary  string
+	cabinet *cabinet
+	extra   map[string]string // settings as environment variables
+}
+
+func newSite(t *testing.T, jd jdserver.Options) *site {
+	t.Helper()
+	s := &site{t: t, mysql: testenv.MariaDB(t), extra: map[string]string{}}
+	s.schema = s.mysql.Create(t, schema.Account, schema.Main)
+	s.db = s.mysql.Open(t, s.schema)
+	s.broker = testenv.Mosquitto(t)
+	s.redis = testenv.RedisServer(t)
+	s.mns = mnsserver.New(mnsserver.Options{Keys: map[string]string{"ak": "sk"}, Queues: []string{notifyQueue, replyQueue}})
+	var err error
+	if s.mnsURL, err = s.mns.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.mns.Close)
+	s.jd = jdserver.New(jd)
+	if s.jdURL, err = s.jd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.jd.Close)
+	if s.binary, err = buildOnce(); err != nil {
+		t.Fatal(err)
+	}
+	s.cabinet = newCabinet(t, s.broker)
+	s.run("migrate")
+	return s
+}
+
+// env is the program's whole configuration: environment variables, as a container would have them.
+func (s *site) env(more ...string) []string {
+	dsn := fmt.Sprintf("Server=%s;Port=%d;Database=%s;Uid=root;Pwd=;SslMode=None", s.mysql.Host, s.mysql.Port, s.schema)
+	env := append(os.Environ(),
+		"ConnectionStrings__Account="+dsn, "ConnectionStrings__Main="+dsn,
+		"Mns__Endpoint="+s.mnsURL, "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "Mns__WaitSeconds=5",
+		"JDPay__NotifyQueueName="+notifyQueue, "JDPay__Md5Key="+md5Key,
+		"Payment__StatusField=payStatus", "Payment__SuccessStatuses__0=FINISH", "Payment__UnknownOrderWindow=3s",
+		"Mqtt__Server="+s.broker.Host, fmt.Sprintf("Mqtt__Port=%d", s.broker.Port),
+		"JDApi__BaseUrl="+s.jdURL, "JDApi__ProducerCode=JD-SEND", "JDApi__CloudProducerCode=JD-CLOUD",
+		"Redis__Server="+s.redis.Addr(), "Ops__Listen=127.0.0.1:0", "Logging__LogLevel__Default=Debug",
+		"Jobs__Retry__waybill-status__FirstWait=300ms",
+	)
+	for name, value := range s.extra {
+		env = append(env, name+"="+value)
+	}
+	return append(env, more...)
+}
+
+// run runs a command of the program and returns what it printed; it must exit with 0.
+func (s *site) run(args ...string) string {
+	s.t.Helper()
+	out, errOut, code := s.try(args...)
+	if code != 0 {
+		s.t.Fatalf("jdpay-listener %s: exit %d\n%s%s", strings.Join(args, " "), code, out, errOut)
+	}
+	return out
+}
+
+func (s *site) try(args ...string) (stdout, stderr string, code int) {
+	s.t.Helper()
+	cmd := exec.Command(s.binary, args...)
+	cmd.Env, cmd.Dir = s.env(), s.t.TempDir()
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+// process is a running daemon.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	log  *os.File
+	done chan struct{}
+	err  error
+}
+
+// start starts a daemon; more are further environment variables.
+func (s *site) start(more ...string) *process {
+	s.t.Helper()
+	p := &process{t: s.t, cmd: exec.Command(s.binary), done: make(chan struct{})}
+	p.cmd.Env, p.cmd.Dir = s.env(more...), s.t.TempDir()
+	var err error
+	if p.log, err = os.CreateTemp(s.t.TempDir(), "log"); err != nil {
+		s.t.Fatal(err)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() { p.err = p.cmd.Wait(); close(p.done) }()
+	s.t.Cleanup(func() {
+		p.kill()
+		if s.t.Failed() {
+			s.t.Logf("the daemon's log ends:\n%s", p.tail())
+		}
+		p.log.Close()
+	})
+	return p
+}
+
+// kill ends it as kill -9 does.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// stop ends it in order, and requires that it does so cleanly.
+func (p *process) stop() {
+	p.t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+		if p.err != nil {
+			p.t.Errorf("the daemon stopped with %v\n%s", p.err, p.tail())
+		}
+	case <-time.After(60 * time.Second):
+		p.t.Fatalf("the daemon does not stop\n%s", p.tail())
+	}
+}
+
+func (p *process) text() string {
+	b, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+func (p *process) tail() string {
+	text := p.text()
+	return text[max(0, len(text)-6000):]
+}
+
+// lines returns the log lines with this message.
+func (p *process) lines(msg string) (out []map[string]any) {
+	for line := range strings.Lines(p.text()) {
+		var m map[string]any
+		if json.Unmarshal([]byte(line), &m) == nil && m["msg"] == msg {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// eventually polls until ok, or fails the test with what the job table says.
+func (s *site) eventually(limit time.Duration, what string, ok func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("never happened: %s\nunfinished jobs:\n%s", what, strings.Join(s.strings(
+				"SELECT CONCAT_WS(' ', unique_key, ref, state, outcome, try_count, lease, last_error) FROM jdpay_job WHERE state NOT IN ('done', 'rejected') ORDER BY id LIMIT 30"), "\n"))
+		}
+	}
+}
+
+func (s *site) strings(q string, args ...any) (out []string) {
+	s.t.Helper()
+	rows, err := s.db.Query(q, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v sql.NullString
+		if err := rows.Scan(&v); err != nil {
+			s.t.Fatal(err)
+		}
+		out = append(out, v.String)
+	}
+	return out
+}
+
+func (s *site) count(q string, args ...any) (n int) {
+	s.t.Helper()
+	if err := s.db.QueryRow(q, args...).Scan(&n); err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// unfinished counts what is still to be done.
+func (s *site) unfinished() int {
+	return s.count("SELECT COUNT(*) FROM jdpay_job WHERE state IN ('ready', 'running', 'waiting') AND unique_key NOT LIKE 'worker:%'")
+}
+
+// cabinet collects the commands that reach the cabinets.
+type cabinet struct {
+	mu   sync.Mutex
+	got  map[string][]received // by message id
+	onTo func(r received)
+}
+
+type received struct {
+	Topic   string
+	Retain  bool
+	Payload map[string]any
+	At      time.Time
+}
+
+func newCabinet(t *testing.T, broker *testenv.Broker) *cabinet {
+	t.Helper()
+	c := &cabinet{got: map[string][]received{}}
+	subscribe := func(client mqtt.Client) {
+		client.Subscribe("device/+/pay-complete", 1, func(_ mqtt.Client, m mqtt.Message) { c.receive(t, m) })
+	}
+	opts := mqtt.NewClientOptions().AddBroker("tcp://" + broker.Addr()).SetClientID("cabinets").SetCleanSession(false).SetOnConnectHandler(subscribe)
+	client := mqtt.NewClient(opts)
+	if token := client.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+		t.Fatalf("connecting the cabinets: %v", token.Error())
+	}
+	t.Cleanup(func() { client.Disconnect(100) })
+	return c
+}
+
+func (c *cabinet) receive(t *testing.T, m mqtt.Message) {
+	r := received{Topic: m.Topic(), Retain: m.Retained(), At: time.Now()}
+	d := json.NewDecoder(bytes.NewReader(m.Payload()))
+	d.UseNumber()
+	if err := d.Decode(&r.Payload); err != nil {
+		t.Errorf("a command is not JSON: %q", m.Payload())
+		return
+	}
+	c.mu.Lock()
+	id := fmt.Sprint(r.Payload["MessageId"])
+	c.got[id] = append(c.got[id], r)
+	hook := c.onTo
+	c.mu.Unlock()
+	if hook != nil {
+		hook(r)
+	}
+}
+
+func (c *cabinet) commands(messageID string) []received {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]received(nil), c.got[messageID]...)
+}
+
+func (c *cabinet) total() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.got)
+}
+
+// get fetches a page of a daemon's ops server.
+func get(ctx context.Context, url string) (int, string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	_, err = b.ReadFrom(resp.Body)
+	return resp.StatusCode, b.String(), err
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version and commit may be set when linking: -ldflags "-X main.version=1.2.3 -X main.commit=abc". Without, they come
+// from what the Go tool notes in the binary.
+var version, commit string
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print version, commit and Go version",
+		Example: "  jdpay-listener version --json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v, c := version, commit
+			if info, ok := debug.ReadBuildInfo(); ok {
+				v = cmp.Or(v, info.Main.Version)
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						c = cmp.Or(c, s.Value)
+					}
+				}
+			}
+			v, c = cmp.Or(v, "(devel)"), cmp.Or(c, "unknown")
+			if a.json {
+				return a.printJSON(map[string]string{"version": v, "commit": c, "go": runtime.Version()})
+			}
+			_, err := fmt.Fprintf(a.stdout, "jdpay-listener %s, commit %s, %s\n", v, c, runtime.Version())
+			return err
+		},
+	}
+}

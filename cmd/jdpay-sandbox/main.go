@@ -1,0 +1,59 @@
+// Command jdpay-sandbox shows the whole of jdpay-listener at work without any set-up: it starts stand-ins for every
+// cloud service in its own process, runs the real daemon against them, sends it payments of every kind, and shows what
+// becomes of each.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	started := time.Now()
+	var o options
+	begun := false
+	cmd := &cobra.Command{
+		Use:   "jdpay-sandbox",
+		Short: "Watch real payments go through the real daemon, on stand-ins for every service",
+		Long: `Starts stand-ins for MNS, MySQL, Redis, the MQTT broker with its cabinets, JD and Elasticsearch in this process, on free
+loopback ports; runs the daemon's own code against them; sends payments, good ones and every bad kind; and shows each
+of them arriving. It needs nothing on the machine and leaves nothing behind.`,
+		Example: `  jdpay-sandbox
+  jdpay-sandbox --count 500 --rate 50
+  jdpay-sandbox --keep-running`,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			begun = true
+			if o.rate <= 0 || o.count < 0 {
+				begun = false
+				return errors.New("--rate must be above 0 and --count not below")
+			}
+			return run(cmd.Context(), o, os.Stdout, started)
+		},
+	}
+	cmd.Flags().Float64Var(&o.rate, "rate", 10, "payments per `SECOND`")
+	cmd.Flags().IntVar(&o.count, "count", 60, "payments to send in all")
+	cmd.Flags().BoolVar(&o.keepRunning, "keep-running", false, "stay up afterwards and print how to send messages of one's own")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON document at the end instead of lines")
+	err := cmd.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+	case begun:
+		fmt.Fprintln(os.Stderr, "jdpay-sandbox:", err)
+		os.Exit(1)
+	default:
+		fmt.Fprintf(os.Stderr, "jdpay-sandbox: %v; see jdpay-sandbox --help\n", err)
+		os.Exit(2)
+	}
+}

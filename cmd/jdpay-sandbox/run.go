@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sandbox"
+)
+
+type options struct {
+	rate        float64
+	count       int
+	keepRunning bool
+	json        bool
+}
+
+const (
+	startLimit = 20 * time.Second
+	lookEvery  = 50 * time.Millisecond
+	// settleLimit is how long the last payments may take after all have been sent: as long as the daemon's own windows.
+	settleLimit = 20 * time.Second
+)
+
+// run is the whole show.
+func run(ctx context.Context, o options, out io.Writer, started time.Time) error {
+	company, err := sandbox.Start()
+	if err != nil {
+		return err
+	}
+	defer company.Close()
+	stream := sandbox.Stream(o.count)
+	if err := company.Prepare(stream); err != nil {
+		return err
+	}
+	ops, stop, err := startDaemon(ctx, company)
+	if err != nil {
+		return err
+	}
+	defer stop()
+
+	s := newScreen(out, o, started)
+	s.opening(company, ops)
+	watch := sandbox.NewWatch(company)
+	if err := play(ctx, o, company, watch, stream, s); err != nil {
+		return err
+	}
+	unexpected := s.closing(watch.All())
+	if o.keepRunning && ctx.Err() == nil {
+		s.invitation(company)
+		for ctx.Err() == nil {
+			if err := look(watch, s); err != nil {
+				return err
+			}
+			pause(ctx, lookEvery)
+		}
+	}
+	if err := stop(); err != nil {
+		return fmt.Errorf("stopping the daemon: %w", err)
+	}
+	if unexpected > 0 {
+		return fmt.Errorf("%d payments did not end as they should", unexpected)
+	}
+	return nil
+}
+
+// startDaemon runs the real daemon on the generated configuration, as `jdpay-listener migrate` and `run` would.
+func startDaemon(ctx context.Context, company *sandbox.Company) (ops net.Addr, stop func() error, err error) {
+	loaded, err := config.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := daemon.OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, _, err = job.Migrate(ctx, db)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it stops after the show, not with its visitor
+	ready := make(chan net.Addr, 1)
+	done := make(chan error, 1)
+	log, _ := daemon.NewLogger(loaded.Config.Logging, io.Discard)
+	if os.Getenv("JDPAY_SANDBOX_LOG") != "" {
+		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	go func() {
+		done <- daemon.Run(ctx, loaded, daemon.Options{Log: log, OnReady: func(a net.Addr) { ready <- a }})
+	}()
+	stop = func() error {
+		cancel()
+		err := <-done
+		done <- err // for the next call
+		return err
+	}
+	select {
+	case ops = <-ready:
+		return ops, stop, nil
+	case err := <-done:
+		cancel()
+		return nil, nil, errors.Join(errors.New("the daemon did not start"), err)
+	case <-time.After(startLimit):
+		return nil, nil, errors.Join(fmt.Errorf("the daemon did not start in %s", startLimit), stop())
+	}
+}
+
+// play sends the stream at its rate and shows what becomes complete, until all of it is.
+func play(ctx context.Context, o options, company *sandbox.Company, watch *sandbox.Watch, stream []sandbox.Sent, s *screen) error {
+	begin := time.Now()
+	var allSent time.Time
+	for ctx.Err() == nil {
+		due := min(int(time.Since(begin).Seconds()*o.rate)+1, len(stream))
+		for n := len(watch.All()); n < due; n++ {
+			watch.Sent(stream[n])
+			company.Send(stream[n])
+		}
+		if err := look(watch, s); err != nil {
+			return err
+		}
+		s.progress(watch.All())
+		if due == len(stream) {
+			if allSent.IsZero() {
+				allSent = time.Now()
+			}
+			if s.shown >= len(stream) || time.Since(allSent) > settleLimit {
+				return nil
+			}
+		}
+		pause(ctx, min(lookEvery, time.Duration(float64(time.Second)/o.rate)))
+	}
+	return nil
+}
+
+func look(watch *sandbox.Watch, s *screen) error {
+	complete, err := watch.Look()
+	for _, seen := range complete {
+		s.payment(seen)
+	}
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

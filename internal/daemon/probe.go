@@ -1,0 +1,240 @@
+package daemon
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/payment"
+)
+
+// Finding is what a look at one thing around the daemon brought.
+type Finding struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy,omitempty"` // what to change, if it is not OK
+}
+
+const probeLimit = 10 * time.Second
+
+// probe looks at one dependency. Its error becomes the finding; the text it returns describes what is fine.
+type probe struct {
+	name   string
+	remedy string
+	look   func(ctx context.Context) (string, error)
+}
+
+// Connect tries every dependency that the configuration names, side by side, and the columns of the business tables.
+// It changes nothing.
+func Connect(ctx context.Context, c *config.Config) []Finding {
+	return lookAll(ctx, connectProbes(c))
+}
+
+func lookAll(ctx context.Context, probes []probe) []Finding {
+	findings := make([]Finding, len(probes))
+	var wg sync.WaitGroup
+	for i, p := range probes {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, probeLimit)
+			defer cancel()
+			detail, err := p.look(ctx)
+			findings[i] = Finding{Name: p.name, OK: err == nil, Detail: detail}
+			if err != nil {
+				findings[i].Detail, findings[i].Remedy = strings.ReplaceAll(err.Error(), "\n", "; "), p.remedy
+			}
+		})
+	}
+	wg.Wait()
+	return findings
+}
+
+func connectProbes(c *config.Config) []probe {
+	probes := []probe{
+		{"account database", "check ConnectionStrings:Account and that the server is up", func(ctx context.Context) (string, error) {
+			return withDatabase(ctx, c.ConnectionStrings.Account, func(db *sql.DB) (string, error) { return serverVersion(ctx, db) })
+		}},
+		{"table jdpay_job", "run jdpay-listener migrate", func(ctx context.Context) (string, error) {
+			return withDatabase(ctx, c.ConnectionStrings.Account, func(db *sql.DB) (string, error) { return "up to date", job.CheckVersion(ctx, db) })
+		}},
+		{"account tables", "create the table or column, or a view with these names", func(ctx context.Context) (string, error) {
+			return columns(ctx, c.ConnectionStrings.Account, payment.AccountTables)
+		}},
+		{"main database", "check ConnectionStrings:Main and that the server is up", func(ctx context.Context) (string, error) {
+			return withDatabase(ctx, c.ConnectionStrings.Main, func(db *sql.DB) (string, error) { return serverVersion(ctx, db) })
+		}},
+		{"main tables", "create the table or column, or a view with these names", func(ctx context.Context) (string, error) {
+			return columns(ctx, c.ConnectionStrings.Main, payment.MainTables)
+		}},
+		{"mqtt broker", "check section Mqtt and that the broker is up", func(ctx context.Context) (string, error) { return connectBroker(ctx, c) }},
+		{"jd api", "check JDApi:BaseUrl and the way there", func(ctx context.Context) (string, error) { return dialURL(ctx, c.JDApi.BaseUrl) }},
+	}
+	for _, queue := range []string{c.JDPay.NotifyQueueName, c.SyncReply.QueueName} {
+		if queue != "" {
+			probes = append(probes, probe{"mns queue " + queue, "check section Mns and the queue's name", func(ctx context.Context) (string, error) {
+				a, err := queueAttributes(ctx, c, queue)
+				return fmt.Sprintf("visibility %s, retention %s", a.Visibility, a.Retention), err
+			}})
+		}
+	}
+	if _, on := c.RedisOptions(); on {
+		probes = append(probes, probe{"redis", "check section Redis; without it cabinets are looked up in the database and replies wait", func(ctx context.Context) (string, error) {
+			d := &daemon{cfg: c, log: slog.New(slog.DiscardHandler)}
+			defer d.close()
+			return "answers", d.openRedis().Ping(ctx)
+		}})
+	}
+	if c.Elasticsearch.Url != "" {
+		probes = append(probes, probe{"elasticsearch", "check section Elasticsearch; without it only its documents are missing", func(ctx context.Context) (string, error) {
+			return getElasticsearch(ctx, c.Elasticsearch)
+		}})
+	}
+	return probes
+}
+
+func withDatabase(ctx context.Context, connection config.Secret, use func(*sql.DB) (string, error)) (string, error) {
+	db, err := OpenDatabase(connection)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	if err := db.PingContext(ctx); err != nil {
+		return "", err
+	}
+	return use(db)
+}
+
+func serverVersion(ctx context.Context, db *sql.DB) (version string, err error) {
+	err = db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version)
+	return version, err
+}
+
+func columns(ctx context.Context, connection config.Secret, tables map[string][]string) (string, error) {
+	return withDatabase(ctx, connection, func(db *sql.DB) (string, error) {
+		missing, err := payment.MissingColumns(ctx, db, tables)
+		if err == nil && len(missing) > 0 {
+			err = fmt.Errorf("missing: %s", strings.Join(missing, ", "))
+		}
+		return "all columns are there", err
+	})
+}
+
+// openSession returns an MQTT session. The client id must be its own: the broker ends an older session of the same id.
+func (d *daemon) openSession(clientID string) (*device.Session, error) {
+	m := d.cfg.Mqtt
+	return device.NewSession(device.Options{
+		Server: m.Server, Port: m.Port, Username: m.Username, Password: m.Password.Reveal(),
+		TLS:      device.TLS{Enabled: m.Tls.Enabled, CAFile: m.Tls.CaFile, CertFile: m.Tls.CertFile, KeyFile: m.Tls.KeyFile},
+		ClientID: clientID, Topic: m.PayCompleteTopic,
+		OnUp: func() {
+			if d.runner != nil {
+				d.runner.Resume(payment.KindPayComplete)
+			}
+		}, Log: d.log,
+	})
+}
+
+func connectBroker(ctx context.Context, c *config.Config) (string, error) {
+	d := &daemon{cfg: c, log: slog.New(slog.DiscardHandler)}
+	session, err := d.openSession(c.Mqtt.ClientIdPrefix + "-check-" + c.Host.Instance)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = session.Serve(ctx) }()
+	defer func() { cancel(); <-done }()
+	for {
+		err := session.Healthy()
+		if err == nil {
+			return "connected", nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func dialURL(ctx context.Context, address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443"}[u.Scheme]
+		if port == "" {
+			port = "80"
+		}
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return "", err
+	}
+	return "reachable", conn.Close()
+}
+
+func mnsClient(c *config.Config, onRequest func(queue, op, result string, took time.Duration)) (*mns.Client, error) {
+	client, err := mns.NewClient(mns.Config{
+		Endpoint: c.Mns.Endpoint, AccessKeyID: c.Mns.AccessKeyId.Reveal(), AccessKeySecret: c.Mns.AccessKeySecret.Reveal(),
+		SecurityToken: c.Mns.SecurityToken.Reveal(), OnRequest: onRequest,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuration, section Mns: %w", err)
+	}
+	return client, nil
+}
+
+// Queue returns an MNS queue of the configured account.
+func Queue(c *config.Config, name string) (*mns.Queue, error) {
+	client, err := mnsClient(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	return client.Queue(name)
+}
+
+func queueAttributes(ctx context.Context, c *config.Config, name string) (mns.Attributes, error) {
+	q, err := Queue(c, name)
+	if err != nil {
+		return mns.Attributes{}, err
+	}
+	return q.Attributes(ctx)
+}
+
+func getElasticsearch(ctx context.Context, c config.Elasticsearch) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Url, nil)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case c.ApiKey.Reveal() != "":
+		req.Header.Set("Authorization", "ApiKey "+c.ApiKey.Reveal())
+	case c.Username != "":
+		req.SetBasicAuth(c.Username, c.Password.Reveal())
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("http status %d", resp.StatusCode)
+	}
+	return "answers", nil
+}

@@ -1,0 +1,48 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/redisstore"
+)
+
+// openRedis connects to Redis lazily, or returns nil when it is off. Redis being down stops nothing.
+func (d *daemon) openRedis() *redisstore.Store {
+	o, on := d.cfg.RedisOptions()
+	if !on {
+		return nil
+	}
+	store := redisstore.New(redisstore.Options{
+		Addrs: o.Addrs, MasterName: o.MasterName, Username: o.Username, Password: o.Password.Reveal(), DB: o.DB, TLS: o.TLS,
+		ClientName: o.ClientName, ConnectTimeout: o.ConnectTimeout, ReplyKeyPrefix: d.cfg.Redis.ReplyKeyPrefix, Log: d.log,
+	})
+	d.closers = append(d.closers, store.Close)
+	return store
+}
+
+// deviceCache is Redis as the memory of cabinets.
+type deviceCache struct {
+	store *redisstore.Store
+	ttl   time.Duration
+}
+
+// Groups returns the cabinets that Redis remembers.
+func (c deviceCache) Groups(ctx context.Context, serials []string) map[string]payment.Group {
+	found := c.store.Groups(ctx, serials)
+	groups := make(map[string]payment.Group, len(serials))
+	for serial, g := range found {
+		groups[serial] = payment.Group(g)
+	}
+	return groups
+}
+
+// PutGroups makes Redis remember cabinets.
+func (c deviceCache) PutGroups(ctx context.Context, groups []payment.Group) {
+	known := make([]redisstore.Group, len(groups))
+	for i, g := range groups {
+		known[i] = redisstore.Group(g)
+	}
+	c.store.PutGroups(ctx, known, c.ttl)
+}

@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"jdpay-listener/internal/elastic"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/ops"
+	"jdpay-listener/internal/payment"
+)
+
+// reporter turns ended tries into log lines, metrics, alerts and documents: one place decides what is worth a line.
+type reporter struct {
+	log     *slog.Logger
+	metrics *ops.Metrics
+	elastic *elastic.Sink // nil: off
+	bursts  bursts
+}
+
+// ended is told of every try that was written.
+func (r *reporter) ended(e job.End) {
+	if !e.State.Finished() {
+		if e.Err != nil {
+			r.log.Debug("job will be tried again", attrs(e, "error", e.Err)...)
+		}
+		return
+	}
+	r.metrics.Finished.WithLabelValues(e.Kind, string(e.State), e.Outcome).Inc()
+	if e.Kind == payment.KindSettle || e.Kind == payment.KindReply && payment.IsSettlement(e.Outcome) {
+		r.metrics.Settlements.WithLabelValues(e.Outcome).Inc()
+	}
+	switch {
+	case e.State == job.Parked:
+		alert(r.log)(context.Background(), "job needs a person: see jdpay-listener jobs show", attrs(e, "error", e.Err)...)
+	case e.State == job.Rejected:
+		r.log.Warn("message rejected and kept as evidence", attrs(e, "error", e.Err)...)
+		if r.bursts.add(e.Outcome, time.Now()) {
+			alert(r.log)(context.Background(), "many messages are rejected: forged, or the key or the signature profile is wrong", "outcome", e.Outcome, "in_a_minute", burstSize)
+		}
+	case e.Outcome == payment.Settled:
+		r.log.Info("payment settled", attrs(e)...)
+	case e.Tries > 1 || e.Kind == payment.KindSettle || e.Kind == payment.KindReply:
+		r.log.Info("job done", attrs(e)...)
+	default:
+		r.log.Debug("job done", attrs(e)...)
+	}
+	if r.elastic != nil {
+		r.elastic.Add(e.Now(), document(e))
+	}
+}
+
+func attrs(e job.End, more ...any) []any {
+	a := make([]any, 0, 14+len(e.Notes)+len(more))
+	if e.Ref != "" {
+		a = append(a, "order_no", e.Ref)
+	}
+	if id := payment.MessageID(e.Job); id != "" {
+		a = append(a, "message_id", id)
+	}
+	a = append(a, "job_id", e.ID, "kind", e.Kind)
+	if e.Outcome != "" {
+		a = append(a, "outcome", e.Outcome)
+	}
+	a = append(a, "try", e.Tries, "duration_ms", float64(e.Took.Microseconds())/1000)
+	return append(append(a, e.Notes...), more...)
+}
+
+// document is what Elasticsearch is told: the field names of ECS where it has some, our own beside them.
+func document(e job.End) map[string]any {
+	d := map[string]any{
+		"@timestamp": e.Now().UTC(), "service.name": "jdpay-listener", "event.action": e.Kind, "event.outcome": string(e.State),
+		"outcome": e.Outcome, "order_no": e.Ref, "job_id": e.ID, "try": e.Tries, "duration_ms": float64(e.Took.Microseconds()) / 1000,
+	}
+	if id := payment.MessageID(e.Job); id != "" {
+		d["message_id"] = id
+	}
+	for i := 0; i+1 < len(e.Notes); i += 2 {
+		if name, ok := e.Notes[i].(string); ok {
+			d[name] = e.Notes[i+1]
+		}
+	}
+	if e.Err != nil {
+		d["error.message"] = e.Err.Error()
+	}
+	return d
+}
+
+const (
+	burstSize  = 10
+	burstSpan  = time.Minute
+	burstPause = 10 * time.Minute
+)
+
+// bursts notices when an outcome comes often: one bad message is noise, many are a wrong key or an attack.
+type bursts struct {
+	mu    sync.Mutex
+	seen  map[string][]time.Time
+	quiet map[string]time.Time
+}
+
+// add notes an occurrence and reports whether a burst is to be told, at most once in a while.
+func (b *bursts) add(outcome string, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.seen == nil {
+		b.seen, b.quiet = map[string][]time.Time{}, map[string]time.Time{}
+	}
+	times := append(b.seen[outcome], now)
+	if len(times) > burstSize {
+		times = times[1:]
+	}
+	b.seen[outcome] = times
+	if len(times) < burstSize || now.Sub(times[0]) > burstSpan || now.Before(b.quiet[outcome]) {
+		return false
+	}
+	b.quiet[outcome] = now.Add(burstPause)
+	return true
+}

@@ -1,0 +1,105 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
+)
+
+// Kinds are the kinds of jobs that the configuration has limits and schedules for.
+var Kinds = []string{payment.KindSettle, payment.KindReply, payment.KindPayComplete, payment.KindWaybillStatus, payment.KindPayInfo, payment.KindPublishReply}
+
+// leaseName is under which name this process holds jobs. Host:Instance may be fixed by configuration and survive a
+// crash; a lease must not, or a restarted process would take its predecessor's jobs for its own.
+func leaseName(instance string) string {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return instance + ":" + hex.EncodeToString(random[:])
+}
+
+// Rules are what the configuration says about genuine and bookable payments.
+func Rules(c *config.Config) payment.Rules {
+	return payment.Rules{
+		Keys:         reveal(c.JDPay.Md5Key),
+		Profile:      SignProfile(c),
+		BodyEncoding: payment.BodyEncoding(c.JDPay.BodyEncoding),
+		Format: payment.Format{
+			InFen: c.Payment.AmountUnit == "fen", Zone: c.Payment.Location(), StatusField: c.Payment.StatusField,
+		},
+		AmountCheck:        payment.AmountCheck(c.Payment.AmountCheck),
+		Success:            c.Payment.SuccessStatuses,
+		UnknownOrderWindow: c.Payment.UnknownOrderWindow,
+	}
+}
+
+func replyRules(c *config.Config) payment.ReplyRules {
+	r := c.SyncReply
+	return payment.ReplyRules{
+		Keys: reveal(r.Md5Key), MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text,
+		Success: r.SuccessCodes, Pending: r.PendingCodes, PublishTTL: c.Redis.ReplyTtl,
+	}
+}
+
+// SignProfile is how messages are signed.
+func SignProfile(c *config.Config) payment.SignProfile {
+	return payment.SignProfile{
+		Name: c.JDPay.SignProfile, SkipEmpty: c.JDPay.SkipEmpty, Exclude: c.JDPay.Exclude, Include: c.JDPay.Include,
+		CaseInsensitiveSort: c.JDPay.CaseInsensitiveSort,
+	}
+}
+
+func reveal(secrets []config.Secret) []string {
+	out := make([]string, len(secrets))
+	for i, s := range secrets {
+		out[i] = s.Reveal()
+	}
+	return out
+}
+
+func payTypes(c *config.Config) payment.PayTypes {
+	return payment.PayTypes{Known: c.Payment.PayTypes, Default: c.Payment.DefaultPayType}
+}
+
+// policy is what the configuration says about jobs of a kind.
+func policy(c *config.Config, kind string) job.Policy {
+	retry := c.Jobs.RetryOf(kind)
+	return job.Policy{
+		Concurrency: c.Jobs.ConcurrencyOf(kind),
+		Schedule:    job.Schedule{FirstWait: retry.FirstWait, Factor: retry.Factor, MaxWait: retry.MaxWait, Timeout: retry.Timeout},
+	}
+}
+
+// Timeouts are how long jobs of each kind are tried, from the moment an operator asks for another try.
+func Timeouts(c *config.Config) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, kind := range Kinds {
+		out[kind] = c.Jobs.RetryOf(kind).Timeout
+	}
+	return out
+}
+
+// reload applies what may change while payments run, and says what needs a restart.
+func (d *daemon) reload(ctx context.Context) {
+	config.Watch(ctx, reloadEvery, *d.opts.Reload, d.loaded, func(next *config.Loaded, restart []string) {
+		c := next.Config
+		if d.opts.Level != nil {
+			d.opts.Level.Set(c.Logging.LogLevel.Default)
+		}
+		types := payTypes(c)
+		d.settler.PayTypes.Store(&types)
+		for _, kind := range Kinds {
+			d.runner.SetPolicy(kind, policy(c, kind))
+		}
+		d.log.Info("configuration reloaded", "files", next.Files)
+		for _, key := range restart {
+			d.log.Warn("a changed setting needs a restart to apply", "key", key)
+		}
+	}, func(err error) {
+		d.log.Error("the changed configuration is refused; the old one stays in force", "error", err)
+	})
+}

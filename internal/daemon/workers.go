@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/mns"
+)
+
+const (
+	purgeEvery   = time.Hour
+	graceEvery   = time.Minute
+	backlogEvery = 15 * time.Second
+	// attributesLimit bounds the question for a queue's counts, which only people look at.
+	attributesLimit = 5 * time.Second
+)
+
+// addWorkers registers the workers of which one replica runs each.
+func (d *daemon) addWorkers() error {
+	return d.runner.AddWorker(d.watched(job.Worker{Name: "purge", Period: purgeEvery, Run: func(ctx context.Context) error {
+		n, err := d.store.Purge(ctx, d.cfg.Jobs.KeepDone, d.cfg.Jobs.KeepRejected)
+		if n > 0 {
+			d.log.Info("old jobs deleted", "jobs", n)
+		}
+		return err
+	}}))
+}
+
+// localWorkers are the workers that every replica runs for itself.
+func (d *daemon) localWorkers() []server {
+	return []server{d.watched(job.Worker{Name: "backlog", Period: backlogEvery, Run: d.backlog})}
+}
+
+// watched makes a worker's runs visible in the metrics.
+func (d *daemon) watched(w job.Worker) job.Worker {
+	w.OnRun = func(took time.Duration, err error) {
+		result := "ok"
+		d.metrics.WorkerError.DeletePartialMatch(map[string]string{"worker": w.Name})
+		if err != nil {
+			result = "error"
+			d.metrics.WorkerError.WithLabelValues(w.Name, firstLine(err.Error())).Set(1)
+			d.log.Warn("worker failed; it runs again at its time", "worker", w.Name, "error", err)
+		}
+		d.metrics.WorkerRuns.WithLabelValues(w.Name, result).Inc()
+		d.metrics.WorkerTook.WithLabelValues(w.Name).Set(took.Seconds())
+		d.metrics.WorkerLast.WithLabelValues(w.Name).SetToCurrentTime()
+	}
+	return w
+}
+
+// firstLine makes an error's text fit for a metric's label.
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s[:min(len(s), 120)]
+}
+
+// backlog refreshes the gauges of jobs and queues.
+func (d *daemon) backlog(ctx context.Context) error {
+	counts, err := d.store.Backlog(ctx)
+	if err == nil {
+		d.metrics.Jobs.Reset()
+		d.metrics.OldestJob.Reset()
+		oldest := map[string]time.Duration{}
+		for _, c := range counts {
+			d.metrics.Jobs.WithLabelValues(c.Kind, string(c.State)).Set(float64(c.Jobs))
+			if !c.State.Finished() {
+				oldest[c.Kind] = max(oldest[c.Kind], c.Oldest)
+			}
+		}
+		for kind, age := range oldest {
+			d.metrics.OldestJob.WithLabelValues(kind).Set(age.Seconds())
+		}
+	}
+	for i, q := range d.queues {
+		d.metrics.MnsOldest.WithLabelValues(q.Name()).Set(d.listeners[i].OldestAge().Seconds())
+		if e := d.countQueue(ctx, q); e != nil && !errors.Is(e, mns.ErrNetwork) { // an outage of MNS is told by its listener
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+func (d *daemon) countQueue(ctx context.Context, q *mns.Queue) error {
+	ctx, cancel := context.WithTimeout(ctx, attributesLimit)
+	defer cancel()
+	a, err := q.Attributes(ctx)
+	if err != nil {
+		return err
+	}
+	for state, n := range map[string]int64{"active": a.Active, "inactive": a.Inactive, "delayed": a.Delayed} {
+		d.metrics.MnsMessages.WithLabelValues(q.Name(), state).Set(float64(n))
+	}
+	return nil
+}
