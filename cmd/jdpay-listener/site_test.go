@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +71,9 @@ type site struct {
 	binary  string
 	cabinet *cabinet
 	extra   map[string]string // settings as environment variables
+
+	// brokerFell: the broker was killed, and with it the cabinets' subscriptions: what it acknowledged need not arrive.
+	brokerFell bool
 }
 
 func newSite(t *testing.T, jd jdserver.Options) *site {
@@ -99,6 +100,17 @@ func newSite(t *testing.T, jd jdserver.Options) *site {
 	s.cabinet = newCabinet(t, s.broker)
 	s.run("migrate")
 	return s
+}
+
+// useDatabase moves the site's databases to a server of its own.
+func (s *site) useDatabase(server *testenv.MySQL) {
+	s.t.Helper()
+	s.mysql, s.schema = server, "company"
+	if err := server.CreateNamed(s.schema, schema.Account, schema.Main); err != nil {
+		s.t.Fatal(err)
+	}
+	s.db = server.Open(s.t, s.schema)
+	s.run("migrate")
 }
 
 // env is the program's whole configuration: environment variables, as a container would have them.
@@ -319,20 +331,4 @@ func (c *cabinet) total() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.got)
-}
-
-// get fetches a page of a daemon's ops server.
-func get(ctx context.Context, url string) (int, string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	var b bytes.Buffer
-	_, err = b.ReadFrom(resp.Body)
-	return resp.StatusCode, b.String(), err
 }

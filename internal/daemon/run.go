@@ -43,11 +43,14 @@ const (
 
 // Run runs the daemon until ctx ends or a service fails for good. It returns nil after an orderly stop.
 func Run(ctx context.Context, loaded *config.Loaded, opts Options) error {
-	d, err := assemble(ctx, loaded, opts)
-	if err != nil {
-		return err
+	d := &daemon{
+		loaded: loaded, cfg: loaded.Config, opts: opts, log: opts.Log.With("instance", loaded.Config.Host.Instance),
+		metrics: ops.NewMetrics(), health: &ops.Health{},
 	}
 	defer d.close()
+	if err := d.assemble(ctx); err != nil {
+		return err
+	}
 	return d.run(ctx)
 }
 
@@ -72,26 +75,20 @@ type daemon struct {
 }
 
 // assemble builds everything and opens the databases; nothing runs yet.
-func assemble(ctx context.Context, loaded *config.Loaded, opts Options) (d *daemon, err error) {
-	c := loaded.Config
-	d = &daemon{loaded: loaded, cfg: c, opts: opts, log: opts.Log.With("instance", c.Host.Instance), metrics: ops.NewMetrics(), health: &ops.Health{}}
-	defer func() {
-		if err != nil {
-			d.close()
-		}
-	}()
-	for _, w := range loaded.Warnings {
+func (d *daemon) assemble(ctx context.Context) (err error) {
+	c := d.cfg
+	for _, w := range d.loaded.Warnings {
 		d.log.Warn("configuration: " + w)
 	}
 	if err := d.openDatabases(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Elasticsearch.Url != "" {
 		if d.elastic, err = elastic.New(elastic.Options{
 			URL: c.Elasticsearch.Url, Index: c.Elasticsearch.Index, Username: c.Elasticsearch.Username,
 			Password: c.Elasticsearch.Password.Reveal(), APIKey: c.Elasticsearch.ApiKey.Reveal(), Log: d.log,
 		}); err != nil {
-			return nil, err
+			return err
 		}
 	}
 
@@ -106,10 +103,10 @@ func assemble(ctx context.Context, loaded *config.Loaded, opts Options) (d *daem
 		d.metrics.MnsRequests.WithLabelValues(queue, op, result).Inc()
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.listen(client, keeper, payment.KindSettle, c.JDPay.NotifyQueueName); err != nil {
-		return nil, err
+		return err
 	}
 
 	// … through settling …
@@ -119,11 +116,11 @@ func assemble(ctx context.Context, loaded *config.Loaded, opts Options) (d *daem
 	// … to the cabinet, to JD and to the pay info.
 	redis := d.openRedis()
 	if d.session, err = d.openSession(c.Mqtt.ClientIdPrefix + "-" + c.Host.Instance); err != nil {
-		return nil, fmt.Errorf("configuration, section Mqtt: %w", err)
+		return fmt.Errorf("configuration, section Mqtt: %w", err)
 	}
 	jd, err := jdapi.New(d.jdOptions())
 	if err != nil {
-		return nil, fmt.Errorf("configuration, section JDApi: %w", err)
+		return fmt.Errorf("configuration, section JDApi: %w", err)
 	}
 	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
 	if redis != nil {
@@ -142,7 +139,7 @@ func assemble(ctx context.Context, loaded *config.Loaded, opts Options) (d *daem
 		register(d, payment.KindPayInfo, job.Kind{Priority: job.Normal}, follow.PayInfo),
 		d.addWorkers(),
 	); err != nil {
-		return nil, err
+		return err
 	}
 
 	// The way back: cabinets' replies.
@@ -150,15 +147,15 @@ func assemble(ctx context.Context, loaded *config.Loaded, opts Options) (d *daem
 	if redis != nil {
 		replies.Publisher = redis
 		if err := register(d, payment.KindPublishReply, job.Kind{}, replies.Publish); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := register(d, payment.KindReply, job.Kind{Priority: job.AboveNormal}, replies.Handle); err != nil {
-		return nil, err
+		return err
 	}
 	if c.SyncReply.QueueName != "" {
 		if err := d.listen(client, keeper, payment.KindReply, c.SyncReply.QueueName); err != nil {
-			return nil, err
+			return err
 		}
 	}
 
@@ -169,7 +166,7 @@ func assemble(ctx context.Context, loaded *config.Loaded, opts Options) (d *daem
 		return d.account.PingContext(ctx)
 	})
 	d.health.Check("mqtt", func(context.Context) error { return d.session.Healthy() })
-	return d, nil
+	return nil
 }
 
 func register[T any](d *daemon, kind string, k job.Kind, handle func(context.Context, *job.Job, T) (string, error)) error {

@@ -62,10 +62,17 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch address: %w", err)
 	}
-	transport, err := elastictransport.New(elastictransport.Config{
-		URLs: []*url.URL{u}, Username: o.Username, Password: o.Password, APIKey: o.APIKey, DisableRetry: true,
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute},
-	})
+	opts := []elastictransport.Option{
+		elastictransport.WithURLs(u), elastictransport.WithDisableRetry(),
+		elastictransport.WithTransport(&http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute}),
+	}
+	switch {
+	case o.APIKey != "":
+		opts = append(opts, elastictransport.WithAPIKey(o.APIKey))
+	case o.Username != "":
+		opts = append(opts, elastictransport.WithBasicAuth(o.Username, o.Password))
+	}
+	transport, err := elastictransport.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch client: %w", err)
 	}

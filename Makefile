@@ -1,0 +1,35 @@
+# jdpay-listener. `make help` lists what there is.
+
+GO         ?= go
+GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+COMMIT     := $(shell git rev-parse --short HEAD 2>/dev/null)
+
+.PHONY: help run build test lint bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## watch payments go through the daemon, on stand-ins for every service
+	$(GO) run ./cmd/jdpay-sandbox
+
+build: ## build bin/jdpay-listener and bin/jdpay-sandbox
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
+
+test: ## run all tests, on private servers; installs missing Debian packages and says so
+	sh .ci/packages
+	$(GO) test -race -shuffle=on -timeout 30m ./...
+
+lint: ## check form, vet, staticcheck, and what the program links
+	@unformatted=$$($(GO) run $(GOFUMPT) -l .); [ -z "$$unformatted" ] || { echo "run gofumpt on:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	@linked=$$($(GO) list -deps ./cmd/jdpay-listener | grep -E 'go-mysql-server|mochi-mqtt|miniredis|internal/(sandbox|testenv)'); [ -z "$$linked" ] || { echo "jdpay-listener links what only the sandbox and tests may:"; echo "$$linked"; exit 1; }
+
+bench: ## measure the daemon on private servers; writes docs/performance.md's figures
+	sh .ci/packages
+	$(GO) run ./internal/bench
+
+clean: ## remove what was built
+	rm -rf bin

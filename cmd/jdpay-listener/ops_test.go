@@ -1,0 +1,194 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/testenv"
+)
+
+// TestOps reads the probes and metrics of a running daemon, also while MNS and the broker are down.
+func TestOps(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	port, err := testenv.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := fmt.Sprintf("http://127.0.0.1:%d", port)
+	s.extra["Ops__Listen"] = fmt.Sprintf("127.0.0.1:%d", port)
+	s.extra["Ops__Token"] = "let-me-in"
+	p := s.start()
+	page := func(path, token string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	s.eventually(20*time.Second, "it is ready", func() bool { code, _ := page("/readyz", ""); return code == 200 })
+	if code, body := page("/healthz", ""); code != 200 {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+	for _, token := range []string{"", "guess"} {
+		if code, body := page("/metrics", token); code != 401 || strings.Contains(body, "let-me-in") {
+			t.Errorf("/metrics with token %q: %d %s", token, code, body)
+		}
+	}
+
+	stream := ordinary(3)
+	s.play(stream)
+	s.eventually(20*time.Second, "all is done", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == 3 && s.unfinished() == 0
+	})
+	s.eventually(40*time.Second, "the metrics tell of it", func() bool {
+		code, body := page("/metrics", "let-me-in")
+		if code != 200 {
+			t.Fatalf("/metrics: %d", code)
+		}
+		for _, want := range []string{
+			`jdpay_messages_received_total{queue="JDPayNotify"} 3`,
+			`jdpay_settlements_total{outcome="settled"} 3`,
+			`jdpay_jobs_finished_total{kind="pay-complete",outcome="sent",state="done"} 3`,
+			`jdpay_jobs{kind="purge",state="ready"} 1`,
+			`jdpay_oldest_job_age_seconds{kind="purge"}`,
+			`jdpay_mns_requests_total{op="receive",queue="JDPayNotify",result="ok"}`,
+			`jdpay_mns_requests_total{op="delete",queue="JDPayNotify",result="ok"}`,
+			`jdpay_mns_queue_messages{queue="JDPayNotify",state="active"} 0`,
+			`jdpay_mns_oldest_message_age_seconds{queue="JDPayNotify"}`,
+			`jdpay_stage_seconds_count{stage="keep"}`, `jdpay_stage_seconds_count{stage="settle"} 3`, `jdpay_stage_seconds_count{stage="pay-complete"} 3`,
+			`jdpay_stage_seconds_count{stage="waybill-status"} 3`, `jdpay_stage_seconds_count{stage="pay-info"} 3`, `jdpay_stage_seconds_count{stage="notify_to_command"} 3`,
+			`jdpay_worker_runs_total{result="ok",worker="backlog"}`, `jdpay_worker_last_run_timestamp_seconds{worker="purge"}`,
+		} {
+			if !strings.Contains(body, want) {
+				return false
+			}
+		}
+		return true
+	})
+
+	s.broker.Stop()
+	s.mns.Close()
+	s.eventually(60*time.Second, "it is not ready and says why", func() bool {
+		code, body := page("/readyz", "")
+		var troubles []struct{ Name, Error string }
+		if err := json.Unmarshal([]byte(body), &troubles); err != nil {
+			t.Fatalf("/readyz: %d %q", code, body)
+		}
+		return code == 503 && len(troubles) == 2 && troubles[0].Name == "mns queue JDPayNotify" && troubles[1].Name == "mqtt" && troubles[0].Error != ""
+	})
+	if code, _ := page("/healthz", ""); code != 200 {
+		t.Errorf("/healthz is %d although the daemon makes progress", code)
+	}
+	p.stop()
+}
+
+// TestStart checks what a start says when it cannot succeed.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	for name, tt := range map[string]struct {
+		env  string
+		code int
+		says string
+	}{
+		"the database cannot be reached": {"ConnectionStrings__Account=Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush", 1, "the account database cannot be reached"},
+		"the table is missing":           {"ConnectionStrings__Account=Server=127.0.0.1;Port=%d;Database=mysql;Uid=root;Pwd=", 1, "run `jdpay-listener migrate`"},
+		"the configuration is wrong":     {"Mns__BatchSize=17", 2, "Mns:BatchSize"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(tt.env, "%d") {
+				tt.env = fmt.Sprintf(tt.env, s.mysql.Port)
+			}
+			p := s.start(tt.env)
+			select {
+			case <-p.done:
+			case <-time.After(30 * time.Second):
+				t.Fatal("it did not end")
+			}
+			if code := p.cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(p.text(), tt.says) || strings.Contains(p.text(), "hush-hush") {
+				t.Errorf("exit %d:\n%s", code, p.text())
+			}
+		})
+	}
+}
+
+// TestDependenciesMayComeLater starts the daemon while the broker, Redis and JD are down: nothing stops the start, and
+// what had to wait is done when they are back.
+func TestDependenciesMayComeLater(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	s.broker.Stop()
+	s.brokerFell = true
+	s.redis.Stop()
+	s.jd.ScriptNext(-1, jdserver.Reply{Close: true})
+	p := s.start()
+	stream := ordinary(20)
+	s.play(stream)
+	s.eventually(30*time.Second, "payments are settled and pay infos written", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'pay-info' AND state = 'done'") == len(stream)
+	})
+	s.broker.Start(t)
+	s.redis.Start(t)
+	s.jd.ClearScripts()
+	s.eventually(60*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
+	s.checkConserved(stream)
+	for _, msg := range []string{"payment settled"} {
+		if n := len(p.lines(msg)); n != len(stream) {
+			t.Errorf("%d lines %q, want %d", n, msg, len(stream))
+		}
+	}
+	p.stop()
+}
+
+// TestDatabaseRestart kills the database under a running daemon. Nothing is lost, and it needs no restart.
+func TestDatabaseRestart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{Latency: 10 * time.Millisecond})
+	own, err := testenv.StartMariaDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	s.useDatabase(own)
+	p := s.start()
+	stream := ordinary(300)
+	for _, m := range stream {
+		if err := sandbox.AddOrders(s.db, *m.Order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, m := range stream {
+		s.mns.Put(notifyQueue, m.Body)
+		if i == 100 {
+			own.Kill()
+			if err := own.Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.eventually(90*time.Second, "everything is done", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == len(stream) && s.unfinished() == 0
+	})
+	s.checkConserved(stream)
+	p.stop()
+}
