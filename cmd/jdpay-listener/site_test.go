@@ -37,7 +37,9 @@ func build(flags ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	builtMu.Lock()
 	built = append(built, dir)
+	builtMu.Unlock()
 	path := filepath.Join(dir, "jdpay-listener")
 	out, err := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), ".")...).CombinedOutput()
 	if err != nil {
@@ -46,7 +48,10 @@ func build(flags ...string) (string, error) {
 	return path, nil
 }
 
-var built []string
+var (
+	builtMu sync.Mutex
+	built   []string
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -72,13 +77,14 @@ type site struct {
 	cabinet *cabinet
 	extra   map[string]string // settings as environment variables
 
+	patience time.Duration // for a run to come to its end
 	// brokerFell: the broker was killed, and with it the cabinets' subscriptions: what it acknowledged need not arrive.
 	brokerFell bool
 }
 
 func newSite(t *testing.T, jd jdserver.Options) *site {
 	t.Helper()
-	s := &site{t: t, mysql: testenv.MariaDB(t), extra: map[string]string{}}
+	s := &site{t: t, mysql: testenv.MariaDB(t), extra: map[string]string{}, patience: 45 * time.Second}
 	s.schema = s.mysql.Create(t, schema.Account, schema.Main)
 	s.db = s.mysql.Open(t, s.schema)
 	s.broker = testenv.Mosquitto(t)
@@ -325,6 +331,18 @@ func (c *cabinet) commands(messageID string) []received {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]received(nil), c.got[messageID]...)
+}
+
+// messageIDs are the ids of the commands that reached cabinets for an order.
+func (c *cabinet) messageIDs(order int64) (ids []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, all := range c.got {
+		if fmt.Sprint(all[0].Payload["PostOrderId"]) == fmt.Sprint(order) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (c *cabinet) total() int {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jdpay-listener/internal/crash"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -113,6 +114,7 @@ func (s *MySQL) insert(ctx context.Context, conn sqldb.Conn, lease string, jobs 
 	if len(leased) == 0 {
 		return nil, nil
 	}
+	crash.At("inserted")
 	rows, err := conn.QueryContext(ctx, `SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
 		FROM jdpay_job WHERE lease = ? AND unique_key IN `+sqldb.In(len(keys)-1), keys...)
 	if err != nil {
@@ -190,6 +192,7 @@ func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([
 		WHERE id IN `+sqldb.In(len(ids))+` AND `+cond, args...); err != nil {
 		return nil, fmt.Errorf("claiming jobs: %w", err)
 	}
+	crash.At("claimed")
 	jobs, err := s.load(ctx, "lease = ? AND id IN "+sqldb.In(len(ids)), append([]any{lease}, ids...)...)
 	if err != nil {
 		return nil, fmt.Errorf("reading claimed jobs: %w", err)

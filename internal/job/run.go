@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"jdpay-listener/internal/crash"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -24,6 +25,7 @@ func (r *Runner) run(j *Job) {
 	r.mu.Unlock()
 
 	outcome, err := r.try(ctx, k, j)
+	crash.At("tried")
 	c, v := conclude(ctx, j, schedule, k.GaveUp, 2*rand.Float64()-1, outcome, err)
 	if v.hold {
 		r.holdBack(k, v.wait)
@@ -100,6 +102,7 @@ func (r *Runner) writeConclusions(batch []ended) []error {
 		_, err := r.store.Conclude(ctx, nil, r.lease, cs)
 		cancel()
 		if err == nil {
+			crash.At("concluded")
 			return nil
 		}
 		if !sqldb.IsDown(err) && !sqldb.IsConflict(err) && len(batch) > 1 {

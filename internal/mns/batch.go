@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"jdpay-listener/internal/crash"
 )
 
 const (
@@ -18,10 +20,12 @@ const (
 // take brings one batch from MNS's hands into ours. What goes wrong on the way leaves the messages
 // where they are: undeleted, so that MNS delivers them again.
 func (p *poller) take(ctx context.Context, messages []Message) {
+	crash.At("received")
 	begin, kept := p.keep(ctx, messages)
 	if !kept {
 		return
 	}
+	crash.At("kept")
 	p.startDelete(ctx, messages)
 	if begin != nil {
 		begin()
@@ -94,6 +98,7 @@ func (c *crew) deleteBatch(ctx context.Context, handles []string) {
 		var err error
 		left, err = c.deleteGroups(ctx, left)
 		if len(left) == 0 {
+			crash.At("deleted")
 			return
 		}
 		if try == deleteTries || needsPerson(err) || ctx.Err() != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"jdpay-listener/internal/crash"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/gather"
 	"jdpay-listener/internal/job"
@@ -187,12 +188,14 @@ func (r *Replies) match(batch []*answer) error {
 		if err == nil && held < len(concluded) {
 			err = errNotHeld
 		}
+		crash.At("reply matched")
 		return err
 	})
 	if err != nil {
 		follow.Cancel()
 		return fmt.Errorf("matching %d replies: %w", len(batch), err)
 	}
+	crash.At("reply committed")
 	follow.Start()
 	return nil
 }
@@ -296,5 +299,6 @@ func (r *Replies) Publish(ctx context.Context, j *job.Job, p publication) (strin
 	if err := r.Publisher.PublishReply(ctx, p.MessageID, []byte(p.Reply), r.reply.PublishTTL); err != nil {
 		return "", job.Hold(downPause, err) // nothing but Redis can be the matter
 	}
+	crash.At("reply published")
 	return Published, nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jdpay-listener/internal/crash"
 	"jdpay-listener/internal/gather"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/sqldb"
@@ -202,6 +203,7 @@ func (s *Settler) settleTogether(batch []*settlement) error {
 		if err != nil {
 			return err
 		}
+		crash.At("settle locked")
 		var paid []*settlement
 		var concluded []job.Conclusion
 		for _, st := range batch {
@@ -223,19 +225,23 @@ func (s *Settler) settleTogether(batch []*settlement) error {
 		if err := s.orders.markPaid(ctx, tx, paid, orders, s.rules.Format.Zone); err != nil {
 			return err
 		}
+		crash.At("settle paid")
 		if err := steps.Insert(ctx, tx); err != nil {
 			return err
 		}
+		crash.At("settle steps created")
 		held, err := s.runner.Conclude(ctx, tx, concluded)
 		if err == nil && held < len(concluded) {
 			err = errNotHeld
 		}
+		crash.At("settle concluded")
 		return err
 	})
 	if err != nil {
 		steps.Cancel()
 		return fmt.Errorf("settling %d payments: %w", len(batch), err)
 	}
+	crash.At("settle committed")
 	steps.Start()
 	return nil
 }

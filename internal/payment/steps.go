@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"jdpay-listener/internal/crash"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
@@ -114,6 +115,7 @@ func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (string, e
 	case err != nil:
 		return "", fmt.Errorf("sending the command to cabinet %s: %w", parcel.DeviceSN, err)
 	}
+	crash.At("command sent")
 	if j.Tries == 1 && !s.received.IsZero() {
 		f.Report.stage("notify_to_command", time.Since(s.received))
 	}
@@ -147,6 +149,7 @@ func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (string,
 	case err != nil:
 		return "", err
 	}
+	crash.At("JD told")
 	f.Report.stage(KindWaybillStatus, time.Since(j.Began()))
 	if result.Already {
 		return Already, nil
@@ -163,6 +166,7 @@ func (f *Follow) PayInfo(ctx context.Context, j *job.Job, s step) (string, error
 	if err := f.Parcels.writeInfo(ctx, payInfo{s.OrderID, s.PayType, payTime}); err != nil {
 		return "", holdIfDown(err)
 	}
+	crash.At("pay info written")
 	f.Report.stage(KindPayInfo, time.Since(j.Began()))
 	return Written, nil
 }

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/sandbox/jdserver"
+)
+
+// skewedBuild is the program with a wall clock that the environment variable TEST_CLOCK_SKEW sets wrong, in seconds: Go's
+// own time package is edited for it.
+func skewedBuild(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(strings.TrimSpace(string(out)), "src", "time", "time.go")
+	binary, err := build("-overlay=" + overlay(t, source,
+		[2]string{"func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n", `var testSkew = func() (n int64) {
+	text, _ := syscall.Getenv("TEST_CLOCK_SKEW")
+	sign := int64(1)
+	for _, c := range text {
+		if c == '-' {
+			sign = -1
+		} else {
+			n = 10*n + int64(c-'0')
+		}
+	}
+	return sign * n
+}()
+
+func Now() Time {
+	sec, nsec, mono := runtimeNow()
+	sec += testSkew
+`}, [2]string{"\t\"math/bits\"\n", "\t\"math/bits\"\n\t\"syscall\"\n"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
+}
+
+// TestFourReplicas runs four processes on one database and one queue, two of them with clocks that are minutes wrong, and
+// kills and restarts one after the other meanwhile. Nothing is lost or doubled, nobody starves, and no job runs twice
+// at the same time.
+func TestFourReplicas(t *testing.T) {
+	t.Parallel()
+	const latency = 30 * time.Millisecond
+	s := newSite(t, jdserver.Options{Latency: latency})
+	s.extra["Logging__LogLevel__Default"] = "Information"
+	right := s.binary
+	skewed := skewedBuild(t)
+	skews := []int{0, -420, 0, 420}
+	replicas := make([]*process, len(skews))
+	settled := make([]int, len(skews)) // by processes that were killed
+	begin := func(i int) {
+		s.binary = right
+		if skews[i] != 0 {
+			s.binary = skewed
+		}
+		replicas[i] = s.start(fmt.Sprintf("TEST_CLOCK_SKEW=%d", skews[i]), fmt.Sprintf("Host__Instance=replica-%d", i))
+		s.binary = right
+	}
+	stream := ordinary(1200)
+	for _, m := range stream {
+		if err := sandbox.AddOrders(s.db, *m.Order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range replicas {
+		begin(i)
+	}
+	for i, m := range stream {
+		s.mns.Put(notifyQueue, m.Body)
+		time.Sleep(5 * time.Millisecond) // a load of 200/s that all of them share
+		if i%150 == 149 {
+			victim := rand.IntN(len(replicas))
+			replicas[victim].kill()
+			settled[victim] += len(replicas[victim].lines("payment settled"))
+			begin(victim)
+			s.mns.ShiftClock(31 * time.Second) // what it had in hand comes again at once
+		}
+	}
+	s.eventually(90*time.Second, "everything is done", func() bool {
+		return s.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0 && s.drained()
+	})
+	s.checkConserved(stream)
+
+	calls := map[string][]time.Time{}
+	for _, c := range s.jd.Calls() {
+		calls[c.Waybill] = append(calls[c.Waybill], c.At)
+	}
+	for waybill, at := range calls {
+		slices.SortFunc(at, time.Time.Compare)
+		for i := 1; i < len(at); i++ {
+			if gap := at[i].Sub(at[i-1]); gap < latency {
+				t.Errorf("waybill %s was told to JD again after %s, while the first call still ran", waybill, gap)
+			}
+		}
+	}
+	for i, p := range replicas {
+		settled[i] += len(p.lines("payment settled"))
+		if settled[i] == 0 {
+			t.Errorf("replica %d settled nothing", i)
+		}
+		p.stop()
+	}
+	t.Logf("settled by each: %v", settled)
+}
+
+// rescueSite has payments whose JD call hangs, so that the daemon that made it holds their jobs.
+func rescueSite(t *testing.T) (s *site, stream []sandbox.Sent) {
+	s = newSite(t, jdserver.Options{})
+	s.extra["Logging__LogLevel__Default"] = "Information"
+	stream = ordinary(20)
+	for _, m := range stream {
+		if err := sandbox.AddOrders(s.db, *m.Order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.jd.ScriptNext(len(stream), jdserver.Reply{Hang: true})
+	return s, stream
+}
+
+// holdJobs sends the payments and waits until one process holds all their calls to JD.
+func (s *site) holdJobs(stream []sandbox.Sent) {
+	s.t.Helper()
+	for _, m := range stream {
+		s.mns.Put(notifyQueue, m.Body)
+	}
+	s.eventually(20*time.Second, "the jobs are held", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'waybill-status' AND state = 'running'") == len(stream) && s.unfinished() == len(stream)
+	})
+}
+
+// takenOver waits until another instance than the named one holds or has done all jobs.
+func (s *site) takenOver(limit time.Duration, from string) time.Duration {
+	s.t.Helper()
+	begin := time.Now()
+	s.eventually(limit, "the jobs of "+from+" are taken over", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'waybill-status' AND (state = 'ready' OR lease LIKE ?)", from+":%") == 0
+	})
+	return time.Since(begin)
+}
+
+// rescueSlack is for a machine that is busy with other tests; the promise is 3 s.
+const rescueSlack = 1500 * time.Millisecond
+
+func TestRescueByAnother(t *testing.T) {
+	t.Parallel()
+	s, stream := rescueSite(t)
+	a := s.start("Host__Instance=a")
+	s.holdJobs(stream)
+	b := s.start("Host__Instance=b")
+	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
+	time.Sleep(6 * time.Second) // a is slow; b waits all the same, however long the jobs' leases are over
+	if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE lease LIKE 'b:%'"); n != 0 {
+		t.Errorf("%d jobs of a living instance were taken over", n)
+	}
+	a.kill()
+	took := s.takenOver(3*time.Second+rescueSlack, "a")
+	t.Logf("taken over %s after kill -9", took.Round(time.Millisecond))
+	s.eventually(20*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
+	s.checkConserved(stream)
+	b.stop()
+}
+
+func TestRescueByItself(t *testing.T) {
+	t.Parallel()
+	s, stream := rescueSite(t)
+	a := s.start("Host__Instance=a") // a fixed name: the restarted process must not take the old one's jobs for its own
+	s.holdJobs(stream)
+	a.kill()
+	a = s.start("Host__Instance=a")
+	s.eventually(20*time.Second, "it is back", func() bool { return len(a.lines("started")) > 0 })
+	begin := time.Now()
+	s.eventually(3*time.Second+rescueSlack, "its jobs are done", func() bool { return s.unfinished() == 0 })
+	t.Logf("done %s after it was back", time.Since(begin).Round(time.Millisecond))
+	s.checkConserved(stream)
+	a.stop()
+}
+
+// TestRescueOfALostHost cuts the power: the process is gone, and no socket of it is closed.
+func TestRescueOfALostHost(t *testing.T) {
+	t.Parallel()
+	s, stream := rescueSite(t)
+	wire := newWire(t, s.mysql.Addr())
+	host, port, _ := net.SplitHostPort(wire.addr)
+	dsn := fmt.Sprintf("Server=%s;Port=%s;Database=%s;Uid=root;Pwd=;SslMode=None", host, port, s.schema)
+	a := s.start("Host__Instance=a", "ConnectionStrings__Account="+dsn, "ConnectionStrings__Main="+dsn)
+	s.holdJobs(stream)
+	b := s.start("Host__Instance=b")
+	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
+	wire.cut()
+	a.kill()
+	took := s.takenOver(20*time.Second, "a")
+	t.Logf("taken over %s after the power cut", took.Round(time.Millisecond))
+	s.eventually(20*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
+	s.checkConserved(stream)
+	b.stop()
+}
+
+// TestNoRescueOfAFrozenProcess stops a process for ten seconds: it lives, and keeps its jobs.
+func TestNoRescueOfAFrozenProcess(t *testing.T) {
+	t.Parallel()
+	s, stream := rescueSite(t)
+	a := s.start("Host__Instance=a")
+	s.holdJobs(stream)
+	b := s.start("Host__Instance=b")
+	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
+	if err := a.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE lease LIKE 'b:%' AND kind = 'waybill-status'"); n > 0 {
+			t.Fatalf("%d jobs of a process that lives were taken over", n)
+		}
+	}
+	if err := a.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(60*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
+	s.checkConserved(stream)
+	a.stop()
+	b.stop()
+}
+
+// wire is a way to the database that can be cut as a power cut does: nothing passes, and the server's side stays open.
+type wire struct {
+	addr string
+	dead atomic.Bool
+}
+
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{addr: l.Addr().String()}
+	var mu sync.Mutex
+	var far []net.Conn
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range far {
+			c.Close()
+		}
+	})
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			mu.Lock()
+			far = append(far, server)
+			mu.Unlock()
+			go w.carry(server, near, true)
+			go w.carry(near, server, false)
+		}
+	}()
+	return w
+}
+
+// carry copies until the wire is cut; then the far end hears nothing more, not even that the near one is gone.
+func (w *wire) carry(to, from net.Conn, toServer bool) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if w.dead.Load() {
+			return
+		}
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			if toServer || err != io.EOF {
+				to.Close()
+			}
+			return
+		}
+	}
+}
+
+func (w *wire) cut() { w.dead.Store(true) }

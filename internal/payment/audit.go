@@ -1,0 +1,386 @@
+package payment
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sqldb"
+)
+
+// Audit is the conservation proof: every kept message and every paid order is in exactly one place, and the places
+// agree with each other. It only reads, in pages, and may run on a live system: what it reads of the account database is
+// one consistent snapshot.
+type Audit struct {
+	Account, Main *sql.DB
+	// PaidElsewhere allows recently paid orders that no job knows, where other programs mark orders paid as well.
+	PaidElsewhere bool
+}
+
+// Audited is what an audit found.
+type Audited struct {
+	Messages    map[string]int `json:"messages"`     // kept messages by where they are: an outcome, or a state
+	Steps       map[string]int `json:"steps"`        // follow-ups by kind and where they are
+	PaidOrders  int            `json:"paid_orders"`  // that jobs in the table have settled
+	PaidUnknown int            `json:"paid_unknown"` // paid long ago or by others: no job knows them
+	Offenders   []Offender     `json:"offenders"`
+}
+
+// Offender is something that is not where it should be.
+type Offender struct {
+	What    string `json:"what"` // job 17, order R1
+	Problem string `json:"problem"`
+}
+
+const (
+	auditPage = 1000
+	// deadAfter is how long a running job may be without a living holder; instances take such jobs over in seconds.
+	deadAfter = time.Minute
+)
+
+// Run audits.
+func (a Audit) Run(ctx context.Context) (*Audited, error) {
+	r := &auditRun{Audit: a, settles: map[string]int64{}, copies: map[string]int64{}, found: &Audited{Messages: map[string]int{}, Steps: map[string]int{}, Offenders: []Offender{}}}
+	tx, err := a.Account.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("beginning a snapshot: %w", err)
+	}
+	defer tx.Rollback() // it only reads
+	for _, check := range []func(context.Context, *sql.Tx) error{r.rows, r.settled, r.duplicates, r.steps, r.orders} {
+		if err := check(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.Rollback(); err != nil {
+		return nil, fmt.Errorf("ending the snapshot: %w", err)
+	}
+	// The main database is read after the snapshot: what a finished step has written there is there since before it.
+	if err := r.payInfos(ctx); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(r.found.Offenders, func(a, b Offender) int { return strings.Compare(a.What, b.What) })
+	return r.found, nil
+}
+
+type auditRun struct {
+	Audit
+	found   *Audited
+	settles map[string]int64 // the job that settled an order, by order number
+	copies  map[string]int64 // a job that took its payment for a copy, by order number
+	oldest  time.Time        // the oldest kept message
+	written []any            // post order ids whose pay info should be there
+}
+
+func (r *auditRun) blame(what, format string, args ...any) {
+	r.found.Offenders = append(r.found.Offenders, Offender{what, fmt.Sprintf(format, args...)})
+}
+
+func jobName(id int64) string { return "job " + strconv.FormatInt(id, 10) }
+
+// auditRow is what the audit needs of a job.
+type auditRow struct {
+	id               int64
+	kind, key, ref   string
+	state, outcome   string
+	created          time.Time
+	leased, finished bool
+	leaseDead        bool
+}
+
+// page reads jobs after id last, in the order of their ids.
+func (r *auditRun) page(ctx context.Context, tx *sql.Tx, last int64, where string) ([]auditRow, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), created_at, lease IS NOT NULL,
+		finished_at IS NOT NULL, COALESCE(lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? SECOND) AND IS_USED_LOCK(lease) IS NULL, 0)
+		FROM jdpay_job WHERE id > ? AND `+where+" ORDER BY id LIMIT ?", int(deadAfter.Seconds()), last, auditPage)
+	if err != nil {
+		return nil, fmt.Errorf("reading jobs: %w", err)
+	}
+	defer rows.Close()
+	var page []auditRow
+	for rows.Next() {
+		var j auditRow
+		if err := rows.Scan(&j.id, &j.kind, &j.key, &j.ref, &j.state, &j.outcome, &j.created, &j.leased, &j.finished, &j.leaseDead); err != nil {
+			return nil, fmt.Errorf("reading jobs: %w", err)
+		}
+		page = append(page, j)
+	}
+	return page, rows.Err()
+}
+
+// eachPage calls use for all jobs that fit, a page at a time.
+func (r *auditRun) eachPage(ctx context.Context, tx *sql.Tx, where string, use func([]auditRow) error) error {
+	for last := int64(0); ; {
+		page, err := r.page(ctx, tx, last, where)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		if err := use(page); err != nil {
+			return err
+		}
+		last = page[len(page)-1].id
+	}
+}
+
+// rows checks that each job is in one place, and counts.
+func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
+	return r.eachPage(ctx, tx, "1 = 1", func(page []auditRow) error {
+		for _, j := range page {
+			if problem := j.contradiction(); problem != "" {
+				r.blame(jobName(j.id), "%s (%s, state %s): %s", j.kind, j.ref, j.state, problem)
+			}
+			where := j.state
+			if job.State(j.state).Finished() {
+				where += " " + j.outcome
+			}
+			switch {
+			case j.kind == KindSettle || j.kind == KindReply:
+				r.found.Messages[where]++
+				if j.outcome == Duplicate {
+					r.copies[j.ref] = j.id
+				}
+				if r.oldest.IsZero() {
+					r.oldest = j.created
+				}
+			case slices.Contains(Steps, j.kind):
+				r.found.Steps[j.kind+" "+where]++
+			}
+		}
+		return nil
+	})
+}
+
+func (j auditRow) contradiction() string {
+	state := job.State(j.state)
+	switch {
+	case !slices.Contains(job.States, state):
+		return "there is no such state"
+	case state.Finished() && (j.outcome == "" || !j.finished):
+		return "finished without an outcome or a time"
+	case !state.Finished() && j.finished:
+		return "unfinished, with the time of an end"
+	case state == job.Running && !j.leased:
+		return "running, and leased by nobody"
+	case state != job.Running && j.leased:
+		return "leased, and not running"
+	case j.leaseDead:
+		return "its holder is gone for more than a minute, and no instance has taken it over: is one running?"
+	}
+	return ""
+}
+
+// settled checks that what was settled is paid, once, and has its steps.
+func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
+	return r.eachPage(ctx, tx, "kind IN ('settle', 'reply') AND state = 'done' AND outcome = '"+Settled+"'", func(page []auditRow) error {
+		numbers := make([]any, 0, len(page))
+		for _, j := range page {
+			if other, ok := r.settles[j.ref]; ok {
+				r.blame("order "+j.ref, "settled twice, by jobs %d and %d", other, j.id)
+			}
+			r.settles[j.ref] = j.id
+			numbers = append(numbers, j.ref)
+		}
+		paid, err := ordersByNumber(ctx, tx, numbers)
+		if err != nil {
+			return err
+		}
+		keys := make([]any, 0, len(Steps)*len(page))
+		for _, o := range paid {
+			for _, kind := range Steps {
+				keys = append(keys, stepKey(kind, o.id))
+			}
+		}
+		have, err := existing(ctx, tx, keys)
+		if err != nil {
+			return err
+		}
+		for _, j := range page {
+			o, ok := paid[j.ref]
+			switch {
+			case !ok:
+				r.blame("order "+j.ref, "settled by job %d, and there is no such order", j.id)
+				continue
+			case !o.paid:
+				r.blame("order "+j.ref, "settled by job %d, and not marked paid", j.id)
+			}
+			r.found.PaidOrders++
+			for _, kind := range Steps {
+				if !have[stepKey(kind, o.id)] {
+					r.blame("order "+j.ref, "paid, and its step %s does not exist", kind)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// duplicates checks that what was taken for a copy of a payment has an original: else the order was marked paid and its
+// steps were never created.
+func (r *auditRun) duplicates(context.Context, *sql.Tx) error {
+	for no, id := range r.copies {
+		if _, ok := r.settles[no]; !ok && !r.PaidElsewhere {
+			r.blame("order "+no, "job %d took its payment for a copy, and no job settled it: another program marked it paid, or its steps are lost", id)
+		}
+	}
+	return nil
+}
+
+// steps checks that follow-ups belong to paid orders that were settled.
+func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
+	return r.eachPage(ctx, tx, "kind IN ('pay-complete', 'waybill-status', 'pay-info')", func(page []auditRow) error {
+		ids := map[int64]auditRow{}
+		for _, j := range page {
+			_, text, _ := strings.Cut(j.key, ":")
+			id, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				r.blame(jobName(j.id), "%s: its key %q names no order", j.kind, j.key)
+				continue
+			}
+			ids[id] = j
+			if j.kind == KindPayInfo && j.outcome == Written {
+				r.written = append(r.written, text)
+			}
+			// A step outlives its settle job when it took days; the settle job is purged first.
+			if _, ok := r.settles[j.ref]; !ok && !r.oldest.IsZero() && j.created.After(r.oldest.Add(time.Hour)) {
+				r.blame("order "+j.ref, "has a step (job %d), and no job that settled it", j.id)
+			}
+		}
+		paid, err := paidByID(ctx, tx, slices.Collect(maps.Keys(ids)))
+		if err != nil {
+			return err
+		}
+		for id, j := range ids {
+			if !paid[id] {
+				r.blame("order "+j.ref, "has a step (job %d), and is not marked paid", j.id)
+			}
+		}
+		return nil
+	})
+}
+
+// orders checks that recently paid orders are known to a job.
+func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
+	for last := int64(-1 << 62); ; {
+		rows, err := tx.QueryContext(ctx, `SELECT order_id, order_no, pay_time FROM kernelorder_charge WHERE is_paid <> 0 AND order_id > ? ORDER BY order_id LIMIT ?`, last, auditPage)
+		if err != nil {
+			return fmt.Errorf("reading paid orders: %w", err)
+		}
+		n := 0
+		for rows.Next() {
+			var no string
+			var at sql.NullTime
+			if err := rows.Scan(&last, &no, &at); err != nil {
+				rows.Close()
+				return fmt.Errorf("reading paid orders: %w", err)
+			}
+			n++
+			if _, ok := r.settles[no]; ok {
+				continue
+			}
+			r.found.PaidUnknown++
+			// pay_time is a wall clock of eight hours or so ahead of UTC, and older than the message: a day is far
+			// enough from both.
+			recent := at.Valid && !r.oldest.IsZero() && at.Time.After(r.oldest.Add(24*time.Hour))
+			if recent && !r.PaidElsewhere {
+				r.blame("order "+no, "paid at %s, and no job settled it: another program did, or its jobs are gone", at.Time.Format(time.DateTime))
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("reading paid orders: %w", err)
+		}
+		if n < auditPage {
+			return nil
+		}
+	}
+}
+
+// payInfos checks that what the pay-info steps have written is there.
+func (r *auditRun) payInfos(ctx context.Context) error {
+	for ids := range slices.Chunk(r.written, auditPage) {
+		rows, err := r.Main.QueryContext(ctx, "SELECT post_order_id FROM kernel_postorder_pay_info WHERE post_order_id IN "+sqldb.In(len(ids)), ids...)
+		have, err := collect(rows, err)
+		if err != nil {
+			return fmt.Errorf("reading pay infos: %w", err)
+		}
+		for _, id := range ids {
+			if !have[id.(string)] {
+				r.blame("order id "+id.(string), "its pay-info step is done, and there is no row in kernel_postorder_pay_info")
+			}
+		}
+	}
+	return nil
+}
+
+// ordersByNumber reads orders without locking them.
+func ordersByNumber(ctx context.Context, tx *sql.Tx, numbers []any) (map[string]order, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT order_id, order_no, is_paid <> 0 FROM kernelorder_charge WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
+	if err != nil {
+		return nil, fmt.Errorf("reading orders: %w", err)
+	}
+	defer rows.Close()
+	found := map[string]order{}
+	for rows.Next() {
+		var o order
+		var no string
+		if err := rows.Scan(&o.id, &no, &o.paid); err != nil {
+			return nil, fmt.Errorf("reading orders: %w", err)
+		}
+		found[no] = o
+	}
+	return found, rows.Err()
+}
+
+func paidByID(ctx context.Context, tx *sql.Tx, ids []int64) (map[int64]bool, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT order_id FROM kernelorder_charge WHERE is_paid <> 0 AND order_id IN "+sqldb.In(len(args)), args...)
+	have, err := collect(rows, err)
+	if err != nil {
+		return nil, fmt.Errorf("reading orders: %w", err)
+	}
+	paid := make(map[int64]bool, len(ids))
+	for _, id := range ids {
+		paid[id] = have[strconv.FormatInt(id, 10)]
+	}
+	return paid, nil
+}
+
+// existing returns which of the job keys exist.
+func existing(ctx context.Context, tx *sql.Tx, keys []any) (map[string]bool, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT unique_key FROM jdpay_job WHERE unique_key IN "+sqldb.In(len(keys)), keys...)
+	have, err := collect(rows, err)
+	if err != nil {
+		return nil, fmt.Errorf("reading steps: %w", err)
+	}
+	return have, nil
+}
+
+// collect reads a column of texts.
+func collect(rows *sql.Rows, err error) (map[string]bool, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	have := map[string]bool{}
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		have[s] = true
+	}
+	return have, rows.Err()
+}

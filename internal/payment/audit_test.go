@@ -1,0 +1,110 @@
+package payment
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/job"
+)
+
+func (w *world) audit(elsewhere bool) *Audited {
+	w.t.Helper()
+	found, err := Audit{Account: w.db, Main: w.db, PaidElsewhere: elsewhere}.Run(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return found
+}
+
+// TestAudit breaks a clean state in every way that the audit claims to notice.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for id := range int64(4) {
+		w.order(id+1, "8.00")
+	}
+	w.exec("UPDATE kernelorder_charge SET is_paid = 1, external_id = 'OTHER' WHERE order_id = 3")
+	w.serve()
+	w.keep(pay("R1", "8.00"), pay("R2", "8.00"), pay("R3", "8.00"), pay("R4", "9.99"), "junk")
+	w.eventually("all is done", func() bool {
+		return w.ended.count(KindSettle, job.Done, Settled) == 2 && len(w.strings("SELECT id FROM jdpay_job WHERE kind <> 'settle' AND state = 'done'")) == 6
+	})
+	w.keep(pay("R1", "8.00"))
+	w.eventually("the copy is noticed", func() bool { return w.ended.count(KindSettle, job.Done, Duplicate) == 1 })
+
+	clean := w.audit(false)
+	if len(clean.Offenders) > 0 || clean.PaidOrders != 2 || clean.PaidUnknown != 1 || clean.Messages["done settled"] != 2 || clean.Messages["done duplicate"] != 1 ||
+		clean.Messages["parked paid_twice"] != 1 || clean.Messages["parked amount_mismatch"] != 1 || clean.Messages["rejected malformed"] != 1 || clean.Steps["pay-info done written"] != 2 {
+		t.Fatalf("a clean state: %+v", clean)
+	}
+
+	for _, tt := range []struct {
+		name, breakIt, mendIt string
+		what, problem         string
+	}{
+		{"an order is un-paid", "UPDATE kernelorder_charge SET is_paid = 0 WHERE order_id = 1", "UPDATE kernelorder_charge SET is_paid = 1 WHERE order_id = 1", "order R1", "not marked paid"},
+		{"an order disappears", "UPDATE kernelorder_charge SET order_no = 'gone' WHERE order_id = 1", "UPDATE kernelorder_charge SET order_no = 'R1' WHERE order_id = 1", "order R1", "there is no such order"},
+		{"a step is lost", "UPDATE jdpay_job SET unique_key = 'lost' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET unique_key = 'pay-info:2' WHERE unique_key = 'lost'", "order R2", "its step pay-info does not exist"},
+		{"an order is settled twice", "UPDATE jdpay_job SET outcome = 'settled' WHERE outcome = 'duplicate'", "UPDATE jdpay_job SET outcome = 'duplicate' WHERE outcome = 'settled' AND ref = 'R1' ORDER BY id DESC LIMIT 1", "order R1", "settled twice"},
+		{"a payment is paid and never settled", "UPDATE jdpay_job SET ref = 'RX' WHERE ref = 'R1' AND outcome <> 'duplicate'", "UPDATE jdpay_job SET ref = 'R1' WHERE ref = 'RX'", "order R1", "took its payment for a copy"},
+		{"a pay info is lost", "UPDATE kernel_postorder_pay_info SET post_order_id = 'x' WHERE post_order_id = '2'", "UPDATE kernel_postorder_pay_info SET post_order_id = '2' WHERE post_order_id = 'x'", "order id 2", "no row in kernel_postorder_pay_info"},
+		{"a job is in no place", "UPDATE jdpay_job SET state = 'limbo' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done' WHERE unique_key = 'pay-info:2'", "job", "there is no such state"},
+		{"a job runs without a holder", "UPDATE jdpay_job SET state = 'running', finished_at = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', finished_at = created_at WHERE unique_key = 'pay-info:2'", "job", "leased by nobody"},
+		{"a holder died and nobody takes over", "UPDATE jdpay_job SET state = 'running', finished_at = NULL, kind = 'stray', lease = 'dead', lease_until = '2026-01-01' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', kind = 'pay-info', finished_at = created_at, lease = NULL, lease_until = NULL WHERE unique_key = 'pay-info:2'", "job", "its holder is gone"},
+		{"a job is finished without an outcome", "UPDATE jdpay_job SET outcome = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET outcome = 'written' WHERE unique_key = 'pay-info:2'", "job", "without an outcome"},
+		{"a paid order is known to nobody", "UPDATE kernelorder_charge SET pay_time = '2999-01-01' WHERE order_id = 3", "UPDATE kernelorder_charge SET pay_time = NULL WHERE order_id = 3", "order R3", "no job settled it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w.exec(tt.breakIt)
+			found := w.audit(false)
+			w.exec(tt.mendIt)
+			named := false
+			for _, o := range found.Offenders {
+				named = named || strings.HasPrefix(o.What, tt.what) && strings.Contains(o.Problem, tt.problem)
+			}
+			if !named {
+				t.Errorf("offenders %+v", found.Offenders)
+			}
+			if again := w.audit(false); len(again.Offenders) > 0 {
+				t.Fatalf("after mending: %+v", again.Offenders)
+			}
+		})
+	}
+
+	t.Run("where other programs mark orders paid, too", func(t *testing.T) {
+		w.exec("UPDATE kernelorder_charge SET pay_time = '2999-01-01' WHERE order_id = 3")
+		defer w.exec("UPDATE kernelorder_charge SET pay_time = NULL WHERE order_id = 3")
+		if found := w.audit(true); len(found.Offenders) > 0 {
+			t.Errorf("offenders %+v", found.Offenders)
+		}
+	})
+}
+
+// TestAuditOnALiveSystem audits again and again while payments stream through: it must never name anybody.
+func TestAuditOnALiveSystem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const orders = 300
+	for id := range int64(orders) {
+		w.order(id+1, "8.00")
+	}
+	w.serve()
+	audits := 0
+	for id := 0; id < orders; id += 10 {
+		for n := range 10 {
+			w.keep(pay(fmt.Sprint("R", id+n+1), "8.00"))
+		}
+		audits++
+		if found := w.audit(false); len(found.Offenders) > 0 {
+			t.Fatalf("audit %d: %+v", audits, found.Offenders)
+		}
+	}
+	w.eventually("all is done", func() bool { return w.ended.count(KindPayInfo, job.Done, Written) == orders })
+	begin := time.Now()
+	if found := w.audit(false); len(found.Offenders) > 0 || found.PaidOrders != orders {
+		t.Errorf("in the end: %+v", found)
+	}
+	t.Logf("auditing %d orders took %s", orders, time.Since(begin))
+}
