@@ -8,6 +8,7 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/payment"
 )
 
 const (
@@ -20,13 +21,35 @@ const (
 
 // addWorkers registers the workers of which one replica runs each.
 func (d *daemon) addWorkers() error {
-	return d.runner.AddWorker(d.watched(job.Worker{Name: "purge", Period: purgeEvery, Run: func(ctx context.Context) error {
-		n, err := d.store.Purge(ctx, d.cfg.Jobs.KeepDone, d.cfg.Jobs.KeepRejected)
-		if n > 0 {
-			d.log.Info("old jobs deleted", "jobs", n)
-		}
+	return errors.Join(
+		d.runner.AddWorker(d.watched(job.Worker{Name: "purge", Period: purgeEvery, Run: d.purge})),
+		d.runner.AddWorker(d.watched(job.Worker{Name: "grace-period", Period: graceEvery, Run: d.gracePeriod})),
+	)
+}
+
+func (d *daemon) purge(ctx context.Context) error {
+	n, err := d.store.Purge(ctx, d.cfg.Jobs.KeepDone, d.cfg.Jobs.KeepRejected)
+	if n > 0 {
+		d.log.Info("old jobs deleted", "jobs", n)
+	}
+	return err
+}
+
+// gracePeriod tells a person, once, of each paid order whose steps take too long.
+func (d *daemon) gracePeriod(ctx context.Context) error {
+	late, err := payment.LateSteps(ctx, d.account, d.cfg.Payment.GracePeriod)
+	if err != nil {
 		return err
-	}}))
+	}
+	for _, s := range late {
+		reason := s.Reason
+		if reason == "" {
+			reason = "no try has failed yet"
+		}
+		alert(d.log)(ctx, "a paid order's step is late", "order_no", s.OrderNo, "kind", s.Kind, "job_id", s.JobID, "state", s.State,
+			"try", s.Tries, "age_ms", s.Age.Milliseconds(), "error", reason)
+	}
+	return payment.MarkLate(ctx, d.account, late)
 }
 
 // localWorkers are the workers that every replica runs for itself.

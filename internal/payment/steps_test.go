@@ -269,3 +269,31 @@ func TestPayCompleteWaits(t *testing.T) {
 		return len(sent) >= 2 && sent[1] == sent[0]
 	})
 }
+
+func TestLateSteps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.exec("DELETE FROM kernel_device_group")
+	w.serve()
+	w.keep(pay("R1", "8.00"))
+	w.eventually("the steps fail", func() bool { return w.stepState(KindPayInfo, 1) == "done written" && w.stepState(KindPayComplete, 1) == "ready" })
+	if late, err := LateSteps(t.Context(), w.db, time.Hour); err != nil || len(late) != 0 {
+		t.Errorf("within the grace period: %+v, %v", late, err)
+	}
+	w.exec("UPDATE jdpay_job SET created_at = DATE_SUB(created_at, INTERVAL 3 MINUTE) WHERE ref = 'R1'")
+	late, err := LateSteps(t.Context(), w.db, 2*time.Minute)
+	if err != nil || len(late) != 2 || late[0].OrderNo != "R1" || late[0].Kind != KindPayComplete || !strings.Contains(late[0].Reason, "kernel_device_group") || late[0].Age < 3*time.Minute {
+		t.Fatalf("%+v, %v", late, err)
+	}
+	if err := MarkLate(t.Context(), w.db, late); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := LateSteps(t.Context(), w.db, 2*time.Minute); err != nil || len(again) != 0 {
+		t.Errorf("told twice: %+v, %v", again, err)
+	}
+	w.exec("INSERT INTO kernel_device_group VALUES ('D1', 1001, 6)")
+	w.eventually("they are done in the end, with their own outcomes", func() bool {
+		return w.stepState(KindPayComplete, 1) == "done sent" && w.stepState(KindWaybillStatus, 1) == "done updated"
+	})
+}

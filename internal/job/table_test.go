@@ -1,0 +1,174 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/testenv"
+)
+
+// mariaStore is a migrated MariaDB of one's own.
+func mariaStore(t *testing.T) testStore {
+	t.Helper()
+	server := testenv.MariaDB(t)
+	return mysqlStore(t, server.DSN(server.Create(t)))
+}
+
+// fill inserts n jobs with the columns that values gives, by MariaDB's sequence tables.
+func (s testStore) fill(t *testing.T, n int, kind, state, times string) {
+	t.Helper()
+	_, err := s.db.Exec(fmt.Sprintf(`INSERT INTO jdpay_job (kind, unique_key, args, state, outcome, priority, next_try_at, created_at, finished_at)
+		SELECT '%[1]s', CONCAT('%[1]s:', seq), '{"n":1}', '%[2]s', IF('%[2]s' IN ('done', 'rejected', 'parked'), 'x', NULL), 15, UTC_TIMESTAMP(6), %[3]s FROM seq_1_to_%[4]d`, kind, state, times, n))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFullInstanceStaysSmall has 100,000 jobs due at once, and an instance that runs 16: the rest stays in the table.
+func TestFullInstanceStaysSmall(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	s.fill(t, 100_000, "k", "ready", "UTC_TIMESTAMP(6), NULL")
+	r := NewRunner(s, "a", Options{})
+	var done, now, most atomic.Int64
+	mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 16, Schedule: quick.Schedule}, func(ctx context.Context, _ *Job, _ note) (string, error) {
+		most.Store(max(most.Load(), now.Add(1)))
+		sleep(ctx, 5*time.Millisecond)
+		now.Add(-1)
+		done.Add(1)
+		return "ok", nil
+	})
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	stop := serve(t, r)
+	eventually(t, "1000 jobs are done", func() bool { return done.Load() > 1000 })
+	if grown := int64(heap()) - int64(before); grown > 8<<20 {
+		t.Errorf("the heap grew by %d KiB with 100,000 jobs waiting", grown>>10)
+	}
+	stop()
+	if most.Load() > 16 {
+		t.Errorf("%d jobs at once", most.Load())
+	}
+}
+
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	const ago = "DATE_SUB(UTC_TIMESTAMP(6), INTERVAL %d DAY)"
+	times := func(created, finished int) string { return fmt.Sprintf(ago+", "+ago, created, finished) }
+	s.fill(t, 2500, "old", "done", times(8, 8))
+	s.fill(t, 10, "old rejected", "rejected", times(8, 8))
+	s.fill(t, 1200, "very old rejected", "rejected", times(91, 91))
+	s.fill(t, 10, "parked", "parked", times(100, 100))
+	s.fill(t, 10, "took long", "done", times(9, 1))
+	s.fill(t, 10, "unfinished", "ready", fmt.Sprintf(ago+", NULL", 30))
+	s.fill(t, 600, "young", "done", times(1, 1))
+	day := 24 * time.Hour
+	n, err := s.Store.(*MySQL).Purge(t.Context(), 7*day, 90*day)
+	if err != nil || n != 2500+1200 {
+		t.Errorf("deleted %d, %v; want 3700", n, err)
+	}
+	left := map[string]int{}
+	rows, err := s.db.Query("SELECT kind, COUNT(*) FROM jdpay_job GROUP BY kind")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var kind string
+		var n int
+		if err := rows.Scan(&kind, &n); err != nil {
+			t.Fatal(err)
+		}
+		left[kind] = n
+	}
+	want := map[string]int{"old rejected": 10, "parked": 10, "took long": 10, "unfinished": 10, "young": 600}
+	if diff := cmp.Diff(want, left); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	if n, err := s.Store.(*MySQL).Purge(t.Context(), 7*day, 90*day); err != nil || n != 0 {
+		t.Errorf("again: %d, %v", n, err)
+	}
+}
+
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		if s.db == nil {
+			return // a question for the table
+		}
+		insert(t, s, "a", New{Kind: "k", Key: "1"}, New{Kind: "k", Key: "2"}, New{Kind: "k", Key: "3", Leased: true}, New{Kind: "l", Key: "4", Leased: true})
+		conclude1(t, s, "a", Conclusion{ID: 4, State: Done, Outcome: "x"})
+		counts, err := s.Store.(*MySQL).Backlog(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for _, c := range counts {
+			got[c.Kind+" "+string(c.State)] = c.Jobs
+			if c.Oldest < 0 || c.Oldest > time.Minute {
+				t.Errorf("age %s", c.Oldest)
+			}
+		}
+		if diff := cmp.Diff(map[string]int{"k ready": 2, "k running": 1}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestRetryAndDiscard(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		if s.db == nil {
+			return
+		}
+		store := s.Store.(*MySQL)
+		ends := map[string]State{"done": Done, "parked": Parked, "rejected": Rejected, "running": ""}
+		for key, state := range ends {
+			j := insert(t, s, "a", New{Kind: "k", Key: key, Ref: "R1", Leased: true, Timeout: time.Second})[0]
+			if state != "" {
+				conclude1(t, s, "a", Conclusion{ID: j.ID, State: state, Outcome: "x", Error: "e", Errors: []Failure{{Error: "e"}}})
+			}
+		}
+		insert(t, s, "a", New{Kind: "k", Key: "later", Ref: "R1", Delay: time.Hour}, New{Kind: "other", Key: "other"})
+
+		if _, err := store.Retry(t.Context(), Filter{}, nil, false); err != ErrNoFilter {
+			t.Errorf("without a filter: %v", err)
+		}
+		n, err := store.Retry(t.Context(), Filter{Ref: "R1"}, map[string]time.Duration{"k": time.Hour}, false)
+		if err != nil || n != 3 {
+			t.Errorf("retried %d, %v; want the parked, the rejected and the later one", n, err)
+		}
+		got := claim(t, s, "b", map[string]int{"k": 10})
+		if len(got) != 3 || got[0].Left < 59*time.Minute || got[0].Tries != 1 {
+			t.Errorf("claimed %v, first %+v", keysOf(got), got[0])
+		}
+		if n, err := store.Retry(t.Context(), Filter{States: []State{Done}}, nil, true); err != nil || n != 1 {
+			t.Errorf("replayed %d, %v", n, err)
+		}
+		for _, j := range got {
+			conclude1(t, s, "b", Conclusion{ID: j.ID, State: Parked, Outcome: "x"})
+		}
+		if n, err := store.Discard(t.Context(), Filter{Kind: "k"}); err != nil || n != 4 {
+			t.Errorf("discarded %d, %v; want all but the running one", n, err)
+		}
+		if row := s.row(t, "parked"); row.State != Done || row.Outcome != "discarded" {
+			t.Errorf("row %+v", row)
+		}
+		list, err := store.List(t.Context(), Filter{Ref: "R1", States: []State{Done}}, 2, true)
+		if err != nil || len(list) != 2 || list[0].ID < list[1].ID || list[0].Finished == nil {
+			t.Errorf("list %+v, %v", list, err)
+		}
+	})
+}
