@@ -5,7 +5,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-
 	"os/exec"
 	"path/filepath"
 	"slices"

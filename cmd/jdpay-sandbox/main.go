@@ -43,7 +43,7 @@ of them arriving. It needs nothing on the machine and leaves nothing behind.`,
 		},
 	}
 	cmd.Flags().Float64Var(&o.rate, "rate", 10, "payments per `SECOND`")
-	cmd.Flags().IntVar(&o.count, "count", 60, "payments to send in all")
+	cmd.Flags().IntVar(&o.count, "count", 72, "payments to send in all")
 	cmd.Flags().BoolVar(&o.keepRunning, "keep-running", false, "stay up afterwards and print how to send messages of one's own")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON document at the end instead of lines")
 	err := cmd.ExecuteContext(ctx)

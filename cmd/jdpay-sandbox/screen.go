@@ -82,12 +82,12 @@ func fate(p *sandbox.Seen) string {
 	if p.Outcome != "settled" {
 		fmt.Fprintf(&b, "✗ %s %s", p.Outcome, round(p.Settled))
 	} else {
-		fmt.Fprintf(&b, "✓ settled %s", round(p.Settled))
+		fmt.Fprintf(&b, "✓ settled %s → cabinet told %s%s", round(p.Settled), round(p.CabinetTold), answer(p))
 		for _, step := range []struct {
 			name    string
 			took    time.Duration
 			outcome string
-		}{{"cabinet", p.Cabinet, p.Command}, {"JD", p.JD, p.Waybill}, {"pay info", p.PayInfo, ""}} {
+		}{{"JD", p.JDTold, p.Waybill}, {"pay info", p.PayInfo, ""}} {
 			if step.took > 0 {
 				fmt.Fprintf(&b, " → %s %s", step.name, round(step.took))
 			} else {
@@ -98,10 +98,22 @@ func fate(p *sandbox.Seen) string {
 	if p.Story != "" {
 		fmt.Fprintf(&b, "   (%s)", p.Story)
 	}
-	if p.Reason != "" && (p.Outcome != "settled" || p.Waybill == "refused") {
+	if p.Reason != "" && (p.Outcome != "settled" || p.Waybill != "updated" || p.Command != "confirmed") {
 		fmt.Fprintf(&b, "\n%37s%s", "", cut(p.Reason, 120))
 	}
 	return b.String()
+}
+
+// answer is what came back from the cabinet.
+func answer(p *sandbox.Seen) string {
+	said := " ✗ " + p.Command
+	if p.Confirmed > 0 {
+		said = ", opened " + round(p.Confirmed)
+	}
+	if p.Commands > 1 {
+		said += fmt.Sprintf(" (%d commands)", p.Commands)
+	}
+	return said
 }
 
 // progress draws a bar on a terminal.
@@ -140,15 +152,16 @@ func (s *screen) closing(all []*sandbox.Seen) (unexpected int) {
 			rows = append(rows, r)
 		}
 		r.Messages++
-		if p.Complete && p.Outcome == p.Expected {
+		if p.AsExpected() {
 			r.AsExpected++
 		} else {
 			unexpected++
 		}
 		if p.Story == "" {
 			times["settled"] = append(times["settled"], p.Settled)
-			times["cabinet told"] = append(times["cabinet told"], p.Cabinet)
-			times["JD told"] = append(times["JD told"], p.JD)
+			times["cabinet told"] = append(times["cabinet told"], p.CabinetTold)
+			times["cabinet opened"] = append(times["cabinet opened"], p.Confirmed)
+			times["JD told"] = append(times["JD told"], p.JDTold)
 			times["pay info written"] = append(times["pay info written"], p.PayInfo)
 		}
 	}
@@ -157,12 +170,12 @@ func (s *screen) closing(all []*sandbox.Seen) (unexpected int) {
 		s.document(all, rows)
 		return unexpected
 	}
-	s.printf("\n%-28s %-16s %8s %12s\n", "what was sent", "expected", "messages", "as expected")
+	s.printf("\n%-34s %-16s %8s %12s\n", "what was sent", "expected", "messages", "as expected")
 	for _, r := range rows {
-		s.printf("%-28s %-16s %8d %12d\n", r.Story, r.Expected, r.Messages, r.AsExpected)
+		s.printf("%-34s %-16s %8d %12d\n", r.Story, r.Expected, r.Messages, r.AsExpected)
 	}
 	s.printf("\n%-28s %10s %10s\n", "ordinary payments", "half in", "99 % in")
-	for _, name := range []string{"settled", "cabinet told", "JD told", "pay info written"} {
+	for _, name := range []string{"settled", "cabinet told", "cabinet opened", "JD told", "pay info written"} {
 		s.printf("%-28s %10s %10s\n", name, round(percentile(times[name], 50)), round(percentile(times[name], 99)))
 	}
 	s.printf("\nFirst payment settled %s after the program's start.\n", round(s.first))
@@ -178,13 +191,19 @@ func (s *screen) document(all []*sandbox.Seen, rows []*row) {
 		Outcome   string  `json:"outcome"`
 		Reason    string  `json:"reason,omitempty"`
 		SettledMs float64 `json:"settled_ms,omitempty"`
+		Command   string  `json:"command,omitempty"`
+		Commands  int     `json:"commands,omitempty"`
 		CabinetMs float64 `json:"cabinet_ms,omitempty"`
+		OpenedMs  float64 `json:"opened_ms,omitempty"`
 		JDMs      float64 `json:"jd_ms,omitempty"`
 		PayInfoMs float64 `json:"pay_info_ms,omitempty"`
 	}
 	payments := make([]payment, len(all))
 	for i, p := range all {
-		payments[i] = payment{p.OrderNo, p.Story, p.Expected, p.Outcome, p.Reason, ms(p.Settled), ms(p.Cabinet), ms(p.JD), ms(p.PayInfo)}
+		payments[i] = payment{
+			OrderNo: p.OrderNo, Story: p.Story, Expected: p.Expected, Outcome: p.Outcome, Reason: p.Reason, SettledMs: ms(p.Settled), Command: p.Command,
+			Commands: p.Commands, CabinetMs: ms(p.CabinetTold), OpenedMs: ms(p.Confirmed), JDMs: ms(p.JDTold), PayInfoMs: ms(p.PayInfo),
+		}
 	}
 	e := json.NewEncoder(s.out)
 	e.SetIndent("", "  ")

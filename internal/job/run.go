@@ -45,9 +45,11 @@ func (r *Runner) run(j *Job) {
 // try calls the handler. A job whose time is up is not tried any more. A panic is an error like others, with its stack.
 func (r *Runner) try(ctx context.Context, k *kind, j *Job) (outcome string, err error) {
 	if j.remaining() <= 0 {
-		last := "no try was made"
+		last := "it was never tried"
 		if n := len(j.Errors); n > 0 {
 			last = j.Errors[n-1].Error
+		} else if j.Tries > 1 {
+			last = "no reply came"
 		}
 		return "", Permanent(k.GaveUp, fmt.Errorf("given up after %s and %d tries: %s", j.Elapsed().Round(time.Second), j.Tries-1, last))
 	}

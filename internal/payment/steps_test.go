@@ -277,7 +277,9 @@ func TestLateSteps(t *testing.T) {
 	w.exec("DELETE FROM kernel_device_group")
 	w.serve()
 	w.keep(pay("R1", "8.00"))
-	w.eventually("the steps fail", func() bool { return w.stepState(KindPayInfo, 1) == "done written" && w.stepState(KindPayComplete, 1) == "ready" })
+	w.eventually("the steps fail", func() bool {
+		return w.stepState(KindPayInfo, 1) == "done written" && w.stepState(KindPayComplete, 1) == "ready"
+	})
 	if late, err := LateSteps(t.Context(), w.db, time.Hour); err != nil || len(late) != 0 {
 		t.Errorf("within the grace period: %+v, %v", late, err)
 	}

@@ -3,10 +3,12 @@ package payment
 import (
 	"context"
 	"crypto/md5"
+	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -33,11 +35,15 @@ type world struct {
 	keeper   *Keeper
 	settler  *Settler
 	follow   *Follow
+	replies  *Replies
 	cabinets *fakeCabinets
 	jd       *fakeJD
 	rules    Rules
+	reply    ReplyRules
 	ended    endings
 	alerts   sync.Map
+
+	published publications
 }
 
 // newWorld makes the tables; change may adapt what the configuration would. serve starts work.
@@ -57,6 +63,7 @@ func newWorld(t *testing.T, change ...func(w *world)) *world {
 		Cabinets: w.cabinets, JD: w.jd, CommandTTL: 15 * time.Minute, ReplyTimeout: 10 * time.Second,
 		ProducerCode: "JD-SEND", CloudProducerCode: "JD-CLOUD", Zone: beijing,
 	}
+	w.reply = ReplyRules{MessageID: "messageId", Device: "deviceSn", Code: "code", Text: "message", Success: []string{"0", "SUCCESS"}, Pending: []string{"BUSY"}, PublishTTL: time.Minute}
 	for _, c := range change {
 		c(w)
 	}
@@ -68,7 +75,7 @@ func newWorld(t *testing.T, change ...func(w *world)) *world {
 func (w *world) assemble(lease string) {
 	w.t.Helper()
 	w.runner = job.NewRunner(job.NewMySQL(w.db), lease, job.Options{OnEnd: w.ended.add, DrainTimeout: time.Second})
-	report := Report{Log: slog.New(slog.DiscardHandler), Alert: func(_ context.Context, msg string, attrs ...any) { w.alerts.Store(msg, attrs) }}
+	report := Report{Log: slog.New(slog.DiscardHandler), Ended: w.ended.add, Alert: func(_ context.Context, msg string, attrs ...any) { w.alerts.Store(msg, attrs) }}
 	w.keeper = NewKeeper(w.runner)
 	w.settler = NewSettler(w.rules, PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, &Orders{w.db}, w.runner, report)
 	follow := *w.follow
@@ -79,6 +86,10 @@ func (w *world) assemble(lease string) {
 	register(w.t, w.runner, KindPayComplete, job.Kind{Priority: 25, GaveUp: Expired}, w.follow.PayComplete)
 	register(w.t, w.runner, KindWaybillStatus, job.Kind{}, w.follow.WaybillStatus)
 	register(w.t, w.runner, KindPayInfo, job.Kind{}, w.follow.PayInfo)
+	w.replies = NewReplies(w.rules, w.reply, w.db, w.settler, w.runner, report)
+	w.replies.Publisher = &w.published
+	register(w.t, w.runner, KindReply, job.Kind{Priority: 20}, w.replies.Handle)
+	register(w.t, w.runner, KindPublishReply, job.Kind{}, w.replies.Publish)
 }
 
 func register[T any](t *testing.T, r *job.Runner, kind string, k job.Kind, h func(context.Context, *job.Job, T) (string, error)) {
@@ -141,6 +152,26 @@ func (w *world) keep(bodies ...string) {
 	begin()
 }
 
+// keepReply is keep for the sync-reply queue.
+func (w *world) keepReply(bodies ...string) {
+	w.t.Helper()
+	var msgs []Message
+	for _, body := range bodies {
+		msgs = append(msgs, Message{ID: rand.Text(), Body: body})
+	}
+	begin, err := w.keeper.Keep(w.t.Context(), KindReply, "reply", msgs)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	begin()
+}
+
+// answerOf is a cabinet's signed reply, made without the code under test.
+func answerOf(messageID, code string) string {
+	text, _ := json.Marshal(map[string]string{"messageId": messageID, "deviceSn": "D1", "code": code, "message": "says " + code})
+	return signed(string(text))
+}
+
 // pay is a signed notification, made without the code under test.
 func pay(orderNo, amount string, fields ...string) string {
 	payload := map[string]string{"orderNo": orderNo, "payType": "WXPAY", "payAmount": amount, "payTime": "2026-11-20 12:00:00", "externalId": "X-" + orderNo}
@@ -148,7 +179,11 @@ func pay(orderNo, amount string, fields ...string) string {
 		payload[fields[i]] = fields[i+1]
 	}
 	text, _ := json.Marshal(payload)
-	data := base64.StdEncoding.EncodeToString(text)
+	return signed(string(text))
+}
+
+func signed(payload string) string {
+	data := base64.StdEncoding.EncodeToString([]byte(payload))
 	sum := md5.Sum([]byte("data=" + data + "&merchantNo=110000001&" + testKey))
 	return fmt.Sprintf(`{"merchantNo":"110000001","data":%q,"sign":%q}`, data, hex.EncodeToString(sum[:]))
 }
@@ -247,6 +282,32 @@ func (f *fakeCabinets) commands() []device.Command {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]device.Command(nil), f.sent...)
+}
+
+// publications stands for Redis.
+type publications struct {
+	mu   sync.Mutex
+	got  map[string][]string // replies by message id
+	down bool
+}
+
+func (p *publications) PublishReply(_ context.Context, messageID string, reply []byte, _ time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.down {
+		return errors.New("redis is down")
+	}
+	if p.got == nil {
+		p.got = map[string][]string{}
+	}
+	p.got[messageID] = append(p.got[messageID], string(reply))
+	return nil
+}
+
+func (p *publications) of(messageID string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.got[messageID]...)
 }
 
 type fakeJD struct {

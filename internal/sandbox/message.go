@@ -42,6 +42,17 @@ func Envelope(payload []byte, key string) map[string]string {
 // Message is the queue message of a payment.
 func (p Payment) Message(key string) string { return message(Envelope(encode(p), key)) }
 
+// Reply is what a cabinet says about a command.
+type Reply struct {
+	MessageID string `json:"messageId"`
+	Device    string `json:"deviceSn"`
+	Code      string `json:"code"`
+	Text      string `json:"message"`
+}
+
+// Message is the queue message of a reply.
+func (r Reply) Message(key string) string { return message(Envelope(encode(r), key)) }
+
 func message(fields map[string]string) string { return string(encode(fields)) }
 
 func encode(v any) []byte {

@@ -115,11 +115,17 @@ func (c *Company) startRedis() (err error) {
 }
 
 func (c *Company) startCabinets() error {
-	c.Cabinets = &cabinets.Site{OnCommand: func(cmd cabinets.Command, at time.Time) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.commands[cmd.MessageId] = append(c.commands[cmd.MessageId], at)
-	}}
+	c.Cabinets = &cabinets.Site{
+		OnCommand: func(cmd cabinets.Command, at time.Time) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.commands[cmd.MessageId] = append(c.commands[cmd.MessageId], at)
+		},
+		// The company's bridge: what a cabinet says becomes a signed message in the reply queue.
+		Reply: func(cmd cabinets.Command, a cabinets.Answer) {
+			c.MNS.Put(ReplyQueue, Reply{MessageID: cmd.MessageId, Device: cmd.DeviceGroupSN, Code: a.Code, Text: a.Text}.Message(Md5Key))
+		},
+	}
 	if err := c.Cabinets.Start(); err != nil {
 		return err
 	}
@@ -152,7 +158,8 @@ const settings = `// Written by jdpay-sandbox for its own stand-ins.
   "Mns": {"Endpoint": "%[3]s", "AccessKeyId": "` + AccessKeyID + `", "AccessKeySecret": "` + AccessKeySecret + `"},
   "JDPay": {"NotifyQueueName": "` + NotifyQueue + `", "Md5Key": "` + Md5Key + `"},
   "Payment": {"UnknownOrderWindow": "3s", "StatusField": "payStatus", "SuccessStatuses": ["FINISH"]},
-  "Mqtt": {"Server": "%[4]s", "Port": %[5]s, "CommandTtl": "10s"},
+  "Mqtt": {"Server": "%[4]s", "Port": %[5]s, "RequireReply": true, "ReplyTimeout": "1s", "CommandTtl": "6s"},
+  "SyncReply": {"QueueName": "` + ReplyQueue + `", "PendingCodes": ["BUSY"]},
   "JDApi": {"BaseUrl": "%[6]s", "ProducerCode": "JD-SEND", "CloudProducerCode": "JD-CLOUD"},
   "Jobs": {"Retry": {"waybill-status": {"FirstWait": "500ms"}}},
   "Redis": {"Server": "%[7]s"},

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 
+	"jdpay-listener/internal/sandbox/cabinets"
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
@@ -19,10 +20,13 @@ type Sent struct {
 	Amount   string
 	Body     string
 	Expected string // outcome of settle
+	Command  string // outcome of the cabinet command of a settled payment; empty: confirmed
+	Waybill  string // outcome of JD's call; empty: updated
 	Order    *Order // to exist before the message; nil: it does not
 	Late     *Order // to exist a second after the message
 	Twice    bool   // JD sends it twice
 	JD       []jdserver.Reply
+	Cabinet  [][]cabinets.Answer // to each command in turn; nil: it opens and says so
 }
 
 // story makes the n-th message of a kind for an order.
@@ -57,10 +61,23 @@ var stories = []story{
 	{"payload in GBK", func(o Order, s *Sent) { s.Body = inGBK(o) }},
 	{"JD stumbles twice", func(o Order, s *Sent) { s.JD = []jdserver.Reply{{HTTPStatus: 503}, {Close: true}} }},
 	{"JD refuses", func(o Order, s *Sent) {
+		s.Waybill = "refused"
 		s.JD = []jdserver.Reply{{HTTPStatus: 403, Body: `{"success":false,"code":"24","message":"no permission"}`}}
 	}},
 	{"no cell assigned", func(o Order, s *Sent) { s.Order.Cell = "" }},
+	{"cabinet misses the first command", func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Answer{{}, {opened}} }},
+	{"cabinet refuses", func(o Order, s *Sent) {
+		s.Command, s.Cabinet = "refused", [][]cabinets.Answer{{{Code: "17", Text: "door is jammed", After: 40 * time.Millisecond}}}
+	}},
+	{"cabinet is busy first", func(o Order, s *Sent) {
+		s.Cabinet = [][]cabinets.Answer{{{Code: "BUSY", Text: "opening", After: 10 * time.Millisecond}, {Code: "0", Text: "ok", After: 300 * time.Millisecond}}}
+	}},
+	{"cabinet answers twice", func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Answer{{opened, opened}} }},
+	{"cabinet never answers", func(o Order, s *Sent) { s.Command, s.Cabinet = "expired", [][]cabinets.Answer{{}} }},
 }
+
+// opened is a cabinet's usual answer.
+var opened = cabinets.Answer{Code: "0", Text: "ok", After: 30 * time.Millisecond}
 
 // paymentOf is JD's ordinary notification for an order.
 func paymentOf(o Order) Payment {
@@ -120,6 +137,9 @@ func Stream(n int) []Sent {
 // Prepare makes the orders that must exist before their messages come.
 func (c *Company) Prepare(stream []Sent) error {
 	for _, s := range stream {
+		if s.Cabinet != nil {
+			c.Cabinets.Script(fmt.Sprint("pay-complete-", s.Order.ID), s.Cabinet...)
+		}
 		if s.JD != nil {
 			c.JD.ScriptWaybill(s.Order.Waybill(), s.JD...)
 		}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"database/sql"
 	"fmt"
 	"time"
@@ -14,10 +15,20 @@ type Seen struct {
 	Reason  string    // why it was turned down or a step was
 
 	// How long after At things were done; 0: they were not.
-	Settled, Cabinet, JD, PayInfo time.Duration
+	Settled, CabinetTold, JDTold, PayInfo time.Duration
 
 	Command, Waybill string // outcomes of the steps
+	Commands         int    // how often the cabinet was told
+	Confirmed        time.Duration
 	Complete         bool
+}
+
+// AsExpected reports whether everything became of the message that should have.
+func (s *Seen) AsExpected() bool {
+	if !s.Complete || s.Outcome != s.Expected {
+		return false
+	}
+	return s.Expected != "settled" || s.Command == cmp.Or(s.Sent.Command, "confirmed") && s.Waybill == cmp.Or(s.Sent.Waybill, "updated")
 }
 
 // Watch follows messages.
@@ -103,13 +114,16 @@ func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
 		return
 	case "pay-complete":
 		s.Command = r.outcome
-		if at := w.company.arrival("pay-complete-" + orderID(s.OrderNo)); !at.IsZero() {
-			s.Cabinet = at.Sub(s.At)
+		if first, n := w.company.arrival("pay-complete-" + orderID(s.OrderNo)); n > 0 {
+			s.CabinetTold, s.Commands = first.Sub(s.At), n
+		}
+		if r.outcome == "confirmed" {
+			s.Confirmed = after
 		}
 	case "waybill-status":
 		s.Waybill = r.outcome
 		if r.state == "done" {
-			s.JD = after
+			s.JDTold = after
 		}
 	case "pay-info":
 		if r.state == "done" {
@@ -126,12 +140,13 @@ func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
 
 func orderID(no string) string { return no[min(1, len(no)):] }
 
-// arrival is when a cabinet got the first command with this message id.
-func (c *Company) arrival(messageID string) time.Time {
+// arrival is when a cabinet got the first command with this message id, and how many it got.
+func (c *Company) arrival(messageID string) (first time.Time, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at := c.commands[messageID]; len(at) > 0 {
-		return at[0]
+	at := c.commands[messageID]
+	if len(at) > 0 {
+		first = at[0]
 	}
-	return time.Time{}
+	return first, len(at)
 }

@@ -1,0 +1,234 @@
+package payment
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/job"
+)
+
+func awaiting(w *world) { w.follow.RequireReply = true }
+
+// outcomes of the kept replies, in the order of their arrival.
+func (w *world) replyOutcomes() []string {
+	w.t.Helper()
+	return w.strings("SELECT CONCAT_WS(' ', ref, state, outcome) FROM jdpay_job WHERE kind = 'reply' ORDER BY id")
+}
+
+// waiting pays orders until their commands wait for replies.
+func (w *world) waiting(ids ...int64) {
+	w.t.Helper()
+	for _, id := range ids {
+		w.order(id, "8.00")
+		w.keep(pay(fmt.Sprint("R", id), "8.00"))
+	}
+	for _, id := range ids {
+		w.eventually("the command waits", func() bool { return w.stepState(KindPayComplete, int(id)) == "waiting" })
+	}
+}
+
+func (w *world) repliesDone(n int) {
+	w.t.Helper()
+	w.eventually("the replies are handled", func() bool {
+		return len(w.strings("SELECT id FROM jdpay_job WHERE kind = 'reply' AND finished_at IS NOT NULL")) == n
+	})
+}
+
+func TestReplies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, awaiting)
+	w.serve()
+	w.waiting(1, 2, 3, 4)
+	steps := []struct {
+		name, body, want string
+	}{
+		{"busy is not final", answerOf("pay-complete-1", "BUSY"), "R1 done pending"},
+		{"confirmed", answerOf("pay-complete-1", "0"), "R1 done confirmed"},
+		{"said twice", answerOf("pay-complete-1", "0"), "R1 done repeated"},
+		{"another word afterwards", answerOf("pay-complete-1", "7"), "R1 done repeated"},
+		{"refused", answerOf("pay-complete-2", "7"), "R2 done refused"},
+		{"confirmed after refusing", answerOf("pay-complete-2", "0"), "R2 done repeated"},
+		{"success in another case", answerOf("pay-complete-3", "success"), "R3 done confirmed"},
+		{"an order we do not know", answerOf("pay-complete-99", "0"), "done unknown"},
+		{"a message that is not ours", answerOf("open-door-4", "0"), "done unknown"},
+		{"forged", strings.Replace(answerOf("pay-complete-4", "0"), `"sign":"`, `"sign":"0`, 1), "rejected bad_signature"},
+		{"no message id", signed(`{"code":"0"}`), "rejected malformed"},
+		{"no code", signed(`{"messageId":"pay-complete-4"}`), "rejected malformed"},
+		{"not JSON", signed(`hello`), "rejected malformed"},
+	}
+	var want []string
+	for i, s := range steps {
+		w.keepReply(s.body)
+		w.repliesDone(i + 1)
+		want = append(want, s.want)
+	}
+	if diff := cmp.Diff(want, w.replyOutcomes()); diff != "" {
+		t.Errorf("replies (-want +got):\n%s", diff)
+	}
+	for id, want := range map[int]string{1: "done confirmed", 2: "parked refused", 3: "done confirmed", 4: "waiting"} {
+		if got := w.stepState(KindPayComplete, id); got != want {
+			t.Errorf("command %d is %s, want %s", id, got, want)
+		}
+	}
+	if got := fmt.Sprint(w.strings("SELECT last_error FROM jdpay_job WHERE unique_key = 'pay-complete:2'")); got != "[the cabinet refused with code 7: says 7]" {
+		t.Errorf("the refusal says %s", got)
+	}
+	if n := w.ended.count(KindPayComplete, job.Done, Confirmed); n != 2 {
+		t.Errorf("%d confirmations were reported", n)
+	}
+	if n := w.ended.count(KindPayComplete, job.Parked, Refused); n != 1 {
+		t.Errorf("%d refusals were reported", n)
+	}
+	w.eventually("every cabinet's reply is published", func() bool {
+		return len(w.published.of("pay-complete-1")) == 4 && len(w.published.of("pay-complete-2")) == 2 && len(w.published.of("pay-complete-99")) == 1
+	})
+	if got := w.published.of("pay-complete-3"); len(got) != 1 || got[0] != `{"code":"success","deviceSn":"D1","message":"says success","messageId":"pay-complete-3"}` {
+		t.Errorf("published %q", got)
+	}
+	if got := w.published.of("pay-complete-4"); len(got) != 0 {
+		t.Errorf("a forged reply was published: %q", got)
+	}
+}
+
+func TestReplyWithoutAnybodyWaiting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t) // Mqtt:RequireReply is off
+	w.order(1, "8.00")
+	w.serve()
+	w.keep(pay("R1", "8.00"))
+	w.eventually("sent is enough", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
+	w.keepReply(answerOf("pay-complete-1", "7"))
+	w.repliesDone(1)
+	if got := w.replyOutcomes(); fmt.Sprint(got) != "[R1 done late]" || w.stepState(KindPayComplete, 1) != "done sent" {
+		t.Errorf("%v, command %s", got, w.stepState(KindPayComplete, 1))
+	}
+}
+
+// TestReplyOvertakes lets the cabinet answer, at another instance, while this one has not yet seen the broker's
+// acknowledgement: the reply counts, and the late acknowledgement changes nothing.
+func TestReplyOvertakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, awaiting)
+	other := &world{t: t, db: w.db, cabinets: w.cabinets, jd: w.jd, rules: w.rules, reply: w.reply, follow: w.follow}
+	other.assemble("the other instance")
+	other.serve()
+	published, acknowledge := make(chan struct{}), make(chan struct{})
+	w.cabinets.publish = func(device.Command) error {
+		close(published)
+		<-acknowledge
+		return nil
+	}
+	w.order(1, "8.00")
+	w.serve()
+	w.keep(pay("R1", "8.00"))
+	<-published
+	other.keepReply(answerOf("pay-complete-1", "0"))
+	w.eventually("the reply counts", func() bool { return w.stepState(KindPayComplete, 1) == "done confirmed" })
+	close(acknowledge)
+	w.eventually("the publisher is through", func() bool {
+		return w.ended.count(KindWaybillStatus, job.Done, Updated) == 1 && w.runner.WaitFree(t.Context(), KindPayComplete, 64) == nil
+	})
+	if got := w.stepState(KindPayComplete, 1); got != "done confirmed" {
+		t.Errorf("command is %s", got)
+	}
+}
+
+func TestReplyTimeoutAndExpiry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, awaiting, func(w *world) { w.follow.ReplyTimeout = 200 * time.Millisecond })
+	w.runner.SetPolicy(KindPayComplete, job.Policy{Concurrency: 8, Schedule: job.Schedule{FirstWait: time.Second, Factor: 2, MaxWait: time.Second, Timeout: 2 * time.Second}})
+	w.serve()
+	w.order(1, "8.00")
+	w.keep(pay("R1", "8.00"))
+	w.eventually("it is sent again with the same id", func() bool {
+		sent := w.cabinets.commands()
+		return len(sent) > 1 && sent[0] == sent[1]
+	})
+	w.eventually("it expires", func() bool { return w.stepState(KindPayComplete, 1) == "parked expired" })
+	sent := len(w.cabinets.commands())
+	w.keepReply(answerOf("pay-complete-1", "0"))
+	w.repliesDone(1)
+	if got := w.replyOutcomes(); fmt.Sprint(got) != "[R1 done late]" || w.stepState(KindPayComplete, 1) != "parked expired" {
+		t.Errorf("%v, command %s", got, w.stepState(KindPayComplete, 1))
+	}
+	if again := len(w.cabinets.commands()); again != sent {
+		t.Errorf("sent %d times after it expired", again-sent)
+	}
+}
+
+// TestSyncAndAsyncRace has JD answer on both queues about the same payments: each is settled once.
+func TestSyncAndAsyncRace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const orders = 30
+	for id := range int64(orders) {
+		w.order(id+1, "8.00")
+	}
+	w.serve()
+	var wg sync.WaitGroup
+	for id := range orders {
+		body := pay(fmt.Sprint("R", id+1), "8.00")
+		wg.Go(func() { w.keep(body) })
+		wg.Go(func() { w.keepReply(body) })
+	}
+	wg.Wait()
+	w.eventually("everything is finished", func() bool {
+		return len(w.strings("SELECT id FROM jdpay_job WHERE finished_at IS NULL")) == 0
+	})
+	settled := w.strings("SELECT ref FROM jdpay_job WHERE kind IN ('settle', 'reply') AND outcome = 'settled' ORDER BY ref")
+	copies := w.strings("SELECT ref FROM jdpay_job WHERE kind IN ('settle', 'reply') AND outcome = 'duplicate' ORDER BY ref")
+	if len(settled) != orders || len(copies) != orders {
+		t.Errorf("%d settled, %d duplicates, want %d each", len(settled), len(copies), orders)
+	}
+	if diff := cmp.Diff(settled, copies); diff != "" {
+		t.Errorf("not each once:\n%s", diff)
+	}
+	if found := w.audit(false); len(found.Offenders) > 0 {
+		t.Errorf("audit: %+v", found.Offenders)
+	}
+}
+
+func TestPublicationWaitsForRedis(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, awaiting)
+	w.published.down = true
+	w.serve()
+	w.waiting(1)
+	w.keepReply(answerOf("pay-complete-1", "0"))
+	w.eventually("the command is confirmed all the same", func() bool { return w.stepState(KindPayComplete, 1) == "done confirmed" })
+	if got := w.strings("SELECT state FROM jdpay_job WHERE kind = 'reply-publish'"); fmt.Sprint(got) == "[done]" {
+		t.Fatalf("published to a Redis that is down: %v", got)
+	}
+	w.published.mu.Lock()
+	w.published.down = false
+	w.published.mu.Unlock()
+	w.eventually("it is published when Redis is back", func() bool { return len(w.published.of("pay-complete-1")) == 1 })
+}
+
+// TestWaitingCostsNothing has 50,000 commands wait: none of them is in memory.
+func TestWaitingCostsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, awaiting)
+	w.exec(`INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, created_at)
+		SELECT 'pay-complete', CONCAT('pay-complete:', seq), CONCAT('R', seq), CONCAT('{"order_id":', seq, '}'), 'waiting', 25, 1,
+		DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 10 MINUTE), DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 15 MINUTE), UTC_TIMESTAMP(6) FROM seq_1000_to_51000`)
+	w.serve()
+	w.waiting(1)
+	w.keepReply(answerOf("pay-complete-1", "0"), answerOf("pay-complete-40000", "0"))
+	w.repliesDone(2)
+	if got := w.stepState(KindPayComplete, 40000); got != "done confirmed" {
+		t.Errorf("command 40000 is %s", got)
+	}
+	if n := w.cabinets.commands(); len(n) != 1 {
+		t.Errorf("%d commands were sent", len(n))
+	}
+	if err := w.runner.WaitFree(t.Context(), KindPayComplete, 64); err != nil {
+		t.Error(err)
+	}
+}
