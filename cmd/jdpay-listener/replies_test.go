@@ -15,8 +15,12 @@ import (
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
-// behaviours of cabinets by the last digit of the order's id.
-var behaviours = map[int64]string{0: "confirms", 2: "refuses", 4: "never answers", 6: "answers twice", 8: "is busy first"}
+// behaviours of cabinets by the last digit of the order's id; of the others, too, they confirm. (No ordinary order's id
+// ends in 4 or 9.)
+var behaviours = map[int64]string{0: "confirms", 2: "refuses", 3: "never answers", 6: "answers twice", 8: "is busy first"}
+
+// answeredAtOnce is how many of ten payments JD answers synchronously as well.
+const answeredAtOnce = 3
 
 // behave answers a command as its cabinet does.
 func (s *site) behave(r received) {
@@ -58,20 +62,34 @@ func TestRepliesEndToEnd(t *testing.T) {
 	}
 	replicas := []*process{s.start("Host__Instance=a"), s.start("Host__Instance=b")}
 	for i, m := range stream {
+		if i%10 < answeredAtOnce {
+			s.mns.Put(replyQueue, m.Body) // JD's synchronous answer races the notification
+		}
 		s.mns.Put(notifyQueue, m.Body)
 		if i%10 == 9 {
-			time.Sleep(20 * time.Millisecond) // both replicas get their share
+			s.eventually(10*time.Second, "the queue is empty", s.drained) // so that both replicas get their share
 		}
 	}
-	forged := strings.Replace(sandbox.Reply{MessageID: "pay-complete-1004", Device: "D", Code: "0"}.Message(md5Key), `"sign":"`, `"sign":"0`, 1)
+	forged := strings.Replace(sandbox.Reply{MessageID: "pay-complete-1003", Device: "D", Code: "0"}.Message(md5Key), `"sign":"`, `"sign":"0`, 1)
 	s.mns.Put(replyQueue, forged, "junk")
 	s.eventually(40*time.Second, "every command has come to its end", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'pay-complete'") == len(stream) && s.unfinished() == 0 && s.drained()
 	})
 
+	if settled := s.count("SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'settled'"); settled != len(stream) {
+		t.Errorf("%d payments settled, want %d", settled, len(stream))
+	}
+	if copies := s.count("SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'duplicate'"); copies != len(stream)*answeredAtOnce/10 {
+		t.Errorf("%d copies, want %d", copies, len(stream)*answeredAtOnce/10)
+	}
+	if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'reply' AND outcome = 'settled'"); n == 0 {
+		t.Error("no synchronous answer came first: the race was none")
+	}
+	met := map[string]int{}
 	for _, m := range stream {
 		id := m.Order.ID
 		behaviour := behaviours[id%10]
+		met[behaviour]++
 		want := map[string]string{"refuses": "parked refused", "never answers": "parked expired"}[behaviour]
 		if want == "" {
 			want = "done confirmed"
@@ -92,14 +110,19 @@ func TestRepliesEndToEnd(t *testing.T) {
 			t.Errorf("order %d, whose cabinet %s: %v", id, behaviour, err)
 		}
 	}
+	for _, behaviour := range behaviours {
+		if met[behaviour] == 0 {
+			t.Errorf("no cabinet %s: the test proves nothing of it", behaviour)
+		}
+	}
 	if got := s.strings("SELECT outcome FROM jdpay_job WHERE kind = 'reply' AND state = 'rejected' ORDER BY outcome"); fmt.Sprint(got) != "[bad_signature malformed]" {
 		t.Errorf("rejected replies %v", got)
 	}
-	s.reply("pay-complete-1004", "0", "too late")
+	s.reply("pay-complete-1003", "0", "too late")
 	s.eventually(10*time.Second, "a late reply is kept", func() bool {
-		return fmt.Sprint(s.strings("SELECT outcome FROM jdpay_job WHERE kind = 'reply' AND ref = 'R1004'")) == "[late]"
+		return fmt.Sprint(s.strings("SELECT outcome FROM jdpay_job WHERE kind = 'reply' AND ref = 'R1003'")) == "[late]"
 	})
-	if out := s.run("trace", "R1004"); !strings.Contains(out, "late") {
+	if out := s.run("trace", "R1003"); !strings.Contains(out, "late") {
 		t.Errorf("trace does not show the late reply:\n%s", out)
 	}
 	s.checkCrossed(replicas)

@@ -173,3 +173,16 @@ func (v *validator) process() {
 		v.fault("Ops:Listen", "open to other machines without a token", "set Ops:Token or listen on 127.0.0.1")
 	}
 }
+
+// alerts says that nobody calls these addresses yet, so that nobody relies on them.
+func (v *validator) alerts() {
+	a := v.c.Alerts
+	for _, target := range []struct {
+		key string
+		url Secret
+	}{{"Alerts:DingTalk:Url", a.DingTalk.Url}, {"Alerts:WeCom:Url", a.WeCom.Url}, {"Alerts:Webhook:Url", a.Webhook.Url}} {
+		if target.url.IsSet() {
+			v.warn(target.key, `has no effect yet: alerts are log lines with "alert":true`)
+		}
+	}
+}

@@ -69,6 +69,7 @@ func (v *validator) check() {
 	v.jdAPI()
 	v.redis()
 	v.elasticsearch()
+	v.alerts()
 	v.jobs()
 	v.process()
 }
