@@ -13,6 +13,7 @@ import (
 
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/testenv"
 )
 
 // crashPoints are the places at which internal/crash can kill the process: every boundary between two effects, in the
@@ -116,13 +117,9 @@ func (s *site) crashRun(stream []sandbox.Sent, points ...string) (problems []str
 	for _, m := range stream[len(points)*len(stream)/(len(points)+1):] {
 		s.mns.Put(notifyQueue, m.Body)
 	}
-	end := time.Now().Add(s.patience)
-	for time.Now().Before(end) {
-		if s.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0 && s.drained() {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	testenv.Poll(s.patience, func() bool {
+		return s.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0 && s.drained()
+	})
 	problems = s.problems(stream)
 	p.stop()
 	return problems

@@ -242,11 +242,9 @@ func (p *process) lines(msg string) (out []map[string]any) {
 // eventually polls until ok, or fails the test with what the job table says.
 func (s *site) eventually(limit time.Duration, what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("never happened: %s\nunfinished jobs:\n%s", what, strings.Join(s.strings(
-				"SELECT CONCAT_WS(' ', unique_key, ref, state, outcome, try_count, lease, last_error) FROM jdpay_job WHERE state NOT IN ('done', 'rejected') ORDER BY id LIMIT 30"), "\n"))
-		}
+	if !testenv.Poll(limit, ok) {
+		s.t.Fatalf("it did not happen within %s: %s\nunfinished jobs:\n%s", limit, what, strings.Join(s.strings(
+			"SELECT CONCAT_WS(' ', unique_key, ref, state, outcome, try_count, lease, last_error) FROM jdpay_job WHERE state NOT IN ('done', 'rejected') ORDER BY id LIMIT 30"), "\n"))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"jdpay-listener/internal/testenv"
 	"log/slog"
 	"net"
 	"strings"
@@ -32,7 +33,7 @@ func TestConnectIsBoundedAndCancellable(t *testing.T) {
 		s.connectTimeout = 50 * time.Millisecond
 		before := mute.accepted.Load()
 		serveSession(t, s)
-		eventually(t, "a second attempt", func() bool { return mute.accepted.Load() >= before+2 })
+		testenv.Eventually(t, limit, "a second attempt", func() bool { return mute.accepted.Load() >= before+2 })
 		if err := s.Healthy(); !errors.Is(err, ErrNotConnected) {
 			t.Errorf("Healthy: %v, want ErrNotConnected", err)
 		}
@@ -47,7 +48,7 @@ func TestConnectIsBoundedAndCancellable(t *testing.T) {
 		before := mute.accepted.Load()
 		ended := make(chan error, 1)
 		go func() { ended <- s.Serve(ctx) }()
-		eventually(t, "the attempt", func() bool { return mute.accepted.Load() > before })
+		testenv.Eventually(t, limit, "the attempt", func() bool { return mute.accepted.Load() > before })
 		cancel()
 		select {
 		case err := <-ended:
@@ -57,7 +58,7 @@ func TestConnectIsBoundedAndCancellable(t *testing.T) {
 		case <-time.After(limit):
 			t.Fatal("Serve hangs in the handshake")
 		}
-		eventually(t, "the connection to be closed", func() bool { return left.Load() == mute.accepted.Load() })
+		testenv.Eventually(t, limit, "the connection to be closed", func() bool { return left.Load() == mute.accepted.Load() })
 	})
 	t.Run("a refusal is not tried again as MQTT 3.1", func(t *testing.T) {
 		var versions []byte
@@ -80,7 +81,7 @@ func TestConnectIsBoundedAndCancellable(t *testing.T) {
 			defer mu.Unlock()
 			return bytes.Clone(versions)
 		}
-		eventually(t, "two attempts", func() bool { return len(seen()) >= 2 })
+		testenv.Eventually(t, limit, "two attempts", func() bool { return len(seen()) >= 2 })
 		for _, v := range seen() {
 			if v != 4 {
 				t.Errorf("a CONNECT of protocol level %d was sent", v)
@@ -97,7 +98,7 @@ func TestOutageIsToldOnce(t *testing.T) {
 	front := newRelay(t, fmt.Sprintf("127.0.0.1:%d", port))
 	front.closed.Store(true)
 
-	var log syncBuffer
+	var log testenv.Buffer
 	var ups, downs atomic.Int64
 	o := options(t, front.host, front.port)
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -109,20 +110,20 @@ func TestOutageIsToldOnce(t *testing.T) {
 		downs.Add(1)
 	}
 	s := serve(t, o)
-	eventually(t, "three attempts", func() bool { return front.accepted.Load() >= 3 })
+	testenv.Eventually(t, limit, "three attempts", func() bool { return front.accepted.Load() >= 3 })
 	if n := strings.Count(log.String(), "mqtt session down"); n != 1 || downs.Load() != 1 || ups.Load() != 0 {
 		t.Errorf("%d log lines, %d OnDown, %d OnUp during one outage:\n%s", n, downs.Load(), ups.Load(), log.String())
 	}
 	front.closed.Store(false)
 	connected(t, s)
-	eventually(t, "the end of the outage in the log", func() bool { return strings.Contains(log.String(), "connected again") })
+	testenv.Eventually(t, limit, "the end of the outage in the log", func() bool { return strings.Contains(log.String(), "connected again") })
 
 	for _, c := range server.Clients.GetAll() { // the second outage
 		if !c.Net.Inline {
 			c.Stop(errors.New("kicked out by the test"))
 		}
 	}
-	eventually(t, "the second connection", func() bool { return ups.Load() == 2 })
+	testenv.Eventually(t, limit, "the second connection", func() bool { return ups.Load() == 2 })
 	if n := strings.Count(log.String(), "mqtt session down"); n != 2 || downs.Load() != 2 {
 		t.Errorf("%d log lines and %d OnDown for two outages:\n%s", n, downs.Load(), log.String())
 	}

@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"errors"
+	"jdpay-listener/internal/testenv"
 	"log/slog"
 	"testing"
 	"time"
@@ -55,25 +56,9 @@ func serveSession(t *testing.T, s *Session) {
 	})
 }
 
-// eventually polls until ok returns true.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("gave up waiting for: %s", what)
-		}
-	}
-}
-
 func connected(t *testing.T, s *Session) {
 	t.Helper()
-	eventually(t, "the session to connect", func() bool { return s.Healthy() == nil })
+	testenv.Eventually(t, limit, "the session to connect", func() bool { return s.Healthy() == nil })
 }
 
 func command(orderID int64, serial string) Command {

@@ -109,7 +109,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		})
 	}
 	reach := func(n int64) {
-		eventually(t, fmt.Sprintf("%d acknowledged orders", n), func() bool { return acknowledged.Load() >= n })
+		testenv.Eventually(t, limit, fmt.Sprintf("%d acknowledged orders", n), func() bool { return acknowledged.Load() >= n })
 	}
 
 	reach(1000) // the broker dies; it must not acknowledge anything again before the subscriber is back
@@ -121,7 +121,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 
 	reach(3000) // packets vanish without a word
 	front.blackHole.Store(true)
-	eventually(t, "the black hole to be noticed", func() bool { return s.Healthy() != nil })
+	testenv.Eventually(t, limit, "the black hole to be noticed", func() bool { return s.Healthy() != nil })
 	front.blackHole.Store(false)
 
 	reach(5000) // a second kill, under load
@@ -136,7 +136,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		t.Error("nothing was resent: the outages did not happen in mid-stream")
 	}
 	for order := int64(1); order <= orders; order++ {
-		eventually(t, fmt.Sprintf("order %d, which was acknowledged, to arrive", order), func() bool { return sub.received(order) })
+		testenv.Eventually(t, limit, fmt.Sprintf("order %d, which was acknowledged, to arrive", order), func() bool { return sub.received(order) })
 	}
 	t.Logf("%d orders acknowledged, %d resends", orders, resent.Load())
 }
@@ -160,7 +160,7 @@ func TestPassword(t *testing.T) {
 	}
 	o.ClientID, o.Password = "other", "wrong"
 	refused := serve(t, o)
-	eventually(t, "the refusal", func() bool { return strings.Contains(refused.Healthy().Error(), "not Authorized") })
+	testenv.Eventually(t, limit, "the refusal", func() bool { return strings.Contains(refused.Healthy().Error(), "not Authorized") })
 }
 
 func TestClientIDs(t *testing.T) {
@@ -189,7 +189,7 @@ func TestClientIDs(t *testing.T) {
 		var downs atomic.Int64
 		start(t, "jdpay-same", &downs)
 		start(t, "jdpay-same", &downs)
-		eventually(t, "an eviction", func() bool { return downs.Load() > 0 })
+		testenv.Eventually(t, limit, "an eviction", func() bool { return downs.Load() > 0 })
 	})
 }
 

@@ -1,9 +1,9 @@
 package device
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"jdpay-listener/internal/testenv"
 	"net"
 	"strings"
 	"sync"
@@ -35,7 +35,7 @@ func newMochi(t *testing.T, rules auth.AuthRules) (*mochi.Server, int) {
 	}
 	t.Cleanup(func() {
 		// Mochi's Close deadlocks when a client leaves at the same moment (it takes a read lock twice).
-		eventually(t, "the clients to leave", func() bool { return server.Clients.Len() == 1 }) // the inline one stays
+		testenv.Eventually(t, limit, "the clients to leave", func() bool { return server.Clients.Len() == 1 }) // the inline one stays
 		server.Close()
 	})
 	_, port, err := net.SplitHostPort(tcp.Address())
@@ -104,7 +104,7 @@ func TestCredentials(t *testing.T) {
 		o := options(t, "127.0.0.1", port)
 		o.Username, o.Password = "listener", "hunter3"
 		s := serve(t, o)
-		eventually(t, "the refusal", func() bool {
+		testenv.Eventually(t, limit, "the refusal", func() bool {
 			return strings.Contains(s.Healthy().Error(), packets.ErrorRefusedNotAuthorised.Error())
 		})
 		if strings.Contains(s.Healthy().Error(), "hunter3") {
@@ -128,7 +128,7 @@ func TestPublishWithoutConnection(t *testing.T) {
 	}
 	t.Run("before Serve", fails)
 	serveSession(t, s)
-	eventually(t, "a failed attempt", func() bool { return strings.Contains(s.Healthy().Error(), "refused") })
+	testenv.Eventually(t, limit, "a failed attempt", func() bool { return strings.Contains(s.Healthy().Error(), "refused") })
 	t.Run("while Serve tries in vain", fails)
 }
 
@@ -149,7 +149,7 @@ func TestUnacknowledged(t *testing.T) {
 		if took := time.Since(began); took < o.AckTimeout || took > o.AckTimeout+2*time.Second {
 			t.Errorf("it took %s with a timeout of %s", took, o.AckTimeout)
 		}
-		eventually(t, "a second connection", func() bool { return broker.accepted.Load() == 2 })
+		testenv.Eventually(t, limit, "a second connection", func() bool { return broker.accepted.Load() == 2 })
 	})
 
 	t.Run("one missing acknowledgement among others leaves the connection alone", func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestUnacknowledged(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "the hang-up", func() bool { return seen.Load() >= callers/2 })
+		testenv.Eventually(t, limit, "the hang-up", func() bool { return seen.Load() >= callers/2 })
 		wg.Wait()
 		if took := time.Since(began); took > o.AckTimeout/2 {
 			t.Errorf("it took %s", took)
@@ -235,21 +235,4 @@ func TestUnacknowledged(t *testing.T) {
 			}
 		}
 	})
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

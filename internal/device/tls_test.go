@@ -54,7 +54,7 @@ func TestTLS(t *testing.T) {
 	for name, secure := range refusals {
 		t.Run(name, func(t *testing.T) {
 			s := with(t, "127.0.0.1", secure)
-			eventually(t, "a failed attempt", func() bool {
+			testenv.Eventually(t, limit, "a failed attempt", func() bool {
 				err := s.Healthy()
 				return err != nil && (strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "x509"))
 			})
@@ -62,7 +62,7 @@ func TestTLS(t *testing.T) {
 	}
 	t.Run("checks the broker's name", func(t *testing.T) {
 		s := with(t, "localhost", ours) // the certificate is for the address only
-		eventually(t, "a failed attempt", func() bool {
+		testenv.Eventually(t, limit, "a failed attempt", func() bool {
 			err := s.Healthy()
 			return err != nil && strings.Contains(err.Error(), "certificate is not valid for")
 		})

@@ -1,7 +1,6 @@
 package elastic_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,31 +14,14 @@ import (
 
 	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/sandbox/esserver"
+	"jdpay-listener/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// lockedBuffer is a log's destination that may be read meanwhile.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func serve(t *testing.T, o elastic.Options) (s *elastic.Sink, logs *lockedBuffer, stop func()) {
+func serve(t *testing.T, o elastic.Options) (s *elastic.Sink, logs *testenv.Buffer, stop func()) {
 	t.Helper()
-	logs = &lockedBuffer{}
+	logs = &testenv.Buffer{}
 	o.Log = slog.New(slog.NewTextHandler(logs, nil))
 	s, err := elastic.New(o)
 	if err != nil {
@@ -53,15 +35,6 @@ func serve(t *testing.T, o elastic.Options) (s *elastic.Sink, logs *lockedBuffer
 	return s, logs, stop
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}
-
 func TestDocumentsArrive(t *testing.T) {
 	server := esserver.New(esserver.Options{APIKey: "key"})
 	url, err := server.Start()
@@ -73,7 +46,7 @@ func TestDocumentsArrive(t *testing.T) {
 	for i := range 100 {
 		s.Add(time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC).Add(time.Duration(i%2)*time.Second), map[string]any{"n": i})
 	}
-	eventually(t, "all documents arrived", func() bool {
+	testenv.Eventually(t, 20*time.Second, "all documents arrived", func() bool {
 		docs := server.Docs()
 		return len(docs["jdpay-events-2026.11"]) == 50 && len(docs["jdpay-events-2026.12"]) == 50
 	})
@@ -107,7 +80,7 @@ func TestOutageHurtsNobody(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("adding took %s", took)
 	}
-	eventually(t, "documents arrive again", func() bool {
+	testenv.Eventually(t, 20*time.Second, "documents arrive again", func() bool {
 		s.Add(time.Now(), map[string]any{"again": true})
 		return strings.Contains(logs.String(), "takes documents again")
 	})

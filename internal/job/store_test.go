@@ -10,140 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 
-	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sqldb"
-	"jdpay-listener/internal/testenv"
 )
-
-// testStore is a store under test and a look into it.
-type testStore struct {
-	Store
-	peer func() Store // another instance's view of it
-	row  func(t *testing.T, key string) storedRow
-	db   *sql.DB // nil for Memory
-}
-
-type storedRow struct {
-	State     State
-	Outcome   string
-	Ref       string
-	Tries     int
-	Lease     string
-	LastError string
-	Failures  int
-}
-
-// eachStore runs a test against every implementation: all must behave alike.
-func eachStore(t *testing.T, test func(t *testing.T, s testStore)) {
-	t.Helper()
-	t.Run("memory", func(t *testing.T) {
-		t.Parallel()
-		m := &Memory{}
-		test(t, testStore{Store: m, peer: func() Store { return m }, row: m.look})
-	})
-	t.Run("MariaDB", func(t *testing.T) {
-		t.Parallel()
-		server := testenv.MariaDB(t)
-		test(t, mysqlStore(t, server.DSN(server.Create(t))))
-	})
-	t.Run("go-mysql-server", func(t *testing.T) {
-		t.Parallel()
-		server, err := mysqlserver.Start("account")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { server.Close() })
-		test(t, mysqlStore(t, server.DSN("account")))
-	})
-}
-
-func mysqlStore(t *testing.T, dsn string) testStore {
-	t.Helper()
-	db := openDB(t, dsn)
-	if _, _, err := Migrate(t.Context(), db); err != nil {
-		t.Fatal(err)
-	}
-	return testStore{Store: NewMySQL(db), peer: func() Store { return NewMySQL(db) }, db: db, row: func(t *testing.T, key string) (r storedRow) {
-		t.Helper()
-		var history []byte
-		err := db.QueryRow(`SELECT state, COALESCE(outcome, ''), COALESCE(ref, ''), try_count, COALESCE(lease, ''), COALESCE(last_error, ''), errors
-			FROM jdpay_job WHERE unique_key = ?`, key).Scan(&r.State, &r.Outcome, &r.Ref, &r.Tries, &r.Lease, &r.LastError, &history)
-		if err != nil {
-			t.Fatalf("job %s: %v", key, err)
-		}
-		r.Failures = len(failures(history))
-		return r
-	}}
-}
-
-func openDB(t *testing.T, dsn string) *sql.DB {
-	t.Helper()
-	cfg, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := sqldb.Open(cfg, 30)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
-func (m *Memory) look(t *testing.T, key string) storedRow {
-	t.Helper()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r := m.rows[m.keys[key]]
-	if r == nil {
-		t.Fatalf("job %s: not stored", key)
-	}
-	return storedRow{State: r.state, Outcome: r.outcome, Ref: r.Ref, Tries: r.Tries, Lease: r.lease, LastError: r.lastError, Failures: len(r.Errors)}
-}
-
-func insert(t *testing.T, s Store, lease string, jobs ...New) []*Job {
-	t.Helper()
-	got, err := s.Insert(t.Context(), nil, lease, jobs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
-func claim(t *testing.T, s Store, lease string, want map[string]int) []*Job {
-	t.Helper()
-	got, err := s.Claim(t.Context(), lease, want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
-func keysOf(jobs []*Job) []string {
-	out := []string{}
-	for _, j := range jobs {
-		out = append(out, j.Key)
-	}
-	return out
-}
-
-func hold(t *testing.T, s Store, lease string) (release func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			_ = s.Hold(ctx, lease)
-		}
-	}()
-	release = sync.OnceFunc(func() { cancel(); <-done })
-	t.Cleanup(release)
-	return release
-}
 
 func TestStoreClaims(t *testing.T) {
 	t.Parallel()
@@ -192,15 +62,6 @@ func TestStoreFewestTriesFirst(t *testing.T) {
 			t.Error(diff)
 		}
 	})
-}
-
-func conclude1(t *testing.T, s Store, lease string, c Conclusion) int {
-	t.Helper()
-	n, err := s.Conclude(t.Context(), nil, lease, []Conclusion{c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 func TestStoreKeepsSameWorkOnce(t *testing.T) {
@@ -320,21 +181,6 @@ func TestStoreTakesOverFromTheDead(t *testing.T) {
 	})
 }
 
-// claimFor claims until d has passed and returns the keys of all it got.
-func claimFor(t *testing.T, s Store, lease string, d time.Duration) (keys []string) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(d); ; {
-		keys = append(keys, keysOf(claim(t, s, lease, map[string]int{"k": 10}))...)
-		select {
-		case <-end:
-			return keys
-		case <-tick.C:
-		}
-	}
-}
-
 func TestStoreRenews(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
@@ -397,27 +243,6 @@ func TestStoreHandsOutNothingTwice(t *testing.T) {
 	})
 }
 
-func TestMySQLTransactions(t *testing.T) {
-	t.Parallel()
-	server := testenv.MariaDB(t)
-	s := mysqlStore(t, server.DSN(server.Create(t)))
-	stop := errors.New("stop")
-	err := sqldb.InTx(t.Context(), s.db, func(tx *sql.Tx) error {
-		jobs, err := s.Insert(t.Context(), tx, "a", []New{{Kind: "k", Key: "gone", Leased: true}})
-		if err != nil || len(jobs) != 1 {
-			t.Errorf("inserted %v, %v", jobs, err)
-		}
-		return stop
-	})
-	if !errors.Is(err, stop) {
-		t.Fatal(err)
-	}
-	var n int
-	if err := s.db.QueryRow("SELECT COUNT(*) FROM jdpay_job").Scan(&n); err != nil || n != 0 {
-		t.Errorf("%d rows after a rollback, %v", n, err)
-	}
-}
-
 func TestMemoryRefusesTransactions(t *testing.T) {
 	var m Memory
 	if _, err := m.Insert(t.Context(), &sql.Tx{}, "a", nil); !errors.Is(err, errNoTransactions) {
@@ -425,61 +250,5 @@ func TestMemoryRefusesTransactions(t *testing.T) {
 	}
 	if _, err := m.Conclude(t.Context(), &sql.Tx{}, "a", nil); !errors.Is(err, errNoTransactions) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestMigrate(t *testing.T) {
-	t.Parallel()
-	server := testenv.MariaDB(t)
-	db := openDB(t, server.DSN(server.Create(t)))
-	if err := CheckVersion(t.Context(), db); !errors.Is(err, ErrNotMigrated) {
-		t.Errorf("an empty database: %v", err)
-	}
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			if _, to, err := Migrate(t.Context(), db); err != nil || to != 1 {
-				t.Errorf("migrating side by side: version %d, %v", to, err)
-			}
-		})
-	}
-	wg.Wait()
-	if err := CheckVersion(t.Context(), db); err != nil {
-		t.Errorf("after migration: %v", err)
-	}
-	if from, to, err := Migrate(t.Context(), db); err != nil || from != 1 || to != 1 {
-		t.Errorf("again: from %d to %d, %v", from, to, err)
-	}
-	columns := map[string]string{}
-	rows, err := db.Query("SELECT column_name, column_type FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'jdpay_job'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name, typ string
-		if err := rows.Scan(&name, &typ); err != nil {
-			t.Fatal(err)
-		}
-		columns[name] = typ
-	}
-	want := map[string]string{
-		"id": "bigint(20)", "kind": "varchar(32)", "unique_key": "varchar(191)", "ref": "varchar(64)", "args": "mediumtext", "state": "varchar(16)",
-		"outcome": "varchar(32)", "priority": "tinyint(4)", "try_count": "int(11)", "next_try_at": "datetime(6)", "give_up_at": "datetime(6)",
-		"lease": "varchar(64)", "lease_until": "datetime(6)", "last_error": "text", "errors": "mediumtext", "created_at": "datetime(6)", "finished_at": "datetime(6)",
-	}
-	if diff := cmp.Diff(want, columns); diff != "" {
-		t.Errorf("columns differ from the contract (-want +got):\n%s", diff)
-	}
-}
-
-func TestConclusionsAreGrouped(t *testing.T) {
-	var cs []Conclusion
-	for i := range int64(50) {
-		cs = append(cs, Conclusion{ID: i, State: Done, Outcome: []string{"sent", "written"}[i%2]})
-	}
-	cs = append(cs, Conclusion{ID: 100, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}})
-	if got := len(conclusionStatements("a", cs)); got != 3 {
-		t.Errorf("%d statements, want 3", got)
 	}
 }

@@ -52,7 +52,7 @@ func TestFullInstanceStaysSmall(t *testing.T) {
 	}
 	before := heap()
 	stop := serve(t, r)
-	eventually(t, "1000 jobs are done", func() bool { return done.Load() > 1000 })
+	testenv.Eventually(t, 15*time.Second, "1000 jobs are done", func() bool { return done.Load() > 1000 })
 	if grown := int64(heap()) - int64(before); grown > 8<<20 {
 		t.Errorf("the heap grew by %d KiB with 100,000 jobs waiting", grown>>10)
 	}

@@ -214,10 +214,8 @@ func (e *endings) count(kind string, state job.State, outcome string) (n int) {
 // eventually polls until ok, or fails the test.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			w.t.Fatalf("never happened: %s\njobs:\n%s", what, w.jobs())
-		}
+	if !testenv.Poll(15*time.Second, ok) {
+		w.t.Fatalf("it did not happen: %s\njobs:\n%s", what, w.jobs())
 	}
 }
 

@@ -96,7 +96,7 @@ func TestRedisComesBackByItself(t *testing.T) {
 	server.Stop()
 	s.Groups(t.Context(), []string{"D1"})
 	server.Start(t)
-	eventually(t, "a lookup to find out", func() bool {
+	testenv.Eventually(t, wait, "a lookup to find out", func() bool {
 		s.PutGroups(t.Context(), cabinets, time.Minute)
 		return len(s.Groups(t.Context(), []string{"D1"})) == 1
 	})
@@ -109,7 +109,7 @@ func TestCluster(t *testing.T) {
 	if err := alone.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the cluster to be up", func() bool {
+	testenv.Eventually(t, wait, "the cluster to be up", func() bool {
 		return strings.Contains(alone.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
 	})
 	if err := alone.MGet(t.Context(), "jdpay:device:D1", "jdpay:device:D2").Err(); err == nil {
@@ -159,6 +159,6 @@ func startSentinel(t *testing.T, master *testenv.Redis) (addr string) {
 	addr = fmt.Sprintf("127.0.0.1:%d", port)
 	watch := redis.NewSentinelClient(&redis.Options{Addr: addr})
 	defer watch.Close()
-	eventually(t, "the sentinel", func() bool { return watch.GetMasterAddrByName(t.Context(), "main").Err() == nil })
+	testenv.Eventually(t, wait, "the sentinel", func() bool { return watch.GetMasterAddrByName(t.Context(), "main").Err() == nil })
 	return addr
 }

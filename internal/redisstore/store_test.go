@@ -1,11 +1,10 @@
 package redisstore
 
 import (
-	"bytes"
 	"fmt"
+	"jdpay-listener/internal/testenv"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -126,7 +125,7 @@ func TestCredentials(t *testing.T) {
 		}
 	})
 	t.Run("wrong ones are an outage, told without the password", func(t *testing.T) {
-		var log syncBuffer
+		var log testenv.Buffer
 		s := newStore(t, Options{Addrs: []string{server.Addr()}, Username: "listener", Password: "hunter3", Log: slog.New(slog.NewTextHandler(&log, nil))})
 		err := s.Ping(t.Context())
 		if err == nil || strings.Contains(err.Error()+log.String(), "hunter3") {
@@ -139,39 +138,6 @@ func TestCredentials(t *testing.T) {
 }
 
 const wait = 30 * time.Second
-
-// eventually polls until ok returns true.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("gave up waiting for: %s", what)
-		}
-	}
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 func BenchmarkGroups(b *testing.B) {
 	server := miniredis.RunT(b)

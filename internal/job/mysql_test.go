@@ -1,0 +1,90 @@
+package job
+
+import (
+	"database/sql"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+func TestMySQLTransactions(t *testing.T) {
+	t.Parallel()
+	server := testenv.MariaDB(t)
+	s := mysqlStore(t, server.DSN(server.Create(t)))
+	stop := errors.New("stop")
+	err := sqldb.InTx(t.Context(), s.db, func(tx *sql.Tx) error {
+		jobs, err := s.Insert(t.Context(), tx, "a", []New{{Kind: "k", Key: "gone", Leased: true}})
+		if err != nil || len(jobs) != 1 {
+			t.Errorf("inserted %v, %v", jobs, err)
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+	var n int
+	if err := s.db.QueryRow("SELECT COUNT(*) FROM jdpay_job").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d rows after a rollback, %v", n, err)
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	server := testenv.MariaDB(t)
+	db := openDB(t, server.DSN(server.Create(t)))
+	if err := CheckVersion(t.Context(), db); !errors.Is(err, ErrNotMigrated) {
+		t.Errorf("an empty database: %v", err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if _, to, err := Migrate(t.Context(), db); err != nil || to != 1 {
+				t.Errorf("migrating side by side: version %d, %v", to, err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := CheckVersion(t.Context(), db); err != nil {
+		t.Errorf("after migration: %v", err)
+	}
+	if from, to, err := Migrate(t.Context(), db); err != nil || from != 1 || to != 1 {
+		t.Errorf("again: from %d to %d, %v", from, to, err)
+	}
+	columns := map[string]string{}
+	rows, err := db.Query("SELECT column_name, column_type FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'jdpay_job'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, typ string
+		if err := rows.Scan(&name, &typ); err != nil {
+			t.Fatal(err)
+		}
+		columns[name] = typ
+	}
+	want := map[string]string{
+		"id": "bigint(20)", "kind": "varchar(32)", "unique_key": "varchar(191)", "ref": "varchar(64)", "args": "mediumtext", "state": "varchar(16)",
+		"outcome": "varchar(32)", "priority": "tinyint(4)", "try_count": "int(11)", "next_try_at": "datetime(6)", "give_up_at": "datetime(6)",
+		"lease": "varchar(64)", "lease_until": "datetime(6)", "last_error": "text", "errors": "mediumtext", "created_at": "datetime(6)", "finished_at": "datetime(6)",
+	}
+	if diff := cmp.Diff(want, columns); diff != "" {
+		t.Errorf("columns differ from the contract (-want +got):\n%s", diff)
+	}
+}
+
+func TestConclusionsAreGrouped(t *testing.T) {
+	var cs []Conclusion
+	for i := range int64(50) {
+		cs = append(cs, Conclusion{ID: i, State: Done, Outcome: []string{"sent", "written"}[i%2]})
+	}
+	cs = append(cs, Conclusion{ID: 100, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}})
+	if got := len(conclusionStatements("a", cs)); got != 3 {
+		t.Errorf("%d statements, want 3", got)
+	}
+}

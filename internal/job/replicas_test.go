@@ -1,0 +1,142 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+func TestRunnerInterruptsWhatItLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &Memory{}
+		r := NewRunner(m, "a", Options{})
+		cause := make(chan error, 1)
+		mustRegister(t, r, "k", Kind{}, quick, func(ctx context.Context, _ *Job, _ note) (string, error) {
+			<-ctx.Done()
+			cause <- context.Cause(ctx)
+			return "sent", nil
+		})
+		stop := serve(t, r)
+		synctest.Wait()
+		mustEnqueue(t, r, "k", note{}, Key("x"))
+		synctest.Wait()
+		m.mu.Lock()
+		m.rows[1].lease = "thief"
+		m.mu.Unlock()
+		if err := <-cause; !errors.Is(err, errLeaseLost) {
+			t.Errorf("cause %v", err)
+		}
+		synctest.Wait()
+		if row := m.look(t, "x"); row.State != Running || row.Lease != "thief" {
+			t.Errorf("the loser changed the row: %+v", row)
+		}
+		stop()
+	})
+}
+
+// TestReplicas runs four instances on one table, kills some in the middle and requires that every job is done, and none
+// by two living instances at the same time.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		const total = 400
+		var mu sync.Mutex
+		inside := map[int]string{}
+		var done atomic.Int64
+		dead := map[string]*atomic.Bool{}
+		instance := func(name string, peer Store) (*Runner, func()) {
+			killed := &atomic.Bool{}
+			dead[name] = killed
+			r := NewRunner(&killable{Store: peer, dead: killed}, name, Options{DrainTimeout: time.Millisecond})
+			mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 8, Schedule: quick.Schedule}, func(_ context.Context, _ *Job, n note) (string, error) {
+				mu.Lock()
+				if other, ok := inside[n.N]; ok && !dead[other].Load() && !killed.Load() {
+					t.Errorf("job %d runs on %s and %s", n.N, other, name)
+				}
+				inside[n.N] = name
+				mu.Unlock()
+				time.Sleep(3 * time.Millisecond)
+				mu.Lock()
+				if inside[n.N] == name {
+					delete(inside, n.N)
+				}
+				mu.Unlock()
+				if !killed.Load() {
+					done.Add(1)
+				}
+				return "sent", nil
+			})
+			return r, serve(t, r)
+		}
+		first, _ := instance("a", s.peer())
+		for i := range total {
+			mustEnqueue(t, first, "k", note{i}, Key(fmt.Sprint(i)))
+		}
+		instance("b", s.peer())
+		instance("c", s.peer())
+		instance("d", s.peer())
+		testenv.Eventually(t, 15*time.Second, "a good part is done", func() bool { return done.Load() > total/4 })
+		dead["b"].Store(true)
+		dead["c"].Store(true)
+		testenv.Eventually(t, 15*time.Second, "every job is done", func() bool {
+			for i := total - 1; i >= 0; i-- {
+				if s.row(t, fmt.Sprint(i)).State != Done {
+					return false
+				}
+			}
+			return true
+		})
+	})
+}
+
+// killable is a store whose instance can die: from then on it hears and says nothing, and its lock is gone.
+type killable struct {
+	Store
+	dead *atomic.Bool
+}
+
+var errKilled = errors.New("killed")
+
+func (k *killable) Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error) {
+	if k.dead.Load() {
+		return nil, errKilled
+	}
+	return k.Store.Claim(ctx, lease, want)
+}
+
+func (k *killable) Renew(ctx context.Context, lease string, ids []int64) ([]int64, error) {
+	if k.dead.Load() {
+		return nil, errKilled
+	}
+	return k.Store.Renew(ctx, lease, ids)
+}
+
+func (k *killable) Conclude(ctx context.Context, conn sqldb.Conn, lease string, cs []Conclusion) (int, error) {
+	if k.dead.Load() {
+		return 0, errKilled
+	}
+	return k.Store.Conclude(ctx, conn, lease, cs)
+}
+
+func (k *killable) Hold(ctx context.Context, lease string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for !k.dead.Load() && ctx.Err() == nil {
+			sleep(ctx, 5*time.Millisecond)
+		}
+		cancel()
+	}()
+	if k.dead.Load() {
+		return errKilled
+	}
+	return k.Store.Hold(ctx, lease)
+}
