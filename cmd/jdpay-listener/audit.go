@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/payment"
 )
 
@@ -27,15 +26,11 @@ Prints counts, names each offender, and exits with 1 if there is one.`,
 			if err != nil {
 				return err
 			}
-			account, err := daemon.OpenDatabase(c.ConnectionStrings.Account)
+			account, main, err := openDatabases(c)
 			if err != nil {
-				return fmt.Errorf("ConnectionStrings:Account: %w", err)
+				return err
 			}
 			defer account.Close()
-			main, err := daemon.OpenDatabase(c.ConnectionStrings.Main)
-			if err != nil {
-				return fmt.Errorf("ConnectionStrings:Main: %w", err)
-			}
 			defer main.Close()
 			found, err := payment.Audit{Account: account, Main: main, PaidElsewhere: elsewhere}.Run(cmd.Context())
 			if err != nil {

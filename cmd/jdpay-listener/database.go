@@ -1,0 +1,30 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+)
+
+// openAccount opens the account database, without connecting yet.
+func openAccount(c *config.Config) (*sql.DB, error) {
+	db, err := daemon.OpenDatabase(c.ConnectionStrings.Account)
+	if err != nil {
+		return nil, fmt.Errorf("ConnectionStrings:Account: %w", err)
+	}
+	return db, nil
+}
+
+// openDatabases opens both databases, without connecting yet.
+func openDatabases(c *config.Config) (account, main *sql.DB, err error) {
+	if account, err = openAccount(c); err != nil {
+		return nil, nil, err
+	}
+	if main, err = daemon.OpenDatabase(c.ConnectionStrings.Main); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("ConnectionStrings:Main: %w", err), account.Close())
+	}
+	return account, main, nil
+}

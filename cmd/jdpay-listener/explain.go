@@ -1,0 +1,59 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/payment"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	lang := ""
+	cmd := &cobra.Command{
+		Use:   "explain ORDER_NO",
+		Short: "Say in a sentence or two where an order is, why, and what to do",
+		Long: `Says in a sentence or two of plain language where an order is, why, and what to do: in English, or in Chinese with
+--lang zh or where LC_ALL, LC_MESSAGES or LANG says so. It only reads.`,
+		Example: `  jdpay-listener explain R20261120001
+  jdpay-listener explain R20261120001 --lang zh`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			language, err := language(lang, os.Getenv)
+			if err != nil {
+				a.begun = false // wrong usage
+				return err
+			}
+			c, t, err := a.lookUp(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			said := t.Explain(language, c.Payment.Location())
+			if a.json {
+				return a.printJSON(map[string]string{"order_no": t.OrderNo, "lang": string(language), "explanation": said})
+			}
+			fmt.Fprintln(a.stdout, said)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&lang, "lang", "", "`en` or zh (default by LC_ALL, LC_MESSAGES or LANG)")
+	return cmd
+}
+
+// language is the one asked for, or the environment's.
+func language(flag string, getenv func(string) string) (payment.Lang, error) {
+	switch flag {
+	case "en", "zh":
+		return payment.Lang(flag), nil
+	case "":
+		if strings.HasPrefix(cmp.Or(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")), "zh") {
+			return payment.Chinese, nil
+		}
+		return payment.English, nil
+	}
+	return "", errors.New("--lang is en or zh")
+}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"cmp"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/job"
+)
+
+func (a *app) jobsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "jobs",
+		Short:   "Look at jobs, try them again, or end them",
+		Example: "  jdpay-listener jobs list --state parked",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			a.begun = false // without a subcommand this is wrong usage
+			return errors.New("jobs needs a command: jobs list, show, retry or discard")
+		},
+	}
+	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand())
+	return cmd
+}
+
+// selection is the flags that select jobs.
+type selection struct {
+	states    []string
+	kind, ref string
+	all       bool
+}
+
+func (s *selection) flags(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&s.states, "state", nil, "jobs in this `STATE`: ready, running, waiting, done, rejected or parked; repeatable")
+	cmd.Flags().StringVar(&s.kind, "kind", "", "jobs of this `KIND`, such as pay-complete")
+	cmd.Flags().StringVar(&s.ref, "ref", "", "jobs of this `ORDER_NO`")
+}
+
+func (s *selection) filter() (job.Filter, error) {
+	f := job.Filter{Kind: s.kind, Ref: s.ref}
+	for _, name := range s.states {
+		state := job.State(strings.ToLower(name))
+		if !slices.Contains(job.States, state) {
+			return f, fmt.Errorf("there is no state %q: use one of %v", name, job.States)
+		}
+		f.States = append(f.States, state)
+	}
+	return f, nil
+}
+
+// target is the jobs that retry and discard change: those named, or with --all those that the flags select.
+func (s *selection) target(args []string) (f job.Filter, err error) {
+	if f, err = s.filter(); err != nil {
+		return f, err
+	}
+	switch {
+	case s.all && len(args) > 0:
+		return f, errors.New("give ids or --all, not both")
+	case s.all && f.Empty():
+		return f, errors.New("--all wants a filter: --state, --kind or --ref")
+	case s.all:
+		return f, nil
+	case len(args) == 0:
+		return f, errors.New("name jobs by id, or give --all with a filter: --state, --kind or --ref")
+	case !f.Empty():
+		return f, errors.New("--state, --kind and --ref go with --all, not with ids")
+	}
+	f.IDs, err = ids(args)
+	return f, err
+}
+
+func ids(args []string) ([]int64, error) {
+	var out []int64
+	for _, arg := range args {
+		id, err := strconv.ParseInt(arg, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no job id: it is the number in the first column of jobs list", arg)
+		}
+		out = append(out, id)
+	}
+	return out, nil
+}
+
+// withJobs gives use the job table.
+func (a *app) withJobs(use func(c *config.Config, store *job.MySQL) error) error {
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	var db *sql.DB
+	if db, err = openAccount(c); err != nil {
+		return err
+	}
+	defer db.Close()
+	return use(c, job.NewMySQL(db))
+}
+
+func (a *app) jobsListCommand() *cobra.Command {
+	var s selection
+	limit := 0
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List jobs, the newest first",
+		Example: `  jdpay-listener jobs list --state parked
+  jdpay-listener jobs list --kind pay-complete --state ready --state waiting --limit 500
+  jdpay-listener jobs list --ref R20261120001 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := s.filter()
+			if err == nil && limit < 1 {
+				err = errors.New("--limit must be at least 1")
+			}
+			if err != nil {
+				a.begun = false // wrong usage
+				return err
+			}
+			return a.withJobs(func(c *config.Config, store *job.MySQL) error {
+				rows, err := store.List(cmd.Context(), f, limit, false)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(orEmpty(rows))
+				}
+				a.printJobs(rows, c.Payment.Location())
+				if len(rows) == limit {
+					fmt.Fprintf(a.stderr, "only the newest %d: see --limit\n", limit)
+				}
+				return nil
+			})
+		},
+	}
+	s.flags(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 50, "list at most this `NUMBER` of jobs")
+	return cmd
+}
+
+// printJobs prints a line for each; free text comes last, where its width does no harm.
+func (a *app) printJobs(rows []job.Row, zone *time.Location) {
+	if len(rows) == 0 {
+		fmt.Fprintln(a.stdout, "no jobs")
+		return
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	fmt.Fprintln(w, "ID\tKIND\tSTATE\tOUTCOME\tTRIES\tORDER\tWHEN\tERROR")
+	for _, r := range rows {
+		when := "due " + r.NextTry.In(zone).Format(time.DateTime)
+		if r.Finished != nil {
+			when = r.Finished.In(zone).Format(time.DateTime)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.Kind, r.State, cmp.Or(r.Outcome, "-"), r.Tries, cmp.Or(r.Ref, "-"), when, shorten(oneLine(r.LastError), 80))
+	}
+}
+
+func shorten(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
+func (a *app) jobsShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show ID",
+		Short:   "Show all of a job: its row, the kept message or arguments, and the history of its errors",
+		Example: "  jdpay-listener jobs show 4711",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			wanted, err := ids(args)
+			if err != nil {
+				a.begun = false // wrong usage
+				return err
+			}
+			return a.withJobs(func(c *config.Config, store *job.MySQL) error {
+				rows, err := store.List(cmd.Context(), job.Filter{IDs: wanted}, 1, true)
+				switch {
+				case err != nil:
+					return err
+				case len(rows) == 0:
+					return fmt.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", wanted[0])
+				case a.json:
+					return a.printJSON(rows[0])
+				}
+				a.printJob(rows[0], c.Payment.Location())
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) printJob(r job.Row, zone *time.Location) {
+	at := func(t *time.Time) string {
+		if t == nil {
+			return "-"
+		}
+		return t.In(zone).Format("2006-01-02 15:04:05.000")
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, line := range [][2]string{
+		{"id", strconv.FormatInt(r.ID, 10)}, {"kind", r.Kind}, {"order", cmp.Or(r.Ref, "-")}, {"unique key", r.Key},
+		{"state", string(r.State)}, {"outcome", cmp.Or(r.Outcome, "-")}, {"priority", strconv.Itoa(r.Priority)}, {"tries", strconv.Itoa(r.Tries)},
+		{"created", at(&r.Created)}, {"next try", at(&r.NextTry)}, {"given up", at(r.GiveUp)}, {"finished", at(r.Finished)},
+		{"held by", cmp.Or(r.Lease, "-")}, {"last error", cmp.Or(oneLine(r.LastError), "-")},
+	} {
+		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+	}
+	for _, f := range r.Errors {
+		fmt.Fprintf(w, "try %d\t%s  %s\n", f.Try, at(&f.At), oneLine(f.Error))
+	}
+	_ = w.Flush() // a closed pipe is its reader's choice
+	fmt.Fprintf(a.stdout, "\n%s\n", r.Args)
+}
+
+func (a *app) jobsRetryCommand() *cobra.Command {
+	var s selection
+	replay := false
+	cmd := &cobra.Command{
+		Use:   "retry ID… | --all with a filter",
+		Short: "Make jobs due now, with their whole time before them",
+		Long: `Makes parked, rejected, ready and waiting jobs due now, with their tries and their time to give up counted anew. Running
+ones are left alone. With --replay it also takes jobs that are done: a cabinet then gets its command again, with the
+same message id, JD the same status, the pay info the same row. A payment is never booked twice by it.`,
+		Example: `  jdpay-listener jobs retry 4711 4712
+  jdpay-listener jobs retry --all --kind waybill-status --state parked
+  jdpay-listener jobs retry --replay --all --ref R20261120001`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.change(args, &s, "due now", func(c *config.Config, store *job.MySQL, f job.Filter) (int64, error) {
+				return store.Retry(cmd.Context(), f, daemon.Timeouts(c), replay)
+			})
+		},
+	}
+	s.flags(cmd)
+	cmd.Flags().BoolVar(&s.all, "all", false, "all jobs that the filter selects")
+	cmd.Flags().BoolVar(&replay, "replay", false, "also jobs that are done: their effects happen again")
+	return cmd
+}
+
+func (a *app) jobsDiscardCommand() *cobra.Command {
+	var s selection
+	cmd := &cobra.Command{
+		Use:   "discard ID… | --all with a filter",
+		Short: "End jobs without carrying them out",
+		Long: `Ends parked, rejected, ready and waiting jobs with the outcome discarded: they will not be carried out. Running ones are left
+alone. The rows stay for Jobs:KeepDone, and "jobs retry --replay" takes it back.`,
+		Example: `  jdpay-listener jobs discard 4711
+  jdpay-listener jobs discard --all --kind settle --state parked --ref R20261120001`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.change(args, &s, "discarded", func(_ *config.Config, store *job.MySQL, f job.Filter) (int64, error) {
+				return store.Discard(cmd.Context(), f)
+			})
+		},
+	}
+	s.flags(cmd)
+	cmd.Flags().BoolVar(&s.all, "all", false, "all jobs that the filter selects")
+	return cmd
+}
+
+// change does something to the selected jobs and says to how many. Naming a job that cannot be changed is an error.
+func (a *app) change(args []string, s *selection, done string, do func(*config.Config, *job.MySQL, job.Filter) (int64, error)) error {
+	f, err := s.target(args)
+	if err != nil {
+		a.begun = false // wrong usage
+		return err
+	}
+	return a.withJobs(func(c *config.Config, store *job.MySQL) error {
+		each := []job.Filter{f}
+		if len(f.IDs) > 0 {
+			each = nil // one by one, to name those that could not be changed
+			for _, id := range f.IDs {
+				each = append(each, job.Filter{IDs: []int64{id}})
+			}
+		}
+		changed, unchanged := int64(0), []string{}
+		for _, one := range each {
+			n, err := do(c, store, one)
+			if err != nil {
+				return err
+			}
+			if n == 0 && len(one.IDs) > 0 {
+				unchanged = append(unchanged, strconv.FormatInt(one.IDs[0], 10))
+			}
+			changed += n
+		}
+		if a.json {
+			err = a.printJSON(map[string]any{"changed": changed, "unchanged": unchanged})
+		} else {
+			fmt.Fprintf(a.stdout, "%d jobs are %s\n", changed, done)
+		}
+		if len(unchanged) > 0 {
+			return fmt.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", strings.Join(unchanged, ", "))
+		}
+		return err
+	})
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/payment"
+)
+
+func (a *app) traceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "trace ORDER_NO",
+		Short: "Everything known of one order, in time order",
+		Long: `Prints everything known of one order: the order, its parcel, cabinet and pay info, and then, in time order, the
+notifications and replies that arrived, the steps, their tries, errors and outcomes, and what comes next. Times are in
+Payment:TimeZone. It only reads.`,
+		Example: `  jdpay-listener trace R20261120001
+  jdpay-listener trace R20261120001 --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, t, err := a.lookUp(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = a.printJSON(t)
+			} else {
+				a.printTrace(t, c.Payment.Location())
+			}
+			if t.Order == nil && len(t.Jobs) == 0 {
+				return fmt.Errorf("nothing is known of order %q: check the number, or ask JD to send its notification again", t.OrderNo)
+			}
+			return err
+		},
+	}
+}
+
+// lookUp reads what is known of an order.
+func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *payment.Trace, error) {
+	c, err := a.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	account, main, err := openDatabases(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer account.Close()
+	defer main.Close()
+	t, err := payment.LookUp(cmd.Context(), account, main, orderNo)
+	return c, t, err
+}
+
+func (a *app) printTrace(t *payment.Trace, zone *time.Location) {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	defer w.Flush() // a closed pipe is its reader's choice
+	switch o := t.Order; {
+	case o == nil:
+		fmt.Fprintf(w, "order\t%s: there is no such row\n", t.OrderNo)
+	case !o.Paid:
+		fmt.Fprintf(w, "order\t%s, id %d: %s yuan, not paid\n", t.OrderNo, o.ID, cmp.Or(o.Amount, "any amount of"))
+	default:
+		fmt.Fprintf(w, "order\t%s, id %d: paid %s of %s yuan at %s, type %s, external id %q\n", t.OrderNo, o.ID, cmp.Or(o.PayAmount, "?"), cmp.Or(o.Amount, "?"), cmp.Or(o.PayTime, "?"), cmp.Or(o.PayType, "?"), o.ExternalID)
+	}
+	if p := t.Parcel; p != nil {
+		fmt.Fprintf(w, "parcel\twaybill %s, cabinet %s of type %d, cell %s\n", p.Waybill, p.DeviceSN, p.DeviceType, cmp.Or(p.CellSN, "none"))
+	}
+	if p := t.PayInfo; p != nil {
+		fmt.Fprintf(w, "pay info\tstatus %d, type %d, %s, %s\n", p.Status, p.Type, p.Time, p.Message)
+	}
+	if t.Missing != "" {
+		fmt.Fprintf(w, "missing\t%s\n", t.Missing)
+	}
+	if len(t.Events) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\ntime (%s)\tjob\tkind\t\n", zone)
+	for _, e := range t.Events {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", e.At.In(zone).Format("2006-01-02 15:04:05.000"), e.JobID, e.Kind, oneLine(e.What))
+	}
+}

@@ -1,0 +1,142 @@
+package payment
+
+// text is a sentence in each language. {order}, {amount}, {device}, {waybill}, {reason}, {job}, {tries} and {next} are filled in.
+type text struct{ en, zh string }
+
+// explanations are all sentences of Explain: by outcome, by kind and outcome where a kind needs its own, and by the names
+// that Explain gives to states. Each says where the order is, why, and what to do.
+var explanations = map[string]text{
+	// Nothing is left to do.
+	"nothing": {
+		"Neither an order nor a payment with the number {order} is known here: check the number; if JD says that it was paid, ask JD to send the notification again.",
+		"这里没有订单 {order}，也没有收到它的支付通知：请核对订单号；如果京东显示已支付，请京东重新推送通知。",
+	},
+	"unpaid": {
+		"Order {order} of {amount} yuan is not paid: no genuine notification of it has arrived. If the customer has paid, look for rejected messages with `jobs list --state rejected` and ask JD to send it again.",
+		"订单 {order}（{amount} 元）尚未支付：没有收到有效的支付通知。如果客户已付款，请用 `jobs list --state rejected` 查看被拒绝的消息，并请京东重新推送。",
+	},
+	Settled: {
+		"Order {order} is paid with {amount} yuan and everything is done: cabinet {device} was told to open, JD knows, and the pay info is written. Nothing to do.",
+		"订单 {order} 已支付 {amount} 元，全部完成：已通知柜子 {device} 开门，已告知京东，支付信息已写入。无需处理。",
+	},
+	Confirmed: {
+		"Order {order} is paid with {amount} yuan and everything is done: cabinet {device} says that it opened, JD knows, and the pay info is written. Nothing to do.",
+		"订单 {order} 已支付 {amount} 元，全部完成：柜子 {device} 已确认开门，已告知京东，支付信息已写入。无需处理。",
+	},
+	Duplicate: {
+		"Order {order} is paid, but its booking is not in the job table: it was purged long ago, or another program marked the order paid. Copies of its notification are ignored. If the cabinet did not open, open it another way.",
+		"订单 {order} 已支付，但任务表中没有它的入账记录：可能早已被清理，或由其他程序标记为已支付。重复的通知会被忽略。如果柜子没有打开，请用其他方式开门。",
+	},
+	discarded: {
+		"A part of order {order}'s work was discarded by a person and will not be done: see `trace {order}`; `jobs retry --replay` does it after all.",
+		"订单 {order} 的部分任务已被人工放弃，不会再执行：请看 `trace {order}`；如仍需执行，请用 `jobs retry --replay`。",
+	},
+	"more": {
+		"There is more ({tries}): see `trace {order}`.",
+		"另外还有 {tries} 项：请看 `trace {order}`。",
+	},
+
+	// It goes on by itself.
+	"soon settle": {
+		"A notification for order {order} was received just now and is being booked. Nothing to do.",
+		"刚收到订单 {order} 的通知，正在入账。无需处理。",
+	},
+	"soon reply": {
+		"A message on the reply queue about order {order} was received just now and is being worked on. Nothing to do.",
+		"刚收到与订单 {order} 有关的回复消息，正在处理。无需处理。",
+	},
+	"soon pay-complete": {
+		"Order {order} is paid; the command to cabinet {device} is being sent. Nothing to do.",
+		"订单 {order} 已支付，正在向柜子 {device} 发送开门命令。无需处理。",
+	},
+	"soon waybill-status": {
+		"Order {order} is paid; JD is being told about waybill {waybill}. Nothing to do.",
+		"订单 {order} 已支付，正在告知京东运单 {waybill}。无需处理。",
+	},
+	"soon pay-info": {
+		"Order {order} is paid; the pay info is being written. Nothing to do.",
+		"订单 {order} 已支付，正在写入支付信息。无需处理。",
+	},
+	"waiting": {
+		"Order {order} is paid and cabinet {device} has been told {tries} times, but it has not answered yet; it is told again at {next}. If the customer waits there, check the cabinet's connection.",
+		"订单 {order} 已支付，已向柜子 {device} 发送 {tries} 次命令，但还没有回复；将在 {next} 重发。如果客户在现场等待，请检查柜子的网络连接。",
+	},
+	"order awaited": {
+		"A payment for {order} has arrived, but there is no such order yet; it is looked for again at {next}. Find out why the order was not written.",
+		"已收到 {order} 的支付，但还没有这个订单；将在 {next} 再次查找。请查明订单为何没有写入。",
+	},
+	"again settle": {
+		"A message about order {order} could not be worked on ({reason}); it is tried again at {next}. Usually the account database is the matter.",
+		"与订单 {order} 有关的消息未能处理（{reason}），将在 {next} 重试。通常是账务数据库的问题。",
+	},
+	"again pay-complete": {
+		"Order {order} is paid, but cabinet {device} could not be told after {tries} tries ({reason}); it is tried again at {next}. If the customer waits there, check the broker and the row that the reason names.",
+		"订单 {order} 已支付，但尝试 {tries} 次后仍未能通知柜子 {device}（{reason}），将在 {next} 重试。如果客户在现场等待，请检查 MQTT 服务器以及原因中提到的数据行。",
+	},
+	"again waybill-status": {
+		"Order {order} is paid, but JD has not taken waybill {waybill} after {tries} tries ({reason}); it is tried again at {next}. Nothing to do unless it stays so.",
+		"订单 {order} 已支付，但尝试 {tries} 次后京东仍未接受运单 {waybill}（{reason}），将在 {next} 重试。如无持续，无需处理。",
+	},
+	"again pay-info": {
+		"Order {order} is paid, but the pay info could not be written after {tries} tries ({reason}); it is tried again at {next}. Usually the main database is the matter.",
+		"订单 {order} 已支付，但尝试 {tries} 次后仍未写入支付信息（{reason}），将在 {next} 重试。通常是主数据库的问题。",
+	},
+
+	// A person has to act.
+	PaidTwice: {
+		"Order {order} was paid a second time and the second payment is not booked ({reason}). Refund it with JD, then `jobs discard {job}`.",
+		"订单 {order} 被重复支付，第二笔没有入账（{reason}）。请通过京东退款，然后执行 `jobs discard {job}`。",
+	},
+	AmountMismatch: {
+		"A payment for order {order} is not booked because its amount is wrong ({reason}). Correct the order and `jobs retry {job}`, or refund it and `jobs discard {job}`.",
+		"订单 {order} 的支付因金额不符没有入账（{reason}）。请更正订单后执行 `jobs retry {job}`，或退款后执行 `jobs discard {job}`。",
+	},
+	UnknownOrder: {
+		"A payment for {order} is not booked because there is no such order. Find out why it was not written; when it is there, `jobs retry {job}`.",
+		"{order} 的支付没有入账，因为没有这个订单。请查明订单为何没有写入，补上之后执行 `jobs retry {job}`。",
+	},
+	NotSuccess: {
+		"JD reports about order {order} something other than a successful payment, and nothing was booked ({reason}). Ask JD if that is right, then `jobs discard {job}`.",
+		"京东就订单 {order} 发来的不是支付成功的消息，没有入账（{reason}）。请向京东核实，然后执行 `jobs discard {job}`。",
+	},
+	BadSignature: {
+		"A message about order {order} was refused because its signature is wrong: it is forged, or the key or the profile is. See `jobs show {job}`, and `verify` for the profile that would match.",
+		"与订单 {order} 有关的消息因签名错误被拒绝：可能是伪造，或密钥、签名方式配置有误。请看 `jobs show {job}`，并用 `verify` 查找匹配的签名方式。",
+	},
+	Malformed: {
+		"A message about order {order} was refused because it cannot be read ({reason}). See `jobs show {job}` and ask its sender.",
+		"与订单 {order} 有关的消息无法解析，已被拒绝（{reason}）。请看 `jobs show {job}` 并联系发送方。",
+	},
+	Expired: {
+		"Order {order} is paid, but cabinet {device} did not open in time and is not told any more, because the customer has left by now ({reason}). Call the customer; `jobs retry {job}` opens the door now.",
+		"订单 {order} 已支付，但柜子 {device} 没有及时打开，客户应已离开，不再发送命令（{reason}）。请联系客户；如需现在开门，请执行 `jobs retry {job}`。",
+	},
+	KindPayComplete + " " + Refused: {
+		"Order {order} is paid, but cabinet {device} did not open ({reason}). See to the cabinet, then `jobs retry {job}` sends the command again.",
+		"订单 {order} 已支付，但柜子 {device} 没有打开（{reason}）。请检查柜子，然后执行 `jobs retry {job}` 重发命令。",
+	},
+	KindWaybillStatus + " " + Refused: {
+		"Order {order} is paid, but JD refuses the status of waybill {waybill} ({reason}). Clear it with JD or correct the configuration, then `jobs retry {job}`.",
+		"订单 {order} 已支付，但京东拒绝运单 {waybill} 的状态（{reason}）。请与京东核实或更正配置，然后执行 `jobs retry {job}`。",
+	},
+	Refused: {
+		"A step of order {order} was refused ({reason}). Mend the cause, then `jobs retry {job}`.",
+		"订单 {order} 的一个步骤被拒绝（{reason}）。请排除原因，然后执行 `jobs retry {job}`。",
+	},
+	BadDevice: {
+		"Order {order} is paid, but no MQTT topic can be made of its cabinet's serial ({reason}). Correct kernel_device_group.device_sn, then `jobs retry {job}`.",
+		"订单 {order} 已支付，但柜子的编号无法构成 MQTT 主题（{reason}）。请更正 kernel_device_group.device_sn，然后执行 `jobs retry {job}`。",
+	},
+	"abandoned": {
+		"A part of order {order}'s work was tried {tries} times in vain and given up ({reason}). Mend the cause, then `jobs retry {job}`.",
+		"订单 {order} 的一项任务尝试 {tries} 次均失败，已放弃（{reason}）。请排除原因，然后执行 `jobs retry {job}`。",
+	},
+	"malformed_args": {
+		"A job of order {order} cannot be read ({reason}): somebody edited it, or another version wrote it. See `jobs show {job}`.",
+		"订单 {order} 的一个任务无法读取（{reason}）：可能被人修改，或由其他版本写入。请看 `jobs show {job}`。",
+	},
+	"parked": {
+		"A job of order {order} needs a person ({reason}). See `jobs show {job}`.",
+		"订单 {order} 的一个任务需要人工处理（{reason}）。请看 `jobs show {job}`。",
+	},
+}

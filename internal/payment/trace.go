@@ -1,0 +1,197 @@
+package payment
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"jdpay-listener/internal/job"
+)
+
+// Trace is everything known of one order.
+type Trace struct {
+	OrderNo string         `json:"order_no"`
+	Order   *TracedOrder   `json:"order"`    // nil: there is no such row
+	Parcel  *TracedParcel  `json:"parcel"`   // nil: not found, see Missing
+	PayInfo *TracedPayInfo `json:"pay_info"` // nil: not written yet
+	Missing string         `json:"missing,omitempty"`
+	Jobs    []job.Row      `json:"jobs"` // the oldest first
+	Events  []TracedEvent  `json:"events"`
+}
+
+// TracedOrder is the recharge order.
+type TracedOrder struct {
+	ID         int64  `json:"order_id"`
+	Amount     string `json:"amount"` // yuan; empty: the order has none
+	Paid       bool   `json:"is_paid"`
+	PayAmount  string `json:"pay_amount,omitempty"`
+	PayTime    string `json:"pay_time,omitempty"`
+	PayType    string `json:"pay_type,omitempty"`
+	ExternalID string `json:"external_id,omitempty"`
+}
+
+// TracedParcel is the post order with its cabinet and cell.
+type TracedParcel struct {
+	Waybill    string `json:"waybill"`
+	DeviceSN   string `json:"device_sn"`
+	DeviceType int    `json:"device_type"`
+	CellSN     string `json:"cell_sn"`
+}
+
+// TracedPayInfo is what the ERP reads.
+type TracedPayInfo struct {
+	Status  int    `json:"payment_status"`
+	Type    int    `json:"payment_type"`
+	Time    string `json:"pay_time"`
+	Message string `json:"pay_message"`
+}
+
+// TracedEvent is something that happened, or will.
+type TracedEvent struct {
+	At    time.Time `json:"at"`
+	JobID int64     `json:"job_id"`
+	Kind  string    `json:"kind"`
+	What  string    `json:"what"`
+}
+
+// traceMost bounds the jobs of one order that are read.
+const traceMost = 1000
+
+// LookUp reads everything known of an order. An unknown one gives a Trace without order and jobs.
+func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace, error) {
+	t := &Trace{OrderNo: orderNo}
+	var err error
+	if t.Order, err = traceOrder(ctx, account, orderNo); err != nil {
+		return nil, err
+	}
+	if t.Jobs, err = job.NewMySQL(account).List(ctx, job.Filter{Ref: orderNo}, traceMost, true); err != nil {
+		return nil, err
+	}
+	slices.Reverse(t.Jobs)
+	t.Events = events(t.Jobs)
+	if t.Order == nil {
+		return t, nil
+	}
+	if t.Parcel, t.Missing, err = traceParcel(ctx, main, t.Order.ID); err != nil {
+		t.Missing = "the main database cannot be asked: " + err.Error()
+		return t, nil
+	}
+	if t.PayInfo, err = tracePayInfo(ctx, main, t.Order.ID); err != nil {
+		t.Missing = "the main database cannot be asked: " + err.Error()
+	}
+	return t, nil
+}
+
+func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOrder, error) {
+	// The column may compare without regard to case; order numbers do not.
+	rows, err := account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, pay_time, pay_type, external_id
+		FROM kernelorder_charge WHERE order_no = ?`, orderNo)
+	if err != nil {
+		return nil, fmt.Errorf("reading the order: %w", err)
+	}
+	defer rows.Close()
+	var found *TracedOrder
+	for rows.Next() {
+		var o TracedOrder
+		var no string
+		var amount, payAmount, payTime, payType, externalID sql.NullString
+		if err := rows.Scan(&no, &o.ID, &amount, &o.Paid, &payAmount, &payTime, &payType, &externalID); err != nil {
+			return nil, fmt.Errorf("reading the order: %w", err)
+		}
+		o.Amount, o.PayAmount, o.PayType, o.ExternalID = amount.String, payAmount.String, payType.String, externalID.String
+		o.PayTime = wallClock(payTime.String)
+		if no == orderNo {
+			found = &o
+		}
+	}
+	return found, rows.Err()
+}
+
+// wallClock shows a DATETIME column, which holds a wall clock's time without a zone.
+func wallClock(column string) string {
+	if t, err := time.Parse(time.RFC3339Nano, column); err == nil {
+		return t.Format(time.DateTime)
+	}
+	return column
+}
+
+func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParcel, string, error) {
+	parcel, err := NewParcels(main, PayInfo{}).Find(ctx, orderID)
+	var missing *MissingRowError
+	switch {
+	case errors.As(err, &missing):
+		return nil, missing.Error(), nil
+	case err != nil:
+		return nil, "", err
+	}
+	return &TracedParcel{parcel.Waybill, parcel.DeviceSN, parcel.DeviceType, parcel.CellSN}, "", nil
+}
+
+func tracePayInfo(ctx context.Context, main *sql.DB, orderID int64) (*TracedPayInfo, error) {
+	var p TracedPayInfo
+	var payTime, message sql.NullString
+	err := main.QueryRowContext(ctx, "SELECT payment_status, payment_type, pay_time, pay_message FROM kernel_postorder_pay_info WHERE post_order_id = ?",
+		strconv.FormatInt(orderID, 10)).Scan(&p.Status, &p.Type, &payTime, &message)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	p.Time, p.Message = wallClock(payTime.String), message.String
+	return &p, err
+}
+
+// events tells the jobs' histories in the order of time. What is still to come stands last.
+func events(jobs []job.Row) []TracedEvent {
+	var all []TracedEvent
+	for _, j := range jobs {
+		add := func(at time.Time, format string, args ...any) {
+			all = append(all, TracedEvent{at, j.ID, j.Kind, fmt.Sprintf(format, args...)})
+		}
+		add(j.Created, "%s", begun(j))
+		for _, f := range j.Errors {
+			add(f.At, "try %d failed: %s", f.Try, f.Error)
+		}
+		switch {
+		case j.Finished != nil && j.State == job.Done:
+			add(*j.Finished, "done: %s, at try %d", j.Outcome, j.Tries)
+		case j.Finished != nil:
+			add(*j.Finished, "%s: %s: %s", j.State, j.Outcome, cmp.Or(j.LastError, "no reason is known"))
+		case j.State == job.Running:
+			add(j.NextTry, "try %d runs, held by %s", j.Tries, j.Lease)
+		case j.State == job.Waiting:
+			add(j.NextTry, "sent %d times; without the cabinet's reply it is sent again at this time", j.Tries)
+		default:
+			add(j.NextTry, "try %d is due at this time", j.Tries+1)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
+	return all
+}
+
+// begun says how a job came about: what a kept message says, or that a step was created.
+func begun(j job.Row) string {
+	switch j.Kind {
+	case KindSettle, KindReply:
+	case KindPublishReply:
+		return "the reply is to be handed to other services"
+	default:
+		return "created"
+	}
+	id := MessageID(&job.Job{Kind: j.Kind, Key: j.Key})
+	env, err := ParseEnvelope(j.Args, BodyAuto)
+	if err != nil {
+		return "message " + id + " received"
+	}
+	p, err := decodePayload(env.Data)
+	switch {
+	case err != nil:
+		return "message " + id + " received"
+	case p.isPayment():
+		return fmt.Sprintf("notification %s received: %s by %s, external id %q", id, cut(p.get("payAmount"), 40), cut(p.get("payType"), 40), cut(p.get("externalId"), 128))
+	}
+	return fmt.Sprintf("reply %s received: %s", id, cut(string(p.text), 300))
+}
