@@ -83,10 +83,13 @@ func (a *app) printFindings(findings []daemon.Finding) {
 	}
 	fmt.Fprintln(a.stdout)
 	for _, f := range findings {
-		if f.OK {
-			fmt.Fprintf(a.stdout, "ok      %s: %s\n", f.Name, f.Detail)
-		} else {
+		switch {
+		case !f.OK:
 			fmt.Fprintf(a.stdout, "FAILED  %s: %s\n        %s\n", f.Name, f.Detail, f.Remedy)
+		case f.Warning:
+			fmt.Fprintf(a.stdout, "warn    %s: %s\n        %s\n", f.Name, f.Detail, f.Remedy)
+		default:
+			fmt.Fprintf(a.stdout, "ok      %s: %s\n", f.Name, f.Detail)
 		}
 	}
 }

@@ -208,10 +208,20 @@ func (a *app) printJob(r job.Row, zone *time.Location) {
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, line := range [][2]string{
-		{"id", strconv.FormatInt(r.ID, 10)}, {"kind", r.Kind}, {"order", cmp.Or(r.Ref, "-")}, {"unique key", r.Key},
-		{"state", string(r.State)}, {"outcome", cmp.Or(r.Outcome, "-")}, {"priority", strconv.Itoa(r.Priority)}, {"tries", strconv.Itoa(r.Tries)},
-		{"created", at(&r.Created)}, {"next try", at(&r.NextTry)}, {"given up", at(r.GiveUp)}, {"finished", at(r.Finished)},
-		{"held by", cmp.Or(r.Lease, "-")}, {"last error", cmp.Or(oneLine(r.LastError), "-")},
+		{"id", strconv.FormatInt(r.ID, 10)},
+		{"kind", r.Kind},
+		{"order", cmp.Or(r.Ref, "-")},
+		{"unique key", r.Key},
+		{"state", string(r.State)},
+		{"outcome", cmp.Or(r.Outcome, "-")},
+		{"priority", strconv.Itoa(r.Priority)},
+		{"tries", strconv.Itoa(r.Tries)},
+		{"created", at(&r.Created)},
+		{"next try", at(&r.NextTry)},
+		{"given up", at(r.GiveUp)},
+		{"finished", at(r.Finished)},
+		{"held by", cmp.Or(r.Lease, "-")},
+		{"last error", cmp.Or(oneLine(r.LastError), "-")},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
 	}

@@ -91,5 +91,6 @@ func (s *sources) secretFile(key, name, source string) string {
 		})
 		return ""
 	}
+	s.secretFiles = append(s.secretFiles, name)
 	return strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 }

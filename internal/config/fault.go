@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // Fault is one thing that is wrong with the configuration.
 type Fault struct {
@@ -38,4 +42,24 @@ func (f Faults) Error() string {
 		lines[i] = fault.String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Of returns the faults that concern the named sections (JDPay), or no section at all, such as a file that cannot be read.
+func (f Faults) Of(wanted ...string) Faults {
+	var left Faults
+	for _, fault := range f {
+		section, _, _ := strings.Cut(fault.Key, ":")
+		if slices.Contains(wanted, section) || !slices.Contains(sections(), section) {
+			left = append(left, fault)
+		}
+	}
+	return left
+}
+
+// sections are the names of all sections.
+func sections() (names []string) {
+	for f := range reflect.TypeFor[Config]().Fields() {
+		names = append(names, f.Name)
+	}
+	return names
 }

@@ -25,6 +25,8 @@ type Loaded struct {
 	Config   *Config
 	Warnings []string // unknown keys, notices about connection strings, risky choices; nothing stops because of them
 	Files    []string // the appsettings files that were read
+	// SecretFiles are the files with one secret each (…_FILE) that were read.
+	SecretFiles []string
 
 	sources map[string]string
 	digest  string // of all files that were read or looked for
@@ -49,7 +51,7 @@ func Load(opts Options) (*Loaded, error) {
 	v.check()
 
 	loaded := &Loaded{
-		Config: c, Warnings: v.warnings, Files: src.files,
+		Config: c, Warnings: v.warnings, Files: src.files, SecretFiles: src.secretFiles,
 		sources: v.sources, digest: hex.EncodeToString(src.seen.Sum(nil)),
 	}
 	if len(v.faults) > 0 {

@@ -16,12 +16,13 @@ import (
 
 // sources collects what all sources give, in the order in which a later one wins.
 type sources struct {
-	dir    string
-	layers []layer
-	files  []string  // appsettings files that were read
-	seen   hash.Hash // of every file that was looked for: Watch tells a changed configuration by it
-	faults Faults
-	broken bool // a source could not be read, so keys may be missing only for that reason
+	dir         string
+	layers      []layer
+	files       []string  // appsettings files that were read
+	secretFiles []string  // of secrets that stand in a file of their own
+	seen        hash.Hash // of every file that was looked for: Watch tells a changed configuration by it
+	faults      Faults
+	broken      bool // a source could not be read, so keys may be missing only for that reason
 }
 
 // collect reads all sources of opts.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,10 +23,11 @@ import (
 
 // Finding is what a look at one thing around the daemon brought.
 type Finding struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`
-	Remedy string `json:"remedy,omitempty"` // what to change, if it is not OK
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Warning bool   `json:"warning"` // it works, but should be changed
+	Detail  string `json:"detail"`
+	Remedy  string `json:"remedy,omitempty"` // what to change
 }
 
 const probeLimit = 10 * time.Second
@@ -52,7 +54,11 @@ func lookAll(ctx context.Context, probes []probe) []Finding {
 			defer cancel()
 			detail, err := p.look(ctx)
 			findings[i] = Finding{Name: p.name, OK: err == nil, Detail: detail}
-			if err != nil {
+			var better advice
+			switch {
+			case errors.As(err, &better):
+				findings[i] = Finding{Name: p.name, OK: true, Warning: true, Detail: better.detail, Remedy: better.remedy}
+			case err != nil:
 				findings[i].Detail, findings[i].Remedy = strings.ReplaceAll(err.Error(), "\n", "; "), p.remedy
 			}
 		})
@@ -78,7 +84,9 @@ func connectProbes(c *config.Config) []probe {
 		{"main tables", "create the table or column, or a view with these names", func(ctx context.Context) (string, error) {
 			return columns(ctx, c.ConnectionStrings.Main, payment.MainTables)
 		}},
-		{"mqtt broker", "check section Mqtt and that the broker is up", func(ctx context.Context) (string, error) { return connectBroker(ctx, c) }},
+		{"mqtt broker", "check section Mqtt and that the broker is up", func(ctx context.Context) (string, error) {
+			return withSession(ctx, c, "check", func(*device.Session) (string, error) { return "connected", nil })
+		}},
 		{"jd api", "check JDApi:BaseUrl and the way there", func(ctx context.Context) (string, error) { return dialURL(ctx, c.JDApi.BaseUrl) }},
 	}
 	for _, queue := range []string{c.JDPay.NotifyQueueName, c.SyncReply.QueueName} {
@@ -146,9 +154,10 @@ func (d *daemon) openSession(clientID string) (*device.Session, error) {
 	})
 }
 
-func connectBroker(ctx context.Context, c *config.Config) (string, error) {
+// withSession gives use an MQTT session that is connected.
+func withSession(ctx context.Context, c *config.Config, purpose string, use func(*device.Session) (string, error)) (string, error) {
 	d := &daemon{cfg: c, log: slog.New(slog.DiscardHandler)}
-	session, err := d.openSession(c.Mqtt.ClientIdPrefix + "-check-" + c.Host.Instance)
+	session, err := d.openSession(c.Mqtt.ClientIdPrefix + "-" + purpose + "-" + c.Host.Instance)
 	if err != nil {
 		return "", err
 	}
@@ -159,7 +168,7 @@ func connectBroker(ctx context.Context, c *config.Config) (string, error) {
 	for {
 		err := session.Healthy()
 		if err == nil {
-			return "connected", nil
+			return use(session)
 		}
 		select {
 		case <-ctx.Done():

@@ -25,7 +25,7 @@ func leaseName(instance string) string {
 // Rules are what the configuration says about genuine and bookable payments.
 func Rules(c *config.Config) payment.Rules {
 	return payment.Rules{
-		Keys:         reveal(c.JDPay.Md5Key),
+		Keys:         Reveal(c.JDPay.Md5Key),
 		Profile:      SignProfile(c),
 		BodyEncoding: payment.BodyEncoding(c.JDPay.BodyEncoding),
 		Format: payment.Format{
@@ -40,7 +40,7 @@ func Rules(c *config.Config) payment.Rules {
 func replyRules(c *config.Config) payment.ReplyRules {
 	r := c.SyncReply
 	return payment.ReplyRules{
-		Keys: reveal(r.Md5Key), MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text,
+		Keys: Reveal(r.Md5Key), MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text,
 		Success: r.SuccessCodes, Pending: r.PendingCodes, PublishTTL: c.Redis.ReplyTtl,
 	}
 }
@@ -53,7 +53,8 @@ func SignProfile(c *config.Config) payment.SignProfile {
 	}
 }
 
-func reveal(secrets []config.Secret) []string {
+// Reveal returns the values of secrets.
+func Reveal(secrets []config.Secret) []string {
 	out := make([]string, len(secrets))
 	for i, s := range secrets {
 		out[i] = s.Reveal()

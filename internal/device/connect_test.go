@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"jdpay-listener/internal/testenv"
 	"log/slog"
 	"net"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"jdpay-listener/internal/testenv"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )

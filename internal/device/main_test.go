@@ -3,10 +3,11 @@ package device
 import (
 	"context"
 	"errors"
-	"jdpay-listener/internal/testenv"
 	"log/slog"
 	"testing"
 	"time"
+
+	"jdpay-listener/internal/testenv"
 
 	"go.uber.org/goleak"
 )

@@ -3,13 +3,14 @@ package device
 import (
 	"context"
 	"errors"
-	"jdpay-listener/internal/testenv"
 	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"jdpay-listener/internal/testenv"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/google/go-cmp/cmp"

@@ -2,11 +2,12 @@ package redisstore
 
 import (
 	"fmt"
-	"jdpay-listener/internal/testenv"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	"jdpay-listener/internal/testenv"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/google/go-cmp/cmp"

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/payment"
+)
+
+// inProcess runs a command line in this process, with the environment of the test.
+func inProcess(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	code = execute(t.Context(), args, strings.NewReader(stdin), &out, &errOut)
+	return out.String(), errOut.String(), code
+}
+
+func TestEveryCommandHelps(t *testing.T) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Short == "" || !strings.Contains(cmd.Example, "jdpay-listener") {
+			t.Errorf("%s has no short text or no example", cmd.CommandPath())
+		}
+		out, _, code := inProcess(t, "", append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
+		if code != exitFine || !strings.Contains(out, cmd.Example) {
+			t.Errorf("%s --help: exit %d\n%s", cmd.CommandPath(), code, out)
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk((&app{}).root())
+}
+
+func TestWrongUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"jobs":                                 "jobs list, show, retry or discard",
+		"jobs retry":                           "name jobs by id, or give --all with a filter",
+		"jobs retry --all":                     "--all wants a filter",
+		"jobs retry 1 --all --kind k":          "not both",
+		"jobs retry 1 --kind k":                "go with --all",
+		"jobs discard x":                       `"x" is no job id`,
+		"jobs list --state lost":               `there is no state "lost"`,
+		"jobs list --limit 0":                  "--limit must be at least 1",
+		"jobs show":                            "accepts 1 arg(s)",
+		"trace":                                "accepts 1 arg(s)",
+		"explain R1 --lang de":                 "--lang is en or zh",
+		"send":                                 "give --order and --amount, or --body",
+		"send --order R1 --body f":             "--body is a whole message",
+		"send --order R1 --amount 1 --field x": "is not NAME=VALUE",
+		"nonsense":                             `unknown command "nonsense"`,
+	} {
+		t.Run(line, func(t *testing.T) {
+			out, errOut, code := inProcess(t, "", strings.Fields(line)...)
+			if code != exitUsage || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 || out != "" {
+				t.Errorf("exit %d, stdout %q, stderr %q", code, out, errOut)
+			}
+		})
+	}
+}
+
+func TestVerify(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("JDPay__Md5Key", "secret-key")
+	message, _, code := inProcess(t, "", "send", "--order", "R1", "--amount", "8.00", "--field", "termNo=T9", "--dry-run")
+	if code != exitFine {
+		t.Fatal("send --dry-run failed")
+	}
+	if err := os.WriteFile("message.json", []byte(message), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("accepted", func(t *testing.T) {
+		for _, args := range [][]string{{"verify", "message.json"}, {"verify"}, {"verify", "-"}} {
+			out, errOut, code := inProcess(t, message, args...)
+			if code != exitFine || !strings.Contains(out, "8.00 yuan") || !strings.Contains(out, `"termNo":"T9"`) || !strings.Contains(out, "&***") || strings.Contains(out+errOut, "secret-key") {
+				t.Errorf("%v: exit %d\n%s%s", args, code, out, errOut)
+			}
+		}
+	})
+	t.Run("faults elsewhere do not matter", func(t *testing.T) {
+		t.Setenv("Mqtt__Port", "many")
+		t.Setenv("JDApi__BaseUrl", "x://")
+		if _, errOut, code := inProcess(t, message, "verify"); code != exitFine {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+	})
+	t.Run("the wrong profile: says the right one", func(t *testing.T) {
+		t.Setenv("JDPay__SignProfile", "values_only")
+		_, errOut, code := inProcess(t, message, "verify")
+		if code != exitFailed || !strings.Contains(errOut, "set JDPay:SignProfile (and its options) to kv_amp_bare") {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+	})
+	t.Run("the wrong key", func(t *testing.T) {
+		t.Setenv("JDPay__Md5Key", "another")
+		out, errOut, code := inProcess(t, message, "verify", "--json")
+		var in payment.Inspection
+		if err := json.Unmarshal([]byte(out), &in); err != nil || code != exitFailed || in.Accepted || len(in.Matches) != 0 || !strings.Contains(errOut, "bad signature") {
+			t.Errorf("exit %d, %v\n%s%s", code, err, out, errOut)
+		}
+	})
+	t.Run("no key is wrong usage", func(t *testing.T) {
+		t.Setenv("JDPay__Md5Key", "")
+		if _, errOut, code := inProcess(t, message, "verify"); code != exitUsage || !strings.Contains(errOut, "JDPay:Md5Key") {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+	})
+	t.Run("no file", func(t *testing.T) {
+		if _, errOut, code := inProcess(t, "", "verify", filepath.Join("no", "file")); code != exitFailed || !strings.Contains(errOut, "no such file") {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+	})
+}
+
+func TestLanguage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		flag string
+		env  map[string]string
+		want payment.Lang
+	}{
+		"nothing said":        {"", nil, payment.English},
+		"LANG":                {"", map[string]string{"LANG": "zh_CN.UTF-8"}, payment.Chinese},
+		"LC_ALL before LANG":  {"", map[string]string{"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, payment.English},
+		"the flag before all": {"zh", map[string]string{"LC_ALL": "en_US.UTF-8"}, payment.Chinese},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := language(tt.flag, func(name string) string { return tt.env[name] })
+			if got != tt.want || err != nil {
+				t.Errorf("got %s, %v", got, err)
+			}
+		})
+	}
+}

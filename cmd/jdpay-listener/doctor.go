@@ -1,0 +1,41 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Examine the surroundings and say what to change",
+		Long: `Does what "config check --connect" does and looks closer: database versions, isolation, clocks, missing columns and
+indexes, named locks; the queues' settings against the daemon's timing; an MQTT round trip, to a cabinet that does not
+exist; Redis; the way to JD; the signature of the documented example; permissions of files with secrets. It changes
+nothing. Exits with 1 if something fails; what works but should be changed is a warning.`,
+		Example: `  jdpay-listener doctor
+  jdpay-listener doctor --json --config /etc/jdpay/appsettings.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, err := config.Load(a.options())
+			if err != nil {
+				return err
+			}
+			findings := daemon.Examine(cmd.Context(), loaded)
+			for _, w := range loaded.Warnings {
+				findings = append(findings, daemon.Finding{Name: "configuration", OK: true, Warning: true, Detail: w, Remedy: "see docs/configuration.md"})
+			}
+			if a.json {
+				err = a.printJSON(findings)
+			} else {
+				a.printFindings(findings)
+			}
+			if failed := failedFindings(findings); failed != nil {
+				return failed
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/sandbox/jdserver"
+)
+
+// says fails unless each part is in the text.
+func says(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("it does not say %q:\n%s", part, text)
+		}
+	}
+}
+
+// TestOperator does what an operator does at night, with the commands and nothing else.
+func TestOperator(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	good := sandbox.Order{ID: 7001, Amount: "8.00", Device: "CAB-7", Type: 6, Cell: "A07"}
+	dear := sandbox.Order{ID: 7002, Amount: "99.00", Device: "CAB-7", Type: 6, Cell: "A08"}
+	if err := sandbox.AddOrders(s.db, good, dear); err != nil {
+		t.Fatal(err)
+	}
+	p := s.start()
+	parked := func(order string) bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND state = 'parked'", order) == 1
+	}
+	settled := func(order string) func() bool {
+		return func() bool {
+			return s.count("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND state = 'done'", order) >= 4
+		}
+	}
+
+	says(t, s.run("send", "--order", good.No(), "--amount", "8.00", "--external-id", "EXT-7001"), "is in queue "+notifyQueue)
+	s.run("send", "--order", dear.No(), "--amount", "8.00")
+	s.run("send", "--order", "R-NOWHERE", "--amount", "1.00")
+	s.eventually(20*time.Second, "the good one is done", settled(good.No()))
+	s.eventually(20*time.Second, "the others are parked", func() bool { return parked(dear.No()) && parked("R-NOWHERE") })
+
+	t.Run("a payment that is done", func(t *testing.T) {
+		says(t, s.run("explain", good.No(), "--lang", "en"), "is paid with 8.00 yuan and everything is done")
+		says(t, s.run("explain", good.No(), "--lang", "zh"), "已支付 8.00 元")
+		says(t, s.run("trace", good.No()), "paid 8.00 of 8.00 yuan", `external id "EXT-7001"`, "cabinet CAB-7 of type 6, cell A07", "pay info",
+			"received: 8.00 by WXPAY", "done: settled, at try 1", "done: sent", "done: updated", "done: written", "Asia/Shanghai")
+		var trace payment.Trace
+		if err := json.Unmarshal([]byte(s.run("trace", good.No(), "--json")), &trace); err != nil || len(trace.Jobs) != 4 || trace.Parcel.Waybill != good.Waybill() {
+			t.Errorf("%v: %+v", err, trace)
+		}
+	})
+	t.Run("an order that nobody knows", func(t *testing.T) {
+		_, errOut, code := s.try("trace", "R-NEVER")
+		if code != exitFailed || !strings.Contains(errOut, `nothing is known of order "R-NEVER"`) {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+		says(t, s.run("explain", "R-NEVER", "--lang", "en"), "Neither an order nor a payment")
+	})
+	t.Run("a wrong amount is corrected and tried again", func(t *testing.T) {
+		says(t, s.run("jobs", "list", "--state", "parked"), "amount_mismatch", dear.No(), "unknown_order", "R-NOWHERE")
+		says(t, s.run("explain", dear.No(), "--lang", "en"), "its amount is wrong", "jobs retry")
+		var rows []job.Row
+		if err := json.Unmarshal([]byte(s.run("jobs", "list", "--ref", dear.No(), "--json")), &rows); err != nil || len(rows) != 1 {
+			t.Fatalf("%v: %+v", err, rows)
+		}
+		id := fmt.Sprint(rows[0].ID)
+		says(t, s.run("jobs", "show", id), "amount_mismatch", "paid 8.00 yuan, the order's amount is 99.00", `"data"`)
+		if _, err := s.db.Exec("UPDATE kernelorder_charge SET amount = 8 WHERE order_no = ?", dear.No()); err != nil {
+			t.Fatal(err)
+		}
+		says(t, s.run("jobs", "retry", id), "1 jobs are due now")
+		s.eventually(20*time.Second, "it is settled", settled(dear.No()))
+		if _, errOut, code := s.try("jobs", "retry", id, "999999"); code != exitFailed || !strings.Contains(errOut, "are done: "+id+", 999999") {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+	})
+	t.Run("a command is sent again, with the same id", func(t *testing.T) {
+		says(t, s.run("jobs", "retry", "--all", "--ref", good.No(), "--kind", "pay-complete"), "0 jobs")
+		says(t, s.run("jobs", "retry", "--replay", "--all", "--ref", good.No(), "--kind", "pay-complete"), "1 jobs")
+		s.eventually(20*time.Second, "the cabinet has it twice", func() bool { return len(s.cabinet.commands("pay-complete-7001")) == 2 })
+	})
+	t.Run("what is over is discarded", func(t *testing.T) {
+		says(t, s.run("jobs", "discard", "--all", "--ref", "R-NOWHERE"), "1 jobs are discarded")
+		says(t, s.run("jobs", "list", "--state", "parked"), "no jobs")
+	})
+	s.eventually(20*time.Second, "nothing is left to do", func() bool { return s.unfinished() == 0 })
+	says(t, s.run("audit"), "clean")
+	p.stop()
+}
+
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	examine := func(want int) map[string]daemon.Finding {
+		t.Helper()
+		out, errOut, code := s.try("doctor", "--json")
+		var findings []daemon.Finding
+		if err := json.Unmarshal([]byte(out), &findings); err != nil || code != want {
+			t.Fatalf("exit %d, %v\n%s%s", code, err, out, errOut)
+		}
+		byName := map[string]daemon.Finding{}
+		for _, f := range findings {
+			byName[f.Name] = f
+		}
+		return byName
+	}
+	t.Run("all is well", func(t *testing.T) {
+		for name, f := range examine(exitFine) {
+			if !f.OK || f.Warning {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+		says(t, s.run("doctor"), "ok      mqtt round trip: acknowledged after", "ok      redis", "ok      jd api", "ok      account database isolation: READ-COMMITTED",
+			"GET_LOCK works", "ok      main indexes", "signature of the documented example")
+	})
+	t.Run("each trouble is named", func(t *testing.T) {
+		secret := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(secret, []byte("hunter2"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.extra["Mqtt__Username"], s.extra["Mqtt__Password_FILE"] = "anybody", secret
+		for _, change := range []string{
+			"ALTER TABLE kernel_smartbox_boxact_info DROP INDEX ix_device_order", "ALTER TABLE kernel_postorder_pay_info DROP PRIMARY KEY",
+			"ALTER TABLE kernel_device_group DROP COLUMN device_type",
+		} {
+			if _, err := s.db.Exec(change); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.redis.Stop()
+		s.jd.Close()
+		found := examine(exitFailed)
+		for name, want := range map[string]string{
+			"main indexes": "index on kernel_smartbox_boxact_info (post_order_id); unique index on kernel_postorder_pay_info (post_order_id)",
+			"main tables":  "missing: kernel_device_group.device_type", "redis": "", "jd api": "",
+		} {
+			if f := found[name]; f.OK || !strings.Contains(f.Detail, want) || f.Remedy == "" {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+		if f := found["secret files"]; !f.OK || !f.Warning || !strings.Contains(f.Remedy, "chmod o-rwx "+secret) {
+			t.Errorf("secret files: %+v", f)
+		}
+		if f := found["mqtt round trip"]; !f.OK {
+			t.Errorf("the broker is well: %+v", f)
+		}
+	})
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/payment"
+)
+
+// sending is what the flags of send say.
+type sending struct {
+	order, amount, payType, payTime, externalID string
+	fields                                      []string
+	queue, body                                 string
+	dryRun                                      bool
+}
+
+func (a *app) sendCommand() *cobra.Command {
+	var s sending
+	cmd := &cobra.Command{
+		Use:   "send",
+		Short: "Put a signed test notification on the notify queue",
+		Long: `Makes a notification of a payment as JD would send it, signs it with the configured profile and the first key, and puts it
+on the notify queue. The daemon cannot tell it from a real one: the order is then paid, and the cabinet opens. --dry-run
+prints the message and sends nothing; it needs no network.`,
+		Example: `  jdpay-listener send --order R20261120001 --amount 8.00 --dry-run | jdpay-listener verify
+  jdpay-listener send --order R20261120001 --amount 8.00
+  jdpay-listener send --body message.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.check(); err != nil {
+				a.begun = false // wrong usage
+				return err
+			}
+			c, err := a.load()
+			if s.dryRun {
+				c, err = a.loadSections("JDPay", "SyncReply", "Payment")
+			}
+			if err != nil {
+				return err
+			}
+			body, err := a.message(c, s)
+			if err != nil {
+				return err
+			}
+			if s.dryRun {
+				fmt.Fprintln(a.stdout, body)
+				return nil
+			}
+			name := cmp.Or(s.queue, c.JDPay.NotifyQueueName)
+			queue, err := daemon.Queue(c, name)
+			if err != nil {
+				return err
+			}
+			id, err := queue.Send(cmd.Context(), body)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"message_id": id, "queue": name, "order_no": s.order})
+			}
+			fmt.Fprintf(a.stdout, "message %s is in queue %s\n", id, name)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.order, "order", "", "`ORDER_NO` that is paid")
+	f.StringVar(&s.amount, "amount", "", "`AMOUNT` that is paid, in the unit of Payment:AmountUnit")
+	f.StringVar(&s.payType, "pay-type", "WXPAY", "JD's pay `TYPE`")
+	f.StringVar(&s.payTime, "pay-time", "", "`TIME` of the payment (default now)")
+	f.StringVar(&s.externalID, "external-id", "", "JD's trade `NUMBER` (default made up)")
+	f.StringArrayVar(&s.fields, "field", nil, "another field of the payload as `NAME=VALUE`, repeatable")
+	f.StringVar(&s.queue, "queue", "", "`QUEUE` to put it on (default JDPay:NotifyQueueName)")
+	f.StringVar(&s.body, "body", "", "send the content of this `FILE` (- for standard input) as it is instead")
+	f.BoolVar(&s.dryRun, "dry-run", false, "print the message and send nothing")
+	return cmd
+}
+
+func (s sending) check() error {
+	switch {
+	case s.body != "" && (s.order != "" || s.amount != "" || len(s.fields) > 0):
+		return errors.New("--body is a whole message: leave --order, --amount and --field out")
+	case s.body == "" && (s.order == "" || s.amount == ""):
+		return errors.New("give --order and --amount, or --body")
+	}
+	for _, field := range s.fields {
+		if name, _, ok := strings.Cut(field, "="); !ok || name == "" {
+			return fmt.Errorf("--field %q is not NAME=VALUE", field)
+		}
+	}
+	return nil
+}
+
+// message is the body to send.
+func (a *app) message(c *config.Config, s sending) (string, error) {
+	if s.body != "" {
+		body, err := a.input([]string{s.body})
+		return string(body), err
+	}
+	now := time.Now().In(c.Payment.Location())
+	payload := map[string]string{
+		"orderNo": s.order, "payType": s.payType, "payAmount": s.amount, "payTime": cmp.Or(s.payTime, now.Format(time.DateTime)),
+		"externalId": cmp.Or(s.externalID, "TEST"+rand.Text()),
+	}
+	if c.Payment.StatusField != "" {
+		payload[c.Payment.StatusField] = c.Payment.SuccessStatuses[0]
+	}
+	for _, field := range s.fields {
+		name, value, _ := strings.Cut(field, "=")
+		payload[name] = value
+	}
+	text, err := json.Marshal(payload)
+	if err != nil {
+		return "", err
+	}
+	env := payment.Envelope{Data: base64.StdEncoding.EncodeToString(text)}
+	env.Fields = []payment.Field{{Name: "timestamp", Value: strconv.FormatInt(now.UnixMilli(), 10)}, {Name: "data", Value: env.Data}}
+	body := map[string]string{"sign": daemon.SignProfile(c).Sign(env, c.JDPay.Md5Key[0].Reveal())}
+	for _, f := range env.Fields {
+		body[f.Name] = f.Value
+	}
+	whole, err := json.Marshal(body)
+	return string(whole), err
+}

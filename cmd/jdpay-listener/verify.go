@@ -1,0 +1,138 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/payment"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	reply := false
+	cmd := &cobra.Command{
+		Use:   "verify [FILE]",
+		Short: "Would this message be accepted, and if not, why?",
+		Long: `Reads one raw message from FILE, or from standard input, and shows what the daemon makes of it: its form and fields, the
+text that is hashed (the key masked), the expected and the given signature, the decoded notification, and which signature
+profiles match. It uses neither databases nor the network, and of the configuration only the sections JDPay, SyncReply and
+Payment. Exits with 0 only if the message would be accepted.`,
+		Example: `  jdpay-listener verify message.json
+  echo '{"data":"…","sign":"…"}' | JDPay__Md5Key=… jdpay-listener verify`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := a.loadSections("JDPay", "SyncReply", "Payment")
+			if err != nil {
+				return err
+			}
+			body, err := a.input(args)
+			if err != nil {
+				return err
+			}
+			keys := c.JDPay.Md5Key
+			if reply {
+				keys = c.SyncReply.Md5Key
+			}
+			in := daemon.Rules(c).Inspect(string(body), daemon.Reveal(keys), reply)
+			if a.json {
+				err = a.printJSON(in)
+			} else {
+				a.printInspection(in, c.Payment.Location())
+			}
+			switch {
+			case in.Accepted:
+				return err
+			case len(in.Matches) > 0 && in.Matches[0] != in.Profile:
+				return fmt.Errorf("not accepted: %s; set JDPay:SignProfile (and its options) to %s", in.Problem, in.Matches[0])
+			}
+			return fmt.Errorf("not accepted: %s", in.Problem)
+		},
+	}
+	cmd.Flags().BoolVar(&reply, "reply", false, "a message of the sync-reply queue: its keys, and a cabinet's reply is accepted, too")
+	return cmd
+}
+
+// loadSections reads the configuration for a command that needs only some sections of it, and no queue: faults elsewhere
+// do not matter to it.
+func (a *app) loadSections(sections ...string) (*config.Config, error) {
+	loaded, err := config.Load(a.options())
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		noQueue := func(f config.Fault) bool { return f.Key == "JDPay:NotifyQueueName" }
+		if faults = slices.DeleteFunc(faults.Of(sections...), noQueue); len(faults) > 0 {
+			return nil, faults
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	return loaded.Config, nil
+}
+
+// maxInput bounds what is read as a message: MNS takes 64 KiB, base64 makes a third more of it.
+const maxInput = 1 << 20
+
+// input is the content of the file that is named, or of standard input.
+func (a *app) input(args []string) ([]byte, error) {
+	if len(args) == 0 || args[0] == "-" {
+		body, err := io.ReadAll(io.LimitReader(a.stdin, maxInput))
+		if err != nil {
+			return nil, fmt.Errorf("reading the message from standard input: %w", err)
+		}
+		return body, nil
+	}
+	body, err := os.ReadFile(args[0])
+	if err != nil {
+		return nil, fmt.Errorf("reading the message: %w", err)
+	}
+	return body[:min(len(body), maxInput)], nil
+}
+
+func (a *app) printInspection(in payment.Inspection, zone *time.Location) {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	defer w.Flush() // a closed pipe is its reader's choice
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	if in.Form != "" {
+		line("form", "%s", in.Form)
+		for _, f := range in.Fields {
+			line("field "+f.Name, "%s", f.Value)
+		}
+		line("profile", "%s", in.Profile)
+		line("hashed", "%s", in.Hashed)
+		line("given sign", "%s", in.Given)
+		for i, sign := range in.Wanted {
+			line(fmt.Sprintf("sign of key %d", i+1), "%s", sign)
+		}
+		for _, match := range in.Matches {
+			line("matches", "%s", match)
+		}
+		if len(in.Matches) == 0 {
+			line("matches", "no profile: the key is another one, or the message was altered")
+		}
+	}
+	if in.Payload != "" {
+		line("payload", "%s", oneLine(in.Payload))
+	}
+	if n := in.Notification; n != nil {
+		line("order", "%s", n.OrderNo)
+		line("amount", "%s yuan", in.Amount)
+		line("paid", "%s by %q", n.PayTime.In(zone).Format(time.RFC3339), n.PayType)
+		line("external id", "%s", cmp.Or(n.ExternalID, "none"))
+		if n.Status != "" {
+			line("status", "%s", n.Status)
+		}
+	}
+	if in.Accepted {
+		line("verdict", "accepted")
+	} else {
+		line("verdict", "not accepted: %s", in.Problem)
+	}
+}

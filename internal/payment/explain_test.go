@@ -1,0 +1,140 @@
+package payment
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/job"
+)
+
+// outcomeConstants reads the values of all constants that are declared as outcomes in this package.
+func outcomeConstants(t *testing.T) (values []string) {
+	t.Helper()
+	for _, name := range []string{"settle.go", "steps.go", "reply.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.CONST || !strings.Contains(g.Doc.Text(), "outcomes of") {
+				continue
+			}
+			for _, s := range g.Specs {
+				for _, v := range s.(*ast.ValueSpec).Values {
+					value, err := strconv.Unquote(v.(*ast.BasicLit).Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					values = append(values, value)
+				}
+			}
+		}
+	}
+	return append(values, "abandoned", "discarded", "malformed_args")
+}
+
+// TestExplainKnowsEveryOutcome fails when an outcome is added without a sentence.
+func TestExplainKnowsEveryOutcome(t *testing.T) {
+	calm := []string{Settled, Duplicate, Sent, Confirmed, Updated, Already, Written, Published, ReplyPending, ReplyRepeated, ReplyLate, ReplyUnknown, "discarded"}
+	outcomes := outcomeConstants(t)
+	if len(outcomes) < 20 {
+		t.Fatalf("found only the outcomes %v", outcomes)
+	}
+	for _, outcome := range outcomes {
+		if slices.Contains(calm, outcome) {
+			continue // an order with nothing but these is done
+		}
+		if _, ok := explanations[outcome]; !ok {
+			t.Errorf("there is no sentence for the outcome %s", outcome)
+		}
+	}
+}
+
+var place = regexp.MustCompile(`\{\w+\}`)
+
+func TestExplanationsAreComplete(t *testing.T) {
+	for name, words := range explanations {
+		if words.en == "" || words.zh == "" || !strings.HasSuffix(words.en, ".") || !strings.HasSuffix(words.zh, "。") {
+			t.Errorf("%s: %+v", name, words)
+		}
+		en, zh := place.FindAllString(words.en, -1), place.FindAllString(words.zh, -1)
+		slices.Sort(en)
+		slices.Sort(zh)
+		if en, zh := slices.Compact(en), slices.Compact(zh); !slices.Equal(en, zh) {
+			t.Errorf("%s: the languages say different things: %v and %v", name, en, zh)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	order := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
+	parcel := &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}
+	next := time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
+	settled := job.Row{ID: 1, Kind: KindSettle, State: job.Done, Outcome: Settled}
+	step := func(id int64, kind string, state job.State, outcome, reason string) job.Row {
+		return job.Row{ID: id, Kind: kind, State: state, Outcome: outcome, LastError: reason, Tries: 3, NextTry: next}
+	}
+	done := []job.Row{settled, step(2, KindPayComplete, job.Done, Sent, ""), step(3, KindWaybillStatus, job.Done, Updated, ""), step(4, KindPayInfo, job.Done, Written, "")}
+	with := func(rows ...job.Row) []job.Row { return append(slices.Clone(done), rows...) }
+	for name, tt := range map[string]struct {
+		order  *TracedOrder
+		jobs   []job.Row
+		en, zh []string // parts of what is said
+	}{
+		"nothing known": {nil, nil, []string{"Neither an order nor a payment", "R1"}, []string{"这里没有订单 R1"}},
+		"not paid":      {&TracedOrder{Amount: "8.00"}, nil, []string{"8.00 yuan is not paid"}, []string{"尚未支付"}},
+		"all done":      {order, done, []string{"paid with 8.00 yuan", "D1 was told", "Nothing to do"}, []string{"已支付 8.00 元", "无需处理"}},
+		"the cabinet confirmed": {
+			order,
+			[]job.Row{settled, step(2, KindPayComplete, job.Done, Confirmed, "")},
+			[]string{"D1 says that it opened"},
+			[]string{"已确认开门"},
+		},
+		"paid by somebody else":       {order, nil, []string{"its booking is not in the job table"}, []string{"任务表中没有"}},
+		"a copy":                      {order, []job.Row{{Kind: KindSettle, State: job.Done, Outcome: Duplicate}}, []string{"Copies of its notification are ignored"}, []string{"重复的通知"}},
+		"just received":               {nil, []job.Row{step(1, KindSettle, job.Running, "", "")}, []string{"received just now"}, []string{"正在入账"}},
+		"the order row is not there":  {nil, []job.Row{step(1, KindSettle, job.Ready, "", `there is no order with order_no "R1"`)}, []string{"no such order yet", "2026-11-20 12:00:00"}, []string{"还没有这个订单"}},
+		"JD is down":                  {order, with(step(5, KindWaybillStatus, job.Ready, "", "http 503")), []string{"JD has not taken waybill JD1 after 3 tries (http 503)", "12:00:00"}, []string{"京东仍未接受运单 JD1"}},
+		"the cabinet has not replied": {order, with(step(5, KindPayComplete, job.Waiting, "", "")), []string{"told 3 times", "not answered"}, []string{"还没有回复"}},
+		"the cabinet refused":         {order, with(step(5, KindPayComplete, job.Parked, Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
+		"JD refused":                  {order, with(step(5, KindWaybillStatus, job.Parked, Refused, "code 24")), []string{"JD refuses the status of waybill JD1 (code 24)"}, []string{"京东拒绝运单"}},
+		"expired":                     {order, with(step(5, KindPayComplete, job.Parked, Expired, "no reply came")), []string{"Call the customer"}, []string{"请联系客户"}},
+		"paid twice":                  {order, with(step(5, KindSettle, job.Parked, PaidTwice, "externalId")), []string{"Refund it", "jobs discard 5"}, []string{"退款"}},
+		"parked comes first": {
+			order, with(step(5, KindPayInfo, job.Ready, "", "down"), step(6, KindPayComplete, job.Parked, Expired, "late")),
+			[]string{"did not open in time", "pay info could not be written"},
+			[]string{"没有及时打开"},
+		},
+		"no more than two": {
+			order, with(step(5, KindPayInfo, job.Ready, "", "down"), step(6, KindPayComplete, job.Parked, Expired, "late"), step(7, KindWaybillStatus, job.Ready, "", "x")),
+			[]string{"There is more (1)"},
+			[]string{"还有 1 项"},
+		},
+		"discarded":                             {order, []job.Row{settled, step(2, KindPayComplete, job.Done, "discarded", "")}, []string{"was discarded by a person"}, []string{"人工放弃"}},
+		"a discarded second payment is no step": {order, with(step(5, KindSettle, job.Done, "discarded", "")), []string{"everything is done"}, []string{"全部完成"}},
+		"an outcome of a newer version":         {order, with(step(5, "new-kind", job.Parked, "new", "why")), []string{"needs a person (why)"}, []string{"人工处理"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: parcel, Jobs: tt.jobs}
+			for lang, parts := range map[Lang][]string{English: tt.en, Chinese: tt.zh} {
+				said := trace.Explain(lang, beijing)
+				for _, part := range parts {
+					if !strings.Contains(said, part) {
+						t.Errorf("%s: %q does not say %q", lang, said, part)
+					}
+				}
+				if place.MatchString(said) {
+					t.Errorf("%s: %q has an empty place", lang, said)
+				}
+			}
+		})
+	}
+}
