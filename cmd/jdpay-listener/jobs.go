@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sqldb"
 )
 
 func (a *app) jobsCommand() *cobra.Command {
@@ -86,13 +88,15 @@ func ids(args []string) ([]int64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is no job id: it is the number in the first column of jobs list", arg)
 		}
-		out = append(out, id)
+		if !slices.Contains(out, id) { // named twice, it is changed once
+			out = append(out, id)
+		}
 	}
 	return out, nil
 }
 
 // withJobs gives use the job table.
-func (a *app) withJobs(use func(c *config.Config, store *job.MySQL) error) error {
+func (a *app) withJobs(ctx context.Context, use func(c *config.Config, store *job.MySQL) error) error {
 	c, err := a.load()
 	if err != nil {
 		return err
@@ -102,7 +106,20 @@ func (a *app) withJobs(use func(c *config.Config, store *job.MySQL) error) error
 		return err
 	}
 	defer db.Close()
-	return use(c, job.NewMySQL(db))
+	return advise(ctx, db, use(c, job.NewMySQL(db)))
+}
+
+// advise says what to do about an error if the account database as a whole is the matter.
+func advise(ctx context.Context, account *sql.DB, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case sqldb.IsDown(err):
+		return fmt.Errorf("the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %w", err)
+	case errors.Is(job.CheckVersion(ctx, account), job.ErrNotMigrated):
+		return job.ErrNotMigrated
+	}
+	return err
 }
 
 func (a *app) jobsListCommand() *cobra.Command {
@@ -124,7 +141,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 				a.begun = false // wrong usage
 				return err
 			}
-			return a.withJobs(func(c *config.Config, store *job.MySQL) error {
+			return a.withJobs(cmd.Context(), func(c *config.Config, store *job.MySQL) error {
 				rows, err := store.List(cmd.Context(), f, limit, false)
 				if err != nil {
 					return err
@@ -145,29 +162,29 @@ func (a *app) jobsListCommand() *cobra.Command {
 	return cmd
 }
 
-// printJobs prints a line for each; free text comes last, where its width does no harm.
+// printJobs prints a line for each, cut to a terminal's width; free text comes last, where its width does no harm.
 func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 	if len(rows) == 0 {
 		fmt.Fprintln(a.stdout, "no jobs")
 		return
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	defer w.Flush()
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tKIND\tSTATE\tOUTCOME\tTRIES\tORDER\tWHEN\tERROR")
 	for _, r := range rows {
 		when := "due " + r.NextTry.In(zone).Format(time.DateTime)
-		if r.Finished != nil {
+		switch {
+		case r.Finished != nil:
 			when = r.Finished.In(zone).Format(time.DateTime)
+		case r.State == job.Running:
+			when = "now"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.Kind, r.State, cmp.Or(r.Outcome, "-"), r.Tries, cmp.Or(r.Ref, "-"), when, shorten(oneLine(r.LastError), 80))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.Kind, r.State, cmp.Or(r.Outcome, "-"), r.Tries, cmp.Or(r.Ref, "-"), when, plain(r.LastError))
 	}
-}
-
-func shorten(s string, most int) string {
-	if r := []rune(s); len(r) > most {
-		return string(r[:most-1]) + "…"
+	_ = w.Flush() // a strings.Builder takes everything
+	for line := range strings.Lines(table.String()) {
+		fmt.Fprintln(a.stdout, shorten(strings.TrimRight(line, " \n"), tableWidth))
 	}
-	return s
 }
 
 func (a *app) jobsShowCommand() *cobra.Command {
@@ -182,7 +199,7 @@ func (a *app) jobsShowCommand() *cobra.Command {
 				a.begun = false // wrong usage
 				return err
 			}
-			return a.withJobs(func(c *config.Config, store *job.MySQL) error {
+			return a.withJobs(cmd.Context(), func(c *config.Config, store *job.MySQL) error {
 				rows, err := store.List(cmd.Context(), job.Filter{IDs: wanted}, 1, true)
 				switch {
 				case err != nil:
@@ -218,18 +235,18 @@ func (a *app) printJob(r job.Row, zone *time.Location) {
 		{"tries", strconv.Itoa(r.Tries)},
 		{"created", at(&r.Created)},
 		{"next try", at(&r.NextTry)},
-		{"given up", at(r.GiveUp)},
+		{"gives up", at(r.GiveUp)},
 		{"finished", at(r.Finished)},
 		{"held by", cmp.Or(r.Lease, "-")},
-		{"last error", cmp.Or(oneLine(r.LastError), "-")},
+		{"last error", cmp.Or(plain(r.LastError), "-")},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
 	}
 	for _, f := range r.Errors {
-		fmt.Fprintf(w, "try %d\t%s  %s\n", f.Try, at(&f.At), oneLine(f.Error))
+		fmt.Fprintf(w, "try %d\t%s  %s\n", f.Try, at(&f.At), plain(f.Error))
 	}
 	_ = w.Flush() // a closed pipe is its reader's choice
-	fmt.Fprintf(a.stdout, "\n%s\n", r.Args)
+	fmt.Fprintf(a.stdout, "\n%s\n", printable(r.Args))
 }
 
 func (a *app) jobsRetryCommand() *cobra.Command {
@@ -245,7 +262,7 @@ same message id, JD the same status, the pay info the same row. A payment is nev
   jdpay-listener jobs retry --all --kind waybill-status --state parked
   jdpay-listener jobs retry --replay --all --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(args, &s, "due now", func(c *config.Config, store *job.MySQL, f job.Filter) (int64, error) {
+			return a.change(cmd.Context(), args, &s, "due now", func(c *config.Config, store *job.MySQL, f job.Filter) (int64, error) {
 				return store.Retry(cmd.Context(), f, daemon.Timeouts(c), replay)
 			})
 		},
@@ -266,7 +283,7 @@ alone. The rows stay for Jobs:KeepDone, and "jobs retry --replay" takes it back.
 		Example: `  jdpay-listener jobs discard 4711
   jdpay-listener jobs discard --all --kind settle --state parked --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(args, &s, "discarded", func(_ *config.Config, store *job.MySQL, f job.Filter) (int64, error) {
+			return a.change(cmd.Context(), args, &s, "discarded", func(_ *config.Config, store *job.MySQL, f job.Filter) (int64, error) {
 				return store.Discard(cmd.Context(), f)
 			})
 		},
@@ -277,13 +294,13 @@ alone. The rows stay for Jobs:KeepDone, and "jobs retry --replay" takes it back.
 }
 
 // change does something to the selected jobs and says to how many. Naming a job that cannot be changed is an error.
-func (a *app) change(args []string, s *selection, done string, do func(*config.Config, *job.MySQL, job.Filter) (int64, error)) error {
+func (a *app) change(ctx context.Context, args []string, s *selection, done string, do func(*config.Config, *job.MySQL, job.Filter) (int64, error)) error {
 	f, err := s.target(args)
 	if err != nil {
 		a.begun = false // wrong usage
 		return err
 	}
-	return a.withJobs(func(c *config.Config, store *job.MySQL) error {
+	return a.withJobs(ctx, func(c *config.Config, store *job.MySQL) error {
 		each := []job.Filter{f}
 		if len(f.IDs) > 0 {
 			each = nil // one by one, to name those that could not be changed

@@ -31,14 +31,15 @@ func Delay(d time.Duration) Option { return func(n *New) { n.Delay = d } }
 type Batch struct {
 	r      *Runner
 	news   []New
-	values map[string]any // typed arguments of leased jobs by key
-	places map[string]int // reserved by kind
+	values map[string]any  // typed arguments of leased jobs by key
+	places map[string]int  // reserved by kind
+	full   map[string]bool // kinds of which jobs that are due at once found no place
 	jobs   []*Job
 }
 
 // NewBatch returns an empty batch.
 func (r *Runner) NewBatch() *Batch {
-	return &Batch{r: r, values: map[string]any{}, places: map[string]int{}}
+	return &Batch{r: r, values: map[string]any{}, places: map[string]int{}, full: map[string]bool{}}
 }
 
 // Add adds a job. It returns an error if the kind is not registered or its arguments have another type.
@@ -60,9 +61,13 @@ func (b *Batch) Add(kind string, args any, opts ...Option) error {
 	for _, opt := range opts {
 		opt(&n)
 	}
-	if n.Delay == 0 && b.r.reserve(k) {
+	switch {
+	case n.Delay > 0:
+	case b.r.reserve(k):
 		n.Leased = true
 		b.places[kind]++
+	default:
+		b.full[kind] = true
 	}
 	b.r.mu.Unlock()
 	if n.Key == "" && n.Leased {
@@ -134,10 +139,20 @@ func (b *Batch) Start() {
 			mine = append(mine, j)
 		}
 	}
+	// A claim may have looked between the moment at which there was no place and the commit, and have missed these.
+	missed := false
+	for kind := range b.full {
+		k := r.kinds[kind]
+		k.spilled = true
+		missed = missed || k.held <= k.policy.Concurrency/2 && !time.Now().Before(k.heldUntil)
+	}
 	r.mu.Unlock()
 	b.giveBack()
 	for _, j := range mine {
 		go r.run(j)
+	}
+	if missed {
+		r.wakeUp()
 	}
 }
 

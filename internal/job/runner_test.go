@@ -206,6 +206,43 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 	})
 }
 
+// TestRunnerTakesUpWhatFoundItFull: a job that found no place, and is committed only after a claim has looked for such jobs in
+// vain, begins at once all the same, and not at the next regular look.
+func TestRunnerTakesUpWhatFoundItFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRunner(&Memory{}, "a", Options{})
+		finish := make(chan struct{})
+		began := make(chan string, 2)
+		one := quick
+		one.Concurrency = 1
+		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (string, error) {
+			began <- j.Key
+			<-finish
+			return "done", nil
+		})
+		stop := serve(t, r)
+		synctest.Wait()
+		mustEnqueue(t, r, "k", note{}, Key("first"))
+		<-began
+		b := r.NewBatch()
+		if err := b.Add("k", note{}, Key("second")); err != nil {
+			t.Fatal(err)
+		}
+		finish <- struct{}{} // and the runner looks for due jobs, for which there is room now
+		synctest.Wait()
+		start := time.Now()
+		if err := b.Insert(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		b.Start()
+		if key := <-began; key != "second" || time.Since(start) > 0 {
+			t.Errorf("%s began after %s", key, time.Since(start))
+		}
+		finish <- struct{}{}
+		stop()
+	})
+}
+
 func TestWaitFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRunner(&Memory{}, "a", Options{})

@@ -23,7 +23,7 @@ const (
 func (t *Trace) Explain(lang Lang, zone *time.Location) string {
 	var said []string
 	for _, j := range t.troubles() {
-		said = append(said, t.sentence(troubleText(j), lang, j, zone))
+		said = append(said, t.sentence(t.troubleText(j), lang, j, zone))
 	}
 	if len(said) > 2 {
 		said = append(said[:2], t.sentence(explanations["more"], lang, job.Row{Tries: len(said) - 2}, zone))
@@ -59,28 +59,38 @@ func (t *Trace) troubles() []job.Row {
 	return open
 }
 
+// onItsWay is how long a job without any error is taken to be on its way. Work that is held back, because what all of
+// its kind need is down, notes no error; and where no daemon runs, nobody could.
+const onItsWay = 30 * time.Second
+
 // troubleText finds the words for a job that is not done.
-func troubleText(j job.Row) text {
+func (t *Trace) troubleText(j job.Row) text {
 	switch {
 	case j.State.Finished():
-		if found, ok := explanations[j.Kind+" "+j.Outcome]; ok {
-			return found
-		}
-		if found, ok := explanations[j.Outcome]; ok {
-			return found
-		}
-		return explanations["parked"]
+		return firstText(j.Kind+" "+j.Outcome, j.Outcome, "parked")
 	case j.State == job.Waiting:
-		return explanations["waiting"]
+		return firstText("waiting")
+	case j.LastError == "" && t.Now.Sub(j.Created) < onItsWay:
+		return firstText("soon "+j.Kind, "open")
 	case j.LastError == "":
-		return explanations["soon "+j.Kind]
+		return firstText("held "+j.Kind, "open")
 	case j.Kind == KindSettle || j.Kind == KindReply:
 		if strings.Contains(j.LastError, "there is no order") {
-			return explanations["order awaited"]
+			return firstText("order awaited")
 		}
-		return explanations["again settle"]
+		return firstText("again settle")
 	}
-	return explanations["again "+j.Kind]
+	return firstText("again "+j.Kind, "open")
+}
+
+// firstText returns the text of the first of these names that has one.
+func firstText(names ...string) text {
+	for _, name := range names {
+		if found, ok := explanations[name]; ok {
+			return found
+		}
+	}
+	return text{}
 }
 
 // discarded is job's outcome of what a person has ended.
@@ -95,6 +105,8 @@ func (t *Trace) calm() string {
 		undone = undone || j.Outcome == discarded && slices.Contains(Steps, j.Kind)
 	}
 	switch {
+	case outcomes[Settled] && (t.Order == nil || !t.Order.Paid):
+		return "unbooked"
 	case undone, outcomes[discarded] && !outcomes[Settled]:
 		return discarded
 	case outcomes[Confirmed]:
@@ -122,9 +134,10 @@ func (t *Trace) sentence(words text, lang Lang, j job.Row, zone *time.Location) 
 	if t.Parcel != nil {
 		device, waybill = t.Parcel.DeviceSN, t.Parcel.Waybill
 	}
-	reason := strings.TrimRight(strings.ReplaceAll(j.LastError, "\n", "; "), ".")
+	reason, _, _ := strings.Cut(j.LastError, "\n") // a panic's stack is for `jobs show`
+	reason = strings.TrimRight(cut(reason, 200), ".")
 	return strings.NewReplacer(
 		"{order}", t.OrderNo, "{amount}", amount, "{device}", device, "{waybill}", waybill, "{reason}", cmp.Or(reason, "?"), "{job}", strconv.FormatInt(j.ID, 10),
-		"{tries}", strconv.Itoa(j.Tries), "{next}", j.NextTry.In(zone).Format(time.DateTime),
+		"{kind}", j.Kind, "{tries}", strconv.Itoa(j.Tries), "{next}", j.NextTry.In(zone).Format(time.DateTime), "{since}", j.Created.In(zone).Format(time.DateTime),
 	).Replace(form)
 }

@@ -138,3 +138,51 @@ func TestExplain(t *testing.T) {
 		})
 	}
 }
+
+// TestExplainIsHonest has states in which "nothing to do" would be wrong, or nothing would be said at all.
+func TestExplainIsHonest(t *testing.T) {
+	now := time.Date(2026, 11, 20, 4, 10, 0, 0, time.UTC)
+	paid := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
+	settled := job.Row{ID: 1, Kind: KindSettle, State: job.Done, Outcome: Settled, Created: now.Add(-time.Hour)}
+	open := func(kind string, age time.Duration, reason string) job.Row {
+		return job.Row{ID: 2, Kind: kind, State: job.Ready, LastError: reason, Created: now.Add(-age), NextTry: now}
+	}
+	for name, tt := range map[string]struct {
+		order  *TracedOrder
+		jobs   []job.Row
+		en, zh []string
+		never  string
+	}{
+		"sent this second":             {paid, []job.Row{settled, open(KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜子"}, "down"},
+		"the broker has been down":     {paid, []job.Row{settled, open(KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
+		"JD has been down":             {paid, []job.Row{settled, open(KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},
+		"the main database is down":    {paid, []job.Row{settled, open(KindPayInfo, 10*time.Minute, "")}, []string{"pay info has not been written", "`doctor`"}, []string{"支付信息"}, "Nothing to do"},
+		"no daemon runs":               {nil, []job.Row{open(KindSettle, 10*time.Minute, "")}, []string{"not booked since", "`doctor`"}, []string{"尚未入账"}, "Nothing to do"},
+		"nobody works on a reply":      {paid, []job.Row{settled, open(KindReply, 10*time.Minute, "")}, []string{"not worked on since", "`doctor`"}, []string{"尚未处理"}, "Nothing to do"},
+		"a kind of a newer version":    {paid, []job.Row{settled, open("new-kind", time.Second, "")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
+		"the same, after an error":     {paid, []job.Row{settled, open("new-kind", time.Hour, "why")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
+		"settled, but marked unpaid":   {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
+		"settled, but the row is gone": {nil, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
+		"a panic's stack":              {paid, []job.Row{settled, open(KindPayInfo, time.Hour, "panic: boom\ngoroutine 7 [running]:")}, []string{"(panic: boom)"}, []string{"panic: boom"}, "goroutine"},
+		"an endless reason":            {paid, []job.Row{settled, open(KindPayInfo, time.Hour, strings.Repeat("长", 1000))}, []string{"长…"}, []string{"长…"}, strings.Repeat("长", 300)},
+		"what needs a person is first": {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled, {ID: 3, Kind: KindPayComplete, State: job.Parked, Outcome: Expired, LastError: "late"}}, []string{"Call the customer"}, []string{"请联系客户"}, "everything is done"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}, Jobs: tt.jobs, Now: now}
+			for lang, parts := range map[Lang][]string{English: tt.en, Chinese: tt.zh} {
+				said := trace.Explain(lang, beijing)
+				for _, part := range parts {
+					if !strings.Contains(said, part) {
+						t.Errorf("%s: %q does not say %q", lang, said, part)
+					}
+				}
+				if strings.Contains(said, tt.never) {
+					t.Errorf("%s: %q says %q", lang, said, tt.never)
+				}
+				if place.MatchString(said) {
+					t.Errorf("%s: %q has an empty place", lang, said)
+				}
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package payment
 
-// text is a sentence in each language. {order}, {amount}, {device}, {waybill}, {reason}, {job}, {tries} and {next} are filled in.
+// text is a sentence in each language. {order}, {amount}, {device}, {waybill}, {reason}, {job}, {kind}, {tries}, {next} and
+// {since} are filled in.
 type text struct{ en, zh string }
 
 // explanations are all sentences of Explain: by outcome, by kind and outcome where a kind needs its own, and by the names
@@ -31,6 +32,10 @@ var explanations = map[string]text{
 		"A part of order {order}'s work was discarded by a person and will not be done: see `trace {order}`; `jobs retry --replay` does it after all.",
 		"订单 {order} 的部分任务已被人工放弃，不会再执行：请看 `trace {order}`；如仍需执行，请用 `jobs retry --replay`。",
 	},
+	"unbooked": {
+		"A payment for order {order} was booked here, but the order is not marked paid: somebody changed or removed its row afterwards. See `trace {order}` and `audit`, and correct the row.",
+		"订单 {order} 的支付已在这里入账，但订单没有标记为已支付：该行之后可能被修改或删除。请看 `trace {order}` 和 `audit`，并更正该行。",
+	},
 	"more": {
 		"There is more ({tries}): see `trace {order}`.",
 		"另外还有 {tries} 项：请看 `trace {order}`。",
@@ -57,10 +62,38 @@ var explanations = map[string]text{
 		"Order {order} is paid; the pay info is being written. Nothing to do.",
 		"订单 {order} 已支付，正在写入支付信息。无需处理。",
 	},
+	"open": {
+		"Order {order} has work that is not done: job {job} of kind {kind}, due at {next}. If it stays so, see `jobs show {job}`.",
+		"订单 {order} 还有未完成的任务：任务 {job}（{kind}），将在 {next} 执行。如一直如此，请看 `jobs show {job}`。",
+	},
 	"waiting": {
 		"Order {order} is paid and cabinet {device} has been told {tries} times, but it has not answered yet; it is told again at {next}. If the customer waits there, check the cabinet's connection.",
 		"订单 {order} 已支付，已向柜子 {device} 发送 {tries} 次命令，但还没有回复；将在 {next} 重发。如果客户在现场等待，请检查柜子的网络连接。",
 	},
+
+	// It goes on by itself when what all of its kind need is back.
+	"held settle": {
+		"A notification for order {order} has been received and not booked since {since}: no daemon works on it, or the account database is down. Run `doctor`; it is booked as soon as that is mended.",
+		"已收到订单 {order} 的通知，但自 {since} 起尚未入账：没有程序在处理，或账务数据库不可用。请运行 `doctor`；恢复后会自动入账。",
+	},
+	"held reply": {
+		"A message on the reply queue about order {order} has been received and not worked on since {since}: no daemon works on it, or the account database is down. Run `doctor`; it goes on as soon as that is mended.",
+		"已收到与订单 {order} 有关的回复消息，但自 {since} 起尚未处理：没有程序在处理，或账务数据库不可用。请运行 `doctor`；恢复后会自动处理。",
+	},
+	"held pay-complete": {
+		"Order {order} is paid, but cabinet {device} has not been told since {since}: no daemon works on it, or the MQTT broker or the main database is down. Run `doctor`; the door opens as soon as that is mended, if the customer can still be there.",
+		"订单 {order} 已支付，但自 {since} 起仍未能通知柜子 {device}：没有程序在处理，或 MQTT 服务器、主数据库不可用。请运行 `doctor`；如仍在有效时间内，恢复后会自动开门。",
+	},
+	"held waybill-status": {
+		"Order {order} is paid, but JD has not been told about waybill {waybill} since {since}: no daemon works on it, or JD or the main database is down. Run `doctor`; it goes on as soon as that is mended.",
+		"订单 {order} 已支付，但自 {since} 起仍未能告知京东运单 {waybill}：没有程序在处理，或京东、主数据库不可用。请运行 `doctor`；恢复后会自动继续。",
+	},
+	"held pay-info": {
+		"Order {order} is paid, but its pay info has not been written since {since}: no daemon works on it, or the main database is down. Run `doctor`; it goes on as soon as that is mended.",
+		"订单 {order} 已支付，但自 {since} 起仍未写入支付信息：没有程序在处理，或主数据库不可用。请运行 `doctor`；恢复后会自动继续。",
+	},
+
+	// It was tried and will be tried again.
 	"order awaited": {
 		"A payment for {order} has arrived, but there is no such order yet; it is looked for again at {next}. Find out why the order was not written.",
 		"已收到 {order} 的支付，但还没有这个订单；将在 {next} 再次查找。请查明订单为何没有写入。",

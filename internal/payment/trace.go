@@ -20,6 +20,7 @@ type Trace struct {
 	Parcel  *TracedParcel  `json:"parcel"`   // nil: not found, see Missing
 	PayInfo *TracedPayInfo `json:"pay_info"` // nil: not written yet
 	Missing string         `json:"missing,omitempty"`
+	Now     time.Time      `json:"now"`  // when this was read, by the account database's clock
 	Jobs    []job.Row      `json:"jobs"` // the oldest first
 	Events  []TracedEvent  `json:"events"`
 }
@@ -65,7 +66,10 @@ const traceMost = 1000
 // LookUp reads everything known of an order. An unknown one gives a Trace without order and jobs.
 func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace, error) {
 	t := &Trace{OrderNo: orderNo}
-	var err error
+	err := account.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&t.Now)
+	if err != nil {
+		return nil, fmt.Errorf("reading the database's clock: %w", err)
+	}
 	if t.Order, err = traceOrder(ctx, account, orderNo); err != nil {
 		return nil, err
 	}
@@ -73,6 +77,9 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		return nil, err
 	}
 	slices.Reverse(t.Jobs)
+	if t.Jobs == nil {
+		t.Jobs = []job.Row{} // an empty list in JSON, not null
+	}
 	t.Events = events(t.Jobs)
 	if t.Order == nil {
 		return t, nil
@@ -144,9 +151,9 @@ func tracePayInfo(ctx context.Context, main *sql.DB, orderID int64) (*TracedPayI
 	return &p, err
 }
 
-// events tells the jobs' histories in the order of time. What is still to come stands last.
+// events tells the jobs' histories in the order of time.
 func events(jobs []job.Row) []TracedEvent {
-	var all []TracedEvent
+	all := []TracedEvent{}
 	for _, j := range jobs {
 		add := func(at time.Time, format string, args ...any) {
 			all = append(all, TracedEvent{at, j.ID, j.Kind, fmt.Sprintf(format, args...)})

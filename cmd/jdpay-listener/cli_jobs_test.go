@@ -1,0 +1,229 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/sqldb"
+)
+
+// addJob writes a row into the job table: columns of it, over those of a step that is due.
+func (s *site) addJob(columns map[string]any) (id string) {
+	s.t.Helper()
+	row := map[string]any{
+		"kind": "pay-complete", "ref": "R1", "args": `{"order_id":1}`, "state": "ready", "try_count": 0,
+		"created_at": "2026-11-20 04:00:00", "next_try_at": "2026-11-20 04:00:00",
+	}
+	maps.Copy(row, columns)
+	var names []string
+	var values []any
+	for name, value := range row {
+		names, values = append(names, name), append(values, value)
+	}
+	res, err := s.db.Exec("INSERT INTO jdpay_job ("+strings.Join(names, ", ")+") VALUES "+sqldb.In(len(names)), values...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	n, err := res.LastInsertId()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return fmt.Sprint(n)
+}
+
+// finished are the columns of a job that ended.
+func finished(state, outcome, reason string) map[string]any {
+	return map[string]any{"state": state, "outcome": outcome, "last_error": reason, "try_count": 2, "finished_at": "2026-11-20 04:05:00"}
+}
+
+func (s *site) jobState(id string) string {
+	s.t.Helper()
+	return strings.Join(s.strings("SELECT CONCAT_WS(' ', state, outcome) FROM jdpay_job WHERE id = ?", id), "")
+}
+
+// listed returns the ids that a list names.
+func (s *site) listed(args ...string) (ids []string) {
+	s.t.Helper()
+	var rows []job.Row
+	if err := json.Unmarshal([]byte(s.run(append([]string{"jobs", "list", "--json"}, args...)...)), &rows); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range rows {
+		ids = append(ids, fmt.Sprint(r.ID))
+	}
+	return ids
+}
+
+func TestJobsListAndShow(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	parked := s.addJob(finished("parked", "refused", "the cabinet refused with code 17: "+strings.Repeat("门打不开", 40)+"\n\x1b[2J\tend"))
+	due := s.addJob(map[string]any{"kind": "waybill-status"})
+	running := s.addJob(map[string]any{"kind": "pay-info", "ref": "R2", "state": "running", "lease": "instance-a"})
+	forged := s.addJob(map[string]any{
+		"kind": "settle", "ref": nil, "state": "rejected", "outcome": "bad_signature", "finished_at": "2026-11-20 04:05:00",
+		"args": "first line\nsecond \x1b]0;owned\x07line", "unique_key": "settle:JDPayNotify:M1",
+		"errors": `[{"at":"2026-11-20T04:01:00Z","try":1,"error":"first"},{"at":"2026-11-20T04:02:00Z","try":2,"error":"second"}]`,
+	})
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"everything, the newest first", nil, []string{forged, running, due, parked}},
+		{"by state", []string{"--state", "parked"}, []string{parked}},
+		{"by several states", []string{"--state", "ready", "--state", "RUNNING"}, []string{running, due}},
+		{"by kind", []string{"--kind", "pay-info"}, []string{running}},
+		{"by order", []string{"--ref", "R1"}, []string{due, parked}},
+		{"by all of them", []string{"--ref", "R1", "--kind", "waybill-status", "--state", "parked"}, nil},
+		{"no more than the limit", []string{"--limit", "1"}, []string{forged}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := s.listed(tt.args...); !slices.Equal(got, tt.want) {
+				t.Errorf("listed %v, want %v", got, tt.want)
+			}
+		})
+	}
+	t.Run("the table fits a terminal and does not command it", func(t *testing.T) {
+		out := s.run("jobs", "list")
+		says(t, out, "refused  2", "R1     2026-11-20 12:05:00", "due 2026-11-20 12:00:00", "now")
+		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+		if len(lines) != 5 {
+			t.Errorf("%d lines, want a head and one for each of 4 jobs:\n%s", len(lines), out)
+		}
+		for _, line := range lines {
+			taken := 0
+			for _, r := range line {
+				taken += columns(r)
+			}
+			if taken > 120 || strings.ContainsRune(line, '\x1b') {
+				t.Errorf("%d columns: %q", taken, line)
+			}
+		}
+	})
+	t.Run("a cut list says so", func(t *testing.T) {
+		if _, errOut, _ := s.try("jobs", "list", "--limit", "2"); !strings.Contains(errOut, "only the newest 2") {
+			t.Errorf("stderr %q", errOut)
+		}
+	})
+	t.Run("show prints all of a job", func(t *testing.T) {
+		out := s.run("jobs", "show", forged)
+		says(t, out, "bad_signature", "settle:JDPayNotify:M1", "2026-11-20 12:05:00.000", "try 1", "12:01:00.000  first", "12:02:00.000  second", "\nfirst line\nsecond ")
+		if strings.ContainsAny(out, "\x1b\x07") {
+			t.Errorf("it commands the terminal: %q", out)
+		}
+	})
+	t.Run("show --json keeps the message as it came", func(t *testing.T) {
+		var row job.Row
+		if err := json.Unmarshal([]byte(s.run("jobs", "show", forged, "--json")), &row); err != nil || row.Args != "first line\nsecond \x1b]0;owned\x07line" || len(row.Errors) != 2 {
+			t.Errorf("%v: %+v", err, row)
+		}
+	})
+	t.Run("show of no job", func(t *testing.T) {
+		if out, errOut, code := s.try("jobs", "show", "999999"); code != exitFailed || out != "" || !strings.Contains(errOut, "there is no job 999999") {
+			t.Errorf("exit %d: %s%s", code, out, errOut)
+		}
+	})
+}
+
+func TestJobsRetryAndDiscard(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	refused := func(kind string) string {
+		columns := finished("parked", "refused", "why")
+		columns["kind"], columns["give_up_at"] = kind, "2026-11-20 04:15:00"
+		return s.addJob(columns)
+	}
+	// changed runs a command with --json and requires what it says it did.
+	changed := func(t *testing.T, wantCode, want int, unchanged []string, args ...string) {
+		t.Helper()
+		out, errOut, code := s.try(append(args, "--json")...)
+		var said struct {
+			Changed   int
+			Unchanged []string
+		}
+		if err := json.Unmarshal([]byte(out), &said); err != nil || code != wantCode || said.Changed != want || !slices.Equal(said.Unchanged, unchanged) {
+			t.Errorf("%v: exit %d, %v: %s%s", args, code, err, out, errOut)
+		}
+		for _, id := range unchanged {
+			if !strings.Contains(errOut, id) || strings.Count(errOut, "\n") != 1 {
+				t.Errorf("%v: stderr does not name %s in one line: %q", args, id, errOut)
+			}
+		}
+	}
+	t.Run("retry gives a parked job its whole time again", func(t *testing.T) {
+		id := refused("pay-complete")
+		changed(t, exitFine, 1, nil, "jobs", "retry", id)
+		if n := s.count(`SELECT COUNT(*) FROM jdpay_job WHERE id = ? AND state = 'ready' AND outcome IS NULL AND try_count = 0 AND finished_at IS NULL
+			AND ABS(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), next_try_at)) < 60 AND ABS(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), give_up_at) - 900) < 60`, id); n != 1 {
+			t.Errorf("it is %s", s.jobState(id))
+		}
+	})
+	t.Run("a job named twice counts once", func(t *testing.T) {
+		id := refused("pay-info")
+		changed(t, exitFine, 1, nil, "jobs", "retry", id, id)
+		changed(t, exitFine, 1, nil, "jobs", "discard", id, id)
+	})
+	t.Run("what cannot be tried again is named, the others are", func(t *testing.T) {
+		id, other := refused("pay-info"), refused("pay-info")
+		running := s.addJob(map[string]any{"state": "running", "lease": "instance-a"})
+		done := s.addJob(finished("done", "sent", ""))
+		for _, command := range []string{"retry", "discard"} {
+			changed(t, exitFailed, 1, []string{running, done, "999999"}, "jobs", command, running, done, "999999", map[string]string{"retry": id, "discard": other}[command])
+		}
+		if got := s.jobState(id) + ", " + s.jobState(other) + ", " + s.jobState(running) + ", " + s.jobState(done); got != "ready, done discarded, running, done sent" {
+			t.Errorf("they are %s", got)
+		}
+	})
+	t.Run("replay takes a job that is done", func(t *testing.T) {
+		id := s.addJob(finished("done", "sent", ""))
+		changed(t, exitFailed, 0, []string{id}, "jobs", "retry", id)
+		changed(t, exitFine, 1, nil, "jobs", "retry", "--replay", id)
+		if got := s.jobState(id); got != "ready" {
+			t.Errorf("it is %s", got)
+		}
+		says(t, s.run("jobs", "retry", "--help"), "a cabinet then gets its command again, with the\nsame message id")
+	})
+	t.Run("all that a filter selects, and nothing else", func(t *testing.T) {
+		one, two, other := refused("waybill-status"), refused("waybill-status"), refused("pay-info")
+		changed(t, exitFine, 2, nil, "jobs", "retry", "--all", "--kind", "waybill-status", "--state", "parked")
+		changed(t, exitFine, 2, nil, "jobs", "discard", "--all", "--kind", "waybill-status", "--ref", "R1")
+		changed(t, exitFine, 0, nil, "jobs", "discard", "--all", "--kind", "waybill-status", "--ref", "R1")
+		if got := s.jobState(one) + ", " + s.jobState(two) + ", " + s.jobState(other); got != "done discarded, done discarded, parked refused" {
+			t.Errorf("they are %s", got)
+		}
+	})
+	t.Run("wrong usage changes nothing", func(t *testing.T) {
+		id := refused("pay-info")
+		for _, line := range []string{"retry", "discard", "retry --all", "discard --all", "discard --all --ref=", "discard --all " + id, "discard x", "discard --all --state gone"} {
+			out, errOut, code := s.try(append([]string{"jobs"}, strings.Fields(line)...)...)
+			if code != exitUsage || out != "" || strings.Count(errOut, "\n") != 1 {
+				t.Errorf("jobs %s: exit %d: %s%s", line, code, out, errOut)
+			}
+		}
+		if got := s.jobState(id); got != "parked refused" {
+			t.Errorf("it is %s", got)
+		}
+	})
+	t.Run("without a usable database: says what to do", func(t *testing.T) {
+		for dsn, want := range map[string]string{
+			"Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush":                              "see jdpay-listener doctor",
+			fmt.Sprintf("Server=%s;Port=%d;Database=mysql;Uid=root;Pwd=", s.mysql.Host, s.mysql.Port): "run `jdpay-listener migrate`",
+		} {
+			s.extra["ConnectionStrings__Account"] = dsn
+			for _, line := range []string{"jobs list", "jobs retry 1", "trace R1", "explain R1"} {
+				out, errOut, code := s.try(strings.Fields(line)...)
+				if code != exitFailed || out != "" || !strings.Contains(errOut, want) || strings.Contains(errOut, "hush") || strings.Count(errOut, "\n") != 1 {
+					t.Errorf("%s: exit %d: %s%s", line, code, out, errOut)
+				}
+			}
+		}
+		delete(s.extra, "ConnectionStrings__Account")
+	})
+}

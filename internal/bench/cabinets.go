@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"jdpay-listener/internal/testenv"
+)
+
+// cabinets are all cabinets of the company: one subscriber, with QoS 0, that notes what arrives and when. What a
+// command says is looked at only after the measurement.
+type cabinets struct {
+	client mqtt.Client
+
+	mu  sync.Mutex
+	got []arrival
+}
+
+type arrival struct {
+	at      time.Time
+	topic   string
+	payload []byte
+}
+
+// command is a cabinet command as the contract has it.
+type command struct {
+	PostOrderId           int64
+	DeviceGroupSN, CellSN string
+	DeviceType            int
+	MessageId             string
+}
+
+func connectCabinets(broker *testenv.Broker) (*cabinets, error) {
+	c := &cabinets{}
+	c.client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + broker.Addr()).SetClientID("cabinets"))
+	if token := c.client.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+		return nil, fmt.Errorf("connecting the cabinets: %w", token.Error())
+	}
+	token := c.client.Subscribe("device/+/pay-complete", 0, func(_ mqtt.Client, m mqtt.Message) {
+		a := arrival{time.Now(), m.Topic(), m.Payload()}
+		c.mu.Lock()
+		c.got = append(c.got, a)
+		c.mu.Unlock()
+	})
+	if !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+		return nil, fmt.Errorf("subscribing the cabinets: %w", token.Error())
+	}
+	return c, nil
+}
+
+func (c *cabinets) close() { c.client.Disconnect(100) }
+
+func (c *cabinets) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.got)
+}
+
+// arrivals returns what has arrived.
+func (c *cabinets) arrivals() []arrival {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.got)
+}
+
+// take returns what has arrived and forgets it.
+func (c *cabinets) take() []arrival {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got := c.got
+	c.got = nil
+	return got
+}
+
+// order reads an arrival; fault is what is wrong with it.
+func (a arrival) order() (id int64, fault string) {
+	var c command
+	if err := json.Unmarshal(a.payload, &c); err != nil {
+		return 0, fmt.Sprintf("a command is not JSON: %.80q", a.payload)
+	}
+	id = c.PostOrderId
+	want := command{id, serial(id), cell(id), kind(id), fmt.Sprint("pay-complete-", id)}
+	if c != want || a.topic != "device/"+serial(id)+"/pay-complete" {
+		return id, fmt.Sprintf("order %d: command %+v on topic %s", id, c, a.topic)
+	}
+	return id, ""
+}

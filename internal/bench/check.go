@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"jdpay-listener/internal/sandbox/jdserver"
+)
+
+// check finds every effect of the orders exactly once, and says when the last one happened. A fault of one order is
+// told for the first few of them.
+func (c *company) check(ctx context.Context, jobs bool, orders Orders) (last time.Time, faults []string, err error) {
+	commanded := c.cabinets.take()
+	f := &faultList{}
+	seen := map[int64]int{}
+	for _, a := range commanded {
+		id, fault := a.order()
+		f.addIf(fault != "", "%s", fault)
+		f.addIf(!orders.contains(id), "a command for order %d, which was not paid", id)
+		seen[id]++
+		last = later(last, a.at)
+	}
+	var calls []jdserver.Call
+	if err := c.standIns.Call("StandIns.Calls", 0, &calls); err != nil {
+		return last, nil, fmt.Errorf("asking the stand-in for JD: %w", err)
+	}
+	told := map[string]int{}
+	for _, call := range calls {
+		told[call.Waybill]++
+		f.addIf(!call.Accepted, "JD did not accept waybill %s", call.Waybill)
+		last = later(last, call.At)
+	}
+	byWaybill := make(map[string]jdserver.Call, len(calls))
+	for _, call := range calls {
+		byWaybill[call.Waybill] = call
+	}
+	for id := orders.From; id < orders.From+int64(orders.N); id++ {
+		f.addIf(seen[id] != 1, "order %d: %d commands reached the cabinet", id, seen[id])
+		w := waybill(id)
+		f.addIf(told[w] != 1, "order %d: JD was told %d times", id, told[w])
+		call := byWaybill[w]
+		f.addIf(told[w] > 0 && (call.Producer != producer(id) || call.ThirdCode != serial(id) || call.Status != 1), "order %d: JD was told %+v", id, call)
+	}
+	f.addIf(len(calls) != orders.N, "JD got %d calls for %d orders", len(calls), orders.N)
+	finished, err := c.checkRows(ctx, jobs, orders, f)
+	return later(last, finished), f.list(), err
+}
+
+// checkRows counts what is right in the tables, and says when the last job was concluded, by the database's clock, which
+// is this machine's.
+func (c *company) checkRows(ctx context.Context, jobs bool, orders Orders, f *faultList) (finished time.Time, err error) {
+	first, last := orders.From, orders.From+int64(orders.N)-1
+	count := func(what, query string, want int) {
+		var n int
+		if err == nil {
+			err = c.db.QueryRowContext(ctx, query, first, last).Scan(&n)
+		}
+		f.addIf(err == nil && n != want, "%d %s, want %d", n, what, want)
+	}
+	count("orders paid as they should be", `SELECT COUNT(*) FROM (SELECT *, order_id AS id FROM kernelorder_charge WHERE order_id BETWEEN ? AND ?) o
+		WHERE is_paid = 1 AND pay_amount = amount AND pay_time = '2026-11-20 12:00:00' AND pay_type = `+sqlPayType+" AND external_id = CONCAT('X', order_no)", orders.N)
+	count("right pay infos", `SELECT COUNT(*) FROM (SELECT *, CAST(post_order_id AS SIGNED) AS id FROM kernel_postorder_pay_info) i
+		WHERE id BETWEEN ? AND ? AND payment_status = 1 AND pay_time = '2026-11-20 12:00:00' AND pay_message = '寄件支付' AND payment_type = `+sqlPayType, orders.N)
+	if !jobs {
+		return finished, err
+	}
+	// The lookup by ref is by its index; order numbers do not sort as their ids do.
+	refs := "(SELECT j.* FROM kernelorder_charge o JOIN jdpay_job j ON j.ref = o.order_no COLLATE utf8mb4_bin WHERE o.order_id BETWEEN ? AND ?) jobs"
+	for kind, outcome := range map[string]string{"settle": "settled", "pay-complete": "sent", "waybill-status": "updated", "pay-info": "written"} {
+		count(kind+" jobs done at the first try", "SELECT COUNT(*) FROM "+refs+" WHERE kind = '"+kind+"' AND state = 'done' AND outcome = '"+outcome+"' AND try_count = 1", orders.N)
+	}
+	count("jobs", "SELECT COUNT(*) FROM "+refs, 4*orders.N)
+	if err != nil {
+		return finished, fmt.Errorf("checking the tables: %w", err)
+	}
+	var at sql.NullTime
+	if err := c.db.QueryRowContext(ctx, "SELECT MAX(finished_at) FROM "+refs, first, last).Scan(&at); err != nil {
+		return finished, fmt.Errorf("reading when the last job ended: %w", err)
+	}
+	return at.Time, nil
+}
+
+// audit runs the program's own proof; its findings are a fault of the measurement.
+func (c *company) audit(ctx context.Context) error {
+	if err := c.command(ctx, "audit"); err != nil {
+		return fmt.Errorf("the audit is not clean: %w", err)
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// faultList keeps the first few faults and counts the others.
+type faultList struct {
+	first []string
+	more  int
+}
+
+const toldFaults = 5
+
+func (f *faultList) addIf(is bool, format string, args ...any) {
+	switch {
+	case !is:
+	case len(f.first) < toldFaults:
+		f.first = append(f.first, fmt.Sprintf(format, args...))
+	default:
+		f.more++
+	}
+}
+
+func (f *faultList) list() []string {
+	if f.more > 0 {
+		return append(f.first, fmt.Sprintf("and %d more faults", f.more))
+	}
+	return f.first
+}

@@ -1,0 +1,185 @@
+// Command bench measures the daemon as it runs in production: the built program, as a process of its own, on a private
+// MariaDB with durable commits, Mosquitto and Redis, with stand-ins for MNS and JD in another process. A payment counts
+// when all of its effects are there, and a figure counts when every effect was found exactly once and the audit is
+// clean. Beside the daemon runs the loop that it replaces (loop.go), in the same minutes on the same machine: ratios
+// between the two mean more than seconds on a machine that others use as well.
+//
+// Reading order: site.go, standins.go and cabinets.go are the surroundings, order.go the data, measure.go one
+// measurement, check.go what makes it count, the parts (drain.go, latency.go, …) what is measured, and table.go,
+// document.go and picture.go what is written.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if name, ok := strings.CutPrefix(strings.Join(os.Args[1:], " "), childFlag); ok {
+		os.Exit(exitCode(runChild(name)))
+	}
+	os.Exit(exitCode(run(os.Args[1:], os.Stdout)))
+}
+
+func exitCode(err error) int {
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	default:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+}
+
+// childFlag begins the command line of the bench's own child processes; nobody else needs it.
+const childFlag = "--child="
+
+// runChild is the main function of a child process.
+func runChild(name string) error {
+	switch name {
+	case "stand-ins":
+		return serveStandIns()
+	case "loop":
+		return runLoop()
+	}
+	return fmt.Errorf("there is no child %q", name)
+}
+
+// part is one chapter of the benchmark.
+type part struct {
+	name string
+	run  func(b *bench, ctx context.Context) error
+}
+
+var parts = []part{
+	{"drain", (*bench).drain},
+	{"loop", (*bench).loop},
+	{"latency", (*bench).latency},
+	{"idle", (*bench).idle},
+	{"growth", (*bench).growth},
+	{"memory", (*bench).memory},
+	{"runner", (*bench).runner},
+}
+
+// bench is one run of the benchmark.
+type bench struct {
+	*site
+	sizes   sizes
+	results *Results
+}
+
+// errInvalid ends the program with 1 after everything has been printed.
+var errInvalid = errors.New("some figures are INVALID: their effects or their audit were not clean")
+
+func run(args []string, stdout io.Writer) error {
+	names := make([]string, len(parts))
+	for i, p := range parts {
+		names[i] = p.name
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	quick := flags.Bool("quick", false, "smaller figures, in about a minute")
+	only := flags.String("only", "", "measure one part: "+strings.Join(names, ", "))
+	out := flags.String("out", "bench-results", "`folder` for the raw figures, a JSON file per run")
+	write := flags.Bool("write", false, "write docs/performance.md and docs/performance.svg, too")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 || *only != "" && !slices.Contains(names, *only) {
+		return fmt.Errorf("there is no part %q: use one of %s", strings.Join(append(flags.Args(), *only), " "), strings.Join(names, ", "))
+	}
+	if *write && (*only != "" || *quick) {
+		return errors.New("--write describes a whole run: leave --only and --quick out")
+	}
+
+	b := &bench{sizes: full, results: &Results{Started: time.Now(), Quick: *quick}}
+	if *quick {
+		b.sizes = quickly
+	}
+	// The servers inherit an ignored interrupt: a Ctrl-C, which a terminal sends to every process here, must not part
+	// them from the shells that remove their files. This process ends them.
+	signal.Ignore(os.Interrupt)
+	progress("building the programs and starting the servers")
+	var err error
+	if b.site, err = openSite(); err != nil {
+		return err
+	}
+	defer b.site.close()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if b.results.Machine, err = b.describe(ctx); err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if *only == "" || *only == p.name {
+			if err := p.run(b, ctx); err != nil {
+				if ctx.Err() != nil {
+					return errors.New("interrupted; servers and files are removed")
+				}
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+		}
+	}
+	b.results.Took = time.Since(b.results.Started).Seconds()
+	return b.report(stdout, *out, *write)
+}
+
+func (b *bench) report(stdout io.Writer, out string, write bool) error {
+	printTable(stdout, b.results)
+	path, err := saveFigures(out, b.results)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "\nraw figures: %s\n", path)
+	if write {
+		if err := writeDocument(b.results); err != nil {
+			return err
+		}
+	}
+	if b.results.invalid() {
+		return errInvalid
+	}
+	return nil
+}
+
+// progress tells a person what takes so long.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// sizes are how much is measured.
+type sizes struct {
+	backlog      int           // payments of one drain
+	loopBacklog  [2]int        // of the loop, JD at once and JD slow
+	rates        []int         // of latency, payments per second
+	paced        time.Duration // of one rate
+	settle, idle time.Duration // before and of the idle measurement
+	growBacklog  int
+	rows         []int
+	replicas     []int
+	memory       int // messages, then jobs
+	waiting      time.Duration
+	jobs         int // of the runner, per measurement
+	workers      []int
+}
+
+var (
+	full = sizes{
+		backlog: 20_000, loopBacklog: [2]int{3_000, 150}, rates: []int{10, 100, 300, 1000}, paced: 10 * time.Second,
+		settle: 5 * time.Second, idle: 15 * time.Second, growBacklog: 10_000, rows: []int{1_000, 100_000, 1_000_000}, replicas: []int{1, 2, 4},
+		memory: 100_000, waiting: 8 * time.Second, jobs: 5_000, workers: []int{1, 4, 16, 256},
+	}
+	quickly = sizes{
+		backlog: 5_000, loopBacklog: [2]int{500, 50}, rates: []int{100}, paced: 4 * time.Second,
+		settle: 2 * time.Second, idle: 5 * time.Second, growBacklog: 3_000, rows: []int{1_000, 50_000}, replicas: []int{1, 2},
+		memory: 10_000, waiting: 3 * time.Second, jobs: 1_000, workers: []int{1, 16},
+	}
+)

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+)
+
+// printTable prints a run for people.
+func printTable(w io.Writer, r *Results) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer t.Flush()
+	row := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+	fmt.Fprintf(t, "\n%s, %d cores, %d GiB, Linux %s, %s, %s\n%s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.MemGiB, r.Machine.Kernel, r.Machine.Go, r.Machine.Database, r.Machine.Settings)
+	if len(r.Drains) > 0 {
+		row("\nbacklog drained\tJD\tpayments\tper second\tCPU µs\tMariaDB µs\tstatements\tMNS requests\tpeak MiB\t")
+		for _, d := range r.Drains {
+			row("%s\t%.0f ms\t%d\t%.0f\t%.0f\t%.0f\t%.2f\t%.3f\t%.0f\t%s", d.Program, d.JDLatency, d.Payments, d.PerSecond, d.CPU[programCPU], d.CPU[mariadbCPU], d.Statements, d.Requests, d.PeakMiB, invalid(d.Faults))
+		}
+		for _, latency := range jdLatencies {
+			ms := milliseconds(latency)
+			if d, l := r.drain(daemonProgram, ms), r.drain(loopProgram, ms); d != nil && l != nil {
+				row("daemon / loop\t%.0f ms\t\t%.1f times", ms, d.PerSecond/l.PerSecond)
+			}
+		}
+	}
+	if len(r.Latency) > 0 {
+		row("\nqueue to cabinet, JD 50 ms\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\t")
+		for _, l := range r.Latency {
+			row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, invalid(l.Faults))
+		}
+	}
+	if i := r.Idle; i != nil {
+		row("\nidle\tCPU %%\tMiB\tstatements/s\tMNS requests/s\tlong polls")
+		row("%.0f s\t%.2f\t%.0f\t%.1f\t%.2f\t%d", i.Seconds, i.CPUPercent, i.ResidentMB, i.Statements, i.Requests, i.LongPolls)
+	}
+	growth(row, "rows in the tables", r.Rows, func(d Drain) int { return d.Rows })
+	growth(row, "replicas", r.Replicas, func(d Drain) int { return d.Replicas })
+	if len(r.Memory) > 0 {
+		row("\nmemory\tnumber\tMiB after a quarter\thalf\tthree quarters\tpeak")
+		for _, m := range r.Memory {
+			at := func(part float64) float64 { return m.Resident[int(part*float64(len(m.Resident)-1))] }
+			row("%s\t%d\t%.0f\t%.0f\t%.0f\t%.0f", m.What, m.N, at(.25), at(.5), at(.75), m.Peak)
+		}
+	}
+	if len(r.Runner) > 0 {
+		row("\njobs with an empty handler\tstore\tworkers\tjobs/s\tinserts/s\truns/s")
+		for _, j := range r.Runner {
+			row("%s\t%s\t%d\t%.0f\t%.0f\t%.0f", j.Library, j.Store, j.Workers, j.PerSecond, j.Inserts, j.Runs)
+		}
+	}
+}
+
+func growth(row func(string, ...any), title string, list []Drain, of func(Drain) int) {
+	if len(list) == 0 {
+		return
+	}
+	row("\n%s\tper second\tCPU µs\tMariaDB µs\tpeak MiB\t", title)
+	for _, d := range list {
+		row("%d\t%.0f\t%.0f\t%.0f\t%.0f\t%s", of(d), d.PerSecond, d.CPU[programCPU], d.CPU[mariadbCPU], d.PeakMiB, invalid(d.Faults))
+	}
+}
+
+func invalid(faults []string) string {
+	if len(faults) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("INVALID: %q", faults)
+}
+
+// saveFigures writes the raw figures into the folder and returns the file's name.
+func saveFigures(dir string, r *Results) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	b, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, r.Started.UTC().Format("20060102-150405")+".json")
+	return path, os.WriteFile(path, append(b, '\n'), 0o644)
+}
