@@ -92,7 +92,7 @@ func TestJobsListAndShow(t *testing.T) {
 	}
 	t.Run("the table fits a terminal and does not command it", func(t *testing.T) {
 		out := s.run("jobs", "list")
-		says(t, out, "refused  2", "R1     2026-11-20 12:05:00", "due 2026-11-20 12:00:00", "now")
+		says(t, out, "code 17: …", "R1     2026-11-20 12:05:00", "due 2026-11-20 12:00:00", "now")
 		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 		if len(lines) != 5 {
 			t.Errorf("%d lines, want a head and one for each of 4 jobs:\n%s", len(lines), out)
@@ -213,7 +213,7 @@ func TestJobsRetryAndDiscard(t *testing.T) {
 	})
 	t.Run("without a usable database: says what to do", func(t *testing.T) {
 		for dsn, want := range map[string]string{
-			"Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush":                              "see jdpay-listener doctor",
+			"Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush":                                  "see jdpay-listener doctor",
 			fmt.Sprintf("Server=%s;Port=%d;Database=mysql;Uid=root;Pwd=", s.mysql.Host, s.mysql.Port): "run `jdpay-listener migrate`",
 		} {
 			s.extra["ConnectionStrings__Account"] = dsn

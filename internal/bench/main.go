@@ -88,7 +88,7 @@ func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "smaller figures, in about a minute")
 	only := flags.String("only", "", "measure one part: "+strings.Join(names, ", "))
-	out := flags.String("out", "bench-results", "`folder` for the raw figures, a JSON file per run")
+	out := flags.String("out", "bench-results", "`folder` for the raw figures, the table and the picture of the run")
 	write := flags.Bool("write", false, "write docs/performance.md and docs/performance.svg, too")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -134,11 +134,11 @@ func run(args []string, stdout io.Writer) error {
 
 func (b *bench) report(stdout io.Writer, out string, write bool) error {
 	printTable(stdout, b.results)
-	path, err := saveFigures(out, b.results)
+	path, err := save(out, b.results)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "\nraw figures: %s\n", path)
+	fmt.Fprintf(stdout, "\nraw figures, table and picture: %s.{json,txt,svg}\n", path)
 	if write {
 		if err := writeDocument(b.results); err != nil {
 			return err
@@ -158,6 +158,7 @@ func progress(format string, args ...any) {
 // sizes are how much is measured.
 type sizes struct {
 	backlog      int           // payments of one drain
+	repeat       int           // drains of the daemon, of which the median counts
 	loopBacklog  [2]int        // of the loop, JD at once and JD slow
 	rates        []int         // of latency, payments per second
 	paced        time.Duration // of one rate
@@ -173,12 +174,12 @@ type sizes struct {
 
 var (
 	full = sizes{
-		backlog: 20_000, loopBacklog: [2]int{3_000, 150}, rates: []int{10, 100, 300, 1000}, paced: 10 * time.Second,
+		backlog: 20_000, repeat: 3, loopBacklog: [2]int{3_000, 150}, rates: []int{10, 100, 300, 1000, 2000, 3000}, paced: 10 * time.Second,
 		settle: 5 * time.Second, idle: 15 * time.Second, growBacklog: 10_000, rows: []int{1_000, 100_000, 1_000_000}, replicas: []int{1, 2, 4},
 		memory: 100_000, waiting: 8 * time.Second, jobs: 5_000, workers: []int{1, 4, 16, 256},
 	}
 	quickly = sizes{
-		backlog: 5_000, loopBacklog: [2]int{500, 50}, rates: []int{100}, paced: 4 * time.Second,
+		backlog: 5_000, repeat: 1, loopBacklog: [2]int{500, 50}, rates: []int{100}, paced: 4 * time.Second,
 		settle: 2 * time.Second, idle: 5 * time.Second, growBacklog: 3_000, rows: []int{1_000, 50_000}, replicas: []int{1, 2},
 		memory: 10_000, waiting: 3 * time.Second, jobs: 1_000, workers: []int{1, 16},
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -71,15 +73,21 @@ func invalid(faults []string) string {
 	return fmt.Sprintf("INVALID: %q", faults)
 }
 
-// saveFigures writes the raw figures into the folder and returns the file's name.
-func saveFigures(dir string, r *Results) (string, error) {
+// save writes the raw figures, the table and the picture into the folder and returns the files' common path.
+func save(dir string, r *Results) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	b, err := json.MarshalIndent(r, "", "\t")
+	figures, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, r.Started.UTC().Format("20060102-150405")+".json")
-	return path, os.WriteFile(path, append(b, '\n'), 0o644)
+	var table bytes.Buffer
+	printTable(&table, r)
+	path := filepath.Join(dir, r.Started.UTC().Format("20060102-150405"))
+	return path, errors.Join(
+		os.WriteFile(path+".json", append(figures, '\n'), 0o644),
+		os.WriteFile(path+".txt", table.Bytes(), 0o644),
+		os.WriteFile(path+".svg", []byte(picture(r)), 0o644),
+	)
 }

@@ -147,12 +147,14 @@ func TestExplainIsHonest(t *testing.T) {
 	open := func(kind string, age time.Duration, reason string) job.Row {
 		return job.Row{ID: 2, Kind: kind, State: job.Ready, LastError: reason, Created: now.Add(-age), NextTry: now}
 	}
+	_, noOrder := decide(nil, Notification{OrderNo: "R1"}, AmountEnforce)
 	for name, tt := range map[string]struct {
 		order  *TracedOrder
 		jobs   []job.Row
 		en, zh []string
 		never  string
 	}{
+		"settle found no order":        {nil, []job.Row{open(KindSettle, time.Minute, noOrder.Error())}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
 		"sent this second":             {paid, []job.Row{settled, open(KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜子"}, "down"},
 		"the broker has been down":     {paid, []job.Row{settled, open(KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
 		"JD has been down":             {paid, []job.Row{settled, open(KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},

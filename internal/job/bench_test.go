@@ -1,0 +1,111 @@
+package job
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+const benchLease = "bench"
+
+// bodyLike is as long as a kept payment notification.
+var bodyLike = []byte(fmt.Sprintf("%0500d", 1))
+
+// The three writes of a job's life, one batch at a time, on MariaDB with durable commits.
+
+// BenchmarkInsert stores jobs that begin at once.
+func BenchmarkInsert(b *testing.B) {
+	eachBatch(b, func(b *testing.B, s *benchStore, size int) {
+		for b.Loop() {
+			s.insert(b, size, true)
+		}
+	})
+}
+
+// BenchmarkClaim takes due jobs out of the table, which holds nothing else that is due.
+func BenchmarkClaim(b *testing.B) {
+	eachBatch(b, func(b *testing.B, s *benchStore, size int) {
+		for b.Loop() {
+			b.StopTimer()
+			s.insert(b, size, false)
+			b.StartTimer()
+			jobs, err := s.Claim(b.Context(), benchLease, map[string]int{"k": size})
+			if err != nil || len(jobs) != size {
+				b.Fatalf("claimed %d of %d: %v", len(jobs), size, err)
+			}
+			b.StopTimer()
+			s.conclude(b, jobs)
+			b.StartTimer()
+		}
+	})
+}
+
+// BenchmarkConclude writes that jobs are done.
+func BenchmarkConclude(b *testing.B) {
+	eachBatch(b, func(b *testing.B, s *benchStore, size int) {
+		for b.Loop() {
+			b.StopTimer()
+			jobs := s.insert(b, size, true)
+			b.StartTimer()
+			s.conclude(b, jobs)
+		}
+	})
+}
+
+func eachBatch(b *testing.B, run func(b *testing.B, s *benchStore, size int)) {
+	for _, size := range []int{1, 16, 64} {
+		b.Run(fmt.Sprint("batch=", size), func(b *testing.B) {
+			server := testenv.MariaDB(b)
+			cfg, err := mysql.ParseDSN(server.DSN(server.Create(b)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			db, err := sqldb.Open(cfg, 4)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { db.Close() })
+			if _, _, err := Migrate(b.Context(), db); err != nil {
+				b.Fatal(err)
+			}
+			run(b, &benchStore{MySQL: NewMySQL(db)}, size)
+			b.ReportMetric(float64(size*b.N)/b.Elapsed().Seconds(), "jobs/s")
+		})
+	}
+}
+
+// benchStore counts what it has stored, so that each job has a key of its own.
+type benchStore struct {
+	*MySQL
+	stored int
+}
+
+func (s *benchStore) insert(b *testing.B, n int, leased bool) []*Job {
+	b.Helper()
+	news := make([]New, n)
+	for i := range news {
+		s.stored++
+		news[i] = New{Kind: "k", Key: fmt.Sprint("k:", s.stored), Ref: fmt.Sprint("R", s.stored), Args: bodyLike, Timeout: time.Hour, Leased: leased}
+	}
+	jobs, err := s.Insert(b.Context(), nil, benchLease, news)
+	if err != nil || leased && len(jobs) != n {
+		b.Fatalf("stored %d of %d: %v", len(jobs), n, err)
+	}
+	return jobs
+}
+
+func (s *benchStore) conclude(b *testing.B, jobs []*Job) {
+	b.Helper()
+	cs := make([]Conclusion, len(jobs))
+	for i, j := range jobs {
+		cs[i] = Conclusion{ID: j.ID, State: Done, Outcome: "sent"}
+	}
+	if held, err := s.Conclude(b.Context(), nil, benchLease, cs); err != nil || held != len(cs) {
+		b.Fatalf("concluded %d of %d: %v", held, len(cs), err)
+	}
+}

@@ -1,0 +1,150 @@
+package payment
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sandbox/schema"
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+var benchRules = Rules{
+	Keys: []string{testKey}, Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, BodyEncoding: BodyAuto,
+	Format: Format{Zone: beijing}, AmountCheck: AmountEnforce, UnknownOrderWindow: time.Minute,
+}
+
+// BenchmarkVerify is the signature of one message.
+func BenchmarkVerify(b *testing.B) {
+	env, err := ParseEnvelope(pay("R1", "8.00"), BodyAuto)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := benchRules.Profile.Verify(env, benchRules.Keys); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDecode is one message from its raw body to the notification, without the signature.
+func BenchmarkDecode(b *testing.B) {
+	body := pay("R1", "8.00")
+	b.ReportAllocs()
+	for b.Loop() {
+		env, err := ParseEnvelope(body, BodyAuto)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := DecodeNotification(env, benchRules.Format); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSettle is the transaction that books a batch, on MariaDB with durable commits. No runner serves: the steps
+// are stored for a later claim, as they are when the instance is full, and nothing else uses the database meanwhile.
+func BenchmarkSettle(b *testing.B) {
+	for _, size := range []int{1, 16, settleMost} {
+		b.Run(fmt.Sprint("batch=", size), func(b *testing.B) {
+			c := newCounter(b)
+			for b.Loop() {
+				b.StopTimer()
+				batch := c.batch(size)
+				b.StartTimer()
+				if err := c.settler.settleTogether(batch); err != nil {
+					b.Fatal(err)
+				}
+				for _, st := range batch {
+					if st.outcome != Settled {
+						b.Fatalf("order %s: %s, %v", st.n.OrderNo, st.outcome, st.err)
+					}
+				}
+			}
+			b.ReportMetric(float64(size*b.N)/b.Elapsed().Seconds(), "payments/s")
+		})
+	}
+}
+
+// counter is where payments are booked: a settler, and as many payable orders as asked for.
+type counter struct {
+	b       *testing.B
+	store   *job.MySQL
+	settler *Settler
+	orders  int64 // made so far
+}
+
+const benchLease = "bench"
+
+func newCounter(b *testing.B) *counter {
+	b.Helper()
+	server := testenv.MariaDB(b)
+	cfg, err := mysql.ParseDSN(server.DSN(server.Create(b, schema.Account)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	db, err := sqldb.Open(cfg, 4)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { db.Close() })
+	if _, _, err := job.Migrate(b.Context(), db); err != nil {
+		b.Fatal(err)
+	}
+	store := job.NewMySQL(db)
+	runner := job.NewRunner(store, benchLease, job.Options{})
+	follow := &Follow{}
+	for _, err := range []error{
+		job.Register(runner, KindPayComplete, job.Kind{}, job.Policy{}, follow.PayComplete),
+		job.Register(runner, KindWaybillStatus, job.Kind{}, job.Policy{}, follow.WaybillStatus),
+		job.Register(runner, KindPayInfo, job.Kind{}, job.Policy{}, follow.PayInfo),
+	} {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	types := PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}
+	return &counter{b: b, store: store, settler: NewSettler(benchRules, types, &Orders{db}, runner, Report{Log: slog.New(slog.DiscardHandler)})}
+}
+
+// batch makes unpaid orders and the settle jobs of their payments.
+func (c *counter) batch(size int) []*settlement {
+	c.b.Helper()
+	var rows []any
+	var news []job.New
+	payments := make(map[string]Notification, size)
+	for range size {
+		c.orders++
+		no := fmt.Sprint("R", c.orders)
+		rows = append(rows, c.orders, no, "8.00")
+		body := pay(no, "8.00")
+		env, err := ParseEnvelope(body, BodyAuto)
+		if err != nil {
+			c.b.Fatal(err)
+		}
+		key := "settle:notify:" + no
+		if payments[key], err = DecodeNotification(env, benchRules.Format); err != nil {
+			c.b.Fatal(err)
+		}
+		news = append(news, job.New{Kind: KindSettle, Key: key, Args: []byte(body), Leased: true})
+	}
+	insert := sqldb.Rows("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES ", "(?, ?, ?)", "", size)
+	if _, err := c.settler.orders.DB.Exec(insert, rows...); err != nil {
+		c.b.Fatal(err)
+	}
+	jobs, err := c.store.Insert(c.b.Context(), nil, benchLease, news)
+	if err != nil || len(jobs) != size {
+		c.b.Fatalf("%d settle jobs of %d: %v", len(jobs), size, err)
+	}
+	batch := make([]*settlement, size)
+	for i, j := range jobs {
+		batch[i] = &settlement{job: j, n: payments[j.Key], payType: 2}
+	}
+	return batch
+}
