@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -145,60 +143,6 @@ func null(s string) any {
 		return nil
 	}
 	return s
-}
-
-// due is the condition under which a job may be claimed, and its arguments. Jobs of other instances are due only when
-// their lease has run out and its holder's lock (see Hold) is gone too; this instance judges so only after it has held
-// its own lock for a whole lease time, because after a restart of the server all locks are gone for a moment although
-// their owners live.
-func (s *MySQL) due(lease string) (string, []any) {
-	ready := "(state IN ('ready', 'waiting') AND next_try_at <= UTC_TIMESTAMP(6))"
-	since := s.heldSince.Load()
-	if since == 0 || time.Since(s.start)-time.Duration(since) < LeaseTime {
-		return ready, nil
-	}
-	return "(" + ready + ` OR (state = 'running' AND lease_until < UTC_TIMESTAMP(6)
-		AND (IS_USED_LOCK(lease) IS NULL OR (lease = ? AND lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)))))`,
-		[]any{lease, ownOrphanAfter.Microseconds()}
-}
-
-// Claim leases due jobs: first it looks, without locking anything, then it takes what is still free. The index that it
-// names makes the cost depend on the number of due jobs, not on the table's size.
-func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error) {
-	if len(want) == 0 {
-		return nil, nil
-	}
-	cond, condArgs := s.due(lease)
-	var parts []string
-	var args []any
-	for _, kind := range slices.Sorted(maps.Keys(want)) {
-		parts = append(parts, "SELECT id FROM jdpay_job FORCE INDEX (ix_jdpay_job_due) WHERE kind = ? AND "+cond+
-			" ORDER BY priority DESC, try_count, next_try_at LIMIT ?")
-		args = append(append(append(args, kind), condArgs...), want[kind])
-	}
-	look := parts[0]
-	if len(parts) > 1 {
-		look = "(" + strings.Join(parts, ") UNION ALL (") + ")"
-	}
-	ids, err := readIDs(ctx, s.DB, look, args...)
-	if err != nil {
-		return nil, fmt.Errorf("looking for due jobs: %w", err)
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	args = append(append([]any{lease}, ids...), condArgs...)
-	if _, err := sqldb.Exec(ctx, s.DB, `UPDATE jdpay_job SET state = 'running', lease = ?, lease_until = `+leaseEnd+`, try_count = try_count + 1
-		WHERE id IN `+sqldb.In(len(ids))+` AND `+cond, args...); err != nil {
-		return nil, fmt.Errorf("claiming jobs: %w", err)
-	}
-	crash.At("claimed")
-	jobs, err := s.load(ctx, "lease = ? AND id IN "+sqldb.In(len(ids)), append([]any{lease}, ids...)...)
-	if err != nil {
-		return nil, fmt.Errorf("reading claimed jobs: %w", err)
-	}
-	byUrgency(jobs)
-	return jobs, nil
 }
 
 func readIDs(ctx context.Context, conn sqldb.Conn, query string, args ...any) ([]any, error) {

@@ -17,7 +17,8 @@ type Store interface {
 	// is. Of those with Leased set it returns the ones that are now running under this lease, whether this call
 	// inserted them or an earlier one whose answer was lost.
 	Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error)
-	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due.
+	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due; of a
+	// long backlog with one priority those that are due longest come first, whatever their tries.
 	// Jobs of instances that died are due as well.
 	Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error)
 	// Renew prolongs the lease of jobs and returns the ids that this lease holds no more.

@@ -172,3 +172,34 @@ func TestRetryAndDiscard(t *testing.T) {
 		}
 	})
 }
+
+// TestClaimReadsWhatItTakes: neither a backlog, due or not, nor what is finished makes a claim read more rows, once the
+// server's statistics know of them (InnoDB renews them by itself within seconds).
+func TestClaimReadsWhatItTakes(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	s.fill(t, 20_000, "due", "ready", "UTC_TIMESTAMP(6), NULL")
+	s.fill(t, 20_000, "later", "ready", "UTC_TIMESTAMP(6), NULL")
+	s.fill(t, 20_000, "replies", "waiting", "UTC_TIMESTAMP(6), NULL")
+	s.fill(t, 20_000, "finished", "done", "UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)")
+	s.db.SetMaxOpenConns(1) // the counters below are the connection's
+	for _, prepare := range []string{
+		"UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR WHERE kind IN ('later', 'replies')",
+		"ANALYZE TABLE jdpay_job", "FLUSH STATUS",
+	} {
+		if _, err := s.db.Exec(prepare); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = 10
+	if got := claim(t, s, "a", map[string]int{"due": want, "later": want, "replies": want, "finished": want}); len(got) != want {
+		t.Fatalf("claimed %d jobs, want %d", len(got), want)
+	}
+	var reads int
+	if err := s.db.QueryRow("SELECT SUM(variable_value) FROM information_schema.session_status WHERE variable_name LIKE 'HANDLER_READ%'").Scan(&reads); err != nil {
+		t.Fatal(err)
+	}
+	if reads > 50*want {
+		t.Errorf("it read %d rows to take %d", reads, want)
+	}
+}

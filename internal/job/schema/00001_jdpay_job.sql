@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS jdpay_job (
   finished_at DATETIME(6)  NULL,
   UNIQUE KEY uk_jdpay_job_unique_key (unique_key),
   KEY ix_jdpay_job_ref (ref),
-  KEY ix_jdpay_job_due (state, kind, next_try_at, priority, try_count)
+  KEY ix_jdpay_job_due (state, kind, priority, next_try_at, try_count)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- +goose Down
