@@ -19,6 +19,8 @@ type cabinets struct {
 
 	mu  sync.Mutex
 	got []arrival
+	// answers gets the orders whose commands arrive, if somebody wants to answer them.
+	answers chan<- int64
 }
 
 type arrival struct {
@@ -45,7 +47,12 @@ func connectCabinets(broker *testenv.Broker) (*cabinets, error) {
 		a := arrival{time.Now(), m.Topic(), m.Payload()}
 		c.mu.Lock()
 		c.got = append(c.got, a)
+		answers := c.answers
 		c.mu.Unlock()
+		if answers != nil {
+			id, _ := a.order()
+			answers <- id
+		}
 	})
 	if !token.WaitTimeout(10*time.Second) || token.Error() != nil {
 		return nil, fmt.Errorf("subscribing the cabinets: %w", token.Error())
@@ -59,6 +66,13 @@ func (c *cabinets) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.got)
+}
+
+// answer has the orders of commands from now on sent to the channel; nil ends it.
+func (c *cabinets) answer(to chan<- int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answers = to
 }
 
 // arrivals returns what has arrived.

@@ -68,10 +68,14 @@ func (c *company) checkRows(ctx context.Context, jobs bool, orders Orders, f *fa
 	}
 	// The lookup by ref is by its index; order numbers do not sort as their ids do.
 	refs := "(SELECT j.* FROM kernelorder_charge o JOIN jdpay_job j ON j.ref = o.order_no COLLATE utf8mb4_bin WHERE o.order_id BETWEEN ? AND ?) jobs"
-	for kind, outcome := range map[string]string{"settle": "settled", "pay-complete": "sent", "waybill-status": "updated", "pay-info": "written"} {
+	outcomes := map[string]string{"settle": "settled", "pay-complete": "sent", "waybill-status": "updated", "pay-info": "written"}
+	if c.replies {
+		outcomes["pay-complete"], outcomes["reply"], outcomes["reply-publish"] = "confirmed", "confirmed", "published"
+	}
+	for kind, outcome := range outcomes {
 		count(kind+" jobs done at the first try", "SELECT COUNT(*) FROM "+refs+" WHERE kind = '"+kind+"' AND state = 'done' AND outcome = '"+outcome+"' AND try_count = 1", orders.N)
 	}
-	count("jobs", "SELECT COUNT(*) FROM "+refs, 4*orders.N)
+	count("jobs", "SELECT COUNT(*) FROM "+refs, len(outcomes)*orders.N)
 	if err != nil {
 		return finished, fmt.Errorf("checking the tables: %w", err)
 	}

@@ -28,18 +28,24 @@ func (b *bench) latency(ctx context.Context) error {
 	return c.close()
 }
 
+// pace sends n payments at an even rate to a fresh daemon and measures how long their cabinets wait.
 func (c *company) pace(ctx context.Context, rate, n int) (l Latency, err error) {
+	l, _, err = c.paced(ctx, rate, n, func([]*process) error { return nil })
+	return l, err
+}
+
+// paced is pace for those who want to know the orders, or to do something before the messages come.
+func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*process) error) (l Latency, orders Orders, err error) {
 	l.PerSecond, l.Payments = rate, n
 	warm, err := c.seed(ctx, warmUp)
 	if err != nil {
-		return l, err
+		return l, orders, err
 	}
-	orders, err := c.seed(ctx, n)
-	if err != nil {
-		return l, err
+	if orders, err = c.seed(ctx, n); err != nil {
+		return l, orders, err
 	}
 	if err := c.open(slowJD); err != nil {
-		return l, err
+		return l, orders, err
 	}
 	daemons, err := c.startDaemons(ctx, 1)
 	defer func() {
@@ -48,14 +54,17 @@ func (c *company) pace(ctx context.Context, rate, n int) (l Latency, err error) 
 		}
 	}()
 	if err != nil {
-		return l, err
+		return l, orders, err
 	}
 	if _, err := c.drainBacklog(ctx, Drain{Program: daemonProgram}, warm, daemons); err != nil {
-		return l, err
+		return l, orders, err
+	}
+	if err := prepare(daemons); err != nil {
+		return l, orders, err
 	}
 	var sent []time.Time
 	if err := c.standIns.Call("StandIns.Pace", Pacing{orders, rate}, &sent); err != nil {
-		return l, fmt.Errorf("pacing messages: %w", err)
+		return l, orders, fmt.Errorf("pacing messages: %w", err)
 	}
 	fault := func(err error) {
 		if err != nil {
@@ -71,16 +80,21 @@ func (c *company) pace(ctx context.Context, rate, n int) (l Latency, err error) 
 	}
 	_, faults, err := c.check(ctx, true, orders)
 	if err != nil {
-		return l, err
+		return l, orders, err
 	}
 	l.Faults = append(l.Faults, faults...)
 	fault(daemons[0].stop(ctx))
 	fault(c.audit(ctx))
 	if len(waits) == 0 {
-		return l, fmt.Errorf("at %d/s no command arrived", rate)
+		return l, orders, fmt.Errorf("at %d/s no command arrived", rate)
 	}
+	l.measure(waits)
+	return l, orders, nil
+}
+
+// measure notes the distribution of waits.
+func (l *Latency) measure(waits []time.Duration) {
 	slices.Sort(waits)
 	at := func(p float64) float64 { return milliseconds(waits[min(int(p*float64(len(waits))), len(waits)-1)]) }
 	l.P50, l.P95, l.P99, l.Max = at(.50), at(.95), at(.99), at(1)
-	return l, nil
 }

@@ -64,6 +64,7 @@ var parts = []part{
 	{"drain", (*bench).drain},
 	{"loop", (*bench).loop},
 	{"latency", (*bench).latency},
+	{"replies", (*bench).replies},
 	{"idle", (*bench).idle},
 	{"growth", (*bench).growth},
 	{"memory", (*bench).memory},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,7 +19,9 @@ type Results struct {
 
 	Drains   []Drain   `json:"drains"` // the daemon and the loop, at each latency of JD
 	Latency  []Latency `json:"latency"`
+	Replies  *Latency  `json:"replies"` // from a cabinet's reply to the conclusion of its command
 	Idle     *Idle     `json:"idle"`
+	Purge    []Purge   `json:"purge"`
 	Rows     []Drain   `json:"rows"`     // the daemon's drains over the size of the tables
 	Replicas []Drain   `json:"replicas"` // and over the number of replicas
 	Memory   []Memory  `json:"memory"`
@@ -88,6 +91,13 @@ type Idle struct {
 	LongPolls  int     `json:"open_long_polls"`
 }
 
+// Purge is how long cabinets waited while nothing was purged, or while old jobs were.
+type Purge struct {
+	Latency
+	Deleted int     `json:"jobs_deleted"`
+	Took    float64 `json:"purge_seconds"`
+}
+
 // Memory is how much of it the daemon took over a time.
 type Memory struct {
 	What     string    `json:"what"`
@@ -116,7 +126,14 @@ func (r *Results) invalid() bool {
 			}
 		}
 	}
-	for _, l := range r.Latency {
+	latencies := slices.Clone(r.Latency)
+	if r.Replies != nil {
+		latencies = append(latencies, *r.Replies)
+	}
+	for _, p := range r.Purge {
+		latencies = append(latencies, p.Latency)
+	}
+	for _, l := range latencies {
 		if len(l.Faults) > 0 {
 			return true
 		}

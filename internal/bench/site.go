@@ -101,11 +101,12 @@ func (s *site) openDB(name string) (*sql.DB, error) {
 // company is one database with its orders, and what the daemon needs to work on them.
 type company struct {
 	*site
-	name  string
-	db    *sql.DB
-	to    Addresses
-	next  int64    // the id of the next order
-	extra []string // settings of the daemons, beside the usual ones
+	name    string
+	db      *sql.DB
+	to      Addresses
+	next    int64    // the id of the next order
+	extra   []string // settings of the daemons, beside the usual ones
+	replies bool     // cabinets answer, and their answers are waited for
 }
 
 // newCompany creates an empty company with its tables.

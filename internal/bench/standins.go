@@ -89,6 +89,14 @@ func (s *StandIns) Pace(p Pacing, sent *[]time.Time) error {
 	return nil
 }
 
+// Reply puts a cabinet's reply to the order's command into its queue and says when.
+func (s *StandIns) Reply(orderID int64, at *time.Time) error {
+	reply := sandbox.Reply{MessageID: fmt.Sprint("pay-complete-", orderID), Device: serial(orderID), Code: "0", Text: "ok"}.Message(sandbox.Md5Key)
+	*at = time.Now()
+	s.mns.Put(sandbox.ReplyQueue, reply)
+	return nil
+}
+
 // Queue tells how the queues are.
 func (s *StandIns) Queue(_ int, sum *QueueState) error {
 	for _, name := range []string{sandbox.NotifyQueue, sandbox.ReplyQueue} {

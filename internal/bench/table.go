@@ -35,11 +35,21 @@ func printTable(w io.Writer, r *Results) {
 			row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, invalid(l.Faults))
 		}
 	}
+	if l := r.Replies; l != nil {
+		row("\nreply to confirmation\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\t")
+		row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, invalid(l.Faults))
+	}
 	if i := r.Idle; i != nil {
 		row("\nidle\tCPU %%\tMiB\tstatements/s\tMNS requests/s\tlong polls")
 		row("%.0f s\t%.2f\t%.0f\t%.1f\t%.2f\t%d", i.Seconds, i.CPUPercent, i.ResidentMB, i.Statements, i.Requests, i.LongPolls)
 	}
 	growth(row, "rows in the tables", r.Rows, func(d Drain) int { return d.Rows })
+	if len(r.Purge) > 0 {
+		row("\npurge beside payments\tdeleted\ttook s\tp50 ms\tp95 ms\tp99 ms\tmax ms\t")
+		for _, p := range r.Purge {
+			row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%s", p.PerSecond, p.Deleted, p.Took, p.P50, p.P95, p.P99, p.Max, invalid(p.Faults))
+		}
+	}
 	growth(row, "replicas", r.Replicas, func(d Drain) int { return d.Replicas })
 	if len(r.Memory) > 0 {
 		row("\nmemory\tnumber\tMiB after a quarter\thalf\tthree quarters\tpeak")
