@@ -195,6 +195,16 @@ func (s *site) start(more ...string) *process {
 	return p
 }
 
+// ended reports whether the process has ended.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // kill ends it as kill -9 does.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()

@@ -67,7 +67,7 @@ func (m *Memory) with(ctx context.Context, c *company, more []string, prepare fu
 	return m.watch(ctx, daemons[0], done)
 }
 
-// fullQueue has all messages in the queue at once and ends when all are worked off.
+// fullQueue has all messages in the queue at once and ends when all are worked off, every effect in place.
 func fullQueue(ctx context.Context, b *bench, c *company) (Memory, error) {
 	m := Memory{What: "messages in the queue", N: b.sizes.memory}
 	orders, err := c.seed(ctx, b.sizes.memory)
@@ -80,10 +80,26 @@ func fullQueue(ctx context.Context, b *bench, c *company) (Memory, error) {
 		func() error { return c.standIns.Call("StandIns.Put", orders, &began) },
 		func() (bool, error) {
 			queue, err := c.standIns.queue()
-			return c.cabinets.count() >= orders.N && queue.Left == 0, err
+			if err != nil || queue.Left > 0 || c.cabinets.count() < orders.N {
+				return false, err
+			}
+			return true, m.prove(ctx, c, orders)
 		},
 	)
 	return m, err
+}
+
+// prove looks for every effect of what was worked off; whatever is missing is a fault of the figure.
+func (m *Memory) prove(ctx context.Context, c *company, orders Orders) error {
+	if err := c.awaitEffects(ctx, true, orders); err != nil {
+		m.Faults = append(m.Faults, err.Error())
+	}
+	_, faults, err := c.check(ctx, true, orders)
+	m.Faults = append(m.Faults, faults...)
+	if err := c.audit(ctx); err != nil {
+		m.Faults = append(m.Faults, err.Error())
+	}
+	return err
 }
 
 // fullTable has all jobs due in the table while JD is down.

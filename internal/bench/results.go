@@ -104,6 +104,7 @@ type Memory struct {
 	N        int       `json:"n"`
 	Resident []float64 `json:"resident_mib"` // at even intervals
 	Peak     float64   `json:"peak_mib"`
+	Faults   []string  `json:"faults"`
 }
 
 // Runner is a job library's speed with an empty handler.
@@ -135,6 +136,11 @@ func (r *Results) invalid() bool {
 	}
 	for _, l := range latencies {
 		if len(l.Faults) > 0 {
+			return true
+		}
+	}
+	for _, m := range r.Memory {
+		if len(m.Faults) > 0 {
 			return true
 		}
 	}

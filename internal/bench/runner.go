@@ -40,15 +40,16 @@ func (b *bench) runner(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the rival: %w: %s", err, out)
 	}
-	for store, settings := range map[string][]string{
-		"Redis": nil, "Redis, every write synced": {"--appendonly", "yes", "--appendfsync", "always"},
-	} {
-		server, err := testenv.StartRedis(settings...)
+	for _, store := range []struct {
+		name     string
+		settings []string
+	}{{"Redis", nil}, {"Redis, every write synced", []string{"--appendonly", "yes", "--appendfsync", "always"}}} {
+		server, err := testenv.StartRedis(store.settings...)
 		if err != nil {
 			return err
 		}
 		for _, workers := range b.sizes.workers {
-			r := Runner{Library: "asynq", Store: store, Workers: workers, Jobs: b.sizes.jobs}
+			r := Runner{Library: "asynq", Store: store.name, Workers: workers, Jobs: b.sizes.jobs}
 			out, err := exec.CommandContext(ctx, binary, server.Addr(), fmt.Sprint(r.Jobs), fmt.Sprint(workers)).Output()
 			if err == nil {
 				err = r.took(out)

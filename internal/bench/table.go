@@ -52,10 +52,10 @@ func printTable(w io.Writer, r *Results) {
 	}
 	growth(row, "replicas", r.Replicas, func(d Drain) int { return d.Replicas })
 	if len(r.Memory) > 0 {
-		row("\nmemory\tnumber\tMiB after a quarter\thalf\tthree quarters\tpeak")
+		row("\nmemory\tnumber\tMiB after a quarter\thalf\tthree quarters\tpeak\t")
 		for _, m := range r.Memory {
 			at := func(part float64) float64 { return m.Resident[int(part*float64(len(m.Resident)-1))] }
-			row("%s\t%d\t%.0f\t%.0f\t%.0f\t%.0f", m.What, m.N, at(.25), at(.5), at(.75), m.Peak)
+			row("%s\t%d\t%.0f\t%.0f\t%.0f\t%.0f\t%s", m.What, m.N, at(.25), at(.5), at(.75), m.Peak, invalid(m.Faults))
 		}
 	}
 	if len(r.Runner) > 0 {

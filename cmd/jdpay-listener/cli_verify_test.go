@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestVerifyShowsForgedTextsHarmlessly(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("JDPay__Md5Key", "secret-key")
+	forged := `{"data":"aGVsbG8=","sign":"x\nverdict  accepted","\u001b]0;name\u0007":"\u001b[31m\t\u202e"}`
+	out, errOut, code := inProcess(t, forged, "verify")
+	if code != exitFailed {
+		t.Errorf("exit %d", code)
+	}
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "verdict") && !strings.Contains(line, "not accepted") {
+			t.Errorf("the message draws its own verdict: %q", line)
+		}
+	}
+	if strings.ContainsAny(out+errOut, "\x1b\a\u202e") {
+		t.Errorf("control characters reach the terminal: %q", out+errOut)
+	}
+	if !strings.Contains(out, `x\nverdict  accepted`) || !strings.Contains(out, `\x1b[31m\t\u202e`) {
+		t.Errorf("what was signed is not seen exactly:\n%s", out)
+	}
+}
+
+func TestEscaped(t *testing.T) {
+	for in, want := range map[string]string{
+		"a=1&b=寄件支付":  "a=1&b=寄件支付",
+		`"quoted" \ `: `"quoted" \ `,
+		"a\tb\r\n":    `a\tb\r\n`,
+		"\xff\ufffd":  `\xff` + "\ufffd",
+		"\u3000":      `\u3000`,
+	} {
+		if got := escaped(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestVerifyInput(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("JDPay__Md5Key", "k")
+	if err := os.WriteFile("big", make([]byte, maxInput+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"big": "more than 1 MiB", ".": "is a directory", "nofile": "no such file"} {
+		_, errOut, code := inProcess(t, "", "verify", name)
+		if code != exitFailed || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%s: exit %d, %q", name, code, errOut)
+		}
+	}
+}
+
+func TestVerifyAdvice(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("JDPay__Md5Key", "k")
+	t.Setenv("JDPay__SignProfile", "data_key")
+	t.Setenv("Payment__StatusField", "payStatus")
+	t.Setenv("Payment__SuccessStatuses__0", "FINISH")
+	message, _, _ := inProcess(t, "", "send", "--order", "R1", "--amount", "8.00", "--field", "payStatus=REFUND", "--dry-run")
+	t.Run("a status that does not mean paid is no reason to change the profile", func(t *testing.T) {
+		_, errOut, code := inProcess(t, message, "verify")
+		if code != exitFailed || !strings.Contains(errOut, "not_success") || strings.Contains(errOut, "SignProfile") {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+	})
+	t.Run("a cabinet's reply needs what the daemon needs", func(t *testing.T) {
+		// Signed with data_key: MD5 of the base64 text and k.
+		for body, want := range map[string]int{
+			`{"data":"eyJtZXNzYWdlSWQiOiJtIiwiY29kZSI6IjAifQ==","sign":"32aa86a15df78eb8910884fa95f9c5a0"}`: exitFine,
+			`{"data":"eyJjb2RlIjoiMCJ9","sign":"b9f3dad3b71d90e21a98aae3e01f05d5"}`:                         exitFailed,
+		} {
+			if out, errOut, code := inProcess(t, body, "verify", "--reply"); code != want {
+				t.Errorf("exit %d, want %d\n%s%s", code, want, out, errOut)
+			}
+		}
+	})
+}
