@@ -89,8 +89,8 @@ prints the message and sends nothing; it needs no network.`,
 
 func (s sending) check() error {
 	switch {
-	case s.body != "" && (s.order != "" || s.amount != "" || len(s.fields) > 0):
-		return errors.New("--body is a whole message: leave --order, --amount and --field out")
+	case s.body != "" && (s.order+s.amount+s.payTime+s.externalID != "" || len(s.fields) > 0):
+		return errors.New("--body is a whole message: leave --order, --amount, --pay-time, --external-id and --field out")
 	case s.body == "" && (s.order == "" || s.amount == ""):
 		return errors.New("give --order and --amount, or --body")
 	}
@@ -131,5 +131,8 @@ func (a *app) message(c *config.Config, s sending) (string, error) {
 		body[f.Name] = f.Value
 	}
 	whole, err := json.Marshal(body)
+	if payment.BodyEncoding(c.JDPay.BodyEncoding) == payment.BodyBase64 {
+		return base64.StdEncoding.EncodeToString(whole), err // the daemon takes nothing else then
+	}
 	return string(whole), err
 }

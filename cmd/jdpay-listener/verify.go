@@ -7,8 +7,11 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -38,11 +41,12 @@ Payment. Exits with 0 only if the message would be accepted.`,
 			if err != nil {
 				return err
 			}
-			keys := c.JDPay.Md5Key
+			var replies *payment.ReplyRules
 			if reply {
-				keys = c.SyncReply.Md5Key
+				r := c.SyncReply
+				replies = &payment.ReplyRules{Keys: daemon.Reveal(r.Md5Key), MessageID: r.Fields.MessageId, Code: r.Fields.Code}
 			}
-			in := daemon.Rules(c).Inspect(string(body), daemon.Reveal(keys), reply)
+			in := daemon.Rules(c).Inspect(string(body), replies)
 			if a.json {
 				err = a.printJSON(in)
 			} else {
@@ -82,24 +86,49 @@ const maxInput = 1 << 20
 
 // input is the content of the file that is named, or of standard input.
 func (a *app) input(args []string) ([]byte, error) {
-	if len(args) == 0 || args[0] == "-" {
-		body, err := io.ReadAll(io.LimitReader(a.stdin, maxInput))
+	from := a.stdin
+	if len(args) > 0 && args[0] != "-" {
+		file, err := os.Open(args[0])
 		if err != nil {
-			return nil, fmt.Errorf("reading the message from standard input: %w", err)
+			return nil, fmt.Errorf("reading the message: %w", err)
 		}
-		return body, nil
+		defer file.Close()
+		from = file
 	}
-	body, err := os.ReadFile(args[0])
-	if err != nil {
+	body, err := io.ReadAll(io.LimitReader(from, maxInput+1))
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("reading the message: %w", err)
+	case len(body) > maxInput:
+		return nil, errors.New("reading the message: it has more than 1 MiB, and MNS carries 64 KiB: give one message only")
 	}
-	return body[:min(len(body), maxInput)], nil
+	return body, nil
+}
+
+// escaped is a text of others on one line, exactly: what is not printed is written as in Go. A forged message must not
+// draw a verdict of its own, nor command the terminal; and white space that was signed has to be seen.
+func escaped(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		switch _, size := utf8.DecodeRuneInString(s[i:]); {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
 }
 
 func (a *app) printInspection(in payment.Inspection, zone *time.Location) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush() // a closed pipe is its reader's choice
-	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", escaped(name), escaped(fmt.Sprintf(format, args...)))
+	}
 	if in.Form != "" {
 		line("form", "%s", in.Form)
 		for _, f := range in.Fields {
@@ -119,7 +148,7 @@ func (a *app) printInspection(in payment.Inspection, zone *time.Location) {
 		}
 	}
 	if in.Payload != "" {
-		line("payload", "%s", oneLine(in.Payload))
+		line("payload", "%s", in.Payload)
 	}
 	if n := in.Notification; n != nil {
 		line("order", "%s", n.OrderNo)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -203,7 +204,10 @@ func queueSettings(ctx context.Context, c *config.Config, name string) (string, 
 // filePermissions warns of files with secrets that every user of the machine can read or change.
 func filePermissions(loaded *config.Loaded) (string, error) {
 	var open []string
-	files := append(append([]string{}, loaded.Files...), loaded.SecretFiles...)
+	files := slices.Concat(loaded.Files, loaded.SecretFiles)
+	if key := loaded.Config.Mqtt.Tls.KeyFile; key != "" {
+		files = append(files, key)
+	}
 	for _, name := range files {
 		info, err := os.Stat(name)
 		if err != nil {

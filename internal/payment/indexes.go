@@ -81,13 +81,13 @@ func MissingIndexes(ctx context.Context, db *sql.DB, wanted []Index) ([]string, 
 	return missing, nil
 }
 
-// met reports whether an index of these columns does. The lookup of cells names main_device_id and post_order_id both, so
-// that an index of the two, in either order, does as well as one of the order alone.
+// met reports whether an index of these columns does. The lookup of cells gives main_device_id and act_type, too, so that
+// these may stand before post_order_id.
 func (i Index) met(have []string, unique bool) bool {
 	if i.Unique {
 		return unique && slices.Equal(have, i.Columns)
 	}
-	if have[0] == "main_device_id" {
+	for len(have) > 0 && (have[0] == "main_device_id" || have[0] == "act_type") {
 		have = have[1:]
 	}
 	return len(have) > 0 && have[0] == i.Columns[0]

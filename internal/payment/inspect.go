@@ -26,10 +26,13 @@ type Inspection struct {
 	Amount       string        `json:"amount,omitempty"` // yuan
 }
 
-// Inspect looks at a message as the daemon would, and goes on where the daemon would stop, to say what is wrong. keys
-// are those of the queue that it comes from. A message without a payment is accepted as a cabinet's reply if replies is
-// set.
-func (r Rules) Inspect(body string, keys []string, replies bool) Inspection {
+// Inspect looks at a message as the daemon would, and goes on where the daemon would stop, to say what is wrong. With
+// reply, the message comes from the sync-reply queue: that queue's keys count, and a cabinet's reply is accepted, too.
+func (r Rules) Inspect(body string, reply *ReplyRules) Inspection {
+	keys := r.Keys
+	if reply != nil && len(reply.Keys) > 0 {
+		keys = reply.Keys
+	}
 	in := Inspection{Matches: []string{}}
 	fail := func(err error) {
 		if in.Problem == "" {
@@ -58,7 +61,12 @@ func (r Rules) Inspect(body string, keys []string, replies bool) Inspection {
 		return in
 	}
 	in.Payload = string(p.text)
-	if replies && !p.isPayment() {
+	if reply != nil && !p.isPayment() {
+		for _, name := range []string{reply.MessageID, reply.Code} {
+			if p.get(name) == "" {
+				fail(malformed("a reply without %s", name))
+			}
+		}
 		in.Accepted = in.Problem == ""
 		return in
 	}
@@ -116,8 +124,8 @@ func (p SignProfile) describe() string {
 	return p.Name + " (" + strings.Join(options, ", ") + ")"
 }
 
-// matching finds the profiles with which one of the keys gives the envelope's signature: the configured options first,
-// then all others. Of profiles that hash the same text only the first is told.
+// matching finds the profiles with which one of the keys gives the envelope's signature: the configured one first, then
+// the others with its options, then all others. Of profiles that hash the same text only the first is told.
 func (p SignProfile) matching(e Envelope, keys []string) (names []string) {
 	variants := []SignProfile{p}
 	for _, fields := range []SignProfile{p, {Exclude: []string{"sign"}}} {
@@ -128,8 +136,9 @@ func (p SignProfile) matching(e Envelope, keys []string) (names []string) {
 		}
 	}
 	seen := map[string]bool{}
+	profiles := append([]string{p.Name}, SignProfiles...)
 	for _, v := range variants {
-		for _, v.Name = range SignProfiles {
+		for _, v.Name = range profiles {
 			text := v.Text(e, "***")
 			if !seen[text] && v.Validate() == nil && v.Verify(e, keys) == nil {
 				names = append(names, v.describe())

@@ -24,13 +24,12 @@ func signedWith(t *testing.T, p SignProfile, key string) string {
 }
 
 func TestInspect(t *testing.T) {
-	rules := Rules{Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true}, BodyEncoding: BodyAuto, Format: Format{Zone: beijing, StatusField: "payStatus"}, Success: []string{"FINISH"}}
-	keys := []string{"old", "k"}
+	rules := Rules{Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true}, BodyEncoding: BodyAuto, Format: Format{Zone: beijing, StatusField: "payStatus"}, Success: []string{"FINISH"}, Keys: []string{"old", "k"}}
 	t.Run("every profile is found, and only one accepted", func(t *testing.T) {
 		for _, name := range SignProfiles {
 			for _, skip := range []bool{true, false} {
 				p := SignProfile{Name: name, SkipEmpty: skip}
-				in := rules.Inspect(signedWith(t, p, "k"), keys, false)
+				in := rules.Inspect(signedWith(t, p, "k"), nil)
 				same := p.Text(vectorEnvelope(), "k") == rules.Profile.Text(vectorEnvelope(), "k")
 				if in.Accepted != same {
 					t.Errorf("%s: accepted %v", p.describe(), in.Accepted)
@@ -53,7 +52,7 @@ func TestInspect(t *testing.T) {
 			"another status": {statusMessage(rules.Profile, "REFUND"), "JSON", `payStatus is "REFUND"`},
 			"no amount":      {noAmount(rules.Profile), "JSON", "payAmount is missing"},
 		} {
-			in := rules.Inspect(tt.body, keys, false)
+			in := rules.Inspect(tt.body, nil)
 			if in.Accepted != (tt.problem == "") || !strings.Contains(in.Problem, tt.problem) || in.Form != tt.form {
 				t.Errorf("%s: accepted %v, form %q, problem %q", name, in.Accepted, in.Form, in.Problem)
 			}
@@ -62,12 +61,31 @@ func TestInspect(t *testing.T) {
 			}
 		}
 	})
+	t.Run("the configured profile comes first among twins", func(t *testing.T) {
+		rules := rules
+		for _, rules.Profile.Name = range []string{"data_key", "values_only"} { // the same text, if data is the only field
+			in := rules.Inspect(statusMessage(rules.Profile, "REFUND"), nil)
+			if len(in.Matches) != 1 || in.Matches[0] != in.Profile {
+				t.Errorf("%s: matches %q", in.Profile, in.Matches)
+			}
+		}
+	})
 	t.Run("a cabinet's reply is accepted from its own queue", func(t *testing.T) {
 		body := signedPayload(rules.Profile, `{"messageId":"pay-complete-1","code":"0"}`)
-		if in := rules.Inspect(body, keys, true); !in.Accepted {
+		reply := &ReplyRules{MessageID: "messageId", Code: "code"}
+		if in := rules.Inspect(body, reply); !in.Accepted {
 			t.Errorf("not accepted: %s", in.Problem)
 		}
-		if in := rules.Inspect(body, keys, false); in.Accepted {
+		for name, payload := range map[string]string{"messageId": `{"code":"0"}`, "code": `{"messageId":"pay-complete-1"}`} {
+			in := rules.Inspect(signedPayload(rules.Profile, payload), reply)
+			if in.Accepted || !strings.Contains(in.Problem, "a reply without "+name) {
+				t.Errorf("without %s: accepted %v, problem %q", name, in.Accepted, in.Problem)
+			}
+		}
+		if in := rules.Inspect(body, &ReplyRules{Keys: []string{"another"}, MessageID: "messageId", Code: "code"}); in.Accepted {
+			t.Error("accepted with a key of the other queue")
+		}
+		if in := rules.Inspect(body, nil); in.Accepted {
 			t.Error("accepted as a payment")
 		}
 	})
