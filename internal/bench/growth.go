@@ -26,9 +26,6 @@ func (b *bench) growth(ctx context.Context) error {
 		b.results.Rows = append(b.results.Rows, d)
 		progress("%d rows: %.0f payments/s", rows, d.PerSecond)
 	}
-	if err := b.purge(ctx, c); err != nil {
-		return err
-	}
 	if err := c.close(); err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ var parts = []part{
 	{"replies", (*bench).replies},
 	{"idle", (*bench).idle},
 	{"growth", (*bench).growth},
+	{"purge", (*bench).purge},
 	{"memory", (*bench).memory},
 	{"runner", (*bench).runner},
 }

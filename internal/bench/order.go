@@ -152,7 +152,7 @@ func (o Orders) pay(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// conclude creates the four done jobs of each order, spread over the last six days.
+// conclude creates the four done jobs of each order, days ago.
 func (o Orders) conclude(ctx context.Context, db *sql.DB) error {
 	ids := fmt.Sprintf(" FROM (SELECT seq AS id FROM seq_%d_to_%d) ids", o.From, o.From+int64(o.N)-1)
 	body := strings.ReplaceAll(message(o.From), "'", "''")
@@ -162,7 +162,7 @@ func (o Orders) conclude(ctx context.Context, db *sql.DB) error {
 		{"waybill-status", "CONCAT('waybill-status:', id)", `CONCAT('{"order_id":', id, '}')`, "updated", "15"},
 		{"pay-info", "CONCAT('pay-info:', id)", `CONCAT('{"order_id":', id, ',"pay_type":', ` + sqlPayType + `, ',"pay_time":"2026-01-01 12:00:00"}')`, "written", "15"},
 	} {
-		const at = "UTC_TIMESTAMP(6) - INTERVAL (id * 7919) % 518400 SECOND"
+		at := fmt.Sprintf("UTC_TIMESTAMP(6) - INTERVAL 6 DAY + INTERVAL (id - %d) SECOND", o.From)
 		if _, err := db.ExecContext(ctx, `INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, try_count, next_try_at, give_up_at, created_at, finished_at)
 			SELECT '`+k.kind+"', "+k.key+", "+sqlNo+", "+k.args+", 'done', '"+k.outcome+"', "+k.priority+", 1, "+at+", "+at+" + INTERVAL 48 HOUR, "+at+", "+at+ids); err != nil {
 			return fmt.Errorf("writing old jobs: %w", err)

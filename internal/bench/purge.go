@@ -10,7 +10,17 @@ import (
 const purgeRate = 100
 
 // purge measures payments on full tables, first alone and then while all old jobs are being deleted.
-func (b *bench) purge(ctx context.Context, c *company) error {
+func (b *bench) purge(ctx context.Context) error {
+	c, err := b.newCompany(ctx)
+	if err != nil {
+		return err
+	}
+	old := Orders{c.next, b.sizes.rows[len(b.sizes.rows)-1]}
+	c.next += int64(old.N)
+	progress("filling the tables with %d rows", old.N)
+	if err := seedHistory(ctx, c.db, old); err != nil {
+		return err
+	}
 	n := max(int(b.sizes.paced.Seconds()*purgeRate), 100)
 	alone, err := c.pace(ctx, purgeRate, n)
 	if err != nil {
@@ -19,11 +29,10 @@ func (b *bench) purge(ctx context.Context, c *company) error {
 	b.results.Purge = append(b.results.Purge, Purge{Latency: alone})
 
 	c.extra = []string{"Jobs__KeepDone=1h"} // the history is days old
-	defer func() { c.extra = nil }()
 	if _, err := c.db.ExecContext(ctx, "UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR WHERE unique_key = 'worker:purge'"); err != nil {
 		return fmt.Errorf("putting the purge off: %w", err)
 	}
-	old, err := c.oldJobs(ctx)
+	before, err := c.oldJobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -39,10 +48,10 @@ func (b *bench) purge(ctx context.Context, c *company) error {
 	if err != nil {
 		return err
 	}
-	p := Purge{Latency: beside, Deleted: old - left, Took: (time.Duration(orders.N) * time.Second / purgeRate).Seconds()}
+	p := Purge{Latency: beside, Deleted: before - left, Took: (time.Duration(orders.N) * time.Second / purgeRate).Seconds()}
 	b.results.Purge = append(b.results.Purge, p)
-	progress("purge: %d of %d jobs deleted in %.0f s beside %d payments/s: p99 %.1f ms, alone %.1f ms", p.Deleted, old, p.Took, purgeRate, p.P99, alone.P99)
-	return nil
+	progress("purge: %d of %d jobs deleted in %.0f s beside %d payments/s: p99 %.1f ms, alone %.1f ms", p.Deleted, before, p.Took, purgeRate, p.P99, alone.P99)
+	return c.close()
 }
 
 // oldJobs counts the history.
