@@ -86,6 +86,16 @@ time (Asia/Shanghai)     job  kind
 	t.Run("an unpaid order without its parcel", func(t *testing.T) {
 		says(t, s.run("trace", unpaid.No()), "9.00 yuan, not paid", "no row in kernel_post_order with post_order_id = '2'")
 	})
+	t.Run("kept messages that nobody has looked into may be about it", func(t *testing.T) {
+		id := s.addJob(map[string]any{"kind": "settle", "ref": nil, "args": "x"})
+		says(t, s.run("trace", unpaid.No()), "unread", "1 kept messages")
+		says(t, s.run("explain", unpaid.No()), "9.00 yuan is not paid", "1 received messages have not been looked into yet")
+		says(t, s.run("explain", paid.No()), "JD has not taken")
+		s.run("jobs", "discard", id)
+		if out := s.run("trace", unpaid.No()); strings.Contains(out, "unread") {
+			t.Errorf("it is gone, and still told: %s", out)
+		}
+	})
 	t.Run("an unknown order is an error, in JSON too", func(t *testing.T) {
 		out, errOut, code := s.try("trace", "R-NEVER", "--json")
 		var got payment.Trace

@@ -225,6 +225,7 @@ func (a *app) printJob(r job.Row, zone *time.Location) {
 		{"gives up", at(r.GiveUp)},
 		{"finished", at(r.Finished)},
 		{"held by", cmp.Or(r.Lease, "-")},
+		{"lease until", at(r.LeaseEnds)},
 		{"last error", cmp.Or(plain(r.LastError), "-")},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])

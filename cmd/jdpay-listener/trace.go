@@ -76,6 +76,9 @@ func (a *app) printTrace(t *payment.Trace, zone *time.Location) {
 	if t.Missing != "" {
 		fmt.Fprintf(w, "missing\t%s\n", t.Missing)
 	}
+	if t.Unread > 0 {
+		fmt.Fprintf(w, "unread\t%d kept messages have not been looked into yet; what they are about is not known\n", t.Unread)
+	}
 	if len(t.Events) == 0 {
 		return
 	}

@@ -178,14 +178,21 @@ func withSession(ctx context.Context, c *config.Config, purpose string, use func
 	}
 }
 
+// dialURL tries the connection to a server, or to the proxy that the environment names for it, and sends nothing.
 func dialURL(ctx context.Context, address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "", err
 	}
+	reachable := "reachable"
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
+		return "", err
+	} else if proxy != nil {
+		u, reachable = proxy, "its proxy "+proxy.Host+" is reachable"
+	}
 	port := u.Port()
 	if port == "" {
-		port = map[string]string{"https": "443"}[u.Scheme]
+		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
 		if port == "" {
 			port = "80"
 		}
@@ -194,7 +201,7 @@ func dialURL(ctx context.Context, address string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "reachable", conn.Close()
+	return reachable, conn.Close()
 }
 
 func mnsClient(c *config.Config, onRequest func(queue, op, result string, took time.Duration)) (*mns.Client, error) {

@@ -27,6 +27,7 @@ type Row struct {
 	NextTry   time.Time  `json:"next_try_at"`
 	GiveUp    *time.Time `json:"give_up_at"`
 	Lease     string     `json:"lease,omitempty"`
+	LeaseEnds *time.Time `json:"lease_until,omitempty"` // by itself; a living owner's lock keeps it beyond
 	LastError string     `json:"last_error,omitempty"`
 	Errors    []Failure  `json:"errors,omitempty"`
 	Created   time.Time  `json:"created_at"`
@@ -78,7 +79,7 @@ func (s *MySQL) List(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 		texts = "args, COALESCE(errors, '')"
 	}
 	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), priority, try_count, next_try_at,
-		give_up_at, COALESCE(lease, ''), COALESCE(last_error, ''), created_at, finished_at, `+texts+`
+		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), created_at, finished_at, `+texts+`
 		FROM jdpay_job WHERE `+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing jobs: %w", err)
@@ -88,14 +89,17 @@ func (s *MySQL) List(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 	for rows.Next() {
 		var r Row
 		var history []byte
-		var giveUp, finished sql.NullTime
+		var giveUp, leaseEnds, finished sql.NullTime
 		if err := rows.Scan(&r.ID, &r.Kind, &r.Key, &r.Ref, &r.State, &r.Outcome, &r.Priority, &r.Tries, &r.NextTry,
-			&giveUp, &r.Lease, &r.LastError, &r.Created, &finished, &r.Args, &history); err != nil {
+			&giveUp, &r.Lease, &leaseEnds, &r.LastError, &r.Created, &finished, &r.Args, &history); err != nil {
 			return nil, fmt.Errorf("listing jobs: %w", err)
 		}
 		r.Errors = failures(history)
 		if giveUp.Valid {
 			r.GiveUp = &giveUp.Time
+		}
+		if leaseEnds.Valid {
+			r.LeaseEnds = &leaseEnds.Time
 		}
 		if finished.Valid {
 			r.Finished = &finished.Time

@@ -69,9 +69,10 @@ type Job struct {
 	value  any       // the typed arguments, when this process enqueued the job itself
 }
 
-// SetRef notes the order number when the handler has found it out; it is written with the try's conclusion.
+// SetRef notes the order number when the handler has found it out; it is written with the try's conclusion. An
+// empty one changes nothing.
 func (j *Job) SetRef(ref string) {
-	if ref != j.Ref {
+	if ref != "" && ref != j.Ref {
 		j.Ref, j.newRef = ref, ref
 	}
 }

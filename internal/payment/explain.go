@@ -29,7 +29,11 @@ func (t *Trace) Explain(lang Lang, zone *time.Location) string {
 		said = append(said[:2], t.sentence(explanations["more"], lang, job.Row{Tries: len(said) - 2}, zone))
 	}
 	if len(said) == 0 {
-		said = []string{t.sentence(explanations[t.calm()], lang, job.Row{}, zone)}
+		calm := t.calm()
+		said = []string{t.sentence(explanations[calm], lang, job.Row{}, zone)}
+		if t.Unread > 0 && (calm == "unpaid" || calm == "nothing") {
+			said = append(said, t.sentence(explanations["unread"], lang, job.Row{Tries: t.Unread}, zone))
+		}
 	}
 	join := " "
 	if lang == Chinese {
@@ -38,11 +42,13 @@ func (t *Trace) Explain(lang Lang, zone *time.Location) string {
 	return strings.Join(said, join)
 }
 
-// troubles are the jobs that are not done, what needs a person first. Publishing a reply is nobody's worry here.
+// troubles are the jobs that are not done, what needs a person first. Publishing a reply is nobody's worry here, nor is a
+// refused message about an order that is paid: anybody may have sent it.
 func (t *Trace) troubles() []job.Row {
 	var open []job.Row
 	for _, j := range t.Jobs {
-		if j.State != job.Done && j.Kind != KindPublishReply {
+		ignored := j.Kind == KindPublishReply || j.State == job.Rejected && t.Order != nil && t.Order.Paid
+		if j.State != job.Done && !ignored {
 			open = append(open, j)
 		}
 	}

@@ -118,6 +118,13 @@ func TestExplain(t *testing.T) {
 			[]string{"There is more (1)"},
 			[]string{"还有 1 项"},
 		},
+		"refused for its signature": {
+			&TracedOrder{Amount: "8.00"},
+			[]job.Row{step(5, KindSettle, job.Rejected, BadSignature, "")},
+			[]string{"its signature is wrong", "jobs show 5"},
+			[]string{"签名错误"},
+		},
+		"a forged copy is nobody's worry":       {order, with(step(5, KindSettle, job.Rejected, BadSignature, "")), []string{"everything is done"}, []string{"全部完成"}},
 		"discarded":                             {order, []job.Row{settled, step(2, KindPayComplete, job.Done, "discarded", "")}, []string{"was discarded by a person"}, []string{"人工放弃"}},
 		"a discarded second payment is no step": {order, with(step(5, KindSettle, job.Done, "discarded", "")), []string{"everything is done"}, []string{"全部完成"}},
 		"an outcome of a newer version":         {order, with(step(5, "new-kind", job.Parked, "new", "why")), []string{"needs a person (why)"}, []string{"人工处理"}},

@@ -12,16 +12,20 @@ import (
 
 // Notification is what JD says about one payment.
 type Notification struct {
-	OrderNo    string
-	PayType    string
-	Amount     Fen
-	PayTime    time.Time
-	ExternalID string // JD's own trade number
+	OrderNo    string    `json:"order_no"`
+	PayType    string    `json:"pay_type"`
+	Amount     Fen       `json:"amount_fen"`
+	PayTime    time.Time `json:"pay_time"`
+	ExternalID string    `json:"external_id,omitempty"` // JD's own trade number
 
-	OrderType, OrderSource, BusinessType, OutBizNo, TermNo string
+	OrderType    string `json:"order_type,omitempty"`
+	OrderSource  string `json:"order_source,omitempty"`
+	BusinessType string `json:"business_type,omitempty"`
+	OutBizNo     string `json:"out_biz_no,omitempty"`
+	TermNo       string `json:"term_no,omitempty"`
 
-	Status string // the configured status field's value; empty if there is none
-	GBK    bool   // the payload was not UTF-8: JD's older products send GBK
+	Status string `json:"status,omitempty"` // the configured status field's value; empty if there is none
+	GBK    bool   `json:"gbk,omitempty"`    // the payload was not UTF-8: JD's older products send GBK
 }
 
 // Format is what the configuration says about payloads.
@@ -77,6 +81,14 @@ func decodePayload(data string) (p payload, err error) {
 }
 
 func (p payload) get(name string) string { return strings.TrimSpace(p.fields[strings.ToLower(name)]) }
+
+// orderNo is the order that a payload speaks of; empty if it names none that could exist.
+func (p payload) orderNo() string {
+	if no := p.get("orderNo"); utf8.RuneCountInString(no) <= orderNoLength {
+		return no
+	}
+	return ""
+}
 
 // isPayment reports whether a payload is about a payment, and not a cabinet's reply.
 func (p payload) isPayment() bool { return p.get("orderNo") != "" && p.get("payAmount") != "" }

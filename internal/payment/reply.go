@@ -88,16 +88,12 @@ type answer struct {
 // Handle is the handler of KindReply. What comes is either a cabinet's reply or JD's synchronous answer to a payment,
 // which is settled like any other notification.
 func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
-	env, p, err := r.rules.open(string(body), r.reply.Keys)
+	env, p, err := r.rules.open(j, string(body), r.reply.Keys)
 	if err != nil {
 		return "", err
 	}
 	if p.isPayment() {
-		n, err := r.rules.Format.notification(p, env)
-		if err != nil {
-			return "", job.Reject(Malformed, err)
-		}
-		return r.settler.Settle(ctx, j, n)
+		return r.settler.settle(j, env, p)
 	}
 	a := &answer{job: j, messageID: p.get(r.reply.MessageID), device: p.get(r.reply.Device), code: p.get(r.reply.Code), text: p.get(r.reply.Text), payload: p.text}
 	switch {

@@ -105,24 +105,23 @@ type settlement struct {
 
 // Handle is the handler of KindSettle.
 func (s *Settler) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
-	env, p, err := s.rules.open(string(body), s.rules.Keys)
+	env, p, err := s.rules.open(j, string(body), s.rules.Keys)
 	if err != nil {
 		return "", err
 	}
-	n, err := s.rules.Format.notification(p, env)
-	if err != nil {
-		return "", job.Reject(Malformed, err)
-	}
-	return s.Settle(ctx, j, n)
+	return s.settle(j, env, p)
 }
 
-// open reads a message body up to its payload and makes sure that it is genuine. Its error is the job's verdict.
-func (r Rules) open(body string, keys []string) (Envelope, payload, error) {
+// open reads a message body up to its payload and makes sure that it is genuine. Its error is the job's verdict. A forged
+// message is found by the order that it speaks of, too: most of them are genuine ones, and the key is wrong.
+func (r Rules) open(j *job.Job, body string, keys []string) (Envelope, payload, error) {
 	env, err := ParseEnvelope(body, r.BodyEncoding)
 	if err != nil {
 		return env, payload{}, job.Reject(Malformed, err)
 	}
 	if err := r.Profile.Verify(env, keys); err != nil {
+		p, _ := decodePayload(env.Data)
+		j.SetRef(p.orderNo())
 		return env, payload{}, job.Reject(BadSignature, err)
 	}
 	p, err := decodePayload(env.Data)
@@ -132,15 +131,19 @@ func (r Rules) open(body string, keys []string) (Envelope, payload, error) {
 	return env, p, nil
 }
 
-// Settle books a genuine notification on behalf of job j, together with others that arrive at the same time.
-func (s *Settler) Settle(ctx context.Context, j *job.Job, n Notification) (string, error) {
-	j.SetRef(n.OrderNo)
+// settle books a genuine notification on behalf of job j, together with others that arrive at the same time.
+func (s *Settler) settle(j *job.Job, env Envelope, p payload) (string, error) {
+	j.SetRef(p.orderNo())
+	n, err := s.rules.Format.notification(p, env)
+	if err != nil {
+		return "", job.Reject(Malformed, err)
+	}
 	if n.Status != "" && !slices.Contains(s.rules.Success, n.Status) {
 		return "", job.Permanent(NotSuccess, fmt.Errorf("%s is %q, which is not one of Payment:SuccessStatuses", s.rules.Format.StatusField, cut(n.Status, 40)))
 	}
 	st := &settlement{job: j, n: n, payType: s.payType(n)}
 	// Without ctx: a transaction that has begun is not abandoned, and it bounds itself.
-	err := s.group.Do(context.Background(), st)
+	err = s.group.Do(context.Background(), st)
 	switch {
 	case errors.Is(err, errNotHeld):
 		return "", job.Lost

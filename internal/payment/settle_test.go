@@ -82,7 +82,7 @@ func TestSettle(t *testing.T) {
 	got := w.strings("SELECT CONCAT_WS(' ', ref, state, outcome, try_count > 1) FROM jdpay_job WHERE kind = 'settle' ORDER BY id")
 	want := []string{
 		"R1 done settled 0", "R2 done settled 0", "R3 done duplicate 0", "R4 parked paid_twice 0", "R5 parked amount_mismatch 0", "R6 parked not_success 0",
-		"R404 parked unknown_order 1", "rejected bad_signature 0", "rejected bad_signature 0", "rejected malformed 0", "rejected malformed 0", "R8 done settled 0",
+		"R404 parked unknown_order 1", "R7 rejected bad_signature 0", "R7 rejected bad_signature 0", "rejected malformed 0", "R7 rejected malformed 0", "R8 done settled 0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)

@@ -23,6 +23,8 @@ type Trace struct {
 	Now     time.Time      `json:"now"`  // when this was read, by the account database's clock
 	Jobs    []job.Row      `json:"jobs"` // the oldest first
 	Events  []TracedEvent  `json:"events"`
+	// Unread is how many kept messages nobody has looked into yet: one of them may be about this order.
+	Unread int `json:"unread_messages"`
 }
 
 // TracedOrder is the recharge order.
@@ -81,6 +83,9 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		t.Jobs = []job.Row{} // an empty list in JSON, not null
 	}
 	t.Events = events(t.Jobs)
+	if t.Unread, err = unread(ctx, account); err != nil {
+		return nil, err
+	}
 	if t.Order == nil {
 		return t, nil
 	}
@@ -92,6 +97,14 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		t.Missing = "the main database cannot be asked: " + err.Error()
 	}
 	return t, nil
+}
+
+func unread(ctx context.Context, account *sql.DB) (n int, err error) {
+	err = account.QueryRowContext(ctx, `SELECT COUNT(*) FROM jdpay_job WHERE state IN ('ready', 'running') AND kind IN (?, ?) AND ref IS NULL`, KindSettle, KindReply).Scan(&n)
+	if err != nil {
+		err = fmt.Errorf("counting the messages that nobody has looked into: %w", err)
+	}
+	return n, err
 }
 
 func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOrder, error) {
