@@ -231,13 +231,13 @@ It keeps running; Ctrl-C ends it. Everything is open to you:
 
 Orders waiting to be paid, 8.00 yuan each: %s
 
-  go run ./cmd/jdpay-listener send --config %[7]s --order R9001 --amount 8.00
-  go run ./cmd/jdpay-listener jobs list --config %[7]s
-  go run ./cmd/jdpay-listener trace R9001 --config %[7]s
-  go run ./cmd/jdpay-listener config check --connect --config %[7]s
+  go run ./cmd/jdpay-listener send --config %[8]s --order R9001 --amount 8.00
+  go run ./cmd/jdpay-listener jobs list --config %[8]s
+  go run ./cmd/jdpay-listener trace R9001 --config %[8]s
+  go run ./cmd/jdpay-listener config check --connect --config %[8]s
 
 `, c.MNSURL, sandbox.AccessKeyID, sandbox.AccessKeySecret, sandbox.NotifyQueue, sandbox.ReplyQueue, sandbox.Md5Key,
-		c.Settings, strings.Join(orders, " "), c.MySQL.Addr[strings.LastIndexByte(c.MySQL.Addr, ':')+1:])
+		c.MySQL.Addr[strings.LastIndexByte(c.MySQL.Addr, ':')+1:], c.Settings, strings.Join(orders, " "))
 }
 
 func percentile(ds []time.Duration, p int) time.Duration {
