@@ -1,0 +1,98 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/testenv"
+)
+
+func get(s *Server, path string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	return w
+}
+
+// TestHealthz fails while a loop that has begun makes no progress, and only then.
+func TestHealthz(t *testing.T) {
+	h := &Health{}
+	s := &Server{Health: h, Metrics: NewMetrics()}
+	h.Loop("has not begun", 0)
+	h.Loop("turns", time.Hour)()
+	if w := get(s, "/healthz"); w.Code != http.StatusOK || w.Body.String() != "[]\n" {
+		t.Errorf("healthy: %d %s", w.Code, w.Body)
+	}
+	beat := h.Loop("wedged", time.Millisecond)
+	beat()
+	if !testenv.Poll(5*time.Second, func() bool { return len(h.Stuck()) == 1 }) {
+		t.Fatal("nobody noticed the wedged loop")
+	}
+	if w := get(s, "/healthz"); w.Code != http.StatusServiceUnavailable || !strings.HasPrefix(w.Body.String(), `[{"name":"wedged","error":"no progress for `) {
+		t.Errorf("wedged: %d %s", w.Code, w.Body)
+	}
+	h.End("wedged")
+	if w := get(s, "/healthz"); w.Code != http.StatusOK {
+		t.Errorf("ended on purpose: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestReadyz names everything that is not usable, and gives checks a deadline.
+func TestReadyz(t *testing.T) {
+	h := &Health{}
+	s := &Server{Health: h, Metrics: NewMetrics()}
+	var bounded bool
+	h.Check("fine", func(ctx context.Context) error { _, bounded = ctx.Deadline(); return nil })
+	if w := get(s, "/readyz"); w.Code != http.StatusOK || w.Body.String() != "[]\n" || !bounded {
+		t.Errorf("ready: %d %s, with a deadline: %v", w.Code, w.Body, bounded)
+	}
+	h.Check("mqtt", func(context.Context) error { return errors.New("not connected") })
+	h.Check("account database", func(context.Context) error { return errors.New("refused") })
+	w := get(s, "/readyz")
+	const want = `[{"name":"account database","error":"refused"},{"name":"mqtt","error":"not connected"}]` + "\n"
+	if w.Code != http.StatusServiceUnavailable || w.Body.String() != want {
+		t.Errorf("not ready: %d %s", w.Code, w.Body)
+	}
+	if w := get(s, "/healthz"); w.Code != http.StatusOK {
+		t.Errorf("a dependency that is down is no reason to be restarted: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestToken(t *testing.T) {
+	open := &Server{Health: &Health{}, Metrics: NewMetrics()}
+	closed := &Server{Health: &Health{}, Metrics: NewMetrics(), Token: "secret"}
+	for name, tt := range map[string]struct {
+		server *Server
+		path   string
+		header []string
+		want   int
+	}{
+		"no token is set":             {open, "/metrics", nil, 200},
+		"none is given":               {closed, "/metrics", nil, 401},
+		"the right one":               {closed, "/metrics", []string{"Authorization", "Bearer secret"}, 200},
+		"another one":                 {closed, "/metrics", []string{"Authorization", "Bearer secrets"}, 401},
+		"an empty one":                {closed, "/metrics", []string{"Authorization", "Bearer "}, 401},
+		"another scheme":              {closed, "/metrics", []string{"Authorization", "Basic secret"}, 401},
+		"without a scheme":            {closed, "/metrics", []string{"Authorization", "secret"}, 401},
+		"the first page":              {closed, "/", nil, 401},
+		"healthz is open":             {closed, "/healthz", nil, 200},
+		"readyz is open":              {closed, "/readyz", nil, 200},
+		"what is not there":           {closed, "/other", []string{"Authorization", "Bearer secret"}, 404},
+		"the first page to the owner": {closed, "/", []string{"Authorization", "Bearer secret"}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := get(tt.server, tt.path, tt.header...)
+			if w.Code != tt.want || strings.Contains(w.Body.String(), "secret") {
+				t.Errorf("%d, want %d: %.200s", w.Code, tt.want, w.Body)
+			}
+		})
+	}
+}
