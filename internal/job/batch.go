@@ -159,6 +159,14 @@ func (b *Batch) Start() {
 // Cancel gives up the places that were reserved for the jobs.
 func (b *Batch) Cancel() { b.giveBack() }
 
+// Reset cancels the batch and empties it for another attempt.
+func (b *Batch) Reset() {
+	b.Cancel()
+	b.news, b.jobs = nil, nil
+	clear(b.values)
+	clear(b.full)
+}
+
 func (b *Batch) giveBack() {
 	b.r.mu.Lock()
 	defer b.r.mu.Unlock()

@@ -132,12 +132,18 @@ func (r *Runner) writeConclusions(batch []ended) []error {
 	}
 }
 
-// Conclude writes the conclusion of jobs whose handlers settle several of them in one transaction of their own, and
-// returns how many this instance still held: if fewer than given, the transaction must be rolled back. The handlers
-// return Concluded or Lost.
-func (r *Runner) Conclude(ctx context.Context, tx sqldb.Conn, cs []Conclusion) (held int, err error) {
+// ErrNotHeld means that another instance has taken over a job that was to be concluded.
+var ErrNotHeld = errors.New("another instance has taken over a job of the batch")
+
+// Conclude writes the conclusion of jobs whose handlers settle several of them in one transaction of their own. Its
+// error, ErrNotHeld among others, must roll the transaction back. The handlers return Concluded or Lost.
+func (r *Runner) Conclude(ctx context.Context, tx sqldb.Conn, cs []Conclusion) error {
 	for i := range cs {
 		cs[i].Error = clean(cs[i].Error)
 	}
-	return r.store.Conclude(ctx, tx, r.lease, cs)
+	held, err := r.store.Conclude(ctx, tx, r.lease, cs)
+	if err == nil && held < len(cs) {
+		err = ErrNotHeld
+	}
+	return err
 }

@@ -1,7 +1,6 @@
 package mns
 
 import (
-	"bytes"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"jdpay-listener/internal/testenv"
 )
 
 // cloud is MNS without a network, for tests on synctest's clock: polls take batches from a channel
@@ -171,22 +172,11 @@ func batch(prefix string, n int) []item {
 }
 
 // logLines keeps what a listener logs, one line per event, without its time.
-type logLines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
+type logLines struct{ testenv.Buffer }
 
 // about returns the lines that contain part.
 func (l *logLines) about(part string) (lines []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
+	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, part) {
 			lines = append(lines, line)
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,14 +102,8 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string,
 		return "", job.Reject(Malformed, malformed("a reply without %s", r.reply.Code))
 	}
 	j.Notes = append(j.Notes, "reply_to", cut(a.messageID, 64), "device_sn", cut(a.device, 64), "code", cut(a.code, 40))
-	err = r.group.Do(context.Background(), a) // without ctx: it bounds itself
-	switch {
-	case errors.Is(err, errNotHeld):
-		return "", job.Lost
-	case sqldb.IsDown(err):
-		return "", job.Snooze(time.Second, err)
-	case err != nil:
-		return "", err
+	if err := r.group.Do(context.Background(), a); err != nil { // without ctx: it bounds itself
+		return "", undone(err)
 	}
 	if a.ended != nil && r.report.Ended != nil {
 		r.report.Ended(*a.ended)
@@ -134,12 +127,9 @@ func (r *Replies) match(batch []*answer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), replyTimeout)
 	defer cancel()
 	batch = slices.SortedFunc(slices.Values(batch), func(a, b *answer) int { return cmp.Compare(a.job.ID, b.job.ID) })
-	var follow *job.Batch
+	follow := r.runner.NewBatch()
 	err := sqldb.InTx(ctx, r.db, func(tx *sql.Tx) error {
-		if follow != nil {
-			follow.Cancel()
-		}
-		follow = r.runner.NewBatch()
+		follow.Reset() // what an attempt that met a deadlock has added
 		commands, err := lockCommands(ctx, tx, batch)
 		if err != nil {
 			return err
@@ -180,10 +170,7 @@ func (r *Replies) match(batch []*answer) error {
 				return err
 			}
 		}
-		held, err := r.runner.Conclude(ctx, tx, concluded)
-		if err == nil && held < len(concluded) {
-			err = errNotHeld
-		}
+		err = r.runner.Conclude(ctx, tx, concluded)
 		crash.At("reply matched")
 		return err
 	})

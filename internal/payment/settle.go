@@ -145,12 +145,8 @@ func (s *Settler) settle(j *job.Job, env Envelope, p payload) (string, error) {
 	// Without ctx: a transaction that has begun is not abandoned, and it bounds itself.
 	err = s.group.Do(context.Background(), st)
 	switch {
-	case errors.Is(err, errNotHeld):
-		return "", job.Lost
-	case sqldb.IsDown(err):
-		return "", job.Snooze(time.Second, err)
 	case err != nil:
-		return "", err
+		return "", undone(err)
 	case st.outcome == Settled:
 		s.report.stage("settle", time.Since(j.Began()))
 		st.note()
@@ -187,7 +183,16 @@ func (s *Settler) payType(n Notification) int {
 	return types.Default
 }
 
-var errNotHeld = errors.New("another instance has taken over a job of the batch")
+// undone is the verdict on a job of which the transaction with others was rolled back.
+func undone(err error) error {
+	switch {
+	case errors.Is(err, job.ErrNotHeld):
+		return job.Lost
+	case sqldb.IsDown(err):
+		return job.Snooze(time.Second, err)
+	}
+	return err
+}
 
 // settleTogether is the transaction: lock the orders, decide, mark paid, create the steps, conclude the settle jobs.
 // Either all of it happens or nothing.
@@ -196,12 +201,9 @@ func (s *Settler) settleTogether(batch []*settlement) error {
 	defer cancel()
 	// The older job first: of two notifications of one order it is the payment.
 	batch = slices.SortedFunc(slices.Values(batch), func(a, b *settlement) int { return cmp.Compare(a.job.ID, b.job.ID) })
-	var steps *job.Batch
+	steps := s.runner.NewBatch()
 	err := sqldb.InTx(ctx, s.orders.DB, func(tx *sql.Tx) error {
-		if steps != nil {
-			steps.Cancel()
-		}
-		steps = s.runner.NewBatch()
+		steps.Reset() // those of an attempt that met a deadlock
 		orders, err := s.orders.lock(ctx, tx, orderNumbers(batch))
 		if err != nil {
 			return err
@@ -233,10 +235,7 @@ func (s *Settler) settleTogether(batch []*settlement) error {
 			return err
 		}
 		crash.At("settle steps created")
-		held, err := s.runner.Conclude(ctx, tx, concluded)
-		if err == nil && held < len(concluded) {
-			err = errNotHeld
-		}
+		err = s.runner.Conclude(ctx, tx, concluded)
 		crash.At("settle concluded")
 		return err
 	})

@@ -183,7 +183,7 @@ func events(jobs []job.Row) []TracedEvent {
 		case j.State == job.Running:
 			add(j.NextTry, "try %d runs, held by %s", j.Tries, j.Lease)
 		case j.State == job.Waiting:
-			add(j.NextTry, "sent %d times; without the cabinet's reply it is sent again at this time", j.Tries)
+			add(j.NextTry, "sent, command %d; without the cabinet's reply the next one goes at this time", j.Tries)
 		default:
 			add(j.NextTry, "try %d is due at this time", j.Tries+1)
 		}

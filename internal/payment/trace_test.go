@@ -69,7 +69,7 @@ func TestEventsAreInTheOrderOfTime(t *testing.T) {
 		"reply-publish: done: published, at try 1",
 		"reply: parked: abandoned: why",
 		"waybill-status: try 2 is due at this time",
-		"pay-complete: sent 2 times; without the cabinet's reply it is sent again at this time",
+		"pay-complete: sent, command 2; without the cabinet's reply the next one goes at this time",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
