@@ -147,7 +147,7 @@ func (s *screen) closing(all []*sandbox.Seen) (unexpected int) {
 		}
 		r := byStory[name]
 		if r == nil {
-			r = &row{Story: name, Expected: p.Expected}
+			r = &row{Story: name, Expected: expectation(p.Sent)}
 			byStory[name] = r
 			rows = append(rows, r)
 		}
@@ -170,9 +170,9 @@ func (s *screen) closing(all []*sandbox.Seen) (unexpected int) {
 		s.document(all, rows)
 		return unexpected
 	}
-	s.printf("\n%-34s %-16s %8s %12s\n", "what was sent", "expected", "messages", "as expected")
+	s.printf("\n%-34s %-25s %8s %12s\n", "what was sent", "expected", "messages", "as expected")
 	for _, r := range rows {
-		s.printf("%-34s %-16s %8d %12d\n", r.Story, r.Expected, r.Messages, r.AsExpected)
+		s.printf("%-34s %-25s %8d %12d\n", r.Story, r.Expected, r.Messages, r.AsExpected)
 	}
 	s.printf("\n%-28s %10s %10s\n", "ordinary payments", "half in", "99 % in")
 	for _, name := range []string{"settled", "cabinet told", "cabinet opened", "JD told", "pay info written"} {
@@ -180,6 +180,17 @@ func (s *screen) closing(all []*sandbox.Seen) (unexpected int) {
 	}
 	s.printf("\nFirst payment settled %s after the program's start.\n", round(s.first))
 	return unexpected
+}
+
+// expectation is what should become of a message, in words.
+func expectation(m sandbox.Sent) string {
+	switch {
+	case m.Command != "":
+		return m.Expected + ", command " + m.Command
+	case m.Waybill != "":
+		return m.Expected + ", JD " + m.Waybill
+	}
+	return m.Expected
 }
 
 // document prints everything as JSON.
