@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"jdpay-listener/internal/job"
@@ -57,15 +58,21 @@ func (d *daemon) localWorkers() []server {
 	return []server{d.watched(job.Worker{Name: "backlog", Period: backlogEvery, Run: d.backlog})}
 }
 
-// watched makes a worker's runs visible in the metrics.
+// watched makes a worker's runs visible in the metrics, and the begin and the end of its trouble in the log.
 func (d *daemon) watched(w job.Worker) job.Worker {
+	var failing atomic.Bool
 	w.OnRun = func(took time.Duration, err error) {
 		result := "ok"
 		d.metrics.WorkerError.DeletePartialMatch(map[string]string{"worker": w.Name})
 		if err != nil {
 			result = "error"
 			d.metrics.WorkerError.WithLabelValues(w.Name, firstLine(err.Error())).Set(1)
+		}
+		switch before := failing.Swap(err != nil); {
+		case err != nil && !before:
 			d.log.Warn("worker failed; it runs again at its time", "worker", w.Name, "error", err)
+		case err == nil && before:
+			d.log.Info("worker runs well again", "worker", w.Name)
 		}
 		d.metrics.WorkerRuns.WithLabelValues(w.Name, result).Inc()
 		d.metrics.WorkerTook.WithLabelValues(w.Name).Set(took.Seconds())
