@@ -21,6 +21,13 @@ type storm struct {
 	rand     *rand.Rand
 	replicas []*process
 	database *testenv.MySQL
+	outages  map[string]outage // that have not ended yet
+}
+
+// outage is something that is down.
+type outage struct {
+	until time.Time
+	end   func() error
 }
 
 // TestStorm lets everything break that can, again and again and on top of each other, while payments stream in: replicas
@@ -45,7 +52,7 @@ func TestStorm(t *testing.T) {
 	}
 	t.Logf("STORM_SEED=%d", seed)
 
-	w := &storm{site: newSite(t, jdserver.Options{Latency: 20 * time.Millisecond}), rand: rand.New(rand.NewPCG(seed, 0))}
+	w := &storm{site: newSite(t, jdserver.Options{Latency: 20 * time.Millisecond}), rand: rand.New(rand.NewPCG(seed, 0)), outages: map[string]outage{}}
 	var err error
 	if w.database, err = testenv.StartMariaDB(); err != nil {
 		t.Fatal(err)
@@ -82,15 +89,18 @@ func TestStorm(t *testing.T) {
 			next++
 		case <-blow.C:
 			w.disaster()
-			w.restart()
+			w.repair(time.Now())
 		}
 	}
 	w.calm()
 	calm := time.Now()
-	w.eventually(120*time.Second, "everything is done", func() bool {
+	if testenv.Poll(time.Minute+lasts, func() bool {
 		return w.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && w.unfinished() == 0 && w.drained()
-	})
-	t.Logf("%d payments are done %s after the storm", len(stream), time.Since(calm).Round(time.Millisecond))
+	}) {
+		t.Logf("%d payments are done %s after the storm", len(stream), time.Since(calm).Round(time.Millisecond))
+	} else {
+		t.Errorf("%s after the storm not everything is done", time.Since(calm).Round(time.Second))
+	}
 	w.checkConserved(stream)
 	if n := w.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'pay-complete' AND state = 'done' AND outcome = 'confirmed'"); n != len(stream) {
 		t.Errorf("%d of %d commands are confirmed", n, len(stream))
@@ -111,25 +121,16 @@ func (w *storm) disaster() {
 	case 0, 1, 2:
 		victim.kill()
 	case 3:
-		_ = victim.cmd.Process.Signal(syscall.SIGSTOP)
-		go func(pause time.Duration) {
-			time.Sleep(pause)
-			_ = victim.cmd.Process.Signal(syscall.SIGCONT)
-		}(time.Duration(w.rand.IntN(4000)) * time.Millisecond)
+		w.outage("replica", func() { _ = victim.cmd.Process.Signal(syscall.SIGSTOP) }, func() error {
+			_ = victim.cmd.Process.Signal(syscall.SIGCONT) // it may have been killed
+			return nil
+		})
 	case 4:
-		w.database.Kill()
-		time.Sleep(time.Duration(w.rand.IntN(1000)) * time.Millisecond)
-		if err := w.database.Start(); err != nil {
-			w.t.Fatal(err)
-		}
+		w.outage("database", w.database.Kill, w.database.Start)
 	case 5:
-		w.broker.Stop()
-		time.Sleep(time.Duration(w.rand.IntN(1000)) * time.Millisecond)
-		w.broker.Start(w.t)
+		w.outage("broker", w.broker.Stop, func() error { w.broker.Start(w.t); return nil })
 	case 6:
-		w.redis.Stop()
-		time.Sleep(time.Duration(w.rand.IntN(1000)) * time.Millisecond)
-		w.redis.Start(w.t)
+		w.outage("redis", w.redis.Stop, func() error { w.redis.Start(w.t); return nil })
 	case 7:
 		w.jd.ScriptNext(some(), jdserver.Reply{HTTPStatus: 503})
 	case 8:
@@ -147,8 +148,26 @@ func (w *storm) disaster() {
 	}
 }
 
-// restart starts what has ended, as systemd or Kubernetes would.
-func (w *storm) restart() {
+// outage begins one that lasts up to three seconds, unless the same thing is down already; meanwhile others strike.
+func (w *storm) outage(what string, begin func(), end func() error) {
+	if _, down := w.outages[what]; down {
+		return
+	}
+	begin()
+	w.outages[what] = outage{time.Now().Add(time.Duration(w.rand.IntN(3000)) * time.Millisecond), end}
+}
+
+// repair ends the outages whose time has come, and starts replicas that have ended, as systemd or Kubernetes would.
+func (w *storm) repair(now time.Time) {
+	for what, o := range w.outages {
+		if now.Before(o.until) {
+			continue
+		}
+		if err := o.end(); err != nil {
+			w.t.Fatalf("the %s does not come back: %v", what, err)
+		}
+		delete(w.outages, what)
+	}
 	for i, p := range w.replicas {
 		if p.ended() {
 			w.replicas[i] = w.start(fmt.Sprintf("Host__Instance=replica-%d", i))
@@ -156,13 +175,10 @@ func (w *storm) restart() {
 	}
 }
 
-// calm ends every outage; what was in somebody's hand comes again at once.
+// calm ends everything; what was in somebody's hand comes again at once.
 func (w *storm) calm() {
 	w.mns.ClearFaults()
 	w.jd.ClearScripts()
-	for _, p := range w.replicas {
-		_ = p.cmd.Process.Signal(syscall.SIGCONT)
-	}
-	w.restart()
+	w.repair(time.Now().Add(time.Hour))
 	w.mns.ShiftClock(31 * time.Second)
 }
