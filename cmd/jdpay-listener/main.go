@@ -57,7 +57,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	root.SetArgs(dotNetFlags(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var faults config.Faults
 	switch {
 	case err == nil:
@@ -68,7 +68,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		fmt.Fprintln(stderr, faults)
 		return exitUsage
 	case !a.begun:
-		fmt.Fprintf(stderr, "jdpay-listener: %v; see jdpay-listener --help\n", err)
+		fmt.Fprintf(stderr, "jdpay-listener: %v; see %s --help\n", err, cmd.CommandPath())
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "jdpay-listener: %s\n", oneLine(err.Error()))
