@@ -23,8 +23,8 @@ type Trace struct {
 	Now     time.Time      `json:"now"`  // when this was read, by the account database's clock
 	Jobs    []job.Row      `json:"jobs"` // the oldest first
 	Events  []TracedEvent  `json:"events"`
-	// Unread is how many kept messages nobody has looked into yet: one of them may be about this order.
-	Unread int `json:"unread_messages"`
+	// Unread is how many kept messages nobody has looked into yet: if the order is not paid, it may be one of them.
+	Unread int `json:"unread_messages,omitempty"`
 }
 
 // TracedOrder is the recharge order.
@@ -83,8 +83,10 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		t.Jobs = []job.Row{} // an empty list in JSON, not null
 	}
 	t.Events = events(t.Jobs)
-	if t.Unread, err = unread(ctx, account); err != nil {
-		return nil, err
+	if t.Order == nil || !t.Order.Paid {
+		if t.Unread, err = unread(ctx, account); err != nil {
+			return nil, err
+		}
 	}
 	if t.Order == nil {
 		return t, nil
