@@ -8,7 +8,7 @@ import (
 // Jobs is how durable work is run, retried and forgotten.
 type Jobs struct {
 	Enabled      bool             `default:"true" doc:"false keeps messages and executes nothing."`
-	Concurrency  map[string]int   `default:"settle=256,reply=256,pay-complete=512,waybill-status=512,pay-info=512,default=16" range:"1..100000" live:"true" doc:"Most jobs of a kind that run at once; default is for kinds not named."`
+	Concurrency  map[string]int   `default:"settle=256,reply=256,pay-complete=512,waybill-status=1024,pay-info=512,default=16" range:"1..100000" live:"true" doc:"Most jobs of a kind that run at once; default is for kinds not named."`
 	Retry        map[string]Retry `live:"true" doc:"Retry schedule of a kind; default is for kinds not named."`
 	KeepDone     time.Duration    `default:"168h" doc:"How long finished jobs are kept."`
 	KeepRejected time.Duration    `default:"2160h" doc:"How long rejected messages are kept as evidence."`
