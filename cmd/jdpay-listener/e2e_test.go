@@ -12,6 +12,7 @@ import (
 
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/sqldb"
 )
 
 // play makes the stream's orders, and sends its messages.
@@ -55,7 +56,7 @@ func TestEndToEnd(t *testing.T) {
 	s.eventually(60*time.Second, "every job ended", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0
 	})
-	t.Logf("%d messages in %s", len(stream), time.Since(begin).Round(time.Millisecond))
+	t.Logf("%d messages in %s, %.0f ordinary payments/s", len(stream), time.Since(begin).Round(time.Millisecond), s.perSecond(stream))
 	s.checkAll(stream)
 	s.checkLogs(p, stream)
 	s.eventually(10*time.Second, "the queue is empty", func() bool {
@@ -63,6 +64,20 @@ func TestEndToEnd(t *testing.T) {
 		return st.Active+st.Inactive == 0
 	})
 	p.stop()
+}
+
+// perSecond is how many ordinary payments a second were carried all the way, from the first one kept to the last one's
+// last effect. The others wait on purpose.
+func (s *site) perSecond(stream []sandbox.Sent) float64 {
+	s.t.Helper()
+	var orders []any
+	for _, m := range stream {
+		if m.Story == "" {
+			orders = append(orders, m.OrderNo)
+		}
+	}
+	took := s.count("SELECT TIMESTAMPDIFF(MICROSECOND, MIN(created_at), MAX(finished_at)) FROM jdpay_job WHERE ref IN "+sqldb.In(len(orders)), orders...)
+	return float64(len(orders)) / (time.Duration(took) * time.Microsecond).Seconds()
 }
 
 // checkAll holds the whole outside against what should have become of each message.
