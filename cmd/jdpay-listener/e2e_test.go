@@ -34,9 +34,11 @@ func (s *site) play(stream []sandbox.Sent) {
 			s.mns.Put(notifyQueue, m.Body)
 		}
 	}
-	time.Sleep(time.Second) // part of the stories: these orders come later than their payments
 	for _, m := range stream {
-		if m.Late != nil {
+		if m.Late != nil { // these orders come only when they have been missed
+			s.eventually(20*time.Second, "order "+m.OrderNo+" is missed", func() bool {
+				return s.count("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND last_error LIKE 'there is no order%'", m.OrderNo) == 1
+			})
 			if err := sandbox.AddOrders(s.db, *m.Late); err != nil {
 				s.t.Fatal(err)
 			}

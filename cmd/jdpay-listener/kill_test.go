@@ -8,6 +8,7 @@ import (
 
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/testenv"
 )
 
 // ordinary returns n payments that should all be settled.
@@ -41,10 +42,7 @@ func TestKill(t *testing.T) {
 		}
 		// Somewhere between the first receive and the last conclusion.
 		target := s.count("SELECT COUNT(*) FROM jdpay_job") + rand.IntN(4*len(part))
-		end := time.Now().Add(3 * time.Second)
-		for s.count("SELECT COUNT(*) FROM jdpay_job") < target && time.Now().Before(end) {
-			time.Sleep(time.Millisecond)
-		}
+		testenv.Poll(3*time.Second, func() bool { return s.count("SELECT COUNT(*) FROM jdpay_job") >= target })
 		p.kill()
 		t.Logf("killed with %d unfinished jobs", s.unfinished())
 		p = s.start()

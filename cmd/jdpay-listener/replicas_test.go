@@ -17,6 +17,7 @@ import (
 
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/testenv"
 )
 
 // skewedBuild is the program with a wall clock that the environment variable TEST_CLOCK_SKEW sets wrong, in seconds: Go's
@@ -82,9 +83,14 @@ func TestFourReplicas(t *testing.T) {
 	for i := range replicas {
 		begin(i)
 	}
+	for _, p := range replicas {
+		s.eventually(20*time.Second, "all of them run", func() bool { return len(p.lines("started")) > 0 })
+	}
+	load := time.NewTicker(5 * time.Millisecond) // 200/s, which all of them share
+	defer load.Stop()
 	for i, m := range stream {
+		<-load.C
 		s.mns.Put(notifyQueue, m.Body)
-		time.Sleep(5 * time.Millisecond) // a load of 200/s that all of them share
 		if i%150 == 149 {
 			victim := rand.IntN(len(replicas))
 			replicas[victim].kill()
@@ -145,6 +151,16 @@ func (s *site) holdJobs(stream []sandbox.Sent) {
 	})
 }
 
+// keepsItsJobs watches for a while that b takes none of a's jobs.
+func (s *site) keepsItsJobs(while time.Duration, why string) {
+	s.t.Helper()
+	if testenv.Poll(while, func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE lease LIKE 'b:%' AND kind = 'waybill-status'") > 0
+	}) {
+		s.t.Fatalf("jobs of a living instance were taken over: %s", why)
+	}
+}
+
 // takenOver waits until another instance than the named one holds or has done all jobs.
 func (s *site) takenOver(limit time.Duration, from string) time.Duration {
 	s.t.Helper()
@@ -165,10 +181,7 @@ func TestRescueByAnother(t *testing.T) {
 	s.holdJobs(stream)
 	b := s.start("Host__Instance=b")
 	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
-	time.Sleep(6 * time.Second) // a is slow; b waits all the same, however long the jobs' leases are over
-	if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE lease LIKE 'b:%'"); n != 0 {
-		t.Errorf("%d jobs of a living instance were taken over", n)
-	}
+	s.keepsItsJobs(6*time.Second, "a is slow, and b looks for dead leases all the time")
 	a.kill()
 	took := s.takenOver(3*time.Second+rescueSlack, "a")
 	t.Logf("taken over %s after kill -9", took.Round(time.Millisecond))
@@ -223,11 +236,7 @@ func TestNoRescueOfAFrozenProcess(t *testing.T) {
 	if err := a.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE lease LIKE 'b:%' AND kind = 'waybill-status'"); n > 0 {
-			t.Fatalf("%d jobs of a process that lives were taken over", n)
-		}
-	}
+	s.keepsItsJobs(10*time.Second, "a is frozen, and lives")
 	if err := a.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func TestRunnerHoldsAKindBack(t *testing.T) {
 		}
 		down.Store(false)
 		r.Resume("k")
-		time.Sleep(time.Millisecond)
+		synctest.Wait()
 		if row := m.look(t, "19"); row.State != Done {
 			t.Errorf("after Resume: %+v", row)
 		}

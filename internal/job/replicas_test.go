@@ -51,14 +51,15 @@ func TestReplicas(t *testing.T) {
 		var mu sync.Mutex
 		inside := map[int]string{}
 		var done atomic.Int64
-		dead := map[string]*atomic.Bool{}
+		life, kill := map[string]context.Context{}, map[string]context.CancelFunc{}
+		for _, name := range []string{"a", "b", "c", "d"} {
+			life[name], kill[name] = context.WithCancel(context.Background()) // beyond the test, for its clean-up
+		}
 		instance := func(name string, peer Store) (*Runner, func()) {
-			killed := &atomic.Bool{}
-			dead[name] = killed
-			r := NewRunner(&killable{Store: peer, dead: killed}, name, Options{DrainTimeout: time.Millisecond})
+			r := NewRunner(&killable{Store: peer, life: life[name]}, name, Options{DrainTimeout: time.Millisecond})
 			mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 8, Schedule: quick.Schedule}, func(_ context.Context, _ *Job, n note) (string, error) {
 				mu.Lock()
-				if other, ok := inside[n.N]; ok && !dead[other].Load() && !killed.Load() {
+				if other, ok := inside[n.N]; ok && life[other].Err() == nil && life[name].Err() == nil {
 					t.Errorf("job %d runs on %s and %s", n.N, other, name)
 				}
 				inside[n.N] = name
@@ -69,7 +70,7 @@ func TestReplicas(t *testing.T) {
 					delete(inside, n.N)
 				}
 				mu.Unlock()
-				if !killed.Load() {
+				if life[name].Err() == nil {
 					done.Add(1)
 				}
 				return "sent", nil
@@ -84,8 +85,8 @@ func TestReplicas(t *testing.T) {
 		instance("c", s.peer())
 		instance("d", s.peer())
 		testenv.Eventually(t, 15*time.Second, "a good part is done", func() bool { return done.Load() > total/4 })
-		dead["b"].Store(true)
-		dead["c"].Store(true)
+		kill["b"]()
+		kill["c"]()
 		testenv.Eventually(t, 15*time.Second, "every job is done", func() bool {
 			for i := total - 1; i >= 0; i-- {
 				if s.row(t, fmt.Sprint(i)).State != Done {
@@ -100,27 +101,27 @@ func TestReplicas(t *testing.T) {
 // killable is a store whose instance can die: from then on it hears and says nothing, and its lock is gone.
 type killable struct {
 	Store
-	dead *atomic.Bool
+	life context.Context
 }
 
 var errKilled = errors.New("killed")
 
 func (k *killable) Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error) {
-	if k.dead.Load() {
+	if k.life.Err() != nil {
 		return nil, errKilled
 	}
 	return k.Store.Claim(ctx, lease, want)
 }
 
 func (k *killable) Renew(ctx context.Context, lease string, ids []int64) ([]int64, error) {
-	if k.dead.Load() {
+	if k.life.Err() != nil {
 		return nil, errKilled
 	}
 	return k.Store.Renew(ctx, lease, ids)
 }
 
 func (k *killable) Conclude(ctx context.Context, conn sqldb.Conn, lease string, cs []Conclusion) (int, error) {
-	if k.dead.Load() {
+	if k.life.Err() != nil {
 		return 0, errKilled
 	}
 	return k.Store.Conclude(ctx, conn, lease, cs)
@@ -129,13 +130,8 @@ func (k *killable) Conclude(ctx context.Context, conn sqldb.Conn, lease string, 
 func (k *killable) Hold(ctx context.Context, lease string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		for !k.dead.Load() && ctx.Err() == nil {
-			sleep(ctx, 5*time.Millisecond)
-		}
-		cancel()
-	}()
-	if k.dead.Load() {
+	defer context.AfterFunc(k.life, cancel)()
+	if k.life.Err() != nil {
 		return errKilled
 	}
 	return k.Store.Hold(ctx, lease)

@@ -168,18 +168,17 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
-		var now, most atomic.Int64
+		var inside testenv.AtOnce
 		var mu sync.Mutex
 		var order []int
 		policy := quick
 		policy.Concurrency = 4
 		mustRegister(t, r, "k", Kind{}, policy, func(_ context.Context, _ *Job, n note) (string, error) {
-			most.Store(max(most.Load(), now.Add(1)))
+			defer inside.Enter()()
 			mu.Lock()
 			order = append(order, n.N)
 			mu.Unlock()
 			time.Sleep(time.Second)
-			now.Add(-1)
 			return "sent", nil
 		})
 		stop := serve(t, r)
@@ -190,8 +189,8 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		stop()
-		if most.Load() != 4 {
-			t.Errorf("%d at once, want 4", most.Load())
+		if most := inside.Most(); most != 4 {
+			t.Errorf("%d at once, want 4", most)
 		}
 		if len(order) != 40 {
 			t.Fatalf("%d of 40 ran", len(order))

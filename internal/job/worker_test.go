@@ -7,13 +7,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"jdpay-listener/internal/testenv"
 )
 
 func TestWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
-		var runs, most, now atomic.Int64
-		var failures atomic.Int64
+		var runs, failures atomic.Int64
+		var inside testenv.AtOnce
 		replica := func(lease string) func() {
 			r := NewRunner(m, lease, Options{})
 			w := Worker{Name: "purge", Period: time.Minute, OnRun: func(_ time.Duration, err error) {
@@ -21,8 +23,7 @@ func TestWorkers(t *testing.T) {
 					failures.Add(1)
 				}
 			}, Run: func(context.Context) error {
-				most.Store(max(most.Load(), now.Add(1)))
-				defer now.Add(-1)
+				defer inside.Enter()()
 				time.Sleep(30 * time.Second)
 				switch runs.Add(1) {
 				case 2:
@@ -40,8 +41,8 @@ func TestWorkers(t *testing.T) {
 		stops := []func(){replica("a"), replica("b"), replica("c")}
 		time.Sleep(10*time.Minute + time.Second)
 		// A run every minute and a half: the period counts from the end. Polling adds less than a second each time.
-		if n := runs.Load(); n < 6 || n > 7 || most.Load() != 1 || failures.Load() != 2 {
-			t.Errorf("%d runs, %d at once, %d failures", n, most.Load(), failures.Load())
+		if n := runs.Load(); n < 6 || n > 7 || inside.Most() != 1 || failures.Load() != 2 {
+			t.Errorf("%d runs, %d at once, %d failures", n, inside.Most(), failures.Load())
 		}
 		if row := m.look(t, WorkerKey+"purge"); row.LastError == "" || row.Failures != 2 || row.State.Finished() {
 			t.Errorf("row %+v", row)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/testenv"
 )
 
 func TestIdleIsOneLongPollInFlight(t *testing.T) {
@@ -27,11 +29,10 @@ func TestIdleIsOneLongPollInFlight(t *testing.T) {
 		// Synctest's clock stands still until everything waits: the first poll asks for no wait
 		// and proves at once that MNS answers.
 		synctest.Wait()
-		time.Sleep(time.Millisecond)
 		if err := l.Healthy(); err != nil {
 			t.Errorf("not healthy after the first answer: %v", err)
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10*time.Minute + time.Second) // not at the very end of a poll
 		polls := c.pollsSoFar()
 		if len(polls) != 22 || c.inFlight() != 1 || c.mostInFlight() != 1 {
 			t.Errorf("%d polls, %d in flight, most %d; want 22, 1, 1", len(polls), c.inFlight(), c.mostInFlight())
@@ -104,11 +105,10 @@ func TestKeepThenDeleteThenBegin(t *testing.T) {
 func TestOneDeleteOutstandingPerPoller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud()
-		var open, most atomic.Int32
+		var open testenv.AtOnce
 		c.remove = func(context.Context, int, []string) (*response, error) {
-			most.Store(max(most.Load(), open.Add(1)))
+			defer open.Enter()()
 			time.Sleep(3 * time.Second)
-			open.Add(-1)
 			return nil, nil
 		}
 		_, stop := serve(t, c, &Listener{})
@@ -117,8 +117,8 @@ func TestOneDeleteOutstandingPerPoller(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		stop()
-		if n := len(c.deletesSoFar()); n != 5 || most.Load() != 1 {
-			t.Errorf("%d deletes, %d at a time; want 5, 1", n, most.Load())
+		if n := len(c.deletesSoFar()); n != 5 || open.Most() != 1 {
+			t.Errorf("%d deletes, %d at a time; want 5, 1", n, open.Most())
 		}
 	})
 }

@@ -31,6 +31,32 @@ func Poll(limit time.Duration, ok func() bool) bool {
 	return true
 }
 
+// AtOnce counts how many are inside at the same time.
+type AtOnce struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+// Enter counts one more inside, until the returned function is called.
+func (a *AtOnce) Enter() (leave func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.now++
+	a.most = max(a.most, a.now)
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.now--
+	}
+}
+
+// Most is the highest number that was inside at the same time.
+func (a *AtOnce) Most() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.most
+}
+
 // Buffer is a log's destination that may be read while it is written to.
 type Buffer struct {
 	mu sync.Mutex

@@ -3,6 +3,7 @@ package mnsserver
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"jdpay-listener/internal/testenv"
 )
 
 // poll opens a long poll and delivers its reply, and when it came. In a bubble, where all these run, time stands still
@@ -225,13 +228,7 @@ func TestCloseEndsLongPolls(t *testing.T) {
 	}
 }
 
-// untilWaiting polls until n long polls are open.
 func (s *Server) untilWaiting(t *testing.T, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.Stats(testQueue).Waiting != n; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d long polls are open, want %d", s.Stats(testQueue).Waiting, n)
-		}
-		time.Sleep(50 * time.Microsecond)
-	}
+	testenv.Eventually(t, 10*time.Second, fmt.Sprint(n, " long polls are open"), func() bool { return s.Stats(testQueue).Waiting == n })
 }
