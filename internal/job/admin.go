@@ -114,6 +114,9 @@ var ErrNoFilter = errors.New("name jobs by id, or give a filter")
 
 // Retry makes selected jobs due now, with their time to give up counted anew: parked, rejected, waiting and ready ones,
 // and with replay also those that are done. Running ones are left alone. It returns how many it changed.
+//
+// A replay never rewrites history: a job that is done keeps its outcome and the time of its end, and the replay's own end
+// becomes an entry of the job's history. A job that an operator discarded was not carried out, so it begins anew.
 func (s *MySQL) Retry(ctx context.Context, f Filter, timeouts map[string]time.Duration, replay bool) (int64, error) {
 	if f.Empty() {
 		return 0, ErrNoFilter
@@ -133,7 +136,9 @@ func (s *MySQL) Retry(ctx context.Context, f Filter, timeouts map[string]time.Du
 		}
 		giveUp += " ELSE NULL END"
 	}
-	return s.change(ctx, "UPDATE jdpay_job SET give_up_at = "+giveUp+`, state = 'ready', outcome = NULL, try_count = 0, next_try_at = UTC_TIMESTAMP(6), finished_at = NULL
+	const anew = "state IN ('parked', 'rejected') OR outcome = 'discarded'"
+	return s.change(ctx, "UPDATE jdpay_job SET give_up_at = "+giveUp+`, next_try_at = UTC_TIMESTAMP(6), try_count = IF(state = 'done' AND outcome <> 'discarded', try_count, 0),
+		finished_at = IF(`+anew+`, NULL, finished_at), outcome = IF(finished_at IS NULL OR `+anew+`, NULL, outcome), state = 'ready'
 		WHERE state IN `+from+" AND "+where, append(args, whereArgs...)...)
 }
 
@@ -144,7 +149,8 @@ func (s *MySQL) Discard(ctx context.Context, f Filter) (int64, error) {
 		return 0, ErrNoFilter
 	}
 	where, args := f.where()
-	return s.change(ctx, `UPDATE jdpay_job SET state = 'done', outcome = 'discarded', finished_at = UTC_TIMESTAMP(6)
+	return s.change(ctx, `UPDATE jdpay_job SET outcome = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), 'discarded', outcome),
+		finished_at = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), UTC_TIMESTAMP(6), finished_at), state = 'done'
 		WHERE state IN ('parked', 'rejected', 'waiting', 'ready') AND COALESCE(unique_key, '') NOT LIKE '`+WorkerKey+`%' AND `+where, args...)
 }
 

@@ -3,11 +3,13 @@ package job
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
-
-	"jdpay-listener/internal/sqldb"
 )
 
 // Option changes how a job is enqueued.
@@ -73,6 +75,7 @@ func (b *Batch) Add(kind string, args any, opts ...Option) error {
 	if n.Key == "" && n.Leased {
 		n.Key = kind + ":" + rand.Text() // rows are found again by their key
 	}
+	n.Key = fitKey(n.Key)
 	if n.Leased {
 		b.values[n.Key] = args
 	}
@@ -93,14 +96,14 @@ func (r *Runner) reserve(k *kind) bool {
 	return true
 }
 
-// Insert stores the jobs in the caller's transaction, or by itself if conn is nil. After an error it may be called
+// Insert stores the jobs in the caller's transaction, or by itself if tx is nil. After an error it may be called
 // again.
-func (b *Batch) Insert(ctx context.Context, conn sqldb.Conn) error {
-	return b.r.Insert(ctx, conn, b)
+func (b *Batch) Insert(ctx context.Context, tx *sql.Tx) error {
+	return b.r.Insert(ctx, tx, b)
 }
 
 // Insert stores the jobs of several batches in one go.
-func (r *Runner) Insert(ctx context.Context, conn sqldb.Conn, batches ...*Batch) error {
+func (r *Runner) Insert(ctx context.Context, tx *sql.Tx, batches ...*Batch) error {
 	news := batches[0].news
 	if len(batches) > 1 {
 		news = nil
@@ -108,7 +111,7 @@ func (r *Runner) Insert(ctx context.Context, conn sqldb.Conn, batches ...*Batch)
 			news = append(news, b.news...)
 		}
 	}
-	jobs, err := r.store.Insert(ctx, conn, r.lease, news)
+	jobs, err := r.store.Insert(ctx, tx, r.lease, news)
 	if err != nil {
 		return err
 	}
@@ -178,7 +181,7 @@ func (b *Batch) giveBack() {
 
 // Enqueue stores one job, in the caller's transaction if tx is not nil. Outside of a transaction it begins at once if
 // there is room; inside of one it is taken up soon after the commit.
-func (r *Runner) Enqueue(ctx context.Context, tx sqldb.Conn, kind string, args any, opts ...Option) error {
+func (r *Runner) Enqueue(ctx context.Context, tx *sql.Tx, kind string, args any, opts ...Option) error {
 	b := r.NewBatch()
 	if err := b.Add(kind, args, opts...); err != nil {
 		return err
@@ -195,4 +198,23 @@ func (r *Runner) Enqueue(ctx context.Context, tx sqldb.Conn, kind string, args a
 	}
 	b.Start()
 	return nil
+}
+
+// maxKey is what column unique_key holds, in bytes.
+const maxKey = 191
+
+// fitKey returns a key that fits its column: a longer one keeps its first and its last part, and a hash of the whole stands
+// between them. Cut instead, two messages of a queue with a long name would be one.
+func fitKey(key string) string {
+	if len(key) <= maxKey {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	hash := "#" + hex.EncodeToString(sum[:])
+	first, _, _ := strings.Cut(key, ":")
+	last := key[strings.LastIndexByte(key, ':')+1:]
+	if len(first)+len(hash)+len(last)+2 > maxKey {
+		return hash
+	}
+	return first + ":" + hash + ":" + last
 }

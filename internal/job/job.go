@@ -65,6 +65,7 @@ type Job struct {
 	Left time.Duration
 
 	newRef string
+	replay bool      // it was concluded before, and an operator had it carried out again
 	began  time.Time // by this machine's monotonic clock: when it was handed to this instance
 	value  any       // the typed arguments, when this process enqueued the job itself
 }
@@ -105,11 +106,12 @@ func (j *Job) remaining() time.Duration {
 // Forever is the time left to a job that is never given up.
 const Forever = time.Duration(math.MaxInt64)
 
-// Failure is one failed try in a job's history.
+// Failure is one failed try in a job's history, or the end of a replay, which has an outcome.
 type Failure struct {
-	At    time.Time `json:"at"`
-	Try   int       `json:"try"`
-	Error string    `json:"error"`
+	At      time.Time `json:"at"`
+	Try     int       `json:"try"`
+	Error   string    `json:"error,omitempty"`
+	Outcome string    `json:"outcome,omitempty"`
 }
 
 // keptFailures is how many failures a job's row remembers.

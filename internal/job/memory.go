@@ -3,12 +3,11 @@ package job
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"slices"
 	"sync"
 	"time"
-
-	"jdpay-listener/internal/sqldb"
 )
 
 // Memory is a Store without a database. Its zero value is ready for use. It loses everything with the process and
@@ -34,9 +33,9 @@ type memoryRow struct {
 
 var errNoTransactions = errors.New("the memory store takes part in no transaction")
 
-// Insert stores jobs; conn must be nil.
-func (m *Memory) Insert(_ context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error) {
-	if conn != nil {
+// Insert stores jobs; tx must be nil.
+func (m *Memory) Insert(_ context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error) {
+	if tx != nil {
 		return nil, errNoTransactions
 	}
 	m.mu.Lock()
@@ -130,9 +129,9 @@ func (m *Memory) Renew(_ context.Context, lease string, ids []int64) (lost []int
 	return lost, nil
 }
 
-// Conclude writes what became of jobs; conn must be nil.
-func (m *Memory) Conclude(_ context.Context, conn sqldb.Conn, lease string, cs []Conclusion) (held int, err error) {
-	if conn != nil {
+// Conclude writes what became of jobs; tx must be nil.
+func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conclusion) (held int, err error) {
+	if tx != nil {
 		return 0, errNoTransactions
 	}
 	m.mu.Lock()
@@ -152,11 +151,17 @@ func (m *Memory) Conclude(_ context.Context, conn sqldb.Conn, lease string, cs [
 			r.Tries--
 		}
 		if c.Error != "" {
-			r.lastError, r.Errors = c.Error, c.Errors
+			r.lastError = c.Error
+		}
+		if len(c.Errors) > 0 {
+			r.Errors = c.Errors
 		}
 	}
 	return held, nil
 }
+
+// Lockless returns nil: a lock of this process is never unavailable.
+func (m *Memory) Lockless() error { return nil }
 
 // Hold marks the lease as alive until ctx ends.
 func (m *Memory) Hold(ctx context.Context, lease string) error {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"jdpay-listener/internal/crash"
@@ -20,13 +19,11 @@ import (
 type MySQL struct {
 	DB *sql.DB
 
-	// heldSince is when Hold got its lock, in nanoseconds by this machine's monotonic clock since start; 0: not held.
-	heldSince atomic.Int64
-	start     time.Time
+	lock instanceLock
 }
 
 // NewMySQL returns the store in the account database. The table must exist: see Migrate.
-func NewMySQL(db *sql.DB) *MySQL { return &MySQL{DB: db, start: time.Now()} }
+func NewMySQL(db *sql.DB) *MySQL { return &MySQL{DB: db} }
 
 // ownOrphanAfter is when a job that is leased by this very instance, but not being renewed, is taken to be one whose
 // insertion succeeded although the answer was lost.
@@ -48,11 +45,23 @@ const (
 	insertBytes = 1 << 20
 )
 
-// Insert stores jobs and returns the leased ones.
-func (s *MySQL) Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error) {
-	if conn == nil {
-		conn = s.DB
+// exec runs a statement in the caller's transaction, where nothing is tried again, or as one of its own.
+func (s *MySQL) exec(ctx context.Context, tx *sql.Tx, query string, args ...any) (sql.Result, error) {
+	if tx != nil {
+		return tx.ExecContext(ctx, query, args...)
 	}
+	return sqldb.Exec(ctx, s.DB, query, args...)
+}
+
+func (s *MySQL) query(ctx context.Context, tx *sql.Tx, query string, args ...any) (*sql.Rows, error) {
+	if tx != nil {
+		return tx.QueryContext(ctx, query, args...)
+	}
+	return s.DB.QueryContext(ctx, query, args...)
+}
+
+// Insert stores jobs and returns the leased ones.
+func (s *MySQL) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error) {
 	var mine []*Job
 	for rest := jobs; len(rest) > 0; {
 		n, size := 0, 0
@@ -60,7 +69,7 @@ func (s *MySQL) Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs 
 			size += len(rest[n].Args)
 			n++
 		}
-		got, err := s.insert(ctx, conn, lease, rest[:n])
+		got, err := s.insert(ctx, tx, lease, rest[:n])
 		if err != nil {
 			return nil, fmt.Errorf("storing %d jobs: %w", len(jobs), err)
 		}
@@ -70,7 +79,7 @@ func (s *MySQL) Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs 
 	return mine, nil
 }
 
-func (s *MySQL) insert(ctx context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error) {
+func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error) {
 	var q strings.Builder
 	q.WriteString("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, lease, lease_until, created_at) VALUES ")
 	args := make([]any, 0, len(jobs)*10)
@@ -106,14 +115,14 @@ func (s *MySQL) insert(ctx context.Context, conn sqldb.Conn, lease string, jobs 
 	}
 	// Not INSERT IGNORE: that would also swallow a value too long or of the wrong form.
 	q.WriteString(" ON DUPLICATE KEY UPDATE id = id")
-	if _, err := sqldb.Exec(ctx, conn, q.String(), args...); err != nil {
+	if _, err := s.exec(ctx, tx, q.String(), args...); err != nil {
 		return nil, err
 	}
 	if len(leased) == 0 {
 		return nil, nil
 	}
 	crash.At("inserted")
-	rows, err := conn.QueryContext(ctx, `SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
+	rows, err := s.query(ctx, tx, `SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
 		FROM jdpay_job WHERE lease = ? AND unique_key IN `+sqldb.In(len(keys)-1), keys...)
 	if err != nil {
 		return nil, fmt.Errorf("reading back: %w", err)
@@ -145,8 +154,8 @@ func null(s string) any {
 	return s
 }
 
-func readIDs(ctx context.Context, conn sqldb.Conn, query string, args ...any) ([]any, error) {
-	rows, err := conn.QueryContext(ctx, query, args...)
+func readIDs(ctx context.Context, db *sql.DB, query string, args ...any) ([]any, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +172,7 @@ func readIDs(ctx context.Context, conn sqldb.Conn, query string, args ...any) ([
 }
 
 func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, error) {
-	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, created_at,
+	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, finished_at IS NOT NULL, created_at,
 		TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), give_up_at)
 		FROM jdpay_job WHERE `+where, args...)
 	if err != nil {
@@ -177,7 +186,7 @@ func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, er
 		var age int64
 		var left sql.NullInt64
 		var errs []byte
-		if err := rows.Scan(&j.ID, &j.Kind, &j.Key, &j.Ref, &j.Args, &j.Priority, &j.Tries, &errs, &j.Created, &age, &left); err != nil {
+		if err := rows.Scan(&j.ID, &j.Kind, &j.Key, &j.Ref, &j.Args, &j.Priority, &j.Tries, &errs, &j.replay, &j.Created, &age, &left); err != nil {
 			return nil, err
 		}
 		j.Age = max(time.Duration(age)*time.Microsecond, 0)
@@ -212,6 +221,7 @@ func (s *MySQL) Renew(ctx context.Context, lease string, ids []int64) (lost []in
 	args := append([]any{lease}, anys(ids)...)
 	held := "lease = ? AND id IN " + sqldb.In(len(ids))
 	res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET lease_until = "+leaseEnd+" WHERE "+held, args...)
+	s.lock.answered(err)
 	if err != nil {
 		return nil, fmt.Errorf("renewing %d leases: %w", len(ids), err)
 	}

@@ -23,6 +23,7 @@ func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([
 		return nil, nil
 	}
 	groups, err := s.dueGroups(ctx, want)
+	s.lock.answered(err)
 	if err != nil || len(groups) == 0 {
 		return nil, err
 	}
@@ -57,16 +58,18 @@ func (s *MySQL) due(lease string) (string, []any) {
 }
 
 // orphaned is the condition under which a running job may be claimed, and its arguments: its lease has run out and its
-// holder's lock (see Hold) is gone, too. This instance judges so only after it has held its own lock for a whole lease time,
-// because after a restart of the server all locks are gone for a moment although their owners live.
+// holder's instance lock is gone, too, as far as locks say anything here (see instanceLock).
 func (s *MySQL) orphaned(lease string) (string, []any) {
-	since := s.heldSince.Load()
-	if since == 0 || time.Since(s.start)-time.Duration(since) < LeaseTime {
+	const mine = "lease = ? AND lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)"
+	args := []any{lease, ownOrphanAfter.Microseconds()}
+	switch s.lock.evidence() {
+	case byLock:
+		return "lease_until < UTC_TIMESTAMP(6) AND (IS_USED_LOCK(lease) IS NULL OR " + mine + ")", args
+	case byLease:
+		return "lease_until < UTC_TIMESTAMP(6) AND (lease <> ? OR " + mine + ")", append([]any{lease}, args...)
+	default:
 		return "FALSE", nil
 	}
-	return `lease_until < UTC_TIMESTAMP(6)
-		AND (IS_USED_LOCK(lease) IS NULL OR (lease = ? AND lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)))`,
-		[]any{lease, ownOrphanAfter.Microseconds()}
 }
 
 // group is the jobs that stand side by side in the index.

@@ -10,14 +10,14 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Conclude writes conclusions, all or none: those that say the same in one statement, several statements in one
-// transaction.
-func (s *MySQL) Conclude(ctx context.Context, conn sqldb.Conn, lease string, cs []Conclusion) (held int, err error) {
+// Conclude writes conclusions, all or none: those that differ only in the job, its ref, its wait and its error in one
+// statement, several statements in one transaction.
+func (s *MySQL) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (held int, err error) {
 	statements := conclusionStatements(lease, cs)
-	run := func(conn sqldb.Conn) error {
+	run := func(tx *sql.Tx) error {
 		held = 0
 		for _, st := range statements {
-			res, err := sqldb.Exec(ctx, conn, st.query, st.args...)
+			res, err := s.exec(ctx, tx, st.query, st.args...)
 			if err != nil {
 				return fmt.Errorf("concluding %d jobs: %w", len(cs), err)
 			}
@@ -29,13 +29,10 @@ func (s *MySQL) Conclude(ctx context.Context, conn sqldb.Conn, lease string, cs 
 		}
 		return nil
 	}
-	switch {
-	case conn != nil:
-		err = run(conn)
-	case len(statements) == 1:
-		err = run(s.DB)
-	default:
-		err = sqldb.InTx(ctx, s.DB, func(tx *sql.Tx) error { return run(tx) })
+	if tx == nil && len(statements) > 1 {
+		err = sqldb.InTx(ctx, s.DB, run)
+	} else {
+		err = run(tx)
 	}
 	return held, err
 }
@@ -45,24 +42,25 @@ type statement struct {
 	args  []any
 }
 
+// concludeErrors is how many conclusions with errors share a statement: the server looks each job's texts up in a list,
+// one after the other.
+const concludeErrors = 100
+
 // conclusionStatements groups conclusions. Under load nearly all say "done, sent" or the like and share a statement;
-// those with an error of their own take one each.
+// those with errors share one as well, so that an outage of JD costs few round trips.
 func conclusionStatements(lease string, cs []Conclusion) []statement {
 	type alike struct {
 		state   State
 		outcome string
-		wait    time.Duration
 		free    bool
 		refs    bool
-		own     int64 // the id, for what shares with nobody
+		history bool
+		text    bool
 	}
 	var order []alike
 	groups := map[alike][]Conclusion{}
 	for _, c := range cs {
-		k := alike{state: c.State, outcome: c.Outcome, wait: c.Wait, free: c.Free, refs: c.Ref != ""}
-		if c.Error != "" {
-			k.own = c.ID
-		}
+		k := alike{c.State, c.Outcome, c.Free, c.Ref != "", len(c.Errors) > 0, c.Error != ""}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
@@ -70,43 +68,77 @@ func conclusionStatements(lease string, cs []Conclusion) []statement {
 	}
 	statements := make([]statement, 0, len(order))
 	for _, k := range order {
-		statements = append(statements, conclusionStatement(lease, groups[k]))
+		group := groups[k]
+		for k.history && len(group) > concludeErrors {
+			statements = append(statements, conclusionStatement(lease, group[:concludeErrors]))
+			group = group[concludeErrors:]
+		}
+		statements = append(statements, conclusionStatement(lease, group))
 	}
 	return statements
 }
 
-// conclusionStatement writes conclusions that differ in nothing but the job and its ref.
+// conclusionStatement writes conclusions that differ in nothing but the job, its ref, its wait and its error.
 func conclusionStatement(lease string, same []Conclusion) statement {
 	c := same[0]
 	var q strings.Builder
-	q.WriteString("UPDATE jdpay_job SET lease = NULL, lease_until = NULL, state = ?")
-	args := []any{c.State}
+	var args []any
+	each := func(value func(c *Conclusion) any) {
+		q.WriteString("CASE id")
+		for i := range same {
+			q.WriteString(" WHEN ? THEN ?")
+			args = append(args, same[i].ID, value(&same[i]))
+		}
+		q.WriteString(" END")
+	}
+	q.WriteString("UPDATE jdpay_job SET lease = NULL, lease_until = NULL, ")
 	if c.State.Finished() {
-		q.WriteString(", outcome = ?, finished_at = " + dbNow)
-		args = append(args, c.Outcome)
+		q.WriteString(Concluding)
+		args = append(args, c.State, c.Outcome)
 	} else {
-		q.WriteString(", next_try_at = " + dbLater)
-		args = append(args, c.Wait.Microseconds())
+		q.WriteString("state = ?, next_try_at = DATE_ADD(UTC_TIMESTAMP(6), INTERVAL ")
+		args = append(args, c.State)
+		if sameWait(same) {
+			q.WriteString("?")
+			args = append(args, c.Wait.Microseconds())
+		} else {
+			each(func(c *Conclusion) any { return c.Wait.Microseconds() })
+		}
+		q.WriteString(" MICROSECOND)")
 	}
 	if c.Free {
 		q.WriteString(", try_count = try_count - 1")
 	}
 	if c.Ref != "" {
-		q.WriteString(", ref = CASE id")
-		for _, c := range same {
-			q.WriteString(" WHEN ? THEN ?")
-			args = append(args, c.ID, c.Ref)
-		}
-		q.WriteString(" END")
+		q.WriteString(", ref = ")
+		each(func(c *Conclusion) any { return c.Ref })
 	}
 	if c.Error != "" {
-		q.WriteString(", last_error = ?, errors = ?")
-		args = append(args, c.Error, history(c.Errors))
+		q.WriteString(", last_error = ")
+		each(func(c *Conclusion) any { return c.Error })
+	}
+	if len(c.Errors) > 0 {
+		q.WriteString(", errors = ")
+		each(func(c *Conclusion) any { return history(c.Errors) })
 	}
 	q.WriteString(" WHERE lease = ? AND id IN " + sqldb.In(len(same)))
 	args = append(args, lease)
-	for _, c := range same {
-		args = append(args, c.ID)
+	for i := range same {
+		args = append(args, same[i].ID)
 	}
 	return statement{q.String(), args}
+}
+
+// Concluding sets the columns of a job that ends, with the arguments state and outcome. A job that was concluded before
+// and is being replayed keeps its first conclusion: what was settled once stays "settled", whatever a replay says. The
+// time comes last, because the server uses new values for what follows.
+const Concluding = "state = IF(finished_at IS NULL, ?, 'done'), outcome = IF(finished_at IS NULL, ?, outcome), finished_at = COALESCE(finished_at, UTC_TIMESTAMP(6))"
+
+func sameWait(same []Conclusion) bool {
+	for i := range same {
+		if same[i].Wait.Truncate(time.Microsecond) != same[0].Wait.Truncate(time.Microsecond) {
+			return false
+		}
+	}
+	return true
 }

@@ -77,14 +77,3 @@ func TestMigrate(t *testing.T) {
 		t.Errorf("columns differ from the contract (-want +got):\n%s", diff)
 	}
 }
-
-func TestConclusionsAreGrouped(t *testing.T) {
-	var cs []Conclusion
-	for i := range int64(50) {
-		cs = append(cs, Conclusion{ID: i, State: Done, Outcome: []string{"sent", "written"}[i%2]})
-	}
-	cs = append(cs, Conclusion{ID: 100, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}})
-	if got := len(conclusionStatements("a", cs)); got != 3 {
-		t.Errorf("%d statements, want 3", got)
-	}
-}

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -10,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -120,11 +120,11 @@ func (k *killable) Renew(ctx context.Context, lease string, ids []int64) ([]int6
 	return k.Store.Renew(ctx, lease, ids)
 }
 
-func (k *killable) Conclude(ctx context.Context, conn sqldb.Conn, lease string, cs []Conclusion) (int, error) {
+func (k *killable) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (int, error) {
 	if k.life.Err() != nil {
 		return 0, errKilled
 	}
-	return k.Store.Conclude(ctx, conn, lease, cs)
+	return k.Store.Conclude(ctx, tx, lease, cs)
 }
 
 func (k *killable) Hold(ctx context.Context, lease string) error {

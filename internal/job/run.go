@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -31,7 +32,7 @@ func (r *Runner) run(j *Job) {
 		r.holdBack(k, v.wait)
 	}
 	if !v.settled {
-		err = r.conclusions.Do(context.Background(), ended{c})
+		err = r.write(c)
 	}
 	if err != errConclusionLost && v.state != "" {
 		r.opts.OnEnd(End{Job: j, State: c.State, Outcome: c.Outcome, Err: v.err, Took: time.Since(j.began)})
@@ -88,48 +89,104 @@ func (r *Runner) release(k *kind, j *Job) {
 	}
 }
 
-type ended struct{ Conclusion }
-
+// errConclusionLost means that the process stopped before a conclusion could be written. The lease returns the job to the
+// table.
 var errConclusionLost = errors.New("the conclusion could not be written")
 
-// writeConclusions writes a batch of conclusions, for as long as it takes: until then the jobs stay this instance's,
-// and no new ones take their places. Only shutdown ends the trying; the leases then return the jobs to the table.
-func (r *Runner) writeConclusions(batch []ended) []error {
-	cs := make([]Conclusion, len(batch))
-	for i, e := range batch {
-		cs[i] = e.Conclusion
+const (
+	concludePause    = 50 * time.Millisecond // before a conclusion is written again; doubles
+	maxConcludePause = 2 * time.Second
+	// textTries is how often a conclusion is refused before it is written without its error text, when the error does not
+	// say that the text is the reason.
+	textTries = 3
+)
+
+// write writes a conclusion, for as long as it takes, whatever the error: the effect is done, and without its conclusion
+// it would be done again. Until then the job stays this instance's, and no other takes its place. Only the end of the
+// process ends the trying.
+func (r *Runner) write(c Conclusion) error {
+	err := r.conclusions.Do(context.Background(), c)
+	if err == nil {
+		return nil
 	}
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.work), storeTimeout)
-		_, err := r.store.Conclude(ctx, nil, r.lease, cs)
-		cancel()
-		if err == nil {
-			crash.At("concluded")
-			return nil
-		}
-		if !sqldb.IsDown(err) && !sqldb.IsConflict(err) && len(batch) > 1 {
-			// One of them cannot be written: let it harm nobody else.
-			errs := make([]error, len(batch))
-			for i := range batch {
-				if one := r.writeConclusions(batch[i : i+1]); one != nil {
-					errs[i] = one[0]
-				}
-			}
-			return errs
-		}
-		if !sqldb.IsDown(err) && !sqldb.IsConflict(err) {
-			r.opts.Log.Error("a job's conclusion cannot be written; its lease will run out and the job be tried again", "job_id", cs[0].ID, "error", err)
-			return []error{errConclusionLost}
-		}
-		if r.work.Err() != nil {
-			errs := make([]error, len(batch))
-			for i := range errs {
-				errs[i] = errConclusionLost
-			}
-			return errs
-		}
+	r.noteUnwritten(1, c, err)
+	defer func() { r.noteUnwritten(-1, c, nil) }()
+	for try, pause := 1, concludePause; err != nil; try, pause = try+1, min(2*pause, maxConcludePause) {
 		sleep(r.work, pause)
+		if r.work.Err() != nil && try > 1 {
+			return errConclusionLost
+		}
+		switch {
+		case sqldb.IsDown(err):
+			err = r.conclusions.Do(context.Background(), c)
+			continue
+		case len(c.Errors) > 0 && (sqldb.IsRefusedValue(err) || try >= textTries):
+			r.opts.Log.Error("a job's error text cannot be stored; it is only in this line", "job_id", c.ID, "text", c.Error, "error", err)
+			c.Error, c.Errors = "", nil
+		}
+		err = r.concludeOnce([]Conclusion{c}) // by itself: it may hold up others
 	}
+	return nil
+}
+
+// noteUnwritten counts the jobs whose conclusions could not be written, and logs the beginning and the end of that.
+func (r *Runner) noteUnwritten(by int, c Conclusion, err error) {
+	r.mu.Lock()
+	before := r.unwritten
+	r.unwritten += by
+	after := r.unwritten
+	r.mu.Unlock()
+	switch {
+	case before == 0 && !sqldb.IsDown(err):
+		r.opts.Log.Error("a job's conclusion cannot be written; trying until it can", "job_id", c.ID, "alert", true, "error", err)
+	case before == 0:
+		r.opts.Log.Warn("conclusions of jobs cannot be written; trying until they can", "error", err)
+	case after == 0 && r.work.Err() == nil:
+		r.opts.Log.Info("all conclusions of jobs are written again")
+	}
+}
+
+// writeConclusions writes a batch of conclusions, at most concludeRows in one transaction. What takes too long is tried
+// again in smaller pieces; what is refused while the database works is tried one by one, so that one conclusion harms
+// nobody else.
+func (r *Runner) writeConclusions(batch []Conclusion) []error {
+	errs := make([]error, 0, len(batch))
+	failed := false
+	for len(batch) > 0 {
+		n := min(len(batch), int(r.concludeRows.Load()))
+		piece := sqldb.Together(batch[:n:n], r.concludeOnce)
+		batch = batch[n:]
+		if piece == nil {
+			r.concludeRows.Store(int64(min(2*max(n, int(r.concludeRows.Load())), concludeMost)))
+			errs = append(errs, make([]error, n)...)
+			continue
+		}
+		failed = true
+		errs = append(errs, piece...)
+		if down := piece[n-1]; sqldb.IsDown(down) {
+			if sqldb.IsTimeout(down) {
+				r.concludeRows.Store(int64(max(n/2, 1)))
+			}
+			for range batch {
+				errs = append(errs, down)
+			}
+			break
+		}
+	}
+	if !failed {
+		return nil
+	}
+	return errs
+}
+
+func (r *Runner) concludeOnce(cs []Conclusion) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.work), storeTimeout)
+	defer cancel()
+	_, err := r.store.Conclude(ctx, nil, r.lease, cs)
+	if err == nil {
+		crash.At("concluded")
+	}
+	return err
 }
 
 // ErrNotHeld means that another instance has taken over a job that was to be concluded.
@@ -137,10 +194,15 @@ var ErrNotHeld = errors.New("another instance has taken over a job of the batch"
 
 // Conclude writes the conclusion of jobs whose handlers settle several of them in one transaction of their own. Its
 // error, ErrNotHeld among others, must roll the transaction back. The handlers return Concluded or Lost.
-func (r *Runner) Conclude(ctx context.Context, tx sqldb.Conn, cs []Conclusion) error {
+func (r *Runner) Conclude(ctx context.Context, tx *sql.Tx, cs []Conclusion) error {
+	r.mu.Lock()
 	for i := range cs {
 		cs[i].Error = clean(cs[i].Error)
+		if h := r.held[cs[i].ID]; h != nil {
+			cs[i].noteReplay(h.Job)
+		}
 	}
+	r.mu.Unlock()
 	held, err := r.store.Conclude(ctx, tx, r.lease, cs)
 	if err == nil && held < len(cs) {
 		err = ErrNotHeld

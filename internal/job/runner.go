@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jdpay-listener/internal/gather"
@@ -18,21 +19,24 @@ type Runner struct {
 	lease string
 	opts  Options
 
-	conclusions *gather.Group[ended]
-	wake        chan struct{} // the claim loop should look now
-	work        context.Context
-	stopWork    context.CancelCauseFunc
+	conclusions  *gather.Group[Conclusion]
+	concludeRows atomic.Int64  // how many conclusions go into one transaction
+	wake         chan struct{} // the claim loop should look now
+	work         context.Context
+	stopWork     context.CancelCauseFunc
 
 	workers []string // of which the jobs may not exist yet; Serve's alone once it runs
 
-	mu       sync.Mutex
-	kinds    map[string]*kind
-	held     map[int64]*running // jobs leased by this instance, from claim to written conclusion
-	empty    *sync.Cond         // held became empty
-	serving  bool
-	nextWake time.Time
-	outage   error     // why the store does not answer
-	since    time.Time // when that began
+	mu        sync.Mutex
+	kinds     map[string]*kind
+	held      map[int64]*running // jobs leased by this instance, from claim to written conclusion
+	empty     *sync.Cond         // held became empty
+	serving   bool
+	nextWake  time.Time
+	outage    error     // why the store does not answer
+	since     time.Time // when that began
+	lockless  bool      // lease_until alone decides about takeovers, and that was logged
+	unwritten int       // jobs whose conclusion could not be written at the first try
 }
 
 // Options of a Runner. The zero value is usable.
@@ -113,6 +117,7 @@ func NewRunner(store Store, lease string, opts Options) *Runner {
 	r := &Runner{store: store, lease: lease, opts: opts, kinds: map[string]*kind{}, held: map[int64]*running{}, wake: make(chan struct{}, 1)}
 	r.empty = sync.NewCond(&r.mu)
 	r.work, r.stopWork = context.WithCancelCause(context.Background())
+	r.concludeRows.Store(concludeMost)
 	r.conclusions = gather.New(concludeMost, concludeWidth, r.writeConclusions)
 	return r
 }

@@ -108,6 +108,7 @@ func (r *Runner) claim(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	r.noteLock(r.store.Lockless())
 	got := map[string]int{}
 	r.mu.Lock()
 	mine := jobs[:0]
@@ -142,6 +143,20 @@ func (r *Runner) noteOutage(err error) {
 		r.opts.Log.Error("the job table cannot be used; work waits until it can", "error", err)
 	case err == nil && before != nil:
 		r.opts.Log.Info("the job table can be used again", "outage_ms", time.Since(began).Milliseconds())
+	}
+}
+
+// noteLock logs, once each, that takeovers go by the time of leases alone, and the end of that.
+func (r *Runner) noteLock(err error) {
+	r.mu.Lock()
+	before := r.lockless
+	r.lockless = err != nil
+	r.mu.Unlock()
+	switch {
+	case err != nil && !before:
+		r.opts.Log.Warn("the instance lock cannot be held; jobs of other instances are taken over when their leases run out", "error", err)
+	case err == nil && before:
+		r.opts.Log.Info("the instance lock is held again")
 	}
 }
 

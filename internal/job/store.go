@@ -2,9 +2,8 @@ package job
 
 import (
 	"context"
+	"database/sql"
 	"time"
-
-	"jdpay-listener/internal/sqldb"
 )
 
 // Store keeps jobs. There are two: MySQL, and Memory for tests and embedding; one suite of tests holds both to the same
@@ -13,22 +12,26 @@ import (
 // A lease names the instance that works on a job. It protects the job while the instance lives, which Hold sees to, and
 // in any case for LeaseTime from the last Renew. All times are taken from the store's own clock.
 type Store interface {
-	// Insert stores jobs, together with the caller's transaction when conn is one. A job whose key exists is left as it
-	// is. Of those with Leased set it returns the ones that are now running under this lease, whether this call
-	// inserted them or an earlier one whose answer was lost.
-	Insert(ctx context.Context, conn sqldb.Conn, lease string, jobs []New) ([]*Job, error)
+	// Insert stores jobs, in the caller's transaction unless tx is nil. A job whose key exists is left as it is. Of those
+	// with Leased set it returns the ones that are now running under this lease, whether this call inserted them or an
+	// earlier one whose answer was lost.
+	Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error)
 	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due; of a
 	// long backlog with one priority those that are due longest come first, whatever their tries.
 	// Jobs of instances that died are due as well.
 	Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error)
 	// Renew prolongs the lease of jobs and returns the ids that this lease holds no more.
 	Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error)
-	// Conclude writes what became of jobs, in the caller's transaction when conn is one, and returns how many of them
-	// this lease still held; the others are left as they are.
-	Conclude(ctx context.Context, conn sqldb.Conn, lease string, cs []Conclusion) (held int, err error)
+	// Conclude writes what became of jobs, in the caller's transaction unless tx is nil, and returns how many of them
+	// this lease still held; the others are left as they are. A job that was concluded before, and is being replayed,
+	// keeps its first conclusion.
+	Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (held int, err error)
 	// Hold proves to other instances that the holder of the lease lives, until ctx ends. It returns earlier, with an
 	// error, when it cannot; the runner then calls it again.
 	Hold(ctx context.Context, lease string) error
+	// Lockless returns why Hold's proof cannot be given, once that has lasted so long that only the time of a lease
+	// decides whether its holder lives; else nil.
+	Lockless() error
 }
 
 // New is a job to be stored.

@@ -212,6 +212,8 @@ func TestStoreHandsOutNothingTwice(t *testing.T) {
 		seen := map[string]string{}
 		var wg sync.WaitGroup
 		for _, lease := range []string{"a", "b", "c", "d"} {
+			s := s.peer()
+			hold(t, s, lease) // or, on a slow machine, leases run out
 			wg.Go(func() {
 				for idle := 0; idle < 3; {
 					jobs, err := s.Claim(context.Background(), lease, map[string]int{"k": 7})
@@ -233,6 +235,11 @@ func TestStoreHandsOutNothingTwice(t *testing.T) {
 						seen[j.Key] = lease
 					}
 					mu.Unlock()
+					for _, j := range jobs {
+						if _, err := s.Conclude(context.Background(), nil, lease, []Conclusion{{ID: j.ID, State: Done, Outcome: "ok"}}); err != nil {
+							t.Error(err)
+						}
+					}
 				}
 			})
 		}

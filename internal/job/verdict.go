@@ -83,7 +83,20 @@ type Conclusion struct {
 	Wait    time.Duration // until the next try of Ready and Waiting
 	Free    bool          // the try did not count
 	Error   string
-	Errors  []Failure // the whole history to store, when Error is set
+	Errors  []Failure // the whole history to store, if not empty
+}
+
+// noteReplay makes the end of a replay an entry of the job's history; the row keeps its first conclusion.
+func (c *Conclusion) noteReplay(j *Job) {
+	if j.replay && c.State.Finished() {
+		c.Errors = remember(j.Errors, Failure{At: j.Now().UTC(), Try: j.Tries, Outcome: c.Outcome, Error: c.Error})
+		c.Error = ""
+	}
+}
+
+// remember adds to a job's history, which has a limit.
+func remember(history []Failure, f Failure) []Failure {
+	return append(history[max(0, len(history)-keptFailures+1):len(history):len(history)], f)
 }
 
 // conclude turns the result of a try into what is to be written. It is pure: jitter is between -1 and 1.
@@ -91,6 +104,7 @@ func conclude(ctx context.Context, j *Job, s Schedule, gaveUp string, jitter flo
 	c = Conclusion{ID: j.ID, Ref: j.newRef}
 	if err == nil {
 		c.State, c.Outcome = Done, outcome
+		c.noteReplay(j)
 		return c, verdict{state: Done, outcome: outcome}
 	}
 	v = verdict{state: Ready, wait: -1, err: err}
@@ -113,7 +127,8 @@ func conclude(ctx context.Context, j *Job, s Schedule, gaveUp string, jitter flo
 	c.State, c.Outcome, c.Wait, c.Free = v.state, v.outcome, v.wait, v.free
 	if v.err != nil && !v.free {
 		c.Error = clean(v.err.Error())
-		c.Errors = append(j.Errors[max(0, len(j.Errors)-keptFailures+1):len(j.Errors):len(j.Errors)], Failure{At: j.Now().UTC(), Try: j.Tries, Error: c.Error})
+		c.Errors = remember(j.Errors, Failure{At: j.Now().UTC(), Try: j.Tries, Error: c.Error})
 	}
+	c.noteReplay(j)
 	return c, v
 }

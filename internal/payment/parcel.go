@@ -66,7 +66,7 @@ const (
 func NewParcels(db *sql.DB, info PayInfo) *Parcels {
 	p := &Parcels{DB: db, info: info}
 	p.lookups = gather.New(parcelMost, parcelWidth, p.find)
-	p.infos = gather.New(parcelMost, parcelWidth, func(batch []payInfo) []error { return together(batch, p.writeInfos) })
+	p.infos = gather.New(parcelMost, parcelWidth, func(batch []payInfo) []error { return sqldb.Together(batch, p.writeInfos) })
 	return p
 }
 

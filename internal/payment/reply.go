@@ -67,7 +67,7 @@ func NewReplies(rules Rules, reply ReplyRules, db *sql.DB, settler *Settler, run
 		reply.Keys = rules.Keys
 	}
 	r := &Replies{rules: rules, reply: reply, db: db, settler: settler, runner: runner, report: report}
-	r.group = gather.New(replyMost, replyWidth, func(batch []*answer) []error { return together(batch, r.match) })
+	r.group = gather.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.Together(batch, r.match) })
 	return r
 }
 

@@ -90,7 +90,7 @@ const (
 func NewSettler(rules Rules, types PayTypes, orders *Orders, runner *job.Runner, report Report) *Settler {
 	s := &Settler{rules: rules, orders: orders, runner: runner, report: report}
 	s.PayTypes.Store(&types)
-	s.group = gather.New(settleMost, settleWidth, func(batch []*settlement) []error { return together(batch, s.settleTogether) })
+	s.group = gather.New(settleMost, settleWidth, func(batch []*settlement) []error { return sqldb.Together(batch, s.settleTogether) })
 	return s
 }
 

@@ -6,7 +6,10 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -21,44 +24,86 @@ const (
 	// lockWait bounds the wait for a row that another transaction holds; the caller tries again. The server's own 50 s
 	// would let one locked order hold up its whole batch.
 	lockWait = 2 * time.Second
+	// strictMode makes the server refuse a value that does not fit its column, instead of storing a part of it: a cut
+	// unique key would make two payments one.
+	strictMode = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 )
 
-// connector opens connections whose session suits the daemon, whatever the server's defaults are.
-type connector struct{ driver.Connector }
+// ErrLaxMode means that sessions cut values that do not fit although they are told not to. Nothing is written through
+// such a session.
+var ErrLaxMode = errors.New("the session's sql_mode lets the server cut values that do not fit (SET SESSION sql_mode has no effect): check the proxy in front of the server")
 
-// Connect opens one connection: READ COMMITTED, UTC, limits against dead peers and long lock waits.
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
+// connector opens connections whose session suits the daemon, whatever the server's defaults are.
+type connector struct {
+	driver.Connector
+	// generation counts the times that a connection turned out to lead to a server that takes no writes. Connections of an
+	// older generation are not used again.
+	generation atomic.Int64
+}
+
+// Connect opens one connection: READ COMMITTED, UTC, strict, limits against dead peers and long lock waits. It returns
+// ErrLaxMode when the session does not become strict.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	generation := c.generation.Load()
+	opened, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ex := conn.(driver.ExecerContext)
-	for _, stmt := range []string{
-		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-		"SET SESSION time_zone = '+00:00'",
+	s := &session{driverConn: opened.(driverConn), pool: c, generation: generation}
+	if err := s.prepare(ctx); err != nil {
+		opened.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) prepare(ctx context.Context) error {
+	for _, set := range []struct {
+		stmt     string
+		optional bool // a server that does not know it, as a proxy or an embedded one may not, only loses a safeguard
+	}{
+		{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", false},
+		{"SET SESSION time_zone = '+00:00'", false},
+		{"SET SESSION sql_mode = '" + strictMode + "'", false},
+		{fmt.Sprintf("SET SESSION wait_timeout = %d", int(serverWait.Seconds())), true},
+		{fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", int(lockWait.Seconds())), true},
 	} {
-		if _, err := ex.ExecContext(ctx, stmt, nil); err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("preparing a database session (%s): %w", stmt, err)
+		if _, err := s.ExecContext(ctx, set.stmt, nil); err != nil && !(set.optional && isServerError(err)) {
+			return fmt.Errorf("preparing a database session (%s): %w", set.stmt, err)
 		}
 	}
-	for _, stmt := range []string{
-		fmt.Sprintf("SET SESSION wait_timeout = %d", int(serverWait.Seconds())),
-		fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", int(lockWait.Seconds())),
-	} {
-		// A server that does not know one of these, as a proxy or an embedded one may not, only loses a safeguard.
-		if _, err := ex.ExecContext(ctx, stmt, nil); err != nil && !isServerError(err) {
-			conn.Close()
-			return nil, fmt.Errorf("preparing a database session (%s): %w", stmt, err)
-		}
+	mode, err := s.text(ctx, "SELECT @@SESSION.sql_mode")
+	if err != nil {
+		return fmt.Errorf("reading the session's sql_mode: %w", err)
 	}
-	return conn, nil
+	if !strings.Contains(mode, "STRICT_ALL_TABLES") {
+		return ErrLaxMode
+	}
+	return nil
+}
+
+// text asks for one text value.
+func (s *session) text(ctx context.Context, query string) (string, error) {
+	rows, err := s.QueryContext(ctx, query, nil)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	value := make([]driver.Value, 1)
+	if err := rows.Next(value); err != nil {
+		return "", err
+	}
+	if b, ok := value[0].([]byte); ok {
+		return string(b), nil
+	}
+	return fmt.Sprint(value[0]), nil
 }
 
 // Open returns a pool of at most maxOpen connections to the database of cfg. It does not connect yet.
 //
 // Statements go out with their arguments filled in (one round trip each), counts of affected rows are of rows matched,
-// and times are UTC.
+// and times are UTC. Once a statement has shown that its server takes no writes (read-only after a switch-over, a cluster
+// node that is not ready), every connection that was opened before is closed instead of being used again.
 func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
 	cfg = cfg.Clone()
 	cfg.InterpolateParams = true
@@ -69,7 +114,7 @@ func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s at %s: %w", cfg.DBName, cfg.Addr, err)
 	}
-	db := sql.OpenDB(connector{c})
+	db := sql.OpenDB(&connector{Connector: c})
 	db.SetMaxOpenConns(maxOpen)
 	db.SetMaxIdleConns(maxOpen)
 	db.SetConnMaxIdleTime(idleLimit)

@@ -32,7 +32,9 @@ func open(t *testing.T) *sql.DB {
 	return db
 }
 
-func exec(t *testing.T, db Conn, query string, args ...any) {
+func exec(t *testing.T, db interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, query string, args ...any) {
 	t.Helper()
 	if _, err := db.ExecContext(context.WithoutCancel(t.Context()), query, args...); err != nil {
 		t.Fatalf("%s: %v", query, err)
@@ -74,13 +76,13 @@ func TestSession(t *testing.T) {
 	db := open(t)
 	exec(t, db, "CREATE TABLE t (id INT PRIMARY KEY, n INT)")
 	exec(t, db, "INSERT INTO t VALUES (1, 1)")
-	var isolation, zone string
+	var isolation, zone, mode string
 	var wait, lock int
-	if err := db.QueryRow("SELECT @@tx_isolation, @@time_zone, @@wait_timeout, @@innodb_lock_wait_timeout").Scan(&isolation, &zone, &wait, &lock); err != nil {
+	if err := db.QueryRow("SELECT @@tx_isolation, @@time_zone, @@sql_mode, @@wait_timeout, @@innodb_lock_wait_timeout").Scan(&isolation, &zone, &mode, &wait, &lock); err != nil {
 		t.Fatal(err)
 	}
-	if isolation != "READ-COMMITTED" || zone != "+00:00" || wait != 15 || lock != 2 {
-		t.Errorf("isolation %s, zone %s, wait_timeout %d, innodb_lock_wait_timeout %d", isolation, zone, wait, lock)
+	if isolation != "READ-COMMITTED" || zone != "+00:00" || mode != strictMode || wait != 15 || lock != 2 {
+		t.Errorf("isolation %s, zone %s, sql_mode %s, wait_timeout %d, innodb_lock_wait_timeout %d", isolation, zone, mode, wait, lock)
 	}
 	res, err := Exec(t.Context(), db, "UPDATE t SET n = 1 WHERE id = 1") // as it was: a matched row counts all the same
 	if err != nil {

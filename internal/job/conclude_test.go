@@ -1,0 +1,234 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/testenv"
+)
+
+// refusing is a store whose Conclude fails as fail says; what was tried is kept.
+type refusing struct {
+	Store
+	mu    sync.Mutex
+	fail  func(cs []Conclusion) error
+	tried [][]Conclusion
+}
+
+func (s *refusing) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (int, error) {
+	s.mu.Lock()
+	s.tried = append(s.tried, slices.Clone(cs))
+	err := s.fail(cs)
+	s.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return s.Store.Conclude(ctx, tx, lease, cs)
+}
+
+func serverError(n uint16) error { return &mysql.MySQLError{Number: n, Message: "made up"} }
+
+// TestConclusionIsWrittenInTheEnd lets the store refuse conclusions with errors of all kinds for a minute. The effect must
+// not be repeated, and the conclusion be written when the store takes it.
+func TestConclusionIsWrittenInTheEnd(t *testing.T) {
+	for name, err := range map[string]error{
+		"table full":        serverError(1114),
+		"disk full":         serverError(1021),
+		"deadlock":          serverError(1213),
+		"lock wait":         serverError(1205),
+		"read-only":         serverError(1290),
+		"no answer in time": context.DeadlineExceeded,
+		"unknown error":     fmt.Errorf("something new"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				s := &refusing{Store: &Memory{}, fail: func([]Conclusion) error {
+					if time.Since(begin) < time.Minute {
+						return err
+					}
+					return nil
+				}}
+				var log testenv.Buffer
+				var effects atomic.Int32
+				ended := make(chan End, 1)
+				r := NewRunner(s, "a", Options{Log: slog.New(slog.NewTextHandler(&log, nil)), OnEnd: func(e End) { ended <- e }})
+				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) {
+					effects.Add(1)
+					return "sent", nil
+				})
+				serve(t, r)
+				synctest.Wait()
+				mustEnqueue(t, r, "k", note{}, Key("x"))
+				e := <-ended
+				if n := effects.Load(); n != 1 {
+					t.Errorf("the effect happened %d times", n)
+				}
+				if took := time.Since(begin); e.Outcome != "sent" || took < time.Minute || took > time.Minute+5*time.Second {
+					t.Errorf("outcome %q after %s", e.Outcome, took)
+				}
+				if n := strings.Count(log.String(), "cannot be written"); n != 1 {
+					t.Errorf("the trouble is logged %d times:\n%s", n, log.String())
+				}
+			})
+		})
+	}
+}
+
+// TestConclusionWithoutItsText: where the server refuses the error's text, the job's fate is written without it.
+func TestConclusionWithoutItsText(t *testing.T) {
+	for name, err := range map[string]error{"refused for its content": serverError(1366), "refused without saying why": serverError(1105)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &Memory{}
+				s := &refusing{Store: m, fail: func(cs []Conclusion) error {
+					if slices.ContainsFunc(cs, func(c Conclusion) bool { return c.Error != "" }) {
+						return err
+					}
+					return nil
+				}}
+				ended := make(chan End, 100)
+				r := NewRunner(s, "a", Options{OnEnd: func(e End) { ended <- e }})
+				mustRegister(t, r, "k", Kind{}, quick, func(_ context.Context, _ *Job, n note) (string, error) {
+					if n.N == 0 {
+						return "", Permanent("refused", fmt.Errorf("text that cannot be stored"))
+					}
+					return "sent", nil
+				})
+				serve(t, r)
+				synctest.Wait()
+				for i := range 20 {
+					mustEnqueue(t, r, "k", note{i}, Key(fmt.Sprint(i)))
+				}
+				for range 20 {
+					<-ended
+				}
+				if row := m.look(t, "0"); row.State != Parked || row.Outcome != "refused" || row.LastError != "" {
+					t.Errorf("the refused one: %+v", row)
+				}
+				for i := 1; i < 20; i++ {
+					if row := m.look(t, fmt.Sprint(i)); row.State != Done {
+						t.Errorf("its neighbour %d: %+v", i, row)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestSlowStoreConcludesInPieces: where 500 conclusions take longer than one transaction may, smaller pieces are written.
+func TestSlowStoreConcludesInPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const each = 100 * time.Millisecond // so that 100 conclusions fit into storeTimeout
+		s := &refusing{Store: &Memory{}}
+		slow := slowStore{s, each}
+		s.fail = func([]Conclusion) error { return nil }
+		var ended atomic.Int32
+		r := NewRunner(slow, "a", Options{OnEnd: func(End) { ended.Add(1) }})
+		start := make(chan struct{})
+		mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 500, Schedule: quick.Schedule}, func(context.Context, *Job, note) (string, error) {
+			<-start
+			return "sent", nil
+		})
+		serve(t, r)
+		synctest.Wait()
+		for i := range 500 {
+			mustEnqueue(t, r, "k", note{i}, Key(fmt.Sprint(i)))
+		}
+		synctest.Wait()
+		close(start)
+		// Two writers, 100 ms each: 25 s of work, and the tries that were too large.
+		time.Sleep(3 * time.Minute)
+		if n := ended.Load(); n != 500 {
+			t.Errorf("%d of 500 conclusions are written", n)
+		}
+	})
+}
+
+// slowStore takes a while for each conclusion, and writes none of those that do not all fit into the time.
+type slowStore struct {
+	Store
+	each time.Duration
+}
+
+func (s slowStore) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (int, error) {
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(time.Duration(len(cs)) * s.each):
+		return s.Store.Conclude(ctx, tx, lease, cs)
+	}
+}
+
+// TestConclusionsAreGrouped: the number of statements does not grow with the number of jobs that failed.
+func TestConclusionsAreGrouped(t *testing.T) {
+	var done, failed []Conclusion
+	for i := range int64(50) {
+		done = append(done, Conclusion{ID: i, State: Done, Outcome: []string{"sent", "written"}[i%2]})
+	}
+	for i := range int64(500) {
+		failed = append(failed, Conclusion{ID: i, State: Ready, Wait: time.Duration(i) * time.Millisecond, Error: fmt.Sprint("e", i), Errors: []Failure{{Error: "x"}}})
+	}
+	parked := Conclusion{ID: 1000, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}}
+	for name, tt := range map[string]struct {
+		cs   []Conclusion
+		want int
+	}{
+		"two outcomes":                 {done, 2},
+		"two outcomes and one failure": {append(slices.Clone(done), parked), 3},
+		"500 failures":                 {failed, 500 / concludeErrors},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := len(conclusionStatements("a", tt.cs)); got != tt.want {
+				t.Errorf("%d statements, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestStoreConcludesManyFailures: each job of a statement gets its own wait, error and history.
+func TestStoreConcludesManyFailures(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		const n = concludeErrors + 20
+		var news []New
+		for i := range n {
+			news = append(news, New{Kind: "k", Key: fmt.Sprint("key ", i), Leased: true})
+		}
+		var cs []Conclusion
+		for _, j := range insert(t, s, "a", news...) {
+			var i int
+			if _, err := fmt.Sscanf(j.Key, "key %d", &i); err != nil {
+				t.Fatal(err)
+			}
+			wait := time.Hour
+			if i%10 == 0 {
+				wait = 0
+			}
+			cs = append(cs, Conclusion{ID: j.ID, State: Ready, Wait: wait, Error: fmt.Sprint("error ", i), Errors: slices.Repeat([]Failure{{Try: 1, Error: fmt.Sprint("error ", i)}}, 1+i%3), Ref: fmt.Sprint("R", i)})
+		}
+		held, err := s.Conclude(t.Context(), nil, "a", cs)
+		if err != nil || held != n {
+			t.Fatalf("held %d, %v", held, err)
+		}
+		for i := range n {
+			if row := s.row(t, fmt.Sprint("key ", i)); row.LastError != fmt.Sprint("error ", i) || row.Failures != 1+i%3 || row.Ref != fmt.Sprint("R", i) || row.State != Ready {
+				t.Errorf("row %d: %+v", i, row)
+			}
+		}
+		if due := claim(t, s, "a", map[string]int{"k": n}); len(due) != n/10 {
+			t.Errorf("%d are due, want %d", len(due), n/10)
+		}
+	})
+}

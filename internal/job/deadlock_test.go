@@ -1,0 +1,109 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+// TestDeadlockRollsBackAll lets a transaction that changes an order, and then writes jobs, meet a deadlock at the jobs.
+// The server rolls the whole transaction back; whatever is tried again must not leave the jobs without the order.
+func TestDeadlockRollsBackAll(t *testing.T) {
+	t.Parallel()
+	server := testenv.MariaDB(t)
+	for name, write := range map[string]func(ctx context.Context, s Store, tx *sql.Tx, held *Job) error{
+		"Insert": func(ctx context.Context, s Store, tx *sql.Tx, _ *Job) error {
+			_, err := s.Insert(ctx, tx, "a", []New{{Kind: "k", Key: "step"}})
+			return err
+		},
+		"Conclude": func(ctx context.Context, s Store, tx *sql.Tx, held *Job) error {
+			_, err := s.Conclude(ctx, tx, "a", []Conclusion{{ID: held.ID, State: Done, Outcome: "settled"}})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := mysqlStore(t, server.DSN(server.Create(t)))
+			exec := func(query string, args ...any) {
+				t.Helper()
+				if _, err := s.db.Exec(query, args...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exec("CREATE TABLE orders (id INT PRIMARY KEY, paid INT NOT NULL, filler VARCHAR(100) NOT NULL)")
+			exec("INSERT INTO orders VALUES (1, 0, '')")
+			held := insert(t, s, "a", New{Kind: "k", Key: "settle", Leased: true})[0]
+
+			// The other transaction has the jobs' rows and wants the order. It changes more rows, so that the server
+			// chooses the first one as the victim.
+			other, err := s.db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Rollback() // committed below
+			for i := range 50 {
+				if _, err := other.Exec("INSERT INTO orders VALUES (?, 0, 'weight')", 100+i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := other.Exec("INSERT INTO jdpay_job (kind, unique_key, args, state, next_try_at, created_at) VALUES ('k', 'step', '', 'ready', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.Exec("UPDATE jdpay_job SET ref = 'other' WHERE id = ?", held.ID); err != nil {
+				t.Fatal(err)
+			}
+
+			tries := 0
+			var background sync.WaitGroup
+			err = sqldb.InTx(t.Context(), s.db, func(tx *sql.Tx) error {
+				tries++
+				if _, err := tx.Exec("UPDATE orders SET paid = paid + 1 WHERE id = 1"); err != nil {
+					return err
+				}
+				if tries == 1 {
+					background.Go(func() {
+						if _, err := other.Exec("UPDATE orders SET filler = 'other' WHERE id = 1"); err != nil {
+							t.Errorf("the other transaction was chosen as the victim: %v", err)
+						}
+						if err := other.Commit(); err != nil {
+							t.Error(err)
+						}
+					})
+					awaitLockWait(t, s.db)
+				}
+				return write(t.Context(), s, tx, held)
+			})
+			background.Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var paid int
+			if err := s.db.QueryRow("SELECT paid FROM orders WHERE id = 1").Scan(&paid); err != nil || paid != 1 {
+				t.Errorf("the order is paid %d times, %v; the jobs are written, so it must be once", paid, err)
+			}
+			if tries != 2 {
+				t.Errorf("the transaction ran %d times, want 2: once up to the deadlock, once whole", tries)
+			}
+			if name == "Conclude" {
+				if r := s.row(t, "settle"); r.State != Done {
+					t.Errorf("the job is %+v", r)
+				}
+			}
+		})
+	}
+}
+
+// awaitLockWait returns when a transaction waits for a row of table orders.
+func awaitLockWait(t *testing.T, db *sql.DB) {
+	t.Helper()
+	testenv.Eventually(t, 10*time.Second, "a transaction waits for the order", func() bool {
+		var n int
+		err := db.QueryRow("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE 'UPDATE orders SET filler%'").Scan(&n)
+		return err == nil && n > 0
+	})
+}

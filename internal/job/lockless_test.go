@@ -1,0 +1,166 @@
+package job
+
+import (
+	"database/sql"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+// TestEvidence walks an instance through what it can learn of its lock and its database.
+func TestEvidence(t *testing.T) {
+	down, refused := error(mysql.ErrInvalidConn), errors.New("FUNCTION GET_LOCK does not exist")
+	type moment struct {
+		what string
+		do   func(l *instanceLock)
+		wait time.Duration // afterwards, with an answer of the table every second
+		want evidence
+	}
+	answers := func(l *instanceLock) { l.answered(nil) }
+	taken := func(l *instanceLock) { l.taken(true, nil) }
+	lost := func(l *instanceLock) { l.taken(false, refused) }
+	for name, moments := range map[string][]moment{
+		"the lock is held": {
+			{"the table answers", answers, 0, noEvidence},
+			{"the lock is taken", taken, LeaseTime - time.Millisecond, noEvidence},
+			{"a lease time later", answers, time.Millisecond, byLock},
+			{"much later", answers, time.Hour, byLock},
+		},
+		"the lock cannot be taken": {
+			{"the table answers, the lock is refused", func(l *instanceLock) { lost(l); answers(l) }, locklessAfter - time.Millisecond, noEvidence},
+			{"three lease times later", answers, time.Millisecond, byLease},
+			{"the lock is taken after all", taken, LeaseTime, byLock},
+		},
+		"the lock comes and goes with each statement": {
+			{"taken and lost", func(l *instanceLock) { taken(l); answers(l); lost(l) }, 4 * time.Second, noEvidence},
+			{"taken and lost again", func(l *instanceLock) { taken(l); answers(l); lost(l) }, 2 * time.Second, byLease},
+		},
+		"the server restarts": {
+			{"the lock is held", func(l *instanceLock) { taken(l) }, LeaseTime, byLock},
+			{"the server is away", func(l *instanceLock) { lost(l); l.answered(down) }, 0, noEvidence},
+			{"an hour later", func(l *instanceLock) { time.Sleep(time.Hour); l.answered(down) }, 0, noEvidence},
+			{"it is back, without the lock", answers, locklessAfter - time.Second, noEvidence},
+			{"the lock is taken", taken, LeaseTime - time.Millisecond, noEvidence},
+			{"a lease time later", answers, time.Millisecond, byLock},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var l instanceLock
+				for _, m := range moments {
+					m.do(&l)
+					time.Sleep(m.wait)
+					if got := l.evidence(); got != m.want {
+						t.Fatalf("%s: evidence %d, want %d", m.what, got, m.want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestTakeOverWithoutLocks: where no instance lock can be held, a dead instance's jobs are taken over by the time of their
+// leases, and a living one's, which it renews, are not.
+func TestTakeOverWithoutLocks(t *testing.T) {
+	t.Parallel()
+	server := testenv.MariaDB(t)
+	s := mysqlStore(t, server.DSN(server.Create(t)))
+	rescuer := NewMySQL(s.db)
+	insert(t, s, "dead", New{Kind: "k", Key: "orphan", Leased: true})
+	living := insert(t, s, "alive", New{Kind: "k", Key: "busy", Leased: true})[0]
+
+	// Another connection has the rescuer's lock, as a connection that a proxy left behind would.
+	blocker, err := s.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blocker.Close()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // the lock's connection is used, or the server would end it
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Second):
+				_ = blocker.PingContext(t.Context())
+			}
+		}
+	}()
+	var got sql.NullInt64
+	if err := blocker.QueryRowContext(t.Context(), "SELECT GET_LOCK('rescuer', 0)").Scan(&got); err != nil || got.Int64 != 1 {
+		t.Fatalf("blocking the lock: %v %v", got, err)
+	}
+	hold(t, rescuer, "rescuer")
+
+	begin := time.Now()
+	var taken []string
+	testenv.Eventually(t, time.Minute, "the dead instance's job is taken over", func() bool {
+		if lost, err := s.Renew(t.Context(), "alive", []int64{living.ID}); err != nil || len(lost) > 0 {
+			t.Fatalf("the living instance lost its job: %v %v", lost, err)
+		}
+		taken = append(taken, keysOf(claim(t, rescuer, "rescuer", map[string]int{"k": 10}))...)
+		if len(taken) > 0 && time.Since(begin) < locklessAfter {
+			t.Fatalf("%v is taken over after %s, want not before %s", taken, time.Since(begin), locklessAfter)
+		}
+		return len(taken) > 0
+	})
+	if len(taken) != 1 || taken[0] != "orphan" {
+		t.Errorf("taken over: %v, want the dead instance's", taken)
+	}
+	if err := rescuer.Lockless(); err == nil || !strings.Contains(err.Error(), "still holds it") {
+		t.Errorf("the reason that is told: %v", err)
+	}
+}
+
+// TestLongKeys: what does not fit column unique_key stays as distinct as it was.
+func TestLongKeys(t *testing.T) {
+	long := "settle:" + strings.Repeat("q", 200) + ":"
+	a, b := fitKey(long+"5F290C926D472878A2D0123400000001"), fitKey(long+"5F290C926D472878A2D0123400000002")
+	other := fitKey("settle:" + strings.Repeat("r", 200) + ":5F290C926D472878A2D0123400000001")
+	for name, tt := range map[string]struct{ got, want bool }{
+		"fits":                           {len(a) <= maxKey && len(fitKey(strings.Repeat(":x", 200))) <= maxKey && len(fitKey(strings.Repeat("x", 500))) <= maxKey, true},
+		"two messages stay two":          {a == b, false},
+		"two queues stay two":            {a == other, false},
+		"the message id can be read":     {strings.HasPrefix(a, "settle:") && strings.HasSuffix(a, ":5F290C926D472878A2D0123400000001"), true},
+		"what fits stays as it is":       {fitKey("settle:q:1") == "settle:q:1", true},
+		"the longest that fits is whole": {fitKey(strings.Repeat("x", maxKey)) == strings.Repeat("x", maxKey), true},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s: %v", name, tt.got)
+		}
+	}
+}
+
+// TestValuesAreNotCut: a value that does not fit is an error, whatever the server's own sql_mode is.
+func TestValuesAreNotCut(t *testing.T) {
+	t.Parallel()
+	testenv.MariaDB(t) // fails where there is no server
+	server, err := testenv.StartMariaDB("--sql-mode=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	if err := server.CreateNamed("d"); err != nil {
+		t.Fatal(err)
+	}
+	s := mysqlStore(t, server.DSN("d"))
+	key := strings.Repeat("k", maxKey)
+	for _, last := range []string{"1", "2"} {
+		_, err := s.Insert(t.Context(), nil, "a", []New{{Kind: "k", Key: key + last}})
+		if !sqldb.IsRefusedValue(err) {
+			t.Errorf("a key of %d bytes is stored: %v", len(key)+1, err)
+		}
+	}
+	var n int
+	if err := s.db.QueryRow("SELECT COUNT(*) FROM jdpay_job").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}

@@ -1,0 +1,143 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+const (
+	// pingEvery is how often the lock's connection is used: often enough to notice its loss before a lease time is
+	// over, and far more often than the server's limit on silent connections (sqldb sets it to 15 s), after which a
+	// host without power loses its locks.
+	pingEvery   = time.Second
+	pingTimeout = 5 * time.Second
+	// locklessAfter is how long an instance waits for its lock, on a database that works, before it goes by lease_until
+	// alone.
+	locklessAfter = 3 * LeaseTime
+)
+
+// evidence is what tells this instance that the holder of a lease is gone.
+type evidence int
+
+const (
+	noEvidence evidence = iota // nothing yet
+	byLock                     // its lease_until has passed and its instance lock is free
+	byLease                    // its lease_until has passed
+)
+
+// instanceLock is what this instance knows of instance locks, from its own. It judges by locks only after it has held its
+// own for a whole lease time, because after a restart of the server all locks are gone for a moment although their owners
+// live. Where it cannot get its own for three lease times (a proxy, a distributed database, a limit of the server), locks
+// say nothing about the others either, and a dead instance's jobs would wait for ever: from then on lease_until alone
+// decides. The three lease times begin anew when the database was away, so that the others can renew their leases first.
+type instanceLock struct {
+	mu      sync.Mutex
+	since   time.Time // when the lock was taken; zero: it is not held
+	without time.Time // since when the database has answered and no lock was held; zero: it does not, or one is
+	reason  error     // why the lock is not held
+}
+
+// taken notes that the lock is held from now on, or no longer, and why.
+func (l *instanceLock) taken(held bool, reason error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.since, l.reason = time.Time{}, reason
+	if held {
+		l.since = time.Now()
+	}
+}
+
+// answered notes how a statement about the job table ended.
+func (l *instanceLock) answered(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case sqldb.IsDown(err) || l.stable():
+		l.without = time.Time{}
+	case l.without.IsZero():
+		l.without = time.Now()
+	}
+}
+
+func (l *instanceLock) stable() bool { return !l.since.IsZero() && time.Since(l.since) >= LeaseTime }
+
+func (l *instanceLock) lockless() bool {
+	return !l.without.IsZero() && time.Since(l.without) >= locklessAfter
+}
+
+func (l *instanceLock) evidence() evidence {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.stable():
+		return byLock
+	case l.since.IsZero() && l.lockless():
+		return byLease
+	default:
+		return noEvidence
+	}
+}
+
+// Lockless returns why the instance lock is not held, once lease_until alone decides about takeovers; else nil.
+func (s *MySQL) Lockless() error {
+	s.lock.mu.Lock()
+	defer s.lock.mu.Unlock()
+	if s.lock.stable() || !s.lock.lockless() {
+		return nil
+	}
+	return errors.Join(s.lock.reason, errLockless)
+}
+
+var errLockless = errors.New("the instance lock (GET_LOCK) cannot be held: jobs of an instance that does not renew its leases are taken over after their lease time alone")
+
+// Hold keeps a named lock of the database (GET_LOCK), called like the lease, on a connection of its own. The server
+// frees it the moment that connection ends: at once when the process is killed, after sqldb's limit on silent
+// connections when the whole host is gone, and never while this process lives, however slow it is. lease_until decides
+// beside it, for databases in which such a lock is not seen by all (a cluster, a proxy), and for the moment after a
+// restart of the server.
+//
+// It returns when ctx ends or the lock could not be taken or is lost; the runner calls it again.
+func (s *MySQL) Hold(ctx context.Context, lease string) (err error) {
+	defer func() { s.lock.taken(false, err) }()
+	connect, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	conn, err := s.DB.Conn(connect)
+	if err != nil {
+		return fmt.Errorf("connecting for the instance lock: %w", err)
+	}
+	// A connection that goes back into the pool would keep the lock: end it for good.
+	defer conn.Raw(func(any) error { return driver.ErrBadConn })
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(connect, "SELECT GET_LOCK(?, 0)", lease).Scan(&got); err != nil {
+		return fmt.Errorf("taking the instance lock: %w", err)
+	}
+	if got.Int64 != 1 {
+		return errors.New("taking the instance lock: an earlier connection of this instance still holds it")
+	}
+	s.lock.taken(true, nil)
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		ping, cancel := context.WithTimeout(ctx, pingTimeout)
+		var mine sql.NullBool
+		err := conn.QueryRowContext(ping, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", lease).Scan(&mine)
+		cancel()
+		if err != nil || !mine.Bool {
+			return fmt.Errorf("keeping the instance lock: %w", errors.Join(err, errLockLost))
+		}
+	}
+}
+
+var errLockLost = errors.New("the lock is gone")

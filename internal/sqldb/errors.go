@@ -1,0 +1,64 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// IsDown reports whether err says that the database cannot be used at all at the moment (unreachable, shutting down,
+// out of connections, read-only after a fail-over), as opposed to an error of this statement or its rows.
+func IsDown(err error) bool {
+	var netErr net.Error
+	switch {
+	case err == nil:
+		return false
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.DeadlineExceeded),
+		errors.As(err, &netErr):
+		return true
+	}
+	// 1040 too many connections, 1053 shutting down, 1152 aborted, 1158-1161 network, 1045/1044/1049 credentials or
+	// database gone, 1203/1226 the user's limits, 1317/1927 killed, 2006/2013 gone away.
+	return isUnwritable(err) || isNumber(err, 1040, 1044, 1045, 1049, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1317, 1927, 2006, 2013)
+}
+
+// IsTimeout reports whether err says that an answer did not come in time.
+func IsTimeout(err error) bool {
+	var netErr net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// isUnwritable reports whether err says that the server of this connection takes no writes: 1290 and 1836 read-only,
+// 1792 a read-only transaction (the default of a read-only session), 1047 a Galera node that is not part of a working
+// cluster.
+func isUnwritable(err error) bool { return isNumber(err, 1047, 1290, 1792, 1836) }
+
+// IsConflict reports whether err says that another transaction was in the way (deadlock or lock wait): the same
+// work may well succeed next time.
+func IsConflict(err error) bool { return isNumber(err, 1205) || isRolledBack(err) }
+
+// isRolledBack reports whether err says that the server has rolled the whole transaction back because of another one:
+// 1213 deadlock, also of two Galera nodes; 1020 a row that changed since it was read (MariaDB's
+// innodb_snapshot_isolation); 3101 a conflict of two members of a MySQL replication group.
+func isRolledBack(err error) bool { return isNumber(err, 1020, 1213, 3101) }
+
+// IsRefusedValue reports whether err says that the server refuses a value for its content: 1264 out of range, 1265 cut,
+// 1300 and 1366 not of the character set, 1406 too long, 1153 a statement of too many bytes.
+func IsRefusedValue(err error) bool { return isNumber(err, 1153, 1264, 1265, 1300, 1366, 1406) }
+
+func isNumber(err error, numbers ...uint16) bool {
+	var e *mysql.MySQLError
+	return errors.As(err, &e) && slices.Contains(numbers, e.Number)
+}
+
+func isServerError(err error) bool {
+	var e *mysql.MySQLError
+	return errors.As(err, &e)
+}

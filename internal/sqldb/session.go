@@ -1,0 +1,95 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql/driver"
+)
+
+// driverConn is what the driver's connections can do.
+type driverConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+	driver.NamedValueChecker
+}
+
+// session is a connection that leaves the pool when its server takes no writes. After a switch-over the old primary still
+// answers on the connections that were opened before, and still lets them read; only a new connection finds the new one.
+//
+// Whichever connection meets the refusal first ends all connections of its generation, those in use at their next
+// statement: what they would read there is out of date.
+type session struct {
+	driverConn
+	pool       *connector
+	generation int64
+}
+
+func (s *session) stale() bool { return s.generation != s.pool.generation.Load() }
+
+// seen looks at a statement's error and returns it.
+func (s *session) seen(err error) error {
+	if isUnwritable(err) {
+		s.pool.generation.CompareAndSwap(s.generation, s.generation+1)
+	}
+	return err
+}
+
+// ExecContext implements driver.ExecerContext.
+func (s *session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if s.stale() {
+		return nil, driver.ErrBadConn
+	}
+	res, err := s.driverConn.ExecContext(ctx, query, args)
+	return res, s.seen(err)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (s *session) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if s.stale() {
+		return nil, driver.ErrBadConn
+	}
+	rows, err := s.driverConn.QueryContext(ctx, query, args)
+	return rows, s.seen(err)
+}
+
+// BeginTx implements driver.ConnBeginTx.
+func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if s.stale() {
+		return nil, driver.ErrBadConn
+	}
+	tx, err := s.driverConn.BeginTx(ctx, opts)
+	if err != nil {
+		return nil, s.seen(err)
+	}
+	return &transaction{tx, s}, nil
+}
+
+// ResetSession implements driver.SessionResetter: the pool asks it before a connection is used again.
+func (s *session) ResetSession(ctx context.Context) error {
+	if s.stale() {
+		return driver.ErrBadConn
+	}
+	return s.driverConn.ResetSession(ctx)
+}
+
+// IsValid implements driver.Validator: the pool asks it before it takes a connection back.
+func (s *session) IsValid() bool { return !s.stale() && s.driverConn.IsValid() }
+
+// transaction is a transaction on a session.
+type transaction struct {
+	driver.Tx
+	s *session
+}
+
+// Commit implements driver.Tx. A stale session's transaction is not committed: what it read may be out of date.
+func (t *transaction) Commit() error {
+	if t.s.stale() {
+		return driver.ErrBadConn
+	}
+	return t.s.seen(t.Tx.Commit())
+}
