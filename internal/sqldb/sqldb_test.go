@@ -34,7 +34,8 @@ func open(t *testing.T) *sql.DB {
 
 func exec(t *testing.T, db interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}, query string, args ...any) {
+}, query string, args ...any,
+) {
 	t.Helper()
 	if _, err := db.ExecContext(context.WithoutCancel(t.Context()), query, args...); err != nil {
 		t.Fatalf("%s: %v", query, err)
