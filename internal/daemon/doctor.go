@@ -15,6 +15,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
 )
@@ -40,7 +41,11 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 		name       string
 		connection config.Secret
 		indexes    []payment.Index
-	}{{"account", c.ConnectionStrings.Account, payment.AccountIndexes}, {"main", c.ConnectionStrings.Main, payment.MainIndexes}} {
+		write      func(context.Context, *sql.DB) error
+	}{
+		{"account", c.ConnectionStrings.Account, payment.AccountIndexes, func(ctx context.Context, conn *sql.DB) error { return job.NewMySQL(conn).CheckWritable(ctx) }},
+		{"main", c.ConnectionStrings.Main, payment.MainIndexes, payment.CheckPayInfoWritable},
+	} {
 		on := func(look func(context.Context, *sql.DB) (string, error)) func(context.Context) (string, error) {
 			return func(ctx context.Context) (string, error) {
 				return withDatabase(ctx, db.connection, func(conn *sql.DB) (string, error) { return look(ctx, conn) })
@@ -50,6 +55,7 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 			probes,
 			probe{db.name + " database version", "upgrade the server", on(supportedVersion)},
 			probe{db.name + " database isolation", "let sessions set READ COMMITTED: check the proxy in front of the server", on(isolation)},
+			probe{db.name + " database writes", "connect to the primary: check the address, or the proxy in front of the servers", on(func(ctx context.Context, conn *sql.DB) (string, error) { return "taken", db.write(ctx, conn) })},
 			probe{db.name + " database clock", "", on(clock)},
 			probe{db.name + " indexes", "create the index: without it each payment reads, and locks, the whole table", on(func(ctx context.Context, conn *sql.DB) (string, error) {
 				missing, err := payment.MissingIndexes(ctx, conn, db.indexes)

@@ -163,8 +163,9 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		if err := d.runner.Healthy(); err != nil {
 			return err
 		}
-		return d.account.PingContext(ctx)
+		return d.store.CheckWritable(ctx)
 	})
+	d.health.Note("instance lock", d.store.Lockless)
 	d.health.Check("mqtt", func(context.Context) error { return d.session.Healthy() })
 	return nil
 }

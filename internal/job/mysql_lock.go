@@ -141,3 +141,10 @@ func (s *MySQL) Hold(ctx context.Context, lease string) (err error) {
 }
 
 var errLockLost = errors.New("the lock is gone")
+
+// CheckWritable returns an error when the job table takes no writes at the moment: its server cannot be reached, or has
+// become read-only. It changes nothing. The error also ends the connections that lead to such a server.
+func (s *MySQL) CheckWritable(ctx context.Context) error {
+	_, err := s.DB.ExecContext(ctx, "UPDATE jdpay_job SET state = state WHERE id = 0")
+	return err
+}

@@ -15,6 +15,7 @@ type Health struct {
 	mu     sync.Mutex
 	loops  map[string]*loop
 	checks map[string]func(context.Context) error
+	notes  map[string]func() error
 }
 
 type loop struct {
@@ -22,10 +23,11 @@ type loop struct {
 	last  atomic.Int64 // of the last beat, in nanoseconds since start
 }
 
-// Trouble is one thing that is not as it should be.
+// Trouble is one thing that is not as it should be. One with a note does not keep the daemon from working.
 type Trouble struct {
 	Name  string `json:"name"`
-	Error string `json:"error"`
+	Error string `json:"error,omitempty"`
+	Note  string `json:"note,omitempty"`
 }
 
 var start = time.Now()
@@ -60,6 +62,28 @@ func (h *Health) Check(name string, check func(context.Context) error) {
 	h.checks[name] = check
 }
 
+// Note registers what readiness tells beside its checks, and does not depend on: an error is what is to be told.
+func (h *Health) Note(name string, note func() error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.notes == nil {
+		h.notes = map[string]func() error{}
+	}
+	h.notes[name] = note
+}
+
+// Notes returns what is to be told beside the checks.
+func (h *Health) Notes() (told []Trouble) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, note := range h.notes {
+		if err := note(); err != nil {
+			told = append(told, Trouble{Name: name, Note: err.Error()})
+		}
+	}
+	return sorted(told)
+}
+
 // Stuck returns the loops that have not made progress for too long.
 func (h *Health) Stuck() (stuck []Trouble) {
 	h.mu.Lock()
@@ -67,7 +91,7 @@ func (h *Health) Stuck() (stuck []Trouble) {
 	for name, l := range h.loops {
 		if last := l.last.Load(); last > 0 {
 			if quiet := time.Since(start) - time.Duration(last); quiet > l.limit {
-				stuck = append(stuck, Trouble{name, fmt.Sprintf("no progress for %s", quiet.Round(time.Second))})
+				stuck = append(stuck, Trouble{Name: name, Error: fmt.Sprintf("no progress for %s", quiet.Round(time.Second))})
 			}
 		}
 	}
@@ -84,7 +108,7 @@ func (h *Health) NotReady(ctx context.Context) []Trouble {
 		wg.Go(func() {
 			if err := check(ctx); err != nil {
 				mu.Lock()
-				failed = append(failed, Trouble{name, err.Error()})
+				failed = append(failed, Trouble{Name: name, Error: err.Error()})
 				mu.Unlock()
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,12 +67,12 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, s.Health.Stuck())
+		answer(w, s.Health.Stuck(), nil)
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 		defer cancel()
-		answer(w, s.Health.NotReady(ctx))
+		answer(w, s.Health.NotReady(ctx), s.Health.Notes())
 	})
 	mux.Handle("GET /metrics", s.guard(promhttp.HandlerFor(s.Metrics.Registry, promhttp.HandlerOpts{})))
 	mux.Handle("GET /{$}", s.guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -81,15 +82,13 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// answer is 200, or 503 with a JSON list of what is wrong.
-func answer(w http.ResponseWriter, troubles []Trouble) {
+// answer is 200, or 503 with a JSON list of what is wrong. Notes stand behind it in either case.
+func answer(w http.ResponseWriter, troubles, notes []Trouble) {
 	w.Header().Set("Content-Type", "application/json")
 	if len(troubles) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
-	} else {
-		troubles = []Trouble{}
 	}
-	_ = json.NewEncoder(w).Encode(troubles) // the client has gone; nobody is left to tell
+	_ = json.NewEncoder(w).Encode(slices.Concat([]Trouble{}, troubles, notes)) // the client has gone; nobody is left to tell
 }
 
 // guard asks for the token, if there is one.

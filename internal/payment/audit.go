@@ -162,7 +162,7 @@ func (j auditRow) contradiction() string {
 		return "there is no such state"
 	case state.Finished() && (j.outcome == "" || !j.finished):
 		return "finished without an outcome or a time"
-	case !state.Finished() && j.finished:
+	case !state.Finished() && j.finished && j.outcome == "": // with an outcome it is being replayed
 		return "unfinished, with the time of an end"
 	case state == job.Running && !j.leased:
 		return "running, and leased by nobody"
@@ -176,7 +176,7 @@ func (j auditRow) contradiction() string {
 
 // settled checks that what was settled is paid, once, and has its steps.
 func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
-	return r.eachPage(ctx, tx, "kind IN ('settle', 'reply') AND state = 'done' AND outcome = '"+Settled+"'", func(page []auditRow) error {
+	return r.eachPage(ctx, tx, "kind IN ('settle', 'reply') AND outcome = '"+Settled+"'", func(page []auditRow) error {
 		numbers := make([]any, 0, len(page))
 		for _, j := range page {
 			if other, ok := r.settles[j.ref]; ok {

@@ -59,3 +59,10 @@ func MissingColumns(ctx context.Context, db *sql.DB, tables map[string][]string)
 	slices.Sort(missing)
 	return missing, rows.Err()
 }
+
+// CheckPayInfoWritable returns an error when the main database takes no writes: its server is a replica, or has become
+// read-only. It changes nothing.
+func CheckPayInfoWritable(ctx context.Context, db *sql.DB) error {
+	_, err := db.ExecContext(ctx, "UPDATE kernel_postorder_pay_info SET payment_status = payment_status WHERE 1 = 0")
+	return err
+}

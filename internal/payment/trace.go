@@ -174,13 +174,27 @@ func events(jobs []job.Row) []TracedEvent {
 			all = append(all, TracedEvent{at, j.ID, j.Kind, fmt.Sprintf(format, args...)})
 		}
 		add(j.Created, "%s", begun(j))
+		replayed := false
 		for _, f := range j.Errors {
-			add(f.At, "try %d failed: %s", f.Try, f.Error)
+			switch {
+			case f.Outcome == "":
+				add(f.At, "try %d failed: %s", f.Try, f.Error)
+				continue
+			case f.Error == "":
+				add(f.At, "replay ended: %s", f.Outcome)
+			default:
+				add(f.At, "replay ended: %s: %s", f.Outcome, f.Error)
+			}
+			replayed = true
+		}
+		if j.Finished != nil && (replayed || !j.State.Finished()) {
+			add(*j.Finished, "done: %s", j.Outcome)
 		}
 		switch {
+		case replayed && j.State == job.Done:
 		case j.Finished != nil && j.State == job.Done:
 			add(*j.Finished, "done: %s, at try %d", j.Outcome, j.Tries)
-		case j.Finished != nil:
+		case j.Finished != nil && j.State.Finished():
 			add(*j.Finished, "%s: %s: %s", j.State, j.Outcome, cmp.Or(j.LastError, "no reason is known"))
 		case j.State == job.Running:
 			add(j.NextTry, "try %d runs, held by %s", j.Tries, j.Lease)
