@@ -26,18 +26,18 @@ var platformCodes = map[string]Class{
 // HTTP status, then the reply's own words.
 func (c *Client) judge(status int, body []byte) (Result, error) {
 	r, err := c.parse(body)
-	code, message := c.clean(string(r.Code)), c.clean(r.message())
+	code, message := c.clean(r.code), c.clean(r.message)
 	if err != nil {
 		message = err.Error()
 	}
 	fail := func(class Class) (Result, error) {
 		return Result{}, &Error{Class: class, HTTPStatus: status, Code: code, Message: message, down: status >= 500}
 	}
-	platform, known := platformCodes[string(r.Code)]
+	platform, known := platformCodes[r.platform]
 	switch {
-	case c.done[string(r.Code)] && !r.ok():
+	case c.done[r.code] && !r.ok:
 		return Result{Already: true, Code: code, Message: message}, nil
-	case c.retry[string(r.Code)] && !r.ok():
+	case c.retry[r.code] && !r.ok:
 		return fail(Retry)
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		return fail(Retry)
@@ -48,7 +48,7 @@ func (c *Client) judge(status int, body []byte) (Result, error) {
 		return fail(Retry)
 	case err != nil:
 		return fail(Retry)
-	case r.ok():
+	case r.ok:
 		return Result{Code: code, Message: message}, nil
 	case known:
 		return fail(platform)

@@ -25,7 +25,7 @@ func TestReplies(t *testing.T) {
 		"done":                                 {200, `{"success":true,"code":"0","message":"ok","data":true}`, done(Result{Code: "0", Message: "ok"})},
 		"done in .NET spelling":                {200, `{"Success":"True","Code":200,"Msg":"成功","Data":null}`, done(Result{Code: "200", Message: "成功"})},
 		"done without data":                    {200, `{"success":true}`, done(Result{})},
-		"done with data that is an object":     {201, `{"success":true,"data":{"success":false}}`, done(Result{})},
+		"done with data that is an object":     {201, `{"success":true,"data":{"waybillCode":"JD1"}}`, done(Result{})},
 		"done whatever the code is":            {200, `{"success":true,"code":"LATER"}`, done(Result{Code: "LATER"})},
 		"done with the code of already done":   {200, `{"success":true,"code":"HAD"}`, done(Result{Code: "HAD"})},
 		"already done":                         {200, `{"success":false,"code":"HAD","message":"had it"}`, done(Result{Already: true, Code: "HAD", Message: "had it"})},

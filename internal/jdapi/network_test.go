@@ -150,7 +150,7 @@ func TestEndlessReplyIsCut(t *testing.T) {
 		}
 	})
 	_, err := c.UpdateWaybillStatus(t.Context(), paid)
-	if e := failure(t, err); e.Class != Retry || e.Message != errNotObject.Error() {
+	if e := failure(t, err); e.Class != Retry || e.Message != errTooLong.Error() {
 		t.Errorf("got %v, want class Retry because of the reply", err)
 	}
 }

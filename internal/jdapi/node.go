@@ -1,0 +1,163 @@
+package jdapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// maxDepth bounds how deep objects, lists and JSON texts in a reply may be nested in each other.
+const maxDepth = 32
+
+var (
+	errNotObject = errors.New("the reply is not a JSON object")
+	errTooLong   = fmt.Errorf("the reply is longer than %d bytes", maxReply)
+	errTooDeep   = fmt.Errorf("the reply is nested more than %d deep", maxDepth)
+)
+
+// node is a value of a reply. Members keep their order, and a name that comes twice is there twice: JD may say yes with
+// one and no with the other.
+type node struct {
+	kind    kind
+	text    string   // of a scalar, and of an object or a list that came as JSON text
+	members []member // of an object; of a list, without names
+}
+
+type kind byte
+
+const (
+	null   kind = iota
+	scalar      // a string, number or boolean
+	object
+	list
+)
+
+// member is a value with its name.
+type member struct {
+	name string // as it came
+	word string // in lower case without underscores, as the lists of known names have it
+	node
+}
+
+// parse reads a whole reply, of which the outermost value must be an object.
+func parse(body []byte) (node, error) {
+	if len(body) > maxReply {
+		return node{}, errTooLong
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) || !json.Valid(body) {
+		return node{}, errNotObject
+	}
+	return read(body, 1)
+}
+
+// read reads JSON of which the outermost value is depth deep, as far as it is valid. The work is bounded by the length:
+// a text within a text is shorter than that, and what goes deeper than maxDepth is errTooDeep.
+func read(b []byte, depth int) (node, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	return readValue(d, depth)
+}
+
+func readValue(d *json.Decoder, depth int) (node, error) {
+	token, err := d.Token()
+	if err != nil {
+		return node{}, nil // the end of a text that is cut or no JSON; what it said so far counts
+	}
+	switch v := token.(type) {
+	case json.Delim:
+		if depth > maxDepth {
+			return node{}, errTooDeep
+		}
+		if v == '{' {
+			return readMembers(d, object, depth)
+		}
+		return readMembers(d, list, depth)
+	case string:
+		return readText(v, depth)
+	case nil:
+		return node{}, nil
+	}
+	return node{kind: scalar, text: fmt.Sprint(token)}, nil
+}
+
+// readText reads a string, which may hold an object or a list as JSON text.
+func readText(s string, depth int) (node, error) {
+	s = strings.TrimSpace(s)
+	if !strings.HasPrefix(s, "{") && !strings.HasPrefix(s, "[") {
+		return node{kind: scalar, text: s}, nil
+	}
+	n, err := read([]byte(s), depth)
+	n.text = s
+	return n, err
+}
+
+func readMembers(d *json.Decoder, k kind, depth int) (node, error) {
+	n := node{kind: k}
+	for d.More() {
+		var m member
+		if k == object {
+			token, err := d.Token()
+			if err != nil {
+				return n, nil
+			}
+			m.name, _ = token.(string)
+			m.word = strings.ReplaceAll(strings.ToLower(m.name), "_", "")
+		}
+		var err error
+		if m.node, err = readValue(d, depth+1); err != nil {
+			return n, err
+		}
+		n.members = append(n.members, m)
+	}
+	_, _ = d.Token() // the closing bracket, if the text is whole
+	return n, nil
+}
+
+// objects yields every object of the value, an outer one before those in it.
+func (n node) objects() iter.Seq[node] {
+	return func(yield func(node) bool) { n.walk(yield) }
+}
+
+func (n node) walk(yield func(node) bool) bool {
+	if n.kind == object && !yield(n) {
+		return false
+	}
+	for _, m := range n.members {
+		if !m.walk(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// member returns the first member of this name, as JD spells it.
+func (n node) member(name string) (node, bool) {
+	for _, m := range n.members {
+		if m.name == name {
+			return m.node, true
+		}
+	}
+	return node{}, false
+}
+
+// word returns the first member of this name, in whatever case.
+func (n node) word(word string) node {
+	for _, m := range n.members {
+		if m.word == word {
+			return m.node
+		}
+	}
+	return node{}
+}
+
+// is reports whether the value is one of these words, in whatever case.
+func (n node) is(words []string) bool {
+	return n.kind == scalar && slices.Contains(words, strings.ToLower(n.text))
+}
+
+// unsaid reports whether the value is null or an empty text.
+func (n node) unsaid() bool { return n.kind == null || n.kind == scalar && n.text == "" }
