@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -110,8 +111,25 @@ const Forever = time.Duration(math.MaxInt64)
 type Failure struct {
 	At      time.Time `json:"at"`
 	Try     int       `json:"try"`
-	Error   string    `json:"error,omitempty"`
-	Outcome string    `json:"outcome,omitempty"`
+	Error   string    `json:"error"`
+	Outcome string    `json:"outcome,omitempty"` // of a replay
+	Class   string    `json:"class,omitempty"`   // see Retry
+}
+
+// Failures is how many earlier tries failed with this class, of those that the history remembers. Tries before a person's
+// retry, which numbers them anew, do not count.
+func (j *Job) Failures(class string) (n int) {
+	next := j.Tries
+	for _, f := range slices.Backward(j.Errors) {
+		if f.Try >= next {
+			break
+		}
+		next = f.Try
+		if f.Class == class {
+			n++
+		}
+	}
+	return n
 }
 
 // keptFailures is how many failures a job's row remembers.

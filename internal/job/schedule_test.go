@@ -75,6 +75,8 @@ func TestConclude(t *testing.T) {
 		{name: "error when time is up", left: -1, err: broken, want: Conclusion{State: Parked, Outcome: "abandoned", Error: "given up after 10s and 1 tries: broken"}},
 		{name: "permanent", err: Permanent("refused", broken), want: Conclusion{State: Parked, Outcome: "refused", Error: "broken"}},
 		{name: "reject", err: Reject("malformed", broken), want: Conclusion{State: Rejected, Outcome: "malformed", Error: "broken"}},
+		{name: "retry by the schedule", tries: 3, err: Retry("refused", broken), want: Conclusion{State: Ready, Wait: 4 * time.Second, Error: "broken"}},
+		{name: "retry when time is up", left: -1, err: Retry("refused", broken), want: Conclusion{State: Parked, Outcome: "abandoned", Error: "given up after 10s and 1 tries: broken"}},
 		{name: "retry after", err: RetryAfter(time.Minute, broken), want: Conclusion{State: Ready, Wait: time.Minute, Error: "broken"}},
 		{name: "snooze", err: Snooze(time.Minute, broken), want: Conclusion{State: Ready, Wait: time.Minute, Free: true}},
 		{name: "snooze when time is up", left: -1, err: Snooze(time.Minute, broken), want: Conclusion{State: Ready, Free: true}},
@@ -116,6 +118,36 @@ func TestConcludeKeepsTheLastTenErrors(t *testing.T) {
 	}
 	if len(j.Errors) != 10 || j.Errors[0].Try != 20 {
 		t.Errorf("the job's own history changed: %+v", j.Errors)
+	}
+}
+
+func TestFailuresOfAClass(t *testing.T) {
+	failed := func(try int, class string) Failure { return Failure{Try: try, Class: class} }
+	for _, tt := range []struct {
+		name    string
+		tries   int
+		history []Failure
+		want    int
+	}{
+		{"none", 1, nil, 0},
+		{"among others", 5, []Failure{failed(1, "no"), failed(2, ""), failed(3, "other"), failed(4, "no")}, 2},
+		{"not before a person's retry", 3, []Failure{failed(1, "no"), failed(2, "no"), failed(1, "no"), failed(2, "")}, 1},
+		{"right after a person's retry", 1, []Failure{failed(1, "no")}, 0},
+		{"with tries that left nothing", 9, []Failure{failed(2, "no"), failed(6, "no")}, 2},
+	} {
+		if got := (&Job{Tries: tt.tries, Errors: tt.history}).Failures("no"); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	// What conclude notes is what the next try counts, through the errors column.
+	j := &Job{Tries: 1, Left: Forever, began: time.Now()}
+	for want := range 3 {
+		if got := j.Failures("no"); got != want {
+			t.Errorf("before try %d: %d failures, want %d", j.Tries, got, want)
+		}
+		c, _ := conclude(t.Context(), j, Schedule{}, "", 0, "", Retry("no", errors.New("x")))
+		j.Errors = failures(history(c.Errors))
+		j.Tries += 2 // a crash in between leaves no failure
 	}
 }
 

@@ -16,6 +16,7 @@ type verdict struct {
 	free    bool          // the try does not count
 	hold    bool          // the whole kind is held back for wait
 	settled bool          // the handler has concluded the job itself
+	class   string        // of the failure, in the history
 	err     error
 }
 
@@ -37,6 +38,12 @@ func Permanent(outcome string, err error) error {
 // Reject ends the job as evidence of something that must not be acted on.
 func Reject(outcome string, err error) error {
 	return &verdict{state: Rejected, outcome: outcome, err: err}
+}
+
+// Retry asks for the next try by the kind's schedule, as any other error does, and notes in the job's history what class
+// of failure this was; Job.Failures counts by it.
+func Retry(class string, err error) error {
+	return &verdict{state: Ready, wait: -1, class: class, err: err}
 }
 
 // RetryAfter asks for the next try after d instead of the schedule's wait. The try counts.
@@ -127,7 +134,7 @@ func conclude(ctx context.Context, j *Job, s Schedule, gaveUp string, jitter flo
 	c.State, c.Outcome, c.Wait, c.Free = v.state, v.outcome, v.wait, v.free
 	if v.err != nil && !v.free {
 		c.Error = clean(v.err.Error())
-		c.Errors = remember(j.Errors, Failure{At: j.Now().UTC(), Try: j.Tries, Error: c.Error})
+		c.Errors = remember(j.Errors, Failure{At: j.Now().UTC(), Try: j.Tries, Error: c.Error, Class: v.class})
 	}
 	c.noteReplay(j)
 	return c, v

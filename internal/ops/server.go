@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +87,8 @@ func answer(w http.ResponseWriter, troubles, notes []Trouble) {
 	if len(troubles) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(slices.Concat([]Trouble{}, troubles, notes)) // the client has gone; nobody is left to tell
+	all := append(append([]Trouble{}, troubles...), notes...) // an empty list in JSON, not null
+	_ = json.NewEncoder(w).Encode(all)                        // the client has gone; nobody is left to tell
 }
 
 // guard asks for the token, if there is one.

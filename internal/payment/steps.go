@@ -91,8 +91,9 @@ const paidStatus = 1
 const (
 	// downPause is how long a kind of steps rests while what all of them need is down.
 	downPause = 2 * time.Second
-	// refusedTries is how often JD is asked when it says no without saying why.
-	refusedTries = 3
+	// maxRefusals is how often JD may say no without saying why before a person is asked. Tries that it could not answer
+	// do not count.
+	maxRefusals = 3
 )
 
 // PayComplete is the handler of KindPayComplete: it tells the cabinet to open.
@@ -144,7 +145,9 @@ func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (string,
 	switch {
 	case errors.As(err, &held):
 		return "", job.Hold(held.RetryAfter, err)
-	case errors.As(err, &refused) && (refused.Class == jdapi.Permanent || refused.Class == jdapi.Refused && j.Tries >= refusedTries):
+	case errors.As(err, &refused) && refused.Class == jdapi.Refused && j.Failures(Refused)+1 < maxRefusals:
+		return "", job.Retry(Refused, err)
+	case errors.As(err, &refused) && (refused.Class == jdapi.Refused || refused.Class == jdapi.Permanent):
 		return "", job.Permanent(Refused, err)
 	case err != nil:
 		return "", err

@@ -187,6 +187,40 @@ func TestWaybillStatusVerdicts(t *testing.T) {
 	}
 }
 
+// TestOnlyRefusalsUseUpRefusals: tries that JD could not answer say nothing about what it thinks of the waybill.
+func TestOnlyRefusalsUseUpRefusals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var calls atomic.Int64
+	down := &jdapi.Error{Class: jdapi.Retry, HTTPStatus: 503}
+	no := &jdapi.Error{Class: jdapi.Refused, HTTPStatus: 200, Code: "77", Message: "no idea"}
+	script := []error{down, down, down, down, no, down, no, down, nil} // done at the ninth
+	w.jd.answer = func(int, jdapi.Status) (jdapi.Result, error) {
+		if n := int(calls.Add(1)); n <= len(script) && script[n-1] != nil {
+			return jdapi.Result{}, script[n-1]
+		} else if n <= len(script) {
+			return jdapi.Result{}, nil
+		}
+		return jdapi.Result{}, no
+	}
+	w.serve()
+	row := func(id int) string {
+		return strings.Join(w.strings("SELECT CONCAT_WS(' ', state, outcome, try_count) FROM jdpay_job WHERE unique_key = ?", fmt.Sprint("waybill-status:", id)), "")
+	}
+	w.order(1, "8.00")
+	w.keep(pay("R1", "8.00"))
+	w.eventually("two refusals among outages do not park", func() bool { return row(1) == "done updated 9" })
+
+	w.order(2, "8.00")
+	w.keep(pay("R2", "8.00"))
+	w.eventually("three refusals park", func() bool { return row(2) == "parked refused 3" })
+	before := calls.Load()
+	if n, err := job.NewMySQL(w.db).Retry(t.Context(), job.Filter{Kind: KindWaybillStatus, Ref: "R2"}, nil, false); n != 1 || err != nil {
+		t.Fatalf("retrying changed %d jobs: %v", n, err)
+	}
+	w.eventually("after a person's retry there are three calls again", func() bool { return row(2) == "parked refused 3" && calls.Load() == before+3 })
+}
+
 func TestPayInfoTimeNow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.follow.PayTimeIsNow = true })
