@@ -105,7 +105,7 @@ type ReplyFields struct {
 // Payment is how a notification becomes a paid order.
 type Payment struct {
 	AmountUnit         string         `default:"yuan" oneof:"yuan fen" doc:"Unit of payAmount."`
-	AmountCheck        string         `default:"enforce" oneof:"enforce report off" doc:"What happens when payAmount differs from the order's amount: enforce parks, report settles and alerts, off does not compare."`
+	AmountCheck        string         `default:"enforce" oneof:"enforce report off" doc:"What happens when payAmount differs from the order's amount, or is 0 and the order has none: enforce parks, report settles and alerts, off books whatever was paid."`
 	PayTypes           map[string]int `default:"WXPAY=2" live:"true" doc:"Payment type stored for each exact payType."`
 	DefaultPayType     int            `default:"10" live:"true" doc:"Payment type stored for any other payType."`
 	PaidStatus         int            `default:"1" doc:"Payment status written to the pay info."`

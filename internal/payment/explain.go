@@ -72,6 +72,8 @@ const onItsWay = 30 * time.Second
 // troubleText finds the words for a job that is not done.
 func (t *Trace) troubleText(j job.Row) text {
 	switch {
+	case j.Outcome == AmountMismatch && t.Order != nil && t.Order.Amount == "":
+		return firstText("no amount")
 	case j.State.Finished():
 		return firstText(j.Kind+" "+j.Outcome, j.Outcome, "parked")
 	case j.State == job.Waiting:

@@ -108,6 +108,18 @@ func TestExplain(t *testing.T) {
 		"JD refused":                  {order, with(step(5, KindWaybillStatus, job.Parked, Refused, "code 24")), []string{"JD refuses the status of waybill JD1 (code 24)"}, []string{"京东拒绝运单"}},
 		"expired":                     {order, with(step(5, KindPayComplete, job.Parked, Expired, "no reply came")), []string{"Call the customer"}, []string{"请联系客户"}},
 		"paid twice":                  {order, with(step(5, KindSettle, job.Parked, PaidTwice, "externalId")), []string{"Refund it", "jobs discard 5"}, []string{"退款"}},
+		"another amount": {
+			&TracedOrder{Amount: "8.00"},
+			[]job.Row{step(5, KindSettle, job.Parked, AmountMismatch, "paid 1.00 yuan, the order's amount is 8.00")},
+			[]string{"because its amount is wrong (paid 1.00 yuan, the order's amount is 8.00)", "jobs retry 5"},
+			[]string{"因金额不符没有入账", "jobs retry 5"},
+		},
+		"nothing for an order without an amount": {
+			&TracedOrder{},
+			[]job.Row{step(5, KindSettle, job.Parked, AmountMismatch, "paid 0.00 yuan, …")},
+			[]string{"R1 is not booked, because the order has no amount to confirm it (paid 0.00 yuan, …)", "0.00 if it is free of charge", "jobs retry 5", "jobs discard 5"},
+			[]string{"因为订单没有金额，无法核对（paid 0.00 yuan, …）", "免费订单填 0.00", "jobs retry 5", "jobs discard 5"},
+		},
 		"parked comes first": {
 			order, with(step(5, KindPayInfo, job.Ready, "", "down"), step(6, KindPayComplete, job.Parked, Expired, "late")),
 			[]string{"did not open in time", "pay info could not be written"},

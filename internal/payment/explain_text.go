@@ -128,6 +128,10 @@ var explanations = map[string]text{
 		"A payment for order {order} is not booked because its amount is wrong ({reason}). Correct the order and `jobs retry {job}`, or refund it and `jobs discard {job}`.",
 		"订单 {order} 的支付因金额不符没有入账（{reason}）。请更正订单后执行 `jobs retry {job}`，或退款后执行 `jobs discard {job}`。",
 	},
+	"no amount": {
+		"A payment for order {order} is not booked, because the order has no amount to confirm it ({reason}). Write the order's amount, 0.00 if it is free of charge, and `jobs retry {job}`; or clear the payment with JD and `jobs discard {job}`.",
+		"订单 {order} 的支付没有入账，因为订单没有金额，无法核对（{reason}）。请补上订单金额（免费订单填 0.00）后执行 `jobs retry {job}`；或与京东核实后执行 `jobs discard {job}`。",
+	},
 	UnknownOrder: {
 		"A payment for {order} is not booked because there is no such order. Find out why it was not written; when it is there, `jobs retry {job}`.",
 		"{order} 的支付没有入账，因为没有这个订单。请查明订单为何没有写入，补上之后执行 `jobs retry {job}`。",

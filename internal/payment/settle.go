@@ -45,7 +45,7 @@ type AmountCheck string
 const (
 	AmountEnforce AmountCheck = "enforce" // do not book; park and alert
 	AmountReport  AmountCheck = "report"  // book and alert
-	AmountOff     AmountCheck = "off"
+	AmountOff     AmountCheck = "off"     // book whatever was paid, nothing included
 )
 
 // Rules are what the configuration fixes about genuine and bookable payments.
@@ -257,7 +257,8 @@ func orderNumbers(batch []*settlement) []string {
 	return slices.Compact(numbers)
 }
 
-// decide is the rule that a payment may be booked by. o is nil if there is no such order.
+// decide is the rule that a payment may be booked by. o is nil if there is no such order. An order without an amount takes
+// any payment except one of nothing, which would open a cabinet for free.
 func decide(o *order, n Notification, check AmountCheck) (outcome string, err error) {
 	switch {
 	case o == nil:
@@ -266,12 +267,14 @@ func decide(o *order, n Notification, check AmountCheck) (outcome string, err er
 		return Duplicate, nil
 	case o.paid:
 		return PaidTwice, fmt.Errorf("the order was paid already by externalId %q; this is %q: the customer needs a refund", o.externalID, n.ExternalID)
-	case check == AmountOff || !o.hasAmount || o.amount == n.Amount && o.amountErr == nil:
+	case check == AmountOff || !o.hasAmount && n.Amount != 0 || o.hasAmount && o.amount == n.Amount && o.amountErr == nil:
 		return Settled, nil
-	}
-	err = fmt.Errorf("paid %s yuan, the order's amount is %s", n.Amount, o.amount)
-	if o.amountErr != nil {
+	case o.amountErr != nil:
 		err = o.amountErr
+	case !o.hasAmount:
+		err = fmt.Errorf("paid %s yuan, the order has no amount: only an order of 0.00 yuan may be paid with nothing", n.Amount)
+	default:
+		err = fmt.Errorf("paid %s yuan, the order's amount is %s", n.Amount, o.amount)
 	}
 	if check == AmountReport {
 		return Settled, err

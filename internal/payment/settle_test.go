@@ -16,6 +16,8 @@ import (
 
 func TestDecide(t *testing.T) {
 	n := Notification{OrderNo: "R1", Amount: 800, ExternalID: "X1"}
+	zero := Notification{OrderNo: "R1", ExternalID: "X1"}
+	const noAmount = "paid 0.00 yuan, the order has no amount: only an order of 0.00 yuan may be paid with nothing"
 	for _, tt := range []struct {
 		name  string
 		order *order
@@ -35,6 +37,15 @@ func TestDecide(t *testing.T) {
 		{"too little", &order{hasAmount: true, amount: 801}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 8.01"},
 		{"too little, reported", &order{hasAmount: true, amount: 801}, n, AmountReport, Settled, "paid 8.00 yuan, the order's amount is 8.01"},
 		{"too little, not checked", &order{hasAmount: true, amount: 801}, n, AmountOff, Settled, ""},
+		{"nothing for an order without an amount", &order{}, zero, AmountEnforce, AmountMismatch, noAmount},
+		{"nothing for an order without an amount, reported", &order{}, zero, AmountReport, Settled, noAmount},
+		{"nothing for an order without an amount, not checked", &order{}, zero, AmountOff, Settled, ""},
+		{"nothing for an order of nothing", &order{hasAmount: true}, zero, AmountEnforce, Settled, ""},
+		{"nothing for an order of something", &order{hasAmount: true, amount: 800}, zero, AmountEnforce, AmountMismatch, "paid 0.00 yuan, the order's amount is 8.00"},
+		{"nothing for an amount that is not money", &order{hasAmount: true, amountErr: errors.New("bad column")}, zero, AmountEnforce, AmountMismatch, "bad column"},
+		{"something for an order of nothing", &order{hasAmount: true}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 0.00"},
+		{"one fen for an order without an amount", &order{}, Notification{OrderNo: "R1", Amount: 1}, AmountEnforce, Settled, ""},
+		{"nothing a second time", &order{paid: true}, zero, AmountEnforce, Duplicate, ""},
 		{"an amount that is not money", &order{hasAmount: true, amountErr: errors.New("bad column")}, n, AmountEnforce, AmountMismatch, "bad column"},
 	} {
 		outcome, err := decide(tt.order, tt.n, tt.check)
@@ -52,10 +63,11 @@ func TestSettle(t *testing.T) {
 		w.rules.UnknownOrderWindow = 200 * time.Millisecond
 	})
 	w.serve()
-	for id := range int64(8) {
+	for id := range int64(10) {
 		w.order(id+1, "8.00")
 	}
-	w.exec("UPDATE kernelorder_charge SET amount = NULL WHERE order_id = 2")
+	w.exec("UPDATE kernelorder_charge SET amount = NULL WHERE order_id IN (2, 9)")
+	w.exec("UPDATE kernelorder_charge SET amount = 0 WHERE order_id = 10")
 	w.exec("UPDATE kernelorder_charge SET is_paid = 1, external_id = 'X-R3' WHERE order_id = 3")
 	w.exec("UPDATE kernelorder_charge SET is_paid = 1, external_id = 'OTHER' WHERE order_id = 4")
 	w.exec("UPDATE kernelorder_charge SET order_type = 'kept', term_no = 'old' WHERE order_id = 8")
@@ -73,6 +85,8 @@ func TestSettle(t *testing.T) {
 		"not a message",
 		pay("R7", "eight"),
 		pay("R8", "8", "payTime", "20261120120000", "externalId", "", "termNo", "new"),
+		pay("R9", "0.00"),
+		pay("R10", "0"),
 	}
 	w.keep(bodies...)
 	w.eventually("every settle job ended", func() bool {
@@ -82,7 +96,8 @@ func TestSettle(t *testing.T) {
 	got := w.strings("SELECT CONCAT_WS(' ', ref, state, outcome, try_count > 1) FROM jdpay_job WHERE kind = 'settle' ORDER BY id")
 	want := []string{
 		"R1 done settled 0", "R2 done settled 0", "R3 done duplicate 0", "R4 parked paid_twice 0", "R5 parked amount_mismatch 0", "R6 parked not_success 0",
-		"R404 parked unknown_order 1", "R7 rejected bad_signature 0", "R7 rejected bad_signature 0", "rejected malformed 0", "R7 rejected malformed 0", "R8 done settled 0",
+		"R404 parked unknown_order 1", "R7 rejected bad_signature 0", "R7 rejected bad_signature 0", "rejected malformed 0", "R7 rejected malformed 0", "R8 done settled 0", "R9 parked amount_mismatch 0",
+		"R10 done settled 0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
@@ -98,6 +113,8 @@ func TestSettle(t *testing.T) {
 		"R6|0|-|-|-|-|-|-|-|-|-",
 		"R7|0|-|-|-|-|-|-|-|-|-",
 		"R8|1|2|8.00|2026-11-20 12:00:00|kept|-|-|-|-|new",
+		"R9|0|-|-|-|-|-|-|-|-|-",
+		"R10|1|2|0.00|2026-11-20 12:00:00|-|-|X-R10|-|-|-",
 	}
 	if diff := cmp.Diff(wantRows, rows); diff != "" {
 		t.Errorf("orders (-want +got):\n%s", diff)
@@ -107,7 +124,10 @@ func TestSettle(t *testing.T) {
 		t.Errorf("the messages are not kept as they came:\n%s", diff)
 	}
 	steps := w.strings("SELECT unique_key FROM jdpay_job WHERE kind <> 'settle' ORDER BY unique_key")
-	wantSteps := []string{"pay-complete:1", "pay-complete:2", "pay-complete:8", "pay-info:1", "pay-info:2", "pay-info:8", "waybill-status:1", "waybill-status:2", "waybill-status:8"}
+	wantSteps := []string{
+		"pay-complete:1", "pay-complete:10", "pay-complete:2", "pay-complete:8", "pay-info:1", "pay-info:10", "pay-info:2", "pay-info:8",
+		"waybill-status:1", "waybill-status:10", "waybill-status:2", "waybill-status:8",
+	}
 	if diff := cmp.Diff(wantSteps, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
