@@ -42,7 +42,7 @@ const (
 )
 
 // connect opens a link within s.connectTimeout.
-func (s *Session) connect(ctx context.Context) (*link, error) {
+func (s *Session) connect(ctx context.Context, clientID string) (*link, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.connectTimeout, fmt.Errorf("no connection within %s", s.connectTimeout))
 	defer cancel()
 	l := &link{outbox: make(chan outgoing), down: make(chan struct{})}
@@ -50,7 +50,7 @@ func (s *Session) connect(ctx context.Context) (*link, error) {
 
 	o := mqtt.NewClientOptions()
 	o.AddBroker("tcp://" + s.broker.addr)
-	o.SetClientID(s.clientID)
+	o.SetClientID(clientID)
 	o.SetUsername(s.username)
 	o.SetPassword(s.password)
 	o.SetProtocolVersion(4) // MQTT 3.1.1 only: else every refused connection is tried a second time as 3.1
@@ -101,8 +101,11 @@ func (l *link) pump() {
 	}
 }
 
+// errLost says that the connection ended while the command was on its way.
+var errLost = errors.New("the connection ended first")
+
 // publish sends a packet and waits for its acknowledgement. Errors are ErrNotConnected (nothing was sent) and
-// ErrUnacknowledged (in doubt), with the reason.
+// ErrUnacknowledged (in doubt), with the reason, and also errLost when that is the connection's end.
 func (l *link) publish(ctx context.Context, topic string, payload []byte, ackTimeout time.Duration) error {
 	began := time.Now()
 	timer := time.NewTimer(ackTimeout)
@@ -124,6 +127,7 @@ func (l *link) publish(ctx context.Context, topic string, payload []byte, ackTim
 				l.lastAck.Store(time.Now().UnixNano())
 				return nil
 			}
+			reason = l.why(reason)
 		case <-l.down:
 			reason = l.cause
 		case <-timer.C:
@@ -142,6 +146,9 @@ func (l *link) publish(ctx context.Context, topic string, payload []byte, ackTim
 	if unsent || errors.Is(reason, mqtt.ErrNotConnected) {
 		return fmt.Errorf("%w: %w", ErrNotConnected, reason)
 	}
+	if l.isDown() {
+		return fmt.Errorf("%w, %w: %w", ErrUnacknowledged, errLost, reason)
+	}
 	return fmt.Errorf("%w: %w", ErrUnacknowledged, reason)
 }
 
@@ -151,6 +158,31 @@ func acknowledged(token mqtt.Token) bool {
 	select {
 	case <-token.Done():
 		return token.Error() == nil
+	default:
+		return false
+	}
+}
+
+// why returns the reason for which a packet failed. The library fails the packets of a lost connection a moment before
+// it tells how that ended, with a text that does not say it.
+func (l *link) why(failed error) error {
+	var op *net.OpError
+	if errors.Is(failed, mqtt.ErrNotConnected) || errors.As(failed, &op) || l.client.IsConnectionOpen() {
+		return failed
+	}
+	select {
+	case <-l.down:
+		return l.cause
+	case <-time.After(quiesce * time.Millisecond):
+		return failed
+	}
+}
+
+// isDown reports whether the link is lost.
+func (l *link) isDown() bool {
+	select {
+	case <-l.down:
+		return true
 	default:
 		return false
 	}

@@ -56,13 +56,18 @@ type Session struct {
 	live    atomic.Pointer[link]  // nil while there is no connection
 	failure atomic.Pointer[error] // why there is none
 	since   time.Time             // when the outage began; zero when there is none; Serve's alone
-	pumps   sync.WaitGroup        // one of every link, for an acknowledgement timeout after its end at most
+
+	suspects suspects
+	alone    chan lone    // to serveAlone
+	waiting  atomic.Int64 // callers in publishAlone
+
+	pumps sync.WaitGroup // one of every link, for an acknowledgement timeout after its end at most
 }
 
 const (
 	defaultConnectTimeout = 5 * time.Second
 	defaultAckTimeout     = 5 * time.Second
-	firstWait             = 200 * time.Millisecond
+	firstWait             = 100 * time.Millisecond
 	maxWait               = 10 * time.Second
 )
 
@@ -96,6 +101,7 @@ func NewSession(o Options) (*Session, error) {
 		onUp:           o.OnUp,
 		onDown:         o.OnDown,
 		log:            o.Log,
+		alone:          make(chan lone),
 	}
 	s.failed(errors.New("no attempt has ended yet"))
 	return s, nil
@@ -106,10 +112,16 @@ func (s *Session) String() string { return "mqtt session" }
 
 // Serve connects, and connects again whenever the connection is lost, until ctx ends; it returns ctx's error.
 func (s *Session) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	defer s.pumps.Wait()
+	var alone sync.WaitGroup
+	defer alone.Wait()
+	defer cancel()
+	alone.Go(func() { s.serveAlone(ctx) })
+
 	wait := firstWait
 	for {
-		l, err := s.connect(ctx)
+		l, err := s.connect(ctx, s.clientID)
 		if err == nil {
 			began := time.Now()
 			s.up(l)
@@ -122,7 +134,7 @@ func (s *Session) Serve(ctx context.Context) error {
 			s.failed(err)
 			s.live.Store(nil)
 			l.close()
-			if time.Since(began) > maxWait { // being accepted and dropped over and over must not become a busy loop
+			if l.lastAck.Load() != 0 || time.Since(began) > maxWait { // being accepted and dropped over and over must not become a busy loop
 				wait = firstWait
 			}
 		}
@@ -152,6 +164,11 @@ func (s *Session) Healthy() error {
 // on the connection it was sent on. Errors: ErrNotConnected at once when there is no connection; ErrUnacknowledged when
 // the command's fate is unknown after at most the acknowledgement timeout, or when ctx ended first (also the context's
 // cause); *InvalidTopicError for a serial that no topic can contain. It may be called by many goroutines at once.
+//
+// A command that a connection left unacknowledged when it ended may be the reason for its end. It is known by its message
+// id, and its next Publish sends it alone, over a second connection and one by one; until then it waits for its turn for
+// the acknowledgement timeout at most, else the error is ErrLater. *RefusedError is the error when the broker ended the
+// connection upon it alone three times.
 func (s *Session) Publish(ctx context.Context, c Command) error {
 	topic, err := s.topic.topic(&c)
 	if err != nil {
@@ -165,7 +182,22 @@ func (s *Session) Publish(ctx context.Context, c Command) error {
 	if l == nil {
 		return s.notConnected()
 	}
-	return l.publish(ctx, topic, payload, s.ackTimeout)
+	if s.suspects.has(&c) {
+		return s.publishAlone(ctx, &c, topic, payload)
+	}
+	return s.publishOn(ctx, l, &c, topic, payload)
+}
+
+// publishOn publishes on this link, and notes what that says about the command.
+func (s *Session) publishOn(ctx context.Context, l *link, c *Command, topic string, payload []byte) error {
+	err := l.publish(ctx, topic, payload, s.ackTimeout)
+	switch {
+	case err == nil:
+		s.suspects.clear(c)
+	case errors.Is(err, errLost):
+		s.suspects.add(c.MessageId)
+	}
+	return err
 }
 
 func (s *Session) notConnected() error {

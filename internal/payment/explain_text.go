@@ -165,8 +165,8 @@ var explanations = map[string]text{
 		"订单 {order} 的一个步骤被拒绝（{reason}）。请排除原因，然后执行 `jobs retry {job}`。",
 	},
 	BadDevice: {
-		"Order {order} is paid, but no MQTT topic can be made of its cabinet's serial ({reason}). Correct kernel_device_group.device_sn, then `jobs retry {job}`.",
-		"订单 {order} 已支付，但柜子的编号无法构成 MQTT 主题（{reason}）。请更正 kernel_device_group.device_sn，然后执行 `jobs retry {job}`。",
+		"Order {order} is paid, but no MQTT topic can be made of its cabinet's serial, or the broker refuses the command ({reason}). Correct kernel_device_group.device_sn or the broker's permissions, then `jobs retry {job}`.",
+		"订单 {order} 已支付，但柜子的编号无法构成 MQTT 主题，或 MQTT 服务器拒绝该命令（{reason}）。请更正 kernel_device_group.device_sn 或 MQTT 服务器的权限，然后执行 `jobs retry {job}`。",
 	},
 	"abandoned": {
 		"A part of order {order}'s work was tried {tries} times in vain and given up ({reason}). Mend the cause, then `jobs retry {job}`.",

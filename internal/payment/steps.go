@@ -26,7 +26,7 @@ const (
 const (
 	Expired   = "expired"    // pay-complete: the customer has left by now
 	Refused   = "refused"    // the cabinet or JD said no
-	BadDevice = "bad_device" // pay-complete: no topic can be made of the cabinet's serial
+	BadDevice = "bad_device" // pay-complete: no topic can be made of the cabinet's serial, or the broker refuses it
 )
 
 // step holds the arguments of the three follow-ups of a settled payment.
@@ -91,6 +91,8 @@ const paidStatus = 1
 const (
 	// downPause is how long a kind of steps rests while what all of them need is down.
 	downPause = 2 * time.Second
+	// laterPause is the wait of a command that must be sent alone while too many others wait for that.
+	laterPause = 250 * time.Millisecond
 	// maxRefusals is how often JD may say no without saying why before a person is asked. Tries that it could not answer
 	// do not count.
 	maxRefusals = 3
@@ -108,10 +110,13 @@ func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (string, e
 		MessageId: device.MessageID(s.OrderID), IssuedAt: expiry.Add(-f.CommandTTL).UnixMilli(), ExpireAt: expiry.UnixMilli(),
 	})
 	var badTopic *device.InvalidTopicError
+	var refused *device.RefusedError
 	switch {
 	case errors.Is(err, device.ErrNotConnected):
 		return "", job.Hold(downPause, err)
-	case errors.As(err, &badTopic):
+	case errors.Is(err, device.ErrLater):
+		return "", job.Snooze(laterPause, err)
+	case errors.As(err, &badTopic), errors.As(err, &refused):
 		return "", job.Permanent(BadDevice, err)
 	case err != nil:
 		return "", fmt.Errorf("sending the command to cabinet %s: %w", parcel.DeviceSN, err)

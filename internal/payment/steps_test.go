@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,25 +110,31 @@ func TestPayCompleteVerdicts(t *testing.T) {
 	w := newWorld(t)
 	var down, doubt atomic.Bool
 	down.Store(true)
-	var tries atomic.Int64
+	var tries, later atomic.Int64
 	w.cabinets.publish = func(c device.Command) error {
 		tries.Add(1)
 		switch {
 		case down.Load():
 			return device.ErrNotConnected
-		case doubt.Swap(false):
+		case c.DeviceGroupSN == "D1" && doubt.Swap(false):
 			return device.ErrUnacknowledged
 		case c.DeviceGroupSN == "bad+serial":
 			return &device.InvalidTopicError{}
+		case c.DeviceGroupSN == "with space" && later.Add(1) == 1:
+			return device.ErrLater
+		case c.DeviceGroupSN == "with space":
+			return &device.RefusedError{DeviceGroupSN: c.DeviceGroupSN, Topic: "t", Times: 3, Reason: io.EOF}
 		}
 		return nil
 	}
 	w.order(1, "8.00")
 	w.order(2, "8.00")
 	w.exec("UPDATE kernel_post_order SET device_sn = 'bad+serial' WHERE post_order_id = '2'")
-	w.exec("INSERT INTO kernel_device_group VALUES ('bad+serial', 1, 6)")
+	w.order(3, "8.00")
+	w.exec("UPDATE kernel_post_order SET device_sn = 'with space' WHERE post_order_id = '3'")
+	w.exec("INSERT INTO kernel_device_group VALUES ('bad+serial', 1, 6), ('with space', 2, 6)")
 	w.serve()
-	w.keep(pay("R1", "8.00"), pay("R2", "8.00"))
+	w.keep(pay("R1", "8.00"), pay("R2", "8.00"), pay("R3", "8.00"))
 	w.eventually("the session is found down", func() bool { return tries.Load() > 0 && w.stepState(KindPayComplete, 1) == "ready" })
 	if got := w.strings("SELECT CONCAT(try_count, COALESCE(last_error, '')) FROM jdpay_job WHERE unique_key = 'pay-complete:1'"); fmt.Sprint(got) != "[0]" {
 		t.Errorf("an outage of the broker counts as a try: %v", got)
@@ -137,6 +144,10 @@ func TestPayCompleteVerdicts(t *testing.T) {
 	w.runner.Resume(KindPayComplete)
 	w.eventually("sent after doubt", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
 	w.eventually("a serial no topic can be made of is parked", func() bool { return w.stepState(KindPayComplete, 2) == "parked bad_device" })
+	w.eventually("a command the broker refuses is parked", func() bool { return w.stepState(KindPayComplete, 3) == "parked bad_device" })
+	if got := w.strings("SELECT CONCAT(try_count, ' ', last_error) FROM jdpay_job WHERE unique_key = 'pay-complete:3'"); len(got) != 1 || !strings.HasPrefix(got[0], "1 ") || !strings.Contains(got[0], "EOF") {
+		t.Errorf("the wait for others counts as a try, or the broker's reason is not there: %v", got)
+	}
 	if got := w.cabinets.commands(); len(got) != 1 || got[0].MessageId != "pay-complete-1" {
 		t.Errorf("commands %+v", got)
 	}
