@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -61,13 +60,14 @@ func (d *daemon) localWorkers() []server {
 // watched makes a worker's runs visible in the metrics, and the begin and the end of its trouble in the log.
 func (d *daemon) watched(w job.Worker) job.Worker {
 	var failing atomic.Bool
+	w.Log = d.log
 	w.OnRun = func(took time.Duration, err error) {
-		result := "ok"
-		d.metrics.WorkerError.DeletePartialMatch(map[string]string{"worker": w.Name})
+		// The error's text goes into the log alone: it is a stranger's, and each new one in a label would be a new series.
+		result, failed := "ok", 0.0
 		if err != nil {
-			result = "error"
-			d.metrics.WorkerError.WithLabelValues(w.Name, firstLine(err.Error())).Set(1)
+			result, failed = "error", 1
 		}
+		d.metrics.WorkerError.WithLabelValues(w.Name).Set(failed)
 		switch before := failing.Swap(err != nil); {
 		case err != nil && !before:
 			d.log.Warn("worker failed; it runs again at its time", "worker", w.Name, "error", err)
@@ -79,12 +79,6 @@ func (d *daemon) watched(w job.Worker) job.Worker {
 		d.metrics.WorkerLast.WithLabelValues(w.Name).SetToCurrentTime()
 	}
 	return w
-}
-
-// firstLine makes an error's text fit for a metric's label.
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s[:min(len(s), 120)]
 }
 
 // backlog refreshes the gauges of jobs and queues.

@@ -2,7 +2,9 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 )
@@ -13,8 +15,10 @@ type Worker struct {
 	Name   string
 	Period time.Duration
 	Run    func(ctx context.Context) error
-	// OnRun is told how each run went.
+	// OnRun is told how each run went. Its panic is an error of the run and ends nothing.
 	OnRun func(took time.Duration, err error)
+	// Log takes what OnRun could not be told; nil discards it.
+	Log *slog.Logger
 }
 
 // String names the service in the supervisor's logs.
@@ -32,15 +36,28 @@ func (w Worker) Serve(ctx context.Context) error {
 
 func (w Worker) once(ctx context.Context) (err error) {
 	begin := time.Now()
+	err = w.guarded(func() error { return w.Run(ctx) })
+	if w.OnRun == nil || ctx.Err() != nil {
+		return err
+	}
+	took := time.Since(begin)
+	if untold := w.guarded(func() error { w.OnRun(took, err); return nil }); untold != nil {
+		if w.Log != nil {
+			w.Log.Error("a worker's run cannot be reported; the worker goes on", "worker", w.Name, "error", untold, "run_error", err)
+		}
+		err = errors.Join(err, untold)
+	}
+	return err
+}
+
+// guarded calls f and makes an error of its panic.
+func (w Worker) guarded(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in worker %s: %v\n%s", w.Name, p, debug.Stack())
 		}
-		if w.OnRun != nil && ctx.Err() == nil {
-			w.OnRun(time.Since(begin), err)
-		}
 	}()
-	return w.Run(ctx)
+	return f()
 }
 
 // WorkerKey begins the keys of the jobs that singleton workers are.

@@ -3,6 +3,8 @@ package job
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -70,6 +72,42 @@ func TestLocalWorker(t *testing.T) {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) || runs != 4 {
 			t.Errorf("%d runs, %v", runs, err)
+		}
+	})
+}
+
+func TestPanicInOnRunEndsNoWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var runs int
+		var log testenv.Buffer
+		w := Worker{
+			Name: "backlog", Period: 15 * time.Second, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Run:   func(context.Context) error { runs++; return errors.New("no luck") },
+			OnRun: func(time.Duration, error) { panic("label is not UTF-8") },
+		}
+		done := make(chan error)
+		go func() { done <- w.Serve(ctx) }()
+		time.Sleep(46 * time.Second)
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) || runs != 4 {
+			t.Errorf("%d runs, %v", runs, err)
+		}
+		if said := log.String(); strings.Count(said, "label is not UTF-8") != 4 || strings.Count(said, `run_error="no luck"`) != 4 {
+			t.Errorf("logged %s", said)
+		}
+
+		m := &Memory{}
+		r := NewRunner(m, "a", Options{})
+		runs, w.Period = 0, time.Minute
+		if err := r.AddWorker(w); err != nil {
+			t.Fatal(err)
+		}
+		stop := serve(t, r)
+		time.Sleep(3*time.Minute + 30*time.Second)
+		stop()
+		if row := m.look(t, WorkerKey+"backlog"); runs < 3 || row.Failures != runs || row.State.Finished() {
+			t.Errorf("%d runs, row %+v", runs, row)
 		}
 	})
 }

@@ -25,7 +25,7 @@ type Metrics struct {
 	WorkerRuns  *prometheus.CounterVec   // worker, result
 	WorkerTook  *prometheus.GaugeVec     // worker
 	WorkerLast  *prometheus.GaugeVec     // worker
-	WorkerError *prometheus.GaugeVec     // worker, error
+	WorkerError *prometheus.GaugeVec     // worker
 }
 
 // stageBuckets reach from the milliseconds in which a cabinet should be told to the minutes of an outage.
@@ -56,7 +56,7 @@ func NewMetrics() *Metrics {
 		WorkerRuns:  counter("jdpay_worker_runs_total", "Runs of a periodic worker by result (ok, error).", "worker", "result"),
 		WorkerTook:  gauge("jdpay_worker_run_seconds", "Duration of a periodic worker's last run.", "worker"),
 		WorkerLast:  gauge("jdpay_worker_last_run_timestamp_seconds", "When a periodic worker last ended a run.", "worker"),
-		WorkerError: gauge("jdpay_worker_last_error", "1 with the error of a periodic worker's last run, while it failed.", "worker", "error"),
+		WorkerError: gauge("jdpay_worker_last_error", "1 while the last run of a periodic worker failed, else 0; the log has the error.", "worker"),
 	}
 	m.Registry.MustRegister(
 		m.Received, m.Settlements, m.Finished, m.Jobs, m.OldestJob, m.MnsRequests, m.MnsMessages, m.MnsOldest, m.Stage, m.Restarts,
