@@ -9,6 +9,7 @@
 package mns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,11 +22,6 @@ import (
 
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
 )
-
-// defaultMaxReply fits the largest honest reply: 16 messages of 64 KiB whose every byte is escaped
-// as an XML entity of six ("&quot;"), and their envelope. A smaller cap could make a batch that MNS
-// hands out again and again unreadable for ever.
-const defaultMaxReply = 8 << 20
 
 // Config says where MNS is and who asks.
 type Config struct {
@@ -42,8 +38,6 @@ type Config struct {
 	// "partial", "throttled", "auth", "clock", "no_queue", "not_mns", "network", "service",
 	// "canceled" or "error".
 	OnRequest func(queue, op, result string, took time.Duration)
-	// MaxReply caps a reply's body in bytes; 0 is 8 MiB.
-	MaxReply int64
 }
 
 // Client sends signed requests to one MNS endpoint. It is safe for concurrent use.
@@ -65,9 +59,6 @@ func NewClient(cfg Config) (client *Client, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.MaxReply <= 0 {
-		cfg.MaxReply = defaultMaxReply
-	}
 	// The SDK's constructor answers a configuration it dislikes with a panic.
 	defer func() {
 		if r := recover(); r != nil {
@@ -81,7 +72,7 @@ func NewClient(cfg Config) (client *Client, err error) {
 			EndPoint:   "http://account.mns.region.aliyuncs.invalid",
 			Credential: credential,
 		}),
-		transport: newTransport(base, cfg.MaxReply),
+		transport: newTransport(base),
 		onRequest: cfg.OnRequest,
 		keyID:     cfg.AccessKeyID,
 	}
@@ -111,6 +102,7 @@ type request struct {
 	resource string // path and query, escaped, without a leading slash: what is signed
 	body     any    // marshalled to XML; nil for none
 	limit    time.Duration
+	most     int // bytes of the answer; 0 is maxDocument
 }
 
 // send makes exactly one request and returns whatever MNS or something on the way answered. The
@@ -122,7 +114,7 @@ func (c *Client) send(ctx context.Context, op, queue string, r request) (*reply,
 	}
 	limited, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
-	call := &call{ctx: limited}
+	call := &call{ctx: limited, most: cmp.Or(r.most, maxDocument)}
 	id := c.transport.register(call)
 	defer c.transport.forget(id)
 

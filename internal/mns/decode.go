@@ -1,15 +1,11 @@
 package mns
 
 import (
-	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -43,106 +39,46 @@ const maxID = 64
 var (
 	errNoMessage = errors.New("no message can be found in the answer: check the endpoint and any proxy on the way")
 	errNoHandle  = errors.New("a message came without a receipt handle and is left in the queue: look at it with a peek")
+	// errSurplus leaves the messages where they are: they come again.
+	errSurplus = errors.New("more messages came than were asked for: those beyond are left in the queue; check what answers at the endpoint")
 )
 
-// decode reads the reply to a batch receive or peek. One control character, one unknown entity or
-// one number that is none fails the strict decoder for the whole batch, again at every redelivery
-// until the retention ends. So then each message is cut out by itself, and the others are decoded
-// as if nothing had happened. Messages without a handle are left out and reported, when handles are
-// wanted; the error comes beside the messages.
-func decode(body []byte, handles bool) ([]Message, error) {
-	var messages []Message
+// decode reads the reply to a batch receive or peek of up to n messages, whoever wrote it: it looks at twice as many at
+// most and returns the first n, and what it allocates grows with the size of the reply and not with what it is made of.
+//
+// One control character, one unknown entity or one number that is none fails the strict decoder for the whole batch,
+// again at every redelivery until the retention ends. So then each message is cut out by itself, and the others are
+// decoded as if nothing had happened. Messages without a handle are left out and reported, when handles are wanted, and
+// so are messages beyond n; the error comes beside the messages.
+func decode(body []byte, n int, handles bool) (messages []Message, err error) {
 	var batch sdk.BatchMessageReceiveResponse
-	if xml.Unmarshal(body, &batch) == nil {
-		for _, m := range batch.Messages {
-			messages = append(messages, toMessage(m))
-		}
-	} else {
-		for _, piece := range cut(body) {
-			messages = append(messages, salvage(piece))
-		}
-		if len(messages) == 0 {
+	var pieces [][]byte
+	strict := parse(body, n*maxMarkup, &batch) == nil
+	count := len(batch.Messages)
+	if !strict {
+		pieces = cut(body, 2*n)
+		count = len(pieces)
+		if count == 0 {
 			return nil, fmt.Errorf("%w: %w", ErrNotMNS, errNoMessage)
 		}
 	}
-	if !handles {
-		return messages, nil
-	}
-	whole := messages[:0]
-	var err error
-	for _, m := range messages {
-		if m.Handle == "" {
+	for i := range min(count, 2*n) {
+		var m Message
+		if strict {
+			m = toMessage(batch.Messages[i])
+		} else {
+			m = salvage(pieces[i])
+		}
+		switch {
+		case handles && m.Handle == "":
 			err = errNoHandle
-			continue
-		}
-		whole = append(whole, m)
-	}
-	return whole, err
-}
-
-// messageStart also fits the root of a reply to a single receive, which carries the namespace.
-var messageStart = regexp.MustCompile(`<Message(?:\s[^>]*)?>`)
-
-// cut returns each <Message> of a reply that as a whole is not XML, up to its own end or, without
-// one, up to the next.
-func cut(body []byte) [][]byte {
-	const end = "</Message>"
-	starts := messageStart.FindAllIndex(body, -1)
-	var pieces [][]byte
-	for i, at := range starts {
-		limit := len(body)
-		if i+1 < len(starts) {
-			limit = starts[i+1][0]
-		}
-		inside := body[at[1]:limit]
-		if i := bytes.LastIndex(inside, []byte(end)); i >= 0 {
-			inside = inside[:i]
-		}
-		pieces = append(pieces, slices.Concat([]byte("<Message>"), inside, []byte(end)))
-	}
-	return pieces
-}
-
-// salvage reads one <Message>: as it is, else repaired, else by looking for its fields in the text.
-func salvage(piece []byte) Message {
-	var m sdk.MessageReceiveResponse
-	if xml.Unmarshal(piece, &m) == nil {
-		return toMessage(m)
-	}
-	piece = repair(piece)
-	m = sdk.MessageReceiveResponse{}
-	if xml.Unmarshal(piece, &m) != nil {
-		text := string(piece)
-		m = sdk.MessageReceiveResponse{
-			MessageId:      field(text, "MessageId"),
-			ReceiptHandle:  field(text, "ReceiptHandle"),
-			MessageBodyMD5: field(text, "MessageBodyMD5"),
-			MessageBody:    field(text, "MessageBody"),
-		}
-		if !sumFits(m.MessageBody, m.MessageBodyMD5) {
-			m.MessageBody = text
+		case len(messages) == n:
+			return messages, errors.Join(err, errSurplus)
+		default:
+			messages = append(messages, m)
 		}
 	}
-	// After a repair only the sum can show that the body is still what was sent.
-	damaged := !sumFits(m.MessageBody, m.MessageBodyMD5)
-	message := toMessage(m)
-	message.Damaged = message.Damaged || damaged
-	return message
-}
-
-// field returns the text of an element without parsing what surrounds it: from its first start tag
-// to its last end tag, so that tags inside a body that was not escaped stay in the body.
-func field(text, name string) string {
-	_, text, _ = strings.Cut(text, "<"+name+">")
-	end := strings.LastIndex(text, "</"+name+">")
-	if end < 0 {
-		return ""
-	}
-	var value string
-	if xml.Unmarshal([]byte("<x>"+text[:end]+"</x>"), &value) != nil {
-		return text[:end]
-	}
-	return value
+	return messages, err
 }
 
 // toMessage takes over a decoded message and checks its body against its MD5.

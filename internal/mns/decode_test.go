@@ -64,7 +64,7 @@ func TestDecodePoison(t *testing.T) {
 	before, after := item{id: "A", body: `{"a":"<寄件>&"}`}, item{id: "B", body: "last"}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := decode([]byte(messagesXML(before.xml(), tt.poison, after.xml())), true)
+			got, err := decode([]byte(messagesXML(before.xml(), tt.poison, after.xml())), 16, true)
 			want := []Message{{ID: "A", Handle: "1-A", Body: before.body}, {ID: "B", Handle: "1-B", Body: after.body}}
 			if tt.want != nil {
 				want = []Message{want[0], *tt.want, want[1]}
@@ -91,7 +91,7 @@ func TestDecodeEnvelope(t *testing.T) {
 	}
 	for name, body := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := decode([]byte(body), true)
+			got, err := decode([]byte(body), 16, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestDecodeEnvelope(t *testing.T) {
 	}
 	for name, body := range map[string]string{"HTML": "<html><body>no</body></html>", "nothing": "", "text": "busy"} {
 		t.Run(name, func(t *testing.T) {
-			if got, err := decode([]byte(body), true); !errors.Is(err, ErrNotMNS) || len(got) > 0 {
+			if got, err := decode([]byte(body), 16, true); !errors.Is(err, ErrNotMNS) || len(got) > 0 {
 				t.Errorf("decode() = %v, %v, want ErrNotMNS", got, err)
 			}
 		})
@@ -137,7 +137,7 @@ func TestDecodeSparesNeighbours(t *testing.T) {
 			}
 			batch = append(batch, text)
 		}
-		got, err := decode([]byte(messagesXML(batch...)), true)
+		got, err := decode([]byte(messagesXML(batch...)), 16, true)
 		if err != nil {
 			t.Fatalf("error = %v", err)
 		}
@@ -166,7 +166,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("<Messages><Message><ReceiptHandle>\xff</ReceiptHandle></Message>"))
 	f.Add([]byte("<Message></Message><Message x"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		messages, err := decode(body, true)
+		messages, err := decode(body, 16, true)
 		for _, m := range messages {
 			switch {
 			case m.Handle == "":

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -78,6 +79,7 @@ type crew struct {
 	stop    context.CancelCauseFunc
 	running sync.WaitGroup // pollers and deletes
 	hold    hold
+	surplus atomic.Bool // more messages than were asked for came once
 
 	mu      sync.Mutex
 	pollers int

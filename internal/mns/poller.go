@@ -79,7 +79,8 @@ func (p *poller) poll(ctx context.Context) (messages []Message, pause time.Durat
 
 	switch {
 	case len(messages) > 0:
-		if err != nil {
+		// MNS that hands out more than it was asked for does so every time: that is told once.
+		if err != nil && !(errors.Is(err, errSurplus) && p.surplus.Swap(true)) {
 			p.log.Warn("a part of a batch cannot be taken", "error", err)
 		}
 		p.recovered(messages)

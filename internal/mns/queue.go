@@ -52,7 +52,7 @@ func (q *Queue) Name() string { return q.name }
 // long poll at once.
 //
 // Messages and an error can come together: the error then tells of a message without a receipt
-// handle, which no consumer could delete.
+// handle, which no consumer could delete, or of messages beyond n, which are left where they are.
 func (q *Queue) Receive(ctx context.Context, n int, wait time.Duration) ([]Message, error) {
 	if wait < 0 || wait > maxWait {
 		return nil, fmt.Errorf("mns: a wait of %s is not possible: use 0 to %s", wait, maxWait)
@@ -74,7 +74,7 @@ func (q *Queue) take(ctx context.Context, op string, n int, query string, wait t
 	}
 	defer q.observe(op, time.Now(), &err)
 	r, err := q.client.send(ctx, op, q.name, request{
-		method: sdk.GET, resource: q.messages() + "?" + query, limit: wait + answerTime,
+		method: sdk.GET, resource: q.messages() + "?" + query, limit: wait + answerTime, most: n*maxPiece + maxDocument,
 	})
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (q *Queue) take(ctx context.Context, op string, n int, query string, wait t
 	if err := q.check(op, r, http.StatusOK); err != nil {
 		return nil, err
 	}
-	messages, err = decode(r.body, op == "receive")
+	messages, err = decode(r.body, n, op == "receive")
 	switch {
 	case err != nil:
 		err = &Error{Op: op, Queue: q.name, Status: r.status, RequestID: requestID(r), cause: err}

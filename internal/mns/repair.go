@@ -3,64 +3,84 @@ package mns
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"regexp"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
-// decodeXML decodes strictly, else once more after a repair.
+// maxDocument is the most that is read of an answer that is no list of messages. MNS writes a few hundred bytes for each
+// handle of a failed delete, and less for everything else.
+const maxDocument = 64 << 10
+
+// decodeXML decodes an answer that is no list of messages strictly, else once more after a repair.
 func decodeXML(body []byte, into any) error {
+	if len(body) > maxDocument { // a refusal of a receive, which may be as large as a list
+		return errDocument
+	}
 	if xml.Unmarshal(body, into) == nil {
 		return nil
 	}
 	return xml.Unmarshal(repair(body), into)
 }
 
-var (
-	// declaration may name an encoding that Go's decoder does not read.
-	declaration = regexp.MustCompile(`^\s*<\?xml[^>]*\?>`)
-	// reference is what XML knows after an ampersand.
-	reference = regexp.MustCompile(`^&(?:amp|lt|gt|quot|apos|#([0-9]{1,10}|x[0-9A-Fa-f]{1,8}));`)
-)
+var errDocument = errors.New("the answer is larger than any of MNS")
+
+// declaration may name an encoding that Go's decoder does not read.
+var declaration = regexp.MustCompile(`^\s*<\?xml[^>]*\?>`)
 
 // repair makes text acceptable to an XML decoder at the least loss: what XML cannot carry is
 // dropped, be it a raw character, invalid UTF-8 or a numeric reference, and an ampersand that
 // begins no entity of XML stands for itself.
 func repair(text []byte) []byte {
-	text = declaration.ReplaceAll(text, nil)
-	var out bytes.Buffer
+	text = text[len(declaration.Find(text)):]
+	out := make([]byte, 0, len(text)+len("amp;")*bytes.Count(text, []byte("&")))
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)
 		switch {
 		case r == utf8.RuneError && size == 1, !carriedByXML(r):
 			// Dropped.
 		case r == '&':
-			found := reference.FindSubmatch(text)
+			known, carried := reference(text)
 			switch {
-			case found == nil:
-				out.WriteString("&amp;")
-			case len(found[1]) == 0 || numberCarried(string(found[1])):
-				size = len(found[0])
-				out.Write(found[0])
-			default:
-				size = len(found[0])
+			case known == 0:
+				out = append(out, "&amp;"...)
+			case carried:
+				out = append(out, text[:known]...)
 			}
+			size = max(known, 1)
 		default:
-			out.Write(text[:size])
+			out = append(out, text[:size]...)
 		}
 		text = text[size:]
 	}
-	return out.Bytes()
+	return out
 }
 
-// numberCarried reports whether the number of a reference, "65" or "x41", is a character of XML.
-func numberCarried(number string) bool {
-	base := 10
-	if number[0] == 'x' {
-		number, base = number[1:], 16
+// reference returns the length of what XML knows after the ampersand that text begins with, 0 if it is nothing, and
+// whether it stands for a character of XML.
+func reference(text []byte) (length int, carried bool) {
+	const longest = len("&#1234567890;")
+	end := bytes.IndexByte(text[:min(len(text), longest)], ';')
+	if end < 0 {
+		return 0, false
 	}
-	n, err := strconv.ParseInt(number, base, 32)
-	return err == nil && carriedByXML(rune(n))
+	name := string(text[1:end])
+	switch name {
+	case "amp", "lt", "gt", "quot", "apos":
+		return end + 1, true
+	}
+	digits, numeric := strings.CutPrefix(name, "#")
+	base := 10
+	if hex, ok := strings.CutPrefix(digits, "x"); ok {
+		digits, base = hex, 16
+	}
+	n, err := strconv.ParseUint(digits, base, 64)
+	if !numeric || err != nil {
+		return 0, false
+	}
+	return end + 1, n <= utf8.MaxRune && carriedByXML(rune(n))
 }
 
 // carriedByXML reports whether r is a Char of XML 1.0, §2.2.

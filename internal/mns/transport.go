@@ -27,9 +27,8 @@ var errTooLarge = errors.New("the reply is larger than the cap")
 // its own, up to five times, and cannot be cancelled. A request repeated behind our back doubles a
 // send and orphans a receive until its visibility timeout.
 type transport struct {
-	base     *url.URL
-	http     http.RoundTripper // an *http.Transport, but for tests that need no network
-	maxReply int64
+	base *url.URL
+	http http.RoundTripper // an *http.Transport, but for tests that need no network
 
 	calls sync.Map // call number as text -> *call
 	last  atomic.Uint64
@@ -38,6 +37,7 @@ type transport struct {
 // call joins a caller to its request inside the transport.
 type call struct {
 	ctx   context.Context
+	most  int // bytes of the reply
 	reply *reply
 	err   error
 }
@@ -49,12 +49,11 @@ type reply struct {
 	body   []byte
 }
 
-func newTransport(base *url.URL, maxReply int64) *transport {
+func newTransport(base *url.URL) *transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // the only protocol MNS documents
 	return &transport{
-		base:     base,
-		maxReply: maxReply,
+		base: base,
 		http: &http.Transport{
 			Protocols:           protocols,
 			Proxy:               proxyFromEnvironment,
@@ -96,12 +95,12 @@ func (t *transport) RoundTrip(_ *fasthttp.HostClient, req *fasthttp.Request, _ *
 		return false, errors.New("mns: request without a call")
 	}
 	c := found.(*call)
-	c.reply, c.err = t.exchange(c.ctx, req)
+	c.reply, c.err = t.exchange(c.ctx, req, c.most)
 	return false, c.err
 }
 
-// exchange sends the request once and reads the whole reply. Redirects are not followed.
-func (t *transport) exchange(ctx context.Context, req *fasthttp.Request) (*reply, error) {
+// exchange sends the request once and reads the whole reply, of up to most bytes. Redirects are not followed.
+func (t *transport) exchange(ctx context.Context, req *fasthttp.Request, most int) (*reply, error) {
 	// A body without GetBody, even an empty one, is what keeps net/http from replaying the request
 	// on a new connection when the server closed a kept one.
 	body := io.NopCloser(bytes.NewReader(req.Body()))
@@ -123,12 +122,12 @@ func (t *transport) exchange(ctx context.Context, req *fasthttp.Request) (*reply
 		return nil, err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, t.maxReply+1))
+	data, err := io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(data)) > t.maxReply {
-		return nil, fmt.Errorf("%w of %d bytes", errTooLarge, t.maxReply)
+	if len(data) > most {
+		return nil, fmt.Errorf("%w of %d bytes", errTooLarge, most)
 	}
 	return &reply{status: resp.StatusCode, header: resp.Header, body: data}, nil
 }

@@ -3,6 +3,7 @@ package mns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -197,12 +198,22 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 func TestReplyOverTheCap(t *testing.T) {
 	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
 		w.Header().Set("X-Mns-Request-Id", testReqID)
-		io.WriteString(w, strings.Repeat("x", 2000))
+		io.WriteString(w, strings.Repeat("x", 8<<20))
 	})
-	q := newQueue(t, Config{Endpoint: d.URL, AccessKeyID: testKeyID, AccessKeySecret: testSecret, MaxReply: 1000})
-	_, err := q.Receive(t.Context(), 16, 0)
-	if !errors.Is(err, ErrNotMNS) || !strings.Contains(err.Error(), "1000 bytes") {
-		t.Errorf("error = %v, want ErrNotMNS naming the cap", err)
+	q := d.queue(t)
+	for op, tt := range map[string]struct {
+		call func() error
+		most int
+	}{
+		"receive 16": {func() error { _, err := q.Receive(t.Context(), 16, 0); return err }, 16*maxPiece + maxDocument},
+		"receive 1":  {func() error { _, err := q.Receive(t.Context(), 1, 0); return err }, maxPiece + maxDocument},
+		"delete":     {func() error { return q.Delete(t.Context(), []string{"1-a"}) }, maxDocument},
+		"send":       {func() error { _, err := q.Send(t.Context(), "x"); return err }, maxDocument},
+		"attributes": {func() error { _, err := q.Attributes(t.Context()); return err }, maxDocument},
+	} {
+		if err := tt.call(); !errors.Is(err, ErrNotMNS) || !strings.Contains(err.Error(), fmt.Sprintf(" %d bytes", tt.most)) {
+			t.Errorf("%s: error = %v, want ErrNotMNS naming the cap of %d bytes", op, err, tt.most)
+		}
 	}
 }
 
