@@ -12,8 +12,9 @@ import (
 )
 
 // Listener takes messages from one queue for as long as Serve runs. Each of its pollers goes round:
-// receive a batch, keep it, start its deletion, let the work begin. One poller is enough for an
-// idle queue, so that idle means one long poll in flight; full batches call for more.
+// receive a batch, keep it, start its deletion, let the work begin. Nothing waits for a deletion.
+// One poller is enough for an idle queue, so that idle means one long poll in flight; full batches
+// call for more.
 type Listener struct {
 	Queue *Queue
 	// Wait is the long poll's wait, 0 to 30 s; 0 polls about once a second.
@@ -64,6 +65,9 @@ func (l *Listener) Serve(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	c := newCrew(l, stop)
+	deleting, stopDeleting := untilDeleted(ctx)
+	defer stopDeleting()
+	c.deleting = deleting
 	c.grow(ctx)
 	c.running.Wait()
 	return context.Cause(ctx)
@@ -76,10 +80,12 @@ type crew struct {
 	batch int // messages of one receive
 	most  int // pollers
 
-	stop    context.CancelCauseFunc
-	running sync.WaitGroup // pollers and deletes
-	hold    hold
-	surplus atomic.Bool // more messages than were asked for came once
+	stop     context.CancelCauseFunc
+	running  sync.WaitGroup // pollers and deletes
+	hold     hold
+	surplus  atomic.Bool // more messages than were asked for came once
+	deletes  deletes
+	deleting context.Context // of deletes
 
 	mu      sync.Mutex
 	pollers int

@@ -16,10 +16,9 @@ const enoughSlack = 3
 // poller is one loop of a listener.
 type poller struct {
 	*crew
-	failures int             // receives that failed, in a row
-	early    int             // polls that came back empty too soon, in a row
-	slack    int             // batches far from full, in a row
-	deleting <-chan struct{} // closed when this poller's last delete is over; nil before the first
+	failures int // receives that failed, in a row
+	early    int // polls that came back empty too soon, in a row
+	slack    int // batches far from full, in a row
 }
 
 // run polls until ctx ends or the poller is superfluous. Its error is Gate's.

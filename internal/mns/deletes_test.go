@@ -1,0 +1,137 @@
+package mns
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"jdpay-listener/internal/testenv"
+)
+
+// begun notes when work on batches began.
+type begun struct {
+	mu sync.Mutex
+	at []time.Time
+}
+
+func (b *begun) keep(context.Context, string, []Message) (func(), error) {
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.at = append(b.at, time.Now())
+	}, nil
+}
+
+func (b *begun) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.at)
+}
+
+func TestWorkWaitsForNoDelete(t *testing.T) {
+	const batches = deleteSlots + maxDeletes + 20
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud()
+		var down atomic.Bool
+		down.Store(true)
+		var open testenv.AtOnce
+		c.remove = func(ctx context.Context, _ int, _ []string) (*response, error) {
+			defer open.Enter()()
+			if down.Load() {
+				return nil, hang(ctx)
+			}
+			return nil, nil
+		}
+		work := &begun{}
+		logs, stop := serve(t, c, &Listener{Keep: work.keep})
+		start := time.Now()
+		for i := range batches {
+			c.batches <- batch(fmt.Sprintf("b%d-", i), 8)
+		}
+		synctest.Wait()
+		for i, at := range work.at {
+			if at != start {
+				t.Errorf("work on batch %d began after %s: it waited for a delete", i, at.Sub(start))
+			}
+		}
+		if n := work.count(); n != batches {
+			t.Errorf("work on %d batches began, want %d", n, batches)
+		}
+		if n := open.Most(); n != deleteSlots {
+			t.Errorf("%d deletes in flight, want %d", n, deleteSlots)
+		}
+		time.Sleep(5 * time.Second) // the first deletes still hang
+		down.Store(false)
+		time.Sleep(time.Minute)
+		deleted := map[string]bool{}
+		for _, handles := range c.deletesSoFar() {
+			deleted[handles[0]] = true
+		}
+		if len(deleted) != deleteSlots+maxDeletes {
+			t.Errorf("deletes of %d batches, want %d: those in flight and those that waited", len(deleted), deleteSlots+maxDeletes)
+		}
+		c.batches <- batch("after", 8)
+		time.Sleep(time.Second)
+		stop()
+		begin, end := logs.about("kept but not deleted"), logs.about("deleting works again")
+		if len(begin) != 1 || len(end) != 1 || len(logs.all()) != 2 || !strings.Contains(end[0], fmt.Sprintf("batches=%d", 20+deleteSlots)) {
+			t.Errorf("logged %q, want one line at the begin and one at the end", logs.all())
+		}
+	})
+}
+
+// A delete that is slow but answers takes nothing from the work either, and its batch is deleted.
+func TestDeletesInFlightAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud()
+		var open testenv.AtOnce
+		c.remove = func(context.Context, int, []string) (*response, error) {
+			defer open.Enter()()
+			time.Sleep(3 * time.Second)
+			return nil, nil
+		}
+		work := &begun{}
+		logs, stop := serve(t, c, &Listener{Keep: work.keep})
+		const batches = 3 * deleteSlots
+		for i := range batches {
+			c.batches <- batch(fmt.Sprintf("b%d-", i), 8)
+		}
+		synctest.Wait()
+		if n := work.count(); n != batches {
+			t.Errorf("work on %d batches began, want %d", n, batches)
+		}
+		time.Sleep(8 * time.Second)
+		if n := len(c.deletesSoFar()); n != batches || open.Most() != deleteSlots {
+			t.Errorf("%d deletes, %d at a time; want %d, %d", n, open.Most(), batches, deleteSlots)
+		}
+		stop()
+		if lines := logs.all(); len(lines) != 0 {
+			t.Errorf("logged %q", lines)
+		}
+	})
+}
+
+func TestWaitingDeletesDoNotHoldShutdownUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud()
+		c.remove = func(ctx context.Context, _ int, _ []string) (*response, error) { return nil, hang(ctx) }
+		logs, stop := serve(t, c, &Listener{})
+		for i := range deleteSlots + maxDeletes {
+			c.batches <- batch(fmt.Sprintf("b%d-", i), 1)
+		}
+		synctest.Wait()
+		start := time.Now()
+		stop()
+		if took := time.Since(start); took > keepTime+deleteTime {
+			t.Errorf("stopping took %s, want at most %s", took, keepTime+deleteTime)
+		}
+		if lines := logs.all(); len(lines) != 1 {
+			t.Errorf("logged %q, want one line", lines)
+		}
+	})
+}
