@@ -71,14 +71,15 @@ func (b *Batch) Add(kind string, args any, opts ...Option) error {
 	default:
 		b.full[kind] = true
 	}
-	b.r.mu.Unlock()
 	if n.Key == "" && n.Leased {
 		n.Key = kind + ":" + rand.Text() // rows are found again by their key
 	}
 	n.Key = fitKey(n.Key)
 	if n.Leased {
 		b.values[n.Key] = args
+		b.r.starting[n.Key]++
 	}
+	b.r.mu.Unlock()
 	b.news = append(b.news, n)
 	return nil
 }
@@ -150,7 +151,7 @@ func (b *Batch) Start() {
 		missed = missed || k.held <= k.policy.Concurrency/2 && !time.Now().Before(k.heldUntil)
 	}
 	r.mu.Unlock()
-	b.giveBack()
+	b.Cancel()
 	for _, j := range mine {
 		go r.run(j)
 	}
@@ -159,14 +160,24 @@ func (b *Batch) Start() {
 	}
 }
 
-// Cancel gives up the places that were reserved for the jobs.
-func (b *Batch) Cancel() { b.giveBack() }
+// Cancel gives up the places that were reserved for the jobs. Should they have been stored all the same, because only the
+// answer was lost, a claim finds them.
+func (b *Batch) Cancel() {
+	b.giveBack()
+	b.r.mu.Lock()
+	defer b.r.mu.Unlock()
+	for key := range b.values {
+		if b.r.starting[key]--; b.r.starting[key] <= 0 {
+			delete(b.r.starting, key)
+		}
+	}
+	clear(b.values)
+}
 
 // Reset cancels the batch and empties it for another attempt.
 func (b *Batch) Reset() {
 	b.Cancel()
 	b.news, b.jobs = nil, nil
-	clear(b.values)
 	clear(b.full)
 }
 
@@ -187,7 +198,7 @@ func (r *Runner) Enqueue(ctx context.Context, tx *sql.Tx, kind string, args any,
 		return err
 	}
 	if tx != nil {
-		b.giveBack()
+		b.Cancel()
 		for i := range b.news {
 			b.news[i].Leased = false
 		}

@@ -25,9 +25,9 @@ type MySQL struct {
 // NewMySQL returns the store in the account database. The table must exist: see Migrate.
 func NewMySQL(db *sql.DB) *MySQL { return &MySQL{DB: db} }
 
-// ownOrphanAfter is when a job that is leased by this very instance, but not being renewed, is taken to be one whose
-// insertion succeeded although the answer was lost.
-const ownOrphanAfter = 10 * time.Second
+// ownOrphanAfter is how long after the end of its lease a job that is leased by this very instance, but not being renewed,
+// is taken to be one whose insertion succeeded although the answer was lost. The runner knows which of its jobs run.
+const ownOrphanAfter = 2 * time.Second
 
 // Times are computed by the server, from one clock. DATE_ADD because plain "+ INTERVAL" loses fractions on the
 // in-process server.

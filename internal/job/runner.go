@@ -30,6 +30,7 @@ type Runner struct {
 	mu        sync.Mutex
 	kinds     map[string]*kind
 	held      map[int64]*running // jobs leased by this instance, from claim to written conclusion
+	starting  map[string]int     // keys of leased jobs that batches store at the moment
 	empty     *sync.Cond         // held became empty
 	serving   bool
 	nextWake  time.Time
@@ -114,7 +115,7 @@ func NewRunner(store Store, lease string, opts Options) *Runner {
 	if opts.Beat == nil {
 		opts.Beat = func() {}
 	}
-	r := &Runner{store: store, lease: lease, opts: opts, kinds: map[string]*kind{}, held: map[int64]*running{}, wake: make(chan struct{}, 1)}
+	r := &Runner{store: store, lease: lease, opts: opts, kinds: map[string]*kind{}, held: map[int64]*running{}, starting: map[string]int{}, wake: make(chan struct{}, 1)}
 	r.empty = sync.NewCond(&r.mu)
 	r.work, r.stopWork = context.WithCancelCause(context.Background())
 	r.concludeRows.Store(concludeMost)

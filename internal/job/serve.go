@@ -114,7 +114,7 @@ func (r *Runner) claim(ctx context.Context) {
 	mine := jobs[:0]
 	for _, j := range jobs {
 		got[j.Kind]++
-		if r.held[j.ID] == nil {
+		if r.held[j.ID] == nil && r.starting[j.Key] == 0 { // else it runs, or is about to, by this lease
 			r.kinds[j.Kind].held++
 			r.hold(j)
 			mine = append(mine, j)
