@@ -123,6 +123,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		return fmt.Errorf("configuration, section JDApi: %w", err)
 	}
 	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
+	parcels.Log = d.log
 	if redis != nil {
 		parcels.Cache = deviceCache{redis, c.Redis.DeviceCacheTtl}
 	}

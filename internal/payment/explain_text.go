@@ -136,6 +136,10 @@ var explanations = map[string]text{
 		"A payment for {order} is not booked because there is no such order. Find out why it was not written; when it is there, `jobs retry {job}`.",
 		"{order} 的支付没有入账，因为没有这个订单。请查明订单为何没有写入，补上之后执行 `jobs retry {job}`。",
 	},
+	BadExternalID: {
+		"A payment for order {order} is not booked because the database cannot hold JD's trade number exactly ({reason}). Enlarge the column, then `jobs retry {job}`.",
+		"订单 {order} 的支付没有入账，因为数据库无法准确保存京东的交易号（{reason}）。请扩大该列，然后执行 `jobs retry {job}`。",
+	},
 	NotSuccess: {
 		"JD reports about order {order} something other than a successful payment, and nothing was booked ({reason}). Ask JD if that is right, then `jobs discard {job}`.",
 		"京东就订单 {order} 发来的不是支付成功的消息，没有入账（{reason}）。请向京东核实，然后执行 `jobs discard {job}`。",

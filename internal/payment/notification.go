@@ -28,6 +28,23 @@ type Notification struct {
 	GBK    bool   `json:"gbk,omitempty"`    // the payload was not UTF-8: JD's older products send GBK
 }
 
+// field is a text of a notification and its column in kernelorder_charge.
+type field struct {
+	column string
+	value  *string
+}
+
+// descriptive are the texts that only describe a payment: nothing is decided by them.
+func (n *Notification) descriptive() []field {
+	return []field{
+		{"order_type", &n.OrderType},
+		{"order_source", &n.OrderSource},
+		{"business_type", &n.BusinessType},
+		{"out_biz_no", &n.OutBizNo},
+		{"term_no", &n.TermNo},
+	}
+}
+
 // Format is what the configuration says about payloads.
 type Format struct {
 	InFen       bool           // payAmount is in fen instead of yuan

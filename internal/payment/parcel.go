@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -43,17 +44,13 @@ func (e *MissingRowError) Error() string {
 // Parcels reads parcels and cabinets, and writes pay infos, in the main database: many at a time.
 type Parcels struct {
 	DB    *sql.DB
-	Cache groupCache // nil: none
+	Cache groupCache   // nil: none
+	Log   *slog.Logger // nil: none
 
 	info    PayInfo
+	cut     onceEach // columns that did not hold a text
 	lookups *gather.Group[*lookup]
 	infos   *gather.Group[payInfo]
-}
-
-// PayInfo is what every row of kernel_postorder_pay_info says, whatever the payment.
-type PayInfo struct {
-	Status  int
-	Message string
 }
 
 const (
@@ -228,29 +225,4 @@ func (p *Parcels) cells(ctx context.Context, posts map[string]post, groups map[s
 		}
 	}
 	return cells, rows.Err()
-}
-
-type payInfo struct {
-	orderID int64
-	payType int
-	payTime string
-}
-
-// writeInfo writes what the ERP reads about a paid order. Writing it again changes nothing.
-func (p *Parcels) writeInfo(ctx context.Context, info payInfo) error { return p.infos.Do(ctx, info) }
-
-func (p *Parcels) writeInfos(batch []payInfo) error {
-	ctx, cancel := context.WithTimeout(context.Background(), parcelTimeout)
-	defer cancel()
-	args := make([]any, 0, 5*len(batch))
-	for _, info := range batch {
-		args = append(args, strconv.FormatInt(info.orderID, 10), p.info.Status, info.payType, info.payTime, p.info.Message)
-	}
-	_, err := sqldb.Exec(ctx, p.DB, sqldb.Rows(`INSERT INTO kernel_postorder_pay_info (post_order_id, payment_status, payment_type, pay_time, pay_message) VALUES `,
-		"(?, ?, ?, ?, ?)", ` ON DUPLICATE KEY UPDATE payment_status = VALUES(payment_status), payment_type = VALUES(payment_type),
-		pay_time = VALUES(pay_time), pay_message = VALUES(pay_message)`, len(batch)), args...)
-	if err != nil {
-		return fmt.Errorf("writing kernel_postorder_pay_info: %w", err)
-	}
-	return nil
 }

@@ -25,6 +25,7 @@ const (
 	AmountMismatch = "amount_mismatch"
 	UnknownOrder   = "unknown_order"
 	NotSuccess     = "not_success"
+	BadExternalID  = "bad_external_id" // the column cannot hold JD's trade number exactly
 	BadSignature   = "bad_signature"
 	Malformed      = "malformed"
 )
@@ -32,7 +33,7 @@ const (
 // IsSettlement reports whether an outcome is one of a payment and not of a cabinet's reply.
 func IsSettlement(outcome string) bool {
 	switch outcome {
-	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess:
+	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID:
 		return true
 	}
 	return false
@@ -77,6 +78,7 @@ type Settler struct {
 	report  Report
 	group   *gather.Group[*settlement]
 	unknown onceEach
+	cut     onceEach // columns that did not hold a text
 }
 
 const (
@@ -101,6 +103,8 @@ type settlement struct {
 	payType int
 	outcome string // what decide said
 	err     error  // why the outcome is not settled
+
+	unstorable bool // the column cannot hold the externalId exactly
 }
 
 // Handle is the handler of KindSettle.
@@ -194,13 +198,51 @@ func undone(err error) error {
 	return err
 }
 
-// settleTogether is the transaction: lock the orders, decide, mark paid, create the steps, conclude the settle jobs.
-// Either all of it happens or nothing.
+// settleTogether books a batch. If the database refuses a text of it, it is booked with what the columns can hold.
 func (s *Settler) settleTogether(batch []*settlement) error {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
 	// The older job first: of two notifications of one order it is the payment.
 	batch = slices.SortedFunc(slices.Values(batch), func(a, b *settlement) int { return cmp.Compare(a.job.ID, b.job.ID) })
+	err := s.settleInTx(ctx, batch)
+	if sqldb.IsBadText(err) {
+		if err := s.fitColumns(ctx, batch); err != nil {
+			return err
+		}
+		err = s.settleInTx(ctx, batch)
+	}
+	return err
+}
+
+// fitColumns replaces the descriptive texts of a batch by what their columns can hold. The externalId tells a payment
+// that came twice from a second one, so it is never altered.
+func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
+	var texts []columnText
+	for _, st := range batch {
+		texts = append(texts, columnText{"external_id", st.n.ExternalID})
+		for _, f := range st.n.descriptive() {
+			texts = append(texts, columnText{f.column, *f.value})
+		}
+	}
+	fitted, err := storable(ctx, s.orders.DB, ordersTable, texts)
+	if err != nil {
+		return err
+	}
+	for _, st := range batch {
+		st.unstorable, fitted = fitted[0] != st.n.ExternalID, fitted[1:]
+		for _, f := range st.n.descriptive() {
+			if fitted[0] != *f.value {
+				warnCut(s.report.Log, &s.cut, ordersTable, f.column, "order_no", st.n.OrderNo)
+			}
+			*f.value, fitted = fitted[0], fitted[1:]
+		}
+	}
+	return nil
+}
+
+// settleInTx is the transaction: lock the orders, decide, mark paid, create the steps, conclude the settle jobs. Either
+// all of it happens or nothing.
+func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 	steps := s.runner.NewBatch()
 	err := sqldb.InTx(ctx, s.orders.DB, func(tx *sql.Tx) error {
 		steps.Reset() // those of an attempt that met a deadlock
@@ -214,6 +256,9 @@ func (s *Settler) settleTogether(batch []*settlement) error {
 		for _, st := range batch {
 			o := orders[st.n.OrderNo]
 			st.outcome, st.err = decide(o, st.n, s.rules.AmountCheck)
+			if st.outcome == Settled && st.unstorable {
+				st.outcome, st.err = BadExternalID, fmt.Errorf("%s.external_id cannot hold externalId %q exactly: its character set or its length is too small", ordersTable, st.n.ExternalID)
+			}
 			if st.outcome != Settled {
 				continue
 			}

@@ -11,6 +11,8 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
+const ordersTable = "kernelorder_charge"
+
 // Orders are the recharge orders of the account database, table or view kernelorder_charge.
 type Orders struct{ DB *sql.DB }
 
@@ -32,8 +34,10 @@ func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[st
 	for i, no := range numbers {
 		args[i] = no
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT order_id, order_no, amount, is_paid <> 0, COALESCE(external_id, '')
-		FROM kernelorder_charge WHERE order_no IN `+sqldb.In(len(args))+` FOR UPDATE`, args...)
+	rows, err := selectIn(ctx, tx, ordersTable, "order_no", args, func(numbers []any) (*sql.Rows, error) {
+		return tx.QueryContext(ctx, `SELECT order_id, order_no, amount, is_paid <> 0, COALESCE(external_id, '')
+			FROM kernelorder_charge WHERE order_no IN `+sqldb.In(len(numbers))+` FOR UPDATE`, numbers...)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("locking orders: %w", err)
 	}
@@ -49,7 +53,7 @@ func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[st
 		if o.hasAmount = amount.Valid; o.hasAmount {
 			o.amount, o.amountErr = columnYuan(amount.String)
 		}
-		// The column may compare without regard to case; order numbers do not.
+		// The column may compare without regard to case or trailing blanks; order numbers do not.
 		found[no] = &o
 	}
 	return found, rows.Err()

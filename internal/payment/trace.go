@@ -111,8 +111,10 @@ func unread(ctx context.Context, account *sql.DB) (n int, err error) {
 
 func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOrder, error) {
 	// The column may compare without regard to case; order numbers do not.
-	rows, err := account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, pay_time, pay_type, external_id
-		FROM kernelorder_charge WHERE order_no = ?`, orderNo)
+	rows, err := selectIn(ctx, account, ordersTable, "order_no", []any{orderNo}, func(number []any) (*sql.Rows, error) {
+		return account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, pay_time, pay_type, external_id
+			FROM kernelorder_charge WHERE order_no = ?`, number...)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the order: %w", err)
 	}
