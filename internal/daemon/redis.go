@@ -39,10 +39,10 @@ func (c deviceCache) Groups(ctx context.Context, serials []string) map[string]pa
 }
 
 // PutGroups makes Redis remember cabinets.
-func (c deviceCache) PutGroups(ctx context.Context, groups []payment.Group) {
-	known := make([]redisstore.Group, len(groups))
-	for i, g := range groups {
-		known[i] = redisstore.Group(g)
+func (c deviceCache) PutGroups(ctx context.Context, groups map[string]payment.Group) {
+	known := make(map[string]redisstore.Group, len(groups))
+	for serial, g := range groups {
+		known[serial] = redisstore.Group(g)
 	}
 	c.store.PutGroups(ctx, known, c.ttl)
 }

@@ -272,14 +272,14 @@ func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 		}
 		n := 0
 		for rows.Next() {
-			var no string
+			var no sql.NullString
 			var at sql.NullTime
 			if err := rows.Scan(&last, &no, &at); err != nil {
 				rows.Close()
 				return fmt.Errorf("reading paid orders: %w", err)
 			}
 			n++
-			if _, ok := r.settles[no]; ok {
+			if _, ok := r.settles[no.String]; ok {
 				continue
 			}
 			r.found.PaidUnknown++
@@ -287,7 +287,7 @@ func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 			// enough from both.
 			recent := at.Valid && !r.oldest.IsZero() && at.Time.After(r.oldest.Add(24*time.Hour))
 			if recent && !r.PaidElsewhere {
-				r.blame("order "+no, "paid at %s, and no job settled it: another program did, or its jobs are gone", at.Time.Format(time.DateTime))
+				r.blame("order "+no.String, "paid at %s, and no job settled it: another program did, or its jobs are gone", at.Time.Format(time.DateTime))
 			}
 		}
 		if err := rows.Err(); err != nil {
@@ -325,12 +325,13 @@ func ordersByNumber(ctx context.Context, tx *sql.Tx, numbers []any) (map[string]
 	defer rows.Close()
 	found := map[string]order{}
 	for rows.Next() {
-		var o order
+		var id sql.NullInt64
 		var no string
-		if err := rows.Scan(&o.id, &no, &o.paid); err != nil {
+		var paid sql.NullBool
+		if err := rows.Scan(&id, &no, &paid); err != nil {
 			return nil, fmt.Errorf("reading orders: %w", err)
 		}
-		found[no] = o
+		found[no] = order{id: id.Int64, paid: paid.Bool}
 	}
 	return found, rows.Err()
 }

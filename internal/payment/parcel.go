@@ -1,12 +1,12 @@
 package payment
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"time"
 
 	"jdpay-listener/internal/gather"
@@ -20,16 +20,17 @@ type Group struct {
 	DeviceType   int
 }
 
-// groupCache remembers cabinets. It may fail or forget at any time; the database is asked then.
+// groupCache remembers cabinets, by the serials that were asked for: the database may find a cabinet by one that differs
+// from its own in case or trailing blanks. It may fail or forget at any time; the database is asked then.
 type groupCache interface {
 	Groups(ctx context.Context, serials []string) map[string]Group
-	PutGroups(ctx context.Context, groups []Group)
+	PutGroups(ctx context.Context, groups map[string]Group)
 }
 
 // Parcel is what the steps need to know of a paid order.
 type Parcel struct {
 	Group
-	Waybill string // JD's waybill code
+	Waybill string // JD's waybill code; empty if the row's is NULL
 	CellSN  string // the door; empty if none is assigned
 }
 
@@ -39,6 +40,22 @@ type MissingRowError struct{ Table, Column, Value string }
 // Error names the table and the row.
 func (e *MissingRowError) Error() string {
 	return fmt.Sprintf("no row in %s with %s = '%s'", e.Table, e.Column, e.Value)
+}
+
+// BadValueError says which value of a company's row cannot be used. It may be corrected, so the work is tried again.
+type BadValueError struct {
+	Table, Column string
+	Key, Value    string         // the row is the one with Key = Value
+	Found         sql.NullString // what is there
+}
+
+// Error names the table, the column and the row.
+func (e *BadValueError) Error() string {
+	found := "NULL"
+	if e.Found.Valid {
+		found = fmt.Sprintf("'%s'", cut(e.Found.String, 40))
+	}
+	return fmt.Sprintf("%s.%s is %s in the row with %s = '%s': correct the row", e.Table, e.Column, found, e.Key, e.Value)
 }
 
 // Parcels reads parcels and cabinets, and writes pay infos, in the main database: many at a time.
@@ -70,159 +87,68 @@ func NewParcels(db *sql.DB, info PayInfo) *Parcels {
 type lookup struct {
 	id     string // post_order_id: the recharge order's id as text
 	parcel Parcel
+	err    error
 }
 
-// Find returns the parcel of an order, or a *MissingRowError.
+// Find returns the parcel of an order, a *MissingRowError or a *BadValueError.
 func (p *Parcels) Find(ctx context.Context, orderID int64) (Parcel, error) {
 	l := &lookup{id: strconv.FormatInt(orderID, 10)}
-	err := p.lookups.Do(ctx, l)
-	return l.parcel, err
+	if err := p.lookups.Do(ctx, l); err != nil {
+		return Parcel{}, err // without a look at l: if ctx ended, it may still be written
+	}
+	return l.parcel, nil
 }
 
-// find answers many lookups with three queries: parcels, the cabinets that are not cached, cells.
+// find answers many lookups together; if that fails on somebody's row, each by itself.
 func (p *Parcels) find(batch []*lookup) []error {
-	ctx, cancel := context.WithTimeout(context.Background(), parcelTimeout)
-	defer cancel()
-	errs, err := p.findAll(ctx, batch)
-	if err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
+	errs := sqldb.Together(batch, p.findAll)
+	if errs == nil {
+		errs = make([]error, len(batch))
+	}
+	for i, l := range batch {
+		errs[i] = cmp.Or(errs[i], l.err)
 	}
 	return errs
 }
 
-func (p *Parcels) findAll(ctx context.Context, batch []*lookup) (errs []error, err error) {
-	errs = make([]error, len(batch))
+// findAll answers many lookups with three queries: parcels, the cabinets that are not cached, cells.
+func (p *Parcels) findAll(batch []*lookup) error {
+	ctx, cancel := context.WithTimeout(context.Background(), parcelTimeout)
+	defer cancel()
 	posts, err := p.posts(ctx, batch)
 	if err != nil {
-		return errs, fmt.Errorf("reading kernel_post_order: %w", err)
+		return fmt.Errorf("reading %s: %w", postTable, err)
 	}
 	groups, err := p.groups(ctx, posts)
 	if err != nil {
-		return errs, fmt.Errorf("reading kernel_device_group: %w", err)
+		return fmt.Errorf("reading %s: %w", groupTable, err)
 	}
 	cells, err := p.cells(ctx, posts, groups)
 	if err != nil {
-		return errs, fmt.Errorf("reading kernel_smartbox_boxact_info: %w", err)
+		return fmt.Errorf("reading %s: %w", cellTable, err)
 	}
-	for i, l := range batch {
-		post, ok := posts[l.id]
-		if !ok {
-			errs[i] = &MissingRowError{"kernel_post_order", "post_order_id", l.id}
-			continue
-		}
-		group, ok := groups[post.serial]
-		if !ok {
-			errs[i] = &MissingRowError{"kernel_device_group", "device_sn", post.serial}
-			continue
-		}
-		l.parcel = Parcel{Group: group, Waybill: post.waybill, CellSN: cells[l.id]}
-	}
-	return errs, nil
-}
-
-type post struct{ serial, waybill string }
-
-// posts reads parcels by their ids.
-func (p *Parcels) posts(ctx context.Context, batch []*lookup) (map[string]post, error) {
-	ids := make([]any, 0, len(batch))
-	posts := make(map[string]post, len(batch))
 	for _, l := range batch {
-		if _, ok := posts[l.id]; !ok { // two steps of one order usually ask together
-			posts[l.id] = post{}
-			ids = append(ids, l.id)
-		}
+		l.parcel, l.err = assemble(l.id, posts, groups, cells)
 	}
-	clear(posts)
-	rows, err := p.DB.QueryContext(ctx, "SELECT post_order_id, device_sn, express_number FROM kernel_post_order WHERE post_order_id IN "+sqldb.In(len(ids)), ids...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var found post
-		if err := rows.Scan(&id, &found.serial, &found.waybill); err != nil {
-			return nil, err
-		}
-		posts[id] = found
-	}
-	return posts, rows.Err()
+	return nil
 }
 
-// groups returns cabinets by serial, from the cache as far as it knows them.
-func (p *Parcels) groups(ctx context.Context, posts map[string]post) (map[string]Group, error) {
-	groups := make(map[string]Group, len(posts))
-	var serials []string
-	for _, post := range posts {
-		if _, ok := groups[post.serial]; !ok {
-			groups[post.serial] = Group{}
-			serials = append(serials, post.serial)
-		}
+// assemble makes the parcel of one order, or says which row of it is missing or has to be corrected.
+func assemble(id string, posts map[string]post, groups map[string]group, cells map[string]cell) (Parcel, error) {
+	post, ok := posts[id]
+	if !ok {
+		return Parcel{}, &MissingRowError{postTable, "post_order_id", id}
 	}
-	clear(groups)
-	if p.Cache != nil && len(serials) > 0 {
-		groups = p.Cache.Groups(ctx, serials)
+	if !post.serial.Valid {
+		return Parcel{}, &BadValueError{Table: postTable, Column: "device_sn", Key: "post_order_id", Value: id}
 	}
-	var missing []any
-	for _, serial := range serials {
-		if _, ok := groups[serial]; !ok {
-			missing = append(missing, serial)
-		}
+	group, ok := groups[post.serial.String]
+	if !ok {
+		return Parcel{}, &MissingRowError{groupTable, "device_sn", post.serial.String}
 	}
-	if len(missing) == 0 {
-		return groups, nil
+	cell := cells[id]
+	if err := cmp.Or(group.err, cell.err); err != nil {
+		return Parcel{}, err
 	}
-	rows, err := p.DB.QueryContext(ctx, "SELECT device_sn, main_device_id, device_type FROM kernel_device_group WHERE device_sn IN "+sqldb.In(len(missing)), missing...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var fresh []Group
-	for rows.Next() {
-		var g Group
-		if err := rows.Scan(&g.DeviceSN, &g.MainDeviceID, &g.DeviceType); err != nil {
-			return nil, err
-		}
-		groups[g.DeviceSN] = g
-		fresh = append(fresh, g)
-	}
-	if p.Cache != nil && len(fresh) > 0 {
-		p.Cache.PutGroups(ctx, fresh)
-	}
-	return groups, rows.Err()
-}
-
-// cells returns the first cell assigned to each parcel.
-func (p *Parcels) cells(ctx context.Context, posts map[string]post, groups map[string]Group) (map[string]string, error) {
-	var args []any
-	for id, post := range posts {
-		if g, ok := groups[post.serial]; ok {
-			args = append(args, g.MainDeviceID, id)
-		}
-	}
-	if len(args) == 0 {
-		return nil, nil
-	}
-	// Pairs joined by OR, and not a list of rows: that form uses the index on MySQL 5.6, too.
-	pairs := strings.Repeat(" OR main_device_id = ? AND post_order_id = ?", len(args)/2)[len(" OR "):]
-	rows, err := p.DB.QueryContext(ctx, "SELECT id, post_order_id, cell_sn FROM kernel_smartbox_boxact_info WHERE act_type = 0 AND ("+pairs+")", args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	cells := make(map[string]string, len(posts))
-	first := make(map[string]int64, len(posts))
-	for rows.Next() {
-		var id int64
-		var postID, cell string
-		if err := rows.Scan(&id, &postID, &cell); err != nil {
-			return nil, err
-		}
-		if before, ok := first[postID]; !ok || id < before {
-			first[postID], cells[postID] = id, cell
-		}
-	}
-	return cells, rows.Err()
+	return Parcel{Group: group.Group, Waybill: post.waybill, CellSN: cell.serial}, nil
 }

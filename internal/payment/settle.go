@@ -101,7 +101,7 @@ type settlement struct {
 	job     *job.Job
 	n       Notification
 	payType int
-	outcome string // what decide said
+	outcome string // what decide said; empty: nothing could be decided, because of err
 	err     error  // why the outcome is not settled
 
 	unstorable bool // the column cannot hold the externalId exactly
@@ -160,7 +160,7 @@ func (s *Settler) settle(j *job.Job, env Envelope, p payload) (string, error) {
 		return "", job.Concluded(job.Done, Settled, nil)
 	case st.outcome == Duplicate:
 		return Duplicate, nil
-	case st.outcome == UnknownOrder && j.Elapsed() < s.rules.UnknownOrderWindow:
+	case st.outcome == "", st.outcome == UnknownOrder && j.Elapsed() < s.rules.UnknownOrderWindow:
 		return "", st.err
 	default:
 		return "", job.Permanent(st.outcome, st.err)
@@ -303,11 +303,14 @@ func orderNumbers(batch []*settlement) []string {
 }
 
 // decide is the rule that a payment may be booked by. o is nil if there is no such order. An order without an amount takes
-// any payment except one of nothing, which would open a cabinet for free.
+// any payment except one of nothing, which would open a cabinet for free. An empty outcome means that the order's row must
+// be corrected first.
 func decide(o *order, n Notification, check AmountCheck) (outcome string, err error) {
 	switch {
 	case o == nil:
 		return UnknownOrder, fmt.Errorf("there is no order with order_no %q", n.OrderNo)
+	case o.rowErr != nil:
+		return "", o.rowErr
 	case o.paid && (o.externalID == "" || n.ExternalID == "" || o.externalID == n.ExternalID):
 		return Duplicate, nil
 	case o.paid:

@@ -142,6 +142,9 @@ func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (string,
 	if parcel.DeviceType == sendingCabinet {
 		producer = f.ProducerCode
 	}
+	if parcel.Waybill == "" {
+		return "", fmt.Errorf("%s.express_number is NULL or empty in the row with post_order_id = '%d': correct the row", postTable, s.OrderID)
+	}
 	result, err := f.JD.UpdateWaybillStatus(ctx, jdapi.Status{
 		Producer: producer, ThirdCode: parcel.DeviceSN, WaybillCode: parcel.Waybill, Status: paidStatus,
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -276,10 +277,8 @@ func (c *cacheOf) Groups(_ context.Context, serials []string) map[string]Group {
 	return found
 }
 
-func (c *cacheOf) PutGroups(_ context.Context, groups []Group) {
-	for _, g := range groups {
-		c.groups[g.DeviceSN] = g
-	}
+func (c *cacheOf) PutGroups(_ context.Context, groups map[string]Group) {
+	maps.Copy(c.groups, groups)
 }
 
 func TestParcelsUseTheCache(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type order struct {
 	hasAmount  bool
 	amount     Fen
 	amountErr  error
+	rowErr     error // the row has no usable id, or does not say whether it is paid
 }
 
 // lock reads orders by their numbers and keeps them locked until the transaction ends. The numbers are sorted, so that
@@ -35,7 +37,7 @@ func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[st
 		args[i] = no
 	}
 	rows, err := selectIn(ctx, tx, ordersTable, "order_no", args, func(numbers []any) (*sql.Rows, error) {
-		return tx.QueryContext(ctx, `SELECT order_id, order_no, amount, is_paid <> 0, COALESCE(external_id, '')
+		return tx.QueryContext(ctx, `SELECT order_id, order_no, amount, is_paid <> 0, external_id
 			FROM kernelorder_charge WHERE order_no IN `+sqldb.In(len(numbers))+` FOR UPDATE`, numbers...)
 	})
 	if err != nil {
@@ -44,11 +46,18 @@ func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[st
 	defer rows.Close()
 	found := make(map[string]*order, len(numbers))
 	for rows.Next() {
-		var o order
 		var no string
-		var amount sql.NullString
-		if err := rows.Scan(&o.id, &no, &amount, &o.paid, &o.externalID); err != nil {
+		var id, amount, externalID sql.NullString
+		var paid sql.NullBool
+		if err := rows.Scan(&id, &no, &amount, &paid, &externalID); err != nil {
 			return nil, fmt.Errorf("reading an order: %w", err)
+		}
+		o := order{paid: paid.Bool, externalID: externalID.String}
+		if !paid.Valid {
+			o.rowErr = &BadValueError{Table: ordersTable, Column: "is_paid", Key: "order_no", Value: no}
+		}
+		if o.id, err = strconv.ParseInt(id.String, 10, 64); err != nil {
+			o.rowErr = &BadValueError{Table: ordersTable, Column: "order_id", Key: "order_no", Value: no, Found: id}
 		}
 		if o.hasAmount = amount.Valid; o.hasAmount {
 			o.amount, o.amountErr = columnYuan(amount.String)

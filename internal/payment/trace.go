@@ -123,10 +123,13 @@ func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOr
 	for rows.Next() {
 		var o TracedOrder
 		var no string
+		var id sql.NullInt64
+		var paid sql.NullBool
 		var amount, payAmount, payTime, payType, externalID sql.NullString
-		if err := rows.Scan(&no, &o.ID, &amount, &o.Paid, &payAmount, &payTime, &payType, &externalID); err != nil {
+		if err := rows.Scan(&no, &id, &amount, &paid, &payAmount, &payTime, &payType, &externalID); err != nil {
 			return nil, fmt.Errorf("reading the order: %w", err)
 		}
+		o.ID, o.Paid = id.Int64, paid.Bool
 		o.Amount, o.PayAmount, o.PayType, o.ExternalID = amount.String, payAmount.String, payType.String, externalID.String
 		o.PayTime = wallClock(payTime.String)
 		if no == orderNo {
@@ -147,9 +150,10 @@ func wallClock(column string) string {
 func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParcel, string, error) {
 	parcel, err := NewParcels(main, PayInfo{}).Find(ctx, orderID)
 	var missing *MissingRowError
+	var bad *BadValueError
 	switch {
-	case errors.As(err, &missing):
-		return nil, missing.Error(), nil
+	case errors.As(err, &missing), errors.As(err, &bad):
+		return nil, err.Error(), nil
 	case err != nil:
 		return nil, "", err
 	}
@@ -158,12 +162,14 @@ func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParce
 
 func tracePayInfo(ctx context.Context, main *sql.DB, orderID int64) (*TracedPayInfo, error) {
 	var p TracedPayInfo
+	var status, payType sql.NullInt64
 	var payTime, message sql.NullString
 	err := main.QueryRowContext(ctx, "SELECT payment_status, payment_type, pay_time, pay_message FROM kernel_postorder_pay_info WHERE post_order_id = ?",
-		strconv.FormatInt(orderID, 10)).Scan(&p.Status, &p.Type, &payTime, &message)
+		strconv.FormatInt(orderID, 10)).Scan(&status, &payType, &payTime, &message)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
+	p.Status, p.Type = int(status.Int64), int(payType.Int64)
 	p.Time, p.Message = wallClock(payTime.String), message.String
 	return &p, err
 }

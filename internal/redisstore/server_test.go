@@ -21,7 +21,7 @@ import (
 func roundTrip(t *testing.T, s *Store, direct redis.UniversalClient) {
 	t.Helper()
 	ctx := t.Context()
-	s.PutGroups(ctx, cabinets, time.Minute)
+	s.PutGroups(ctx, bySerial(cabinets...), time.Minute)
 	if diff := cmp.Diff(bySerial(cabinets...), s.Groups(ctx, []string{"D1", "D2", "nobody", "柜 3"})); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
 	}
@@ -64,7 +64,7 @@ func TestRedisStopsAndStarts(t *testing.T) {
 	server := testenv.RedisServer(t)
 	s := newStore(t, Options{Addrs: []string{server.Addr()}})
 	ctx := t.Context()
-	s.PutGroups(ctx, cabinets, time.Minute)
+	s.PutGroups(ctx, bySerial(cabinets...), time.Minute)
 	server.Stop()
 
 	began := time.Now()
@@ -84,7 +84,7 @@ func TestRedisStopsAndStarts(t *testing.T) {
 	if err := s.PublishReply(ctx, "m1", []byte("reply"), time.Minute); err != nil { // the job's next try
 		t.Errorf("replies still fail after the restart: %v", err)
 	}
-	s.PutGroups(ctx, cabinets, time.Minute) // at once: the reply's success has ended the rest
+	s.PutGroups(ctx, bySerial(cabinets...), time.Minute) // at once: the reply's success has ended the rest
 	if got := s.Groups(ctx, []string{"D1"}); len(got) != 1 {
 		t.Error("the cache still rests after the restart")
 	}
@@ -97,7 +97,7 @@ func TestRedisComesBackByItself(t *testing.T) {
 	s.Groups(t.Context(), []string{"D1"})
 	server.Start(t)
 	testenv.Eventually(t, wait, "a lookup to find out", func() bool {
-		s.PutGroups(t.Context(), cabinets, time.Minute)
+		s.PutGroups(t.Context(), bySerial(cabinets...), time.Minute)
 		return len(s.Groups(t.Context(), []string{"D1"})) == 1
 	})
 }

@@ -98,12 +98,12 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Group is a cabinet.
 type Group struct {
-	DeviceSN     string `json:"-"`
+	DeviceSN     string `json:"device_sn"` // its own; it may differ from what was asked for in case or trailing blanks
 	MainDeviceID int64  `json:"main_device_id"`
 	DeviceType   int    `json:"device_type"`
 }
 
-// Groups returns the cabinets it remembers, by serial; the map is never nil. It has no error to return: whatever is
+// Groups returns the cabinets it remembers, by the serials asked for; the map is never nil. It has no error to return: whatever is
 // missing must be looked up elsewhere, and an outage of Redis is logged here. During one, it mostly answers at once.
 func (s *Store) Groups(ctx context.Context, serials []string) map[string]Group {
 	found := make(map[string]Group, len(serials))
@@ -119,8 +119,8 @@ func (s *Store) Groups(ctx context.Context, serials []string) map[string]Group {
 			var g Group
 			value, getErr := cmd.(*redis.StringCmd).Bytes()
 			if getErr == nil && json.Unmarshal(value, &g) == nil {
-				g.DeviceSN = serials[i]
-				found[g.DeviceSN] = g
+				g.DeviceSN = cmp.Or(g.DeviceSN, serials[i]) // an earlier version wrote none
+				found[serials[i]] = g
 			}
 		}
 		if errors.Is(err, redis.Nil) { // only says that the first of the failed commands found nothing
@@ -140,16 +140,16 @@ func firstFailure(cmds []redis.Cmder) error {
 	return nil
 }
 
-// PutGroups remembers cabinets for ttl. Like Groups it has no error to return.
-func (s *Store) PutGroups(ctx context.Context, groups []Group, ttl time.Duration) {
+// PutGroups remembers cabinets, by the serials that they were found by, for ttl. Like Groups it has no error to return.
+func (s *Store) PutGroups(ctx context.Context, groups map[string]Group, ttl time.Duration) {
 	s.cache(ctx, len(groups), func(ctx context.Context) error {
 		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for _, g := range groups {
+			for serial, g := range groups {
 				value, err := json.Marshal(g)
 				if err != nil {
 					return err
 				}
-				p.SetEx(ctx, devicePrefix+g.DeviceSN, value, ttl)
+				p.SetEx(ctx, devicePrefix+serial, value, ttl)
 			}
 			return nil
 		})

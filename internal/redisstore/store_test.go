@@ -55,7 +55,7 @@ func TestGroups(t *testing.T) {
 	}
 	t.Run("are unknown at first", func(t *testing.T) { want(t, bySerial(), "D1", "D2") })
 	t.Run("come back, with the others missing", func(t *testing.T) {
-		s.PutGroups(ctx, cabinets, time.Minute)
+		s.PutGroups(ctx, bySerial(cabinets...), time.Minute)
 		want(t, bySerial(cabinets...), "nobody", "D1", "柜 3", "D2", "nobody else")
 	})
 	t.Run("are asked for by nobody", func(t *testing.T) {
@@ -63,12 +63,23 @@ func TestGroups(t *testing.T) {
 		s.PutGroups(ctx, nil, time.Minute)
 	})
 	t.Run("are replaced", func(t *testing.T) {
-		s.PutGroups(ctx, []Group{{"D1", 12, 6}}, time.Minute)
+		s.PutGroups(ctx, bySerial(Group{"D1", 12, 6}), time.Minute)
 		want(t, bySerial(Group{"D1", 12, 6}), "D1")
+	})
+	t.Run("are found by what was asked for, and keep their own serial", func(t *testing.T) {
+		asked := map[string]Group{"d1": cabinets[0], "D1 ": cabinets[0]}
+		s.PutGroups(ctx, asked, time.Minute)
+		want(t, asked, "d1", "D1 ")
+	})
+	t.Run("are read as an earlier version wrote them", func(t *testing.T) {
+		if err := server.Set("jdpay:device:D9", `{"main_device_id":9,"device_type":6}`); err != nil {
+			t.Fatal(err)
+		}
+		want(t, bySerial(Group{"D9", 9, 6}), "D9")
 	})
 	t.Run("are under the documented key", func(t *testing.T) {
 		got, err := server.Get("jdpay:device:D2")
-		if err != nil || got != `{"main_device_id":22,"device_type":1}` {
+		if err != nil || got != `{"device_sn":"D2","main_device_id":22,"device_type":1}` {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
@@ -77,7 +88,7 @@ func TestGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, bySerial(cabinets[1]), "D1", "D2")
-		s.PutGroups(ctx, cabinets, time.Minute)
+		s.PutGroups(ctx, bySerial(cabinets...), time.Minute)
 		want(t, bySerial(cabinets...), "D1", "D2", "柜 3")
 	})
 	t.Run("are forgotten in time", func(t *testing.T) {
@@ -146,7 +157,7 @@ func BenchmarkGroups(b *testing.B) {
 	var serials []string
 	for i := range 16 {
 		serials = append(serials, fmt.Sprintf("D%d", i))
-		s.PutGroups(b.Context(), []Group{{serials[i], int64(i), 6}}, time.Minute)
+		s.PutGroups(b.Context(), bySerial(Group{serials[i], int64(i), 6}), time.Minute)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
