@@ -99,6 +99,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: report.ended, Beat: d.health.Loop("job runner", loopLimit), Log: d.log,
 	})
 	keeper := payment.NewKeeper(d.runner)
+	keeper.Alert = alert(d.log)
 	client, err := mnsClient(c, func(queue, op, result string, _ time.Duration) {
 		d.metrics.MnsRequests.WithLabelValues(queue, op, result).Inc()
 	})
@@ -223,7 +224,7 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 			begin := time.Now()
 			msgs := make([]payment.Message, len(received))
 			for i, m := range received {
-				msgs[i] = payment.Message{ID: m.ID, Body: m.Body}
+				msgs[i] = payment.Message{ID: m.ID, Body: m.Body, Damaged: m.Damaged}
 			}
 			start, err := keeper.Keep(ctx, kind, queue, msgs)
 			if err == nil {

@@ -16,6 +16,9 @@ type Store interface {
 	// with Leased set it returns the ones that are now running under this lease, whether this call inserted them or an
 	// earlier one whose answer was lost.
 	Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error)
+	// InsertRejected stores a job that nobody is to work on, with its outcome and reason, and returns its id, or 0 when its
+	// key exists.
+	InsertRejected(ctx context.Context, n New, outcome, reason string) (id int64, err error)
 	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due; of a
 	// long backlog with one priority those that are due longest come first, whatever their tries.
 	// Jobs of instances that died are due as well.

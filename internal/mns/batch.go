@@ -15,6 +15,9 @@ const keepTime = 10 * time.Second
 // nothing inside the messages can stop it, but the work never waits for one.
 func (p *poller) take(ctx context.Context, messages []Message) {
 	crash.At("received")
+	if messages = p.worthKeeping(messages); len(messages) == 0 {
+		return
+	}
 	begin, kept := p.keep(ctx, messages)
 	if !kept {
 		return

@@ -145,6 +145,7 @@ func errorXML(code string) string {
 type item struct {
 	id, handle, body, sum string
 	enqueued, nextVisible time.Time
+	received              int // DequeueCount: 0 is 1, below 0 is none
 }
 
 // xml is the item as MNS writes it in a reply.
@@ -158,13 +159,17 @@ func (i item) xml() string {
 	if i.nextVisible.IsZero() {
 		i.nextVisible = time.UnixMilli(1250700999348)
 	}
+	count := ""
+	if i.received >= 0 {
+		count = fmt.Sprintf("<DequeueCount>%d</DequeueCount>", cmp.Or(i.received, 1))
+	}
 	var body strings.Builder
 	if err := xml.EscapeText(&body, []byte(i.body)); err != nil {
 		panic(err)
 	}
 	return fmt.Sprintf("<Message><MessageId>%s</MessageId><ReceiptHandle>%s</ReceiptHandle><MessageBody>%s</MessageBody><MessageBodyMD5>%s</MessageBodyMD5>"+
-		"<EnqueueTime>%d</EnqueueTime><NextVisibleTime>%d</NextVisibleTime><FirstDequeueTime>1250700979348</FirstDequeueTime><DequeueCount>1</DequeueCount><Priority>8</Priority></Message>",
-		i.id, cmp.Or(i.handle, "1-"+i.id), body.String(), i.sum, i.enqueued.UnixMilli(), i.nextVisible.UnixMilli())
+		"<EnqueueTime>%d</EnqueueTime><NextVisibleTime>%d</NextVisibleTime><FirstDequeueTime>1250700979348</FirstDequeueTime>%s<Priority>8</Priority></Message>",
+		i.id, cmp.Or(i.handle, "1-"+i.id), body.String(), i.sum, i.enqueued.UnixMilli(), i.nextVisible.UnixMilli(), count)
 }
 
 // md5Of is MessageBodyMD5 as MNS writes it.

@@ -29,6 +29,7 @@ type Listener struct {
 	// block. Keep's context outlives a shutdown by at most 10 s. An error means that the store
 	// cannot take messages now: polling pauses, and the batch is tried again until it is kept or
 	// visible in the queue again. A message that could never be stored has to be dealt with in Keep.
+	// A Damaged message is received three times before Keep gets it, to keep it as evidence.
 	Keep func(ctx context.Context, queue string, messages []Message) (begin func(), err error)
 	// Gate, if set, blocks while the instance has work enough, or until ctx ends. Any other error
 	// ends Serve.
@@ -41,7 +42,8 @@ type Listener struct {
 	// Log takes the beginnings and ends of outages; nil discards them.
 	Log *slog.Logger
 
-	health health
+	health  health
+	damaged counts
 }
 
 // String names the listener for the supervisor's log.

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
@@ -78,6 +79,7 @@ func salvage(piece []byte) Message {
 			MessageBodyMD5: field(text, "MessageBodyMD5"),
 			MessageBody:    field(text, "MessageBody"),
 		}
+		m.DequeueCount, _ = strconv.ParseInt(strings.TrimSpace(field(text, "DequeueCount")), 10, 32) // 0: it does not say
 		if !sumFits(m.MessageBody, m.MessageBodyMD5) {
 			m.MessageBody = text
 		}

@@ -30,10 +30,15 @@ var Steps = []string{KindPayComplete, KindWaybillStatus, KindPayInfo}
 type Message struct {
 	ID   string
 	Body string
+	// Damaged says that Body is not what was sent, however often the message was received.
+	Damaged bool
 }
 
 // Keeper stores messages as jobs before anybody looks inside them. Batches of several pollers share a commit.
 type Keeper struct {
+	// Alert, if set, is told of damaged messages.
+	Alert func(ctx context.Context, msg string, attrs ...any)
+
 	runner *job.Runner
 	group  *gather.Group[*job.Batch]
 }
@@ -64,9 +69,21 @@ func NewKeeper(runner *job.Runner) *Keeper {
 
 // Keep stores messages of a queue as jobs of the kind. A message that is stored already, because it was delivered
 // twice, is left alone. When it returns nil the messages may be deleted from the queue; begin then starts work on them.
+// Damaged messages are kept as evidence, and nobody works on them.
 func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (begin func(), err error) {
-	b := k.runner.NewBatch()
+	intact := make([]Message, 0, len(msgs))
 	for _, m := range msgs {
+		if !m.Damaged {
+			intact = append(intact, m)
+		} else if err := k.keepDamaged(ctx, kind, queue, m); err != nil {
+			return nil, err
+		}
+	}
+	b := k.runner.NewBatch()
+	if len(intact) == 0 {
+		return b.Cancel, nil
+	}
+	for _, m := range intact {
 		body := strings.ToValidUTF8(m.Body, "�")
 		if err := b.Add(kind, job.Raw(body), job.Key(kind+":"+queue+":"+m.ID)); err != nil {
 			b.Cancel()
@@ -78,6 +95,23 @@ func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (
 		return nil, fmt.Errorf("keeping %d messages of queue %s: %w", len(msgs), queue, err)
 	}
 	return b.Start, nil
+}
+
+var errDamaged = malformed("the queue's checksum is of another text: the message was damaged on its way")
+
+// keepDamaged stores a damaged message as rejected, before anything else of its batch. Its key is not that of the
+// message: should the queue deliver the message again, since it could not be deleted, and intact, it is a payment.
+func (k *Keeper) keepDamaged(ctx context.Context, kind, queue string, m Message) error {
+	body := strings.ToValidUTF8(m.Body, "�")
+	id, err := k.runner.KeepRejected(ctx, kind, job.Raw(body), kind+":"+queue+":damaged:"+m.ID, Malformed, errDamaged)
+	if err != nil {
+		return fmt.Errorf("keeping a damaged message of queue %s: %w", queue, err)
+	}
+	if id != 0 && k.Alert != nil {
+		k.Alert(ctx, "a message was damaged each time it was received and is kept as evidence; a payment may be missing",
+			"message_id", m.ID, "job_id", id, "kind", kind, "queue", queue, "outcome", Malformed)
+	}
+	return nil
 }
 
 // MessageID is the queue's id of the message that a job was made from, or empty for other kinds of jobs.

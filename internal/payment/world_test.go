@@ -77,6 +77,7 @@ func (w *world) assemble(lease string) {
 	w.runner = job.NewRunner(job.NewMySQL(w.db), lease, job.Options{OnEnd: w.ended.add, DrainTimeout: time.Second})
 	report := Report{Log: slog.New(slog.DiscardHandler), Ended: w.ended.add, Alert: func(_ context.Context, msg string, attrs ...any) { w.alerts.Store(msg, attrs) }}
 	w.keeper = NewKeeper(w.runner)
+	w.keeper.Alert = report.Alert
 	w.settler = NewSettler(w.rules, PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, &Orders{w.db}, w.runner, report)
 	follow := *w.follow
 	w.follow = &follow

@@ -1,0 +1,99 @@
+package mns
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestDamagedMessagesComeAgain(t *testing.T) {
+	const body = "a payment"
+	// delivery is what arrives of message m: as MNS counts it, and whether it is damaged.
+	type delivery struct {
+		count   int // below 0: MNS does not say
+		damaged bool
+	}
+	tests := map[string]struct {
+		deliveries []delivery
+		kept       []string // of m, with its state, at the delivery from 1
+	}{
+		"intact after damaged":            {[]delivery{{1, true}, {2, false}}, []string{"2 intact"}},
+		"intact at the third time":        {[]delivery{{1, true}, {2, true}, {3, false}}, []string{"3 intact"}},
+		"damaged three times":             {[]delivery{{1, true}, {2, true}, {3, true}}, []string{"3 damaged"}},
+		"damaged, of a service mute":      {[]delivery{{-1, true}, {-1, true}, {-1, true}}, []string{"3 damaged"}},
+		"and again, since delete fails":   {[]delivery{{-1, true}, {-1, true}, {-1, true}, {-1, true}}, []string{"3 damaged"}},
+		"mute, intact in between":         {[]delivery{{-1, true}, {-1, false}, {-1, true}, {-1, true}}, []string{"2 intact"}},
+		"damaged, but others came before": {[]delivery{{7, true}}, []string{"1 damaged"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCloud()
+				round := 0
+				var got, others []string
+				logs, stop := serve(t, c, &Listener{Keep: func(_ context.Context, _ string, messages []Message) (func(), error) {
+					for _, m := range messages {
+						switch {
+						case m.ID != "m":
+							others = append(others, m.ID)
+						case m.Damaged:
+							got = append(got, fmt.Sprint(round, " damaged"))
+						default:
+							got = append(got, fmt.Sprint(round, " intact"))
+						}
+					}
+					return nil, nil
+				}})
+				var want []string
+				left := 0
+				for i, d := range tt.deliveries {
+					round = i + 1
+					m := item{id: "m", body: body, received: d.count}
+					if d.damaged {
+						m.sum = md5Of("another")
+					}
+					other := fmt.Sprint("other", i)
+					want = append(want, other)
+					before := len(got)
+					c.batches <- []item{m, {id: other, body: "x"}}
+					time.Sleep(time.Second)
+					deleted := slices.Contains(slices.Concat(c.deletesSoFar()[i:]...), "1-m")
+					if deleted != (len(got) > before) {
+						t.Errorf("delivery %d: deleted is %t, kept %q", round, deleted, got[before:])
+					}
+					if !deleted {
+						left++
+					}
+				}
+				c.batches <- []item{{id: "alone", body: "x", sum: md5Of("y")}}
+				time.Sleep(time.Second)
+				stop()
+				if !slices.Equal(got, tt.kept) || !slices.Equal(others, want) {
+					t.Errorf("kept %q and %q, want %q and %q", got, others, tt.kept, want)
+				}
+				if lines := logs.about("left in the queue"); len(lines) != left+1 || len(lines) != len(logs.all()) || !strings.Contains(lines[left], "message_id=alone receives=1") {
+					t.Errorf("logged %q, want %d lines", logs.all(), left+1)
+				}
+			})
+		})
+	}
+}
+
+func TestCountsAreBounded(t *testing.T) {
+	var c counts
+	for i := range 10 * maxCounted {
+		c.add(fmt.Sprint(i))
+		if len(c.times) > maxCounted {
+			t.Fatalf("%d messages are counted", len(c.times))
+		}
+	}
+	for want := 1; want <= damagedTimes; want++ {
+		if got := c.add("m"); got != want {
+			t.Errorf("times = %d, want %d", got, want)
+		}
+	}
+}
