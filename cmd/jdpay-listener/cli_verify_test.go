@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/md5"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -79,4 +81,28 @@ func TestVerifyAdvice(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestVerifyKeepsTheSignatureToItself has somebody ask what a forged message should be signed with.
+func TestVerifyKeepsTheSignatureToItself(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("JDPay__Md5Key", "k")
+	const forged = `{"data":"eyJvcmRlck5vIjoiUjEifQ==","sign":"00000000000000000000000000000000"}`
+	right := fmt.Sprintf("%x", md5.Sum([]byte("data=eyJvcmRlck5vIjoiUjEifQ==&k")))
+	for _, form := range [][]string{{"verify"}, {"verify", "--json"}} {
+		out, errOut, code := inProcess(t, forged, form...)
+		if code != exitFailed || strings.Contains(out+errOut, right) {
+			t.Errorf("%v: exit %d\n%s%s", form, code, out, errOut)
+		}
+		if out, _, _ := inProcess(t, forged, append(form, "--show-signature")...); !strings.Contains(out, right) {
+			t.Errorf("%v --show-signature does not show it:\n%s", form, out)
+		}
+	}
+	out, _, _ := inProcess(t, forged, "verify")
+	if !strings.Contains(out, "gives another sign") {
+		t.Errorf("it does not say whether the key matches:\n%s", out)
+	}
+	if out, _, _ = inProcess(t, strings.Replace(forged, strings.Repeat("0", 32), right, 1), "verify"); !strings.Contains(out, "gives this sign") {
+		t.Errorf("it does not say whether the key matches:\n%s", out)
+	}
 }

@@ -21,14 +21,17 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	reply := false
+	var reply, showSignature bool
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
 		Short: "Would this message be accepted, and if not, why?",
 		Long: `Reads one raw message from FILE, or from standard input, and shows what the daemon makes of it: its form and fields, the
-text that is hashed (the key masked), the expected and the given signature, the decoded notification, and which signature
-profiles match. It uses neither databases nor the network, and of the configuration only the sections JDPay, SyncReply and
-Payment. Exits with 0 only if the message would be accepted.`,
+text that is hashed (the key masked), the given signature and whether it is the one expected, the decoded notification, and
+which signature profiles match. It uses neither databases nor the network, and of the configuration only the sections JDPay,
+SyncReply and Payment. Exits with 0 only if the message would be accepted.
+
+The expected signature is shown only with --show-signature: with it, anybody who sees the screen can make a forged message
+genuine.`,
 		Example: `  jdpay-listener verify message.json
   echo '{"data":"…","sign":"…"}' | JDPay__Md5Key=… jdpay-listener verify`,
 		Args: cobra.MaximumNArgs(1),
@@ -43,14 +46,22 @@ Payment. Exits with 0 only if the message would be accepted.`,
 			}
 			var replies *payment.ReplyRules
 			if reply {
-				r := c.SyncReply
-				replies = &payment.ReplyRules{Keys: daemon.Reveal(r.Md5Key), MessageID: r.Fields.MessageId, Code: r.Fields.Code}
+				rules := daemon.ReplyRules(c)
+				replies = &rules
 			}
-			in := daemon.Rules(c).Inspect(string(body), replies)
+			rules := daemon.Rules(c)
+			in := rules.Inspect(string(body), replies)
+			var wanted []string
+			if showSignature {
+				wanted = rules.Signatures(string(body), replies)
+			}
 			if a.json {
-				err = a.printJSON(in)
+				err = a.printJSON(struct {
+					payment.Inspection
+					Wanted []string `json:"wanted,omitempty"`
+				}{in, wanted})
 			} else {
-				a.printInspection(in, c.Payment.Location())
+				a.printInspection(in, wanted, c.Payment.Location())
 			}
 			switch {
 			case in.Accepted:
@@ -61,6 +72,7 @@ Payment. Exits with 0 only if the message would be accepted.`,
 			return fmt.Errorf("not accepted: %s", in.Problem)
 		},
 	}
+	cmd.Flags().BoolVar(&showSignature, "show-signature", false, "show the signature that the message should carry: whoever sees it can forge this message")
 	cmd.Flags().BoolVar(&reply, "reply", false, "a message of the sync-reply queue: its keys, and a cabinet's reply is accepted, too")
 	return cmd
 }
@@ -123,7 +135,7 @@ func escaped(s string) string {
 	return b.String()
 }
 
-func (a *app) printInspection(in payment.Inspection, zone *time.Location) {
+func (a *app) printInspection(in payment.Inspection, wanted []string, zone *time.Location) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush() // a closed pipe is its reader's choice
 	line := func(name, format string, args ...any) {
@@ -137,7 +149,14 @@ func (a *app) printInspection(in payment.Inspection, zone *time.Location) {
 		line("profile", "%s", in.Profile)
 		line("hashed", "%s", in.Hashed)
 		line("given sign", "%s", in.Given)
-		for i, sign := range in.Wanted {
+		for i, matches := range in.KeyMatches {
+			verdict := "gives another sign"
+			if matches {
+				verdict = "gives this sign"
+			}
+			line(fmt.Sprintf("key %d", i+1), "%s", verdict)
+		}
+		for i, sign := range wanted {
 			line(fmt.Sprintf("sign of key %d", i+1), "%s", sign)
 		}
 		for _, match := range in.Matches {

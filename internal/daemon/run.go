@@ -145,7 +145,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 
 	// The way back: cabinets' replies.
-	replies := payment.NewReplies(Rules(c), replyRules(c), d.account, d.settler, d.runner, say)
+	replies := payment.NewReplies(Rules(c), ReplyRules(c), d.account, d.settler, d.runner, say)
 	if redis != nil {
 		replies.Publisher = redis
 		if err := register(d, payment.KindPublishReply, job.Kind{}, replies.Publish); err != nil {

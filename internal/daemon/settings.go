@@ -37,7 +37,8 @@ func Rules(c *config.Config) payment.Rules {
 	}
 }
 
-func replyRules(c *config.Config) payment.ReplyRules {
+// ReplyRules are what the configuration says about the messages of the sync-reply queue.
+func ReplyRules(c *config.Config) payment.ReplyRules {
 	r := c.SyncReply
 	return payment.ReplyRules{
 		Keys: Reveal(r.Md5Key), MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text,

@@ -2,6 +2,7 @@ package payment
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,8 @@ const (
 // Field is one name and value of an envelope, the value as it arrived: 8.00 stays 8.00, since it is what was signed.
 type Field struct{ Name, Value string }
 
-// Envelope is an outer message: fields, of which data carries the payload and sign its signature.
+// Envelope is an outer message: fields, of which data carries the payload and sign its signature. Data is as it arrived,
+// white space included, since that is what was signed.
 type Envelope struct {
 	Fields []Field
 	Data   string
@@ -67,20 +69,25 @@ func parseEnvelope(body string, enc BodyEncoding, depth int) (Envelope, error) {
 	if body[0] != '{' {
 		return formEnvelope(body)
 	}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(body), &object); err != nil {
+	o, err := readObject([]byte(body))
+	if err != nil {
 		return Envelope{}, malformed("the body is not JSON: %v", err)
 	}
-	if inner, ok := topicMessage(object); ok {
+	if inner, ok := topicMessage(o); ok {
 		return parseEnvelope(inner, BodyAuto, depth-1)
 	}
-	env := Envelope{Fields: make([]Field, 0, len(object))}
-	for name, raw := range object {
-		value, err := scalar(raw)
+	env := Envelope{Fields: make([]Field, 0, len(o))}
+	seen := make(map[string]bool, len(o))
+	for _, m := range o {
+		value, err := scalar(m.raw)
 		if err != nil {
-			return Envelope{}, malformed("field %q: %v", name, err)
+			return Envelope{}, malformed("field %q: %v", cut(m.name, 40), err)
 		}
-		env.Fields = append(env.Fields, Field{name, value})
+		if seen[m.name] {
+			return Envelope{}, malformed("field %q occurs twice", cut(m.name, 40))
+		}
+		seen[m.name] = true
+		env.Fields = append(env.Fields, Field{m.name, value})
 	}
 	return env.complete()
 }
@@ -102,37 +109,50 @@ func formEnvelope(body string) (Envelope, error) {
 }
 
 // topicMessage unwraps what an MNS topic pushes into a queue in its JSON format.
-func topicMessage(object map[string]json.RawMessage) (string, bool) {
-	if object["Message"] == nil || object["TopicName"] == nil && object["TopicOwner"] == nil {
+func topicMessage(o object) (string, bool) {
+	message := o.get("Message")
+	if message == nil || o.get("TopicName") == nil && o.get("TopicOwner") == nil {
 		return "", false
 	}
-	inner, err := scalar(object["Message"])
+	inner, err := scalar(message)
 	return inner, err == nil
 }
 
 func (e Envelope) complete() (Envelope, error) {
-	e.Data, e.Sign = strings.TrimSpace(e.Get("data")), strings.TrimSpace(e.Get("sign"))
+	e.Data, e.Sign = e.Get("data"), strings.TrimSpace(e.Get("sign"))
 	switch {
-	case e.Data == "":
+	case strings.TrimSpace(e.Data) == "":
 		return Envelope{}, malformed("field data is missing or empty")
 	case e.Sign == "":
 		return Envelope{}, malformed("field sign is missing or empty")
 	}
-	return e, nil
+	return e, cmp.Or(e.once("data"), e.once("sign"))
 }
 
-// Get returns the value of a field, by its exact name or else by the name in another case.
-func (e Envelope) Get(name string) string {
-	other := ""
+// once returns an ErrMalformed if two fields have a name that differs at most in case from the given one: one of them
+// might be signed, and the other read.
+func (e Envelope) once(name string) error {
+	found := ""
 	for _, f := range e.Fields {
-		if f.Name == name {
-			return f.Value
-		}
-		if strings.EqualFold(f.Name, name) {
-			other = f.Value
+		switch {
+		case !strings.EqualFold(f.Name, name):
+		case found != "":
+			return malformed("fields %q and %q differ only in case", found, f.Name)
+		default:
+			found = f.Name
 		}
 	}
-	return other
+	return nil
+}
+
+// Get returns the value of a field, whatever the case of its name.
+func (e Envelope) Get(name string) string {
+	for _, f := range e.Fields {
+		if strings.EqualFold(f.Name, name) {
+			return f.Value
+		}
+	}
+	return ""
 }
 
 // scalar is a JSON value as text: a string's content, anything else as it was written. null is empty.

@@ -1,7 +1,6 @@
 package payment
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,13 +12,14 @@ type Inspection struct {
 	Accepted bool   `json:"accepted"`
 	Problem  string `json:"problem,omitempty"` // why it would not be accepted
 
-	Form    string   `json:"form,omitempty"` // how the body carries the envelope
-	Fields  []Field  `json:"fields,omitempty"`
-	Profile string   `json:"profile,omitempty"`
-	Hashed  string   `json:"hashed,omitempty"` // the text that is hashed, with *** for the key
-	Given   string   `json:"given,omitempty"`  // the signature that the message carries
-	Wanted  []string `json:"wanted,omitempty"` // the signature with each configured key
-	Matches []string `json:"matches"`          // the profiles with which one of the keys gives the signature
+	Form    string  `json:"form,omitempty"` // how the body carries the envelope
+	Fields  []Field `json:"fields,omitempty"`
+	Profile string  `json:"profile,omitempty"`
+	Hashed  string  `json:"hashed,omitempty"` // the text that is hashed, with *** for the key
+	Given   string  `json:"given,omitempty"`  // the signature that the message carries
+	// KeyMatches says of each configured key whether it gives that signature.
+	KeyMatches []bool   `json:"key_matches,omitempty"`
+	Matches    []string `json:"matches"` // the profiles with which one of the keys gives the signature
 
 	Payload      string        `json:"payload,omitempty"` // decoded data
 	Notification *Notification `json:"notification,omitempty"`
@@ -27,12 +27,9 @@ type Inspection struct {
 }
 
 // Inspect looks at a message as the daemon would, and goes on where the daemon would stop, to say what is wrong. With
-// reply, the message comes from the sync-reply queue: that queue's keys count, and a cabinet's reply is accepted, too.
+// reply, the message comes from the sync-reply queue: a cabinet's reply is accepted from there, too, with that queue's
+// keys.
 func (r Rules) Inspect(body string, reply *ReplyRules) Inspection {
-	keys := r.Keys
-	if reply != nil && len(reply.Keys) > 0 {
-		keys = reply.Keys
-	}
 	in := Inspection{Matches: []string{}}
 	fail := func(err error) {
 		if in.Problem == "" {
@@ -48,39 +45,55 @@ func (r Rules) Inspect(body string, reply *ReplyRules) Inspection {
 	in.Fields = slices.SortedFunc(slices.Values(env.Fields), func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	in.Profile, in.Given = r.Profile.describe(), env.Sign
 	in.Hashed = r.Profile.Text(env, "***")
+	if err := r.Profile.Unambiguous(env, r.Format.StatusField); err != nil {
+		fail(err)
+	}
+	p, unreadable := decodePayload(env.Data)
+	keys := r.keysOf(p, reply)
 	for _, key := range keys {
-		in.Wanted = append(in.Wanted, r.Profile.Sign(env, key))
+		in.KeyMatches = append(in.KeyMatches, r.Profile.Verify(env, []string{key}) == nil)
 	}
 	in.Matches = append(in.Matches, r.Profile.matching(env, keys)...)
 	if err := r.Profile.Verify(env, keys); err != nil {
 		fail(err)
 	}
-	p, err := decodePayload(env.Data)
-	if err != nil {
-		fail(err)
+	if unreadable != nil {
+		fail(unreadable)
 		return in
 	}
 	in.Payload = string(p.text)
 	if reply != nil && !p.isPayment() {
-		for _, name := range []string{reply.MessageID, reply.Code} {
-			if p.get(name) == "" {
-				fail(malformed("a reply without %s", name))
-			}
+		if err := reply.complete(p); err != nil {
+			fail(err)
 		}
 		in.Accepted = in.Problem == ""
 		return in
 	}
-	n, err := r.Format.notification(p, env)
+	n, err := r.notification(p, env)
 	if err != nil {
 		fail(err)
 		return in
 	}
 	in.Notification, in.Amount = &n, n.Amount.String()
-	if n.Status != "" && !slices.Contains(r.Success, n.Status) {
-		fail(fmt.Errorf("%s: %s is %q, which is not one of Payment:SuccessStatuses", NotSuccess, r.Format.StatusField, cut(n.Status, 40)))
+	if err := r.success(n); err != nil {
+		fail(fmt.Errorf("%s: %w", NotSuccess, err))
 	}
 	in.Accepted = in.Problem == ""
 	return in
+}
+
+// Signatures are the signatures that the message should carry, one for each key. Whoever is shown them can send the
+// message as a genuine one, so Inspect does not hold them. They are empty if the message cannot be read.
+func (r Rules) Signatures(body string, reply *ReplyRules) (signs []string) {
+	env, err := ParseEnvelope(body, r.BodyEncoding)
+	if err != nil {
+		return nil
+	}
+	p, _ := decodePayload(env.Data)
+	for _, key := range r.keysOf(p, reply) {
+		signs = append(signs, r.Profile.Sign(env, key))
+	}
+	return signs
 }
 
 // form says how a body that can be read carries the envelope.
@@ -94,9 +107,8 @@ func form(body string, enc BodyEncoding) string {
 	if body[0] != '{' {
 		return "form fields"
 	}
-	var object map[string]json.RawMessage
-	if json.Unmarshal([]byte(body), &object) == nil {
-		if inner, ok := topicMessage(object); ok {
+	if o, err := readObject([]byte(body)); err == nil {
+		if inner, ok := topicMessage(o); ok {
 			return "a topic's wrapper around " + form(inner, BodyAuto)
 		}
 	}

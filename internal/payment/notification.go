@@ -1,7 +1,6 @@
 package payment
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -55,13 +54,14 @@ type Format struct {
 // orderNoLength is the size of the order number's column, in characters; other sizes stand beside the fields below.
 const orderNoLength = 64
 
-// DecodeNotification reads the payload of a verified envelope. Every error is an ErrMalformed that names the field.
+// DecodeNotification reads the payload of a verified envelope. Of a status, only that inside of data is looked at. Every
+// error is an ErrMalformed that names the field.
 func DecodeNotification(e Envelope, f Format) (Notification, error) {
 	p, err := decodePayload(e.Data)
 	if err != nil {
 		return Notification{}, err
 	}
-	return f.notification(p, e)
+	return f.notification(p)
 }
 
 // payload is the decoded data of an envelope.
@@ -72,8 +72,9 @@ type payload struct {
 }
 
 func decodePayload(data string) (p payload, err error) {
+	data = strings.TrimSpace(data)
 	p.text = []byte(data)
-	if data[0] != '{' {
+	if !strings.HasPrefix(data, "{") {
 		if p.text, err = decodeBase64(data); err != nil {
 			return p, malformed("data is not base64: %v", err)
 		}
@@ -84,14 +85,20 @@ func decodePayload(data string) (p payload, err error) {
 		}
 		p.gbk = true
 	}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(p.text, &object); err != nil {
+	o, err := readObject(p.text)
+	if err != nil {
 		return p, malformed("data is not a JSON object: %v", err)
 	}
-	p.fields = make(map[string]string, len(object))
-	for name, raw := range object {
-		if p.fields[strings.ToLower(name)], err = scalar(raw); err != nil {
-			return p, malformed("data: field %q: %v", cut(name, 40), err)
+	p.fields = make(map[string]string, len(o))
+	names := make(map[string]string, len(o))
+	for _, m := range o {
+		lower := strings.ToLower(m.name)
+		if before, ok := names[lower]; ok && before != m.name {
+			return p, malformed("data: fields %q and %q differ only in case", cut(before, 40), cut(m.name, 40))
+		}
+		names[lower] = m.name
+		if p.fields[lower], err = scalar(m.raw); err != nil {
+			return p, malformed("data: field %q: %v", cut(m.name, 40), err)
 		}
 	}
 	return p, nil
@@ -110,7 +117,7 @@ func (p payload) orderNo() string {
 // isPayment reports whether a payload is about a payment, and not a cabinet's reply.
 func (p payload) isPayment() bool { return p.get("orderNo") != "" && p.get("payAmount") != "" }
 
-func (f Format) notification(p payload, e Envelope) (n Notification, err error) {
+func (f Format) notification(p payload) (n Notification, err error) {
 	n = Notification{
 		OrderNo:      p.get("orderNo"),
 		PayType:      p.fields["paytype"], // exactly as it came: only exactly WXPAY is WeChat
@@ -148,9 +155,7 @@ func (f Format) notification(p payload, e Envelope) (n Notification, err error) 
 		return n, err
 	}
 	if f.StatusField != "" {
-		if n.Status = p.get(f.StatusField); n.Status == "" {
-			n.Status = e.Get(f.StatusField)
-		}
+		n.Status = p.get(f.StatusField)
 	}
 	return n, nil
 }

@@ -37,6 +37,25 @@ type ReplyRules struct {
 	PublishTTL        time.Duration
 }
 
+// keysOf are the keys with which a message must be signed, by what its payload claims to be. reply is nil for the notify
+// queue. Whoever holds the cabinets' key can so speak for cabinets, and not for JD.
+func (r Rules) keysOf(p payload, reply *ReplyRules) []string {
+	if reply == nil || len(reply.Keys) == 0 || p.isPayment() {
+		return r.Keys
+	}
+	return reply.Keys
+}
+
+// complete returns an ErrMalformed if a reply lacks what it must have to be matched with a command.
+func (r *ReplyRules) complete(p payload) error {
+	for _, name := range []string{r.MessageID, r.Code} {
+		if p.get(name) == "" {
+			return malformed("a reply without %s", name)
+		}
+	}
+	return nil
+}
+
 // replyPublisher hands replies to other services; see redisstore.Store.
 type replyPublisher interface {
 	PublishReply(ctx context.Context, messageID string, reply []byte, ttl time.Duration) error
@@ -63,9 +82,6 @@ const (
 
 // NewReplies returns the handlers of the sync-reply queue.
 func NewReplies(rules Rules, reply ReplyRules, db *sql.DB, settler *Settler, runner *job.Runner, report Report) *Replies {
-	if len(reply.Keys) == 0 {
-		reply.Keys = rules.Keys
-	}
 	r := &Replies{rules: rules, reply: reply, db: db, settler: settler, runner: runner, report: report}
 	r.group = gather.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.Together(batch, r.match) })
 	return r
@@ -87,7 +103,7 @@ type answer struct {
 // Handle is the handler of KindReply. What comes is either a cabinet's reply or JD's synchronous answer to a payment,
 // which is settled like any other notification.
 func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
-	env, p, err := r.rules.open(j, string(body), r.reply.Keys)
+	env, p, err := r.rules.open(j, string(body), func(p payload) []string { return r.rules.keysOf(p, &r.reply) })
 	if err != nil {
 		return "", err
 	}
@@ -95,11 +111,8 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string,
 		return r.settler.settle(j, env, p)
 	}
 	a := &answer{job: j, messageID: p.get(r.reply.MessageID), device: p.get(r.reply.Device), code: p.get(r.reply.Code), text: p.get(r.reply.Text), payload: p.text}
-	switch {
-	case a.messageID == "":
-		return "", job.Reject(Malformed, malformed("a reply without %s", r.reply.MessageID))
-	case a.code == "":
-		return "", job.Reject(Malformed, malformed("a reply without %s", r.reply.Code))
+	if err := r.reply.complete(p); err != nil {
+		return "", job.Reject(Malformed, err)
 	}
 	j.Notes = append(j.Notes, "reply_to", cut(a.messageID, 64), "device_sn", cut(a.device, 64), "code", cut(a.code, 40))
 	if err := r.group.Do(context.Background(), a); err != nil { // without ctx: it bounds itself

@@ -232,3 +232,36 @@ func TestWaitingCostsNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestEachSideHasItsOwnKeys has whoever holds the cabinets' key speak for JD, and the other way round.
+func TestEachSideHasItsOwnKeys(t *testing.T) {
+	t.Parallel()
+	const cabinets = "the key of the cabinets"
+	w := newWorld(t, awaiting, func(w *world) { w.reply.Keys = []string{cabinets} })
+	w.serve()
+	w.waiting(1)
+	w.order(2, "8.00")
+	w.order(3, "8.00")
+	with := func(key, text string) string {
+		data := inBase64(text)
+		return body("data", data, "sign", signedBy("kv_amp_bare", key, "data", data))
+	}
+	reply := `{"messageId":"pay-complete-1","deviceSn":"D1","code":"0"}`
+	var want []string
+	for i, s := range []struct{ body, want string }{
+		{with(cabinets, payText("R2", "8.00")), "R2 rejected bad_signature"},
+		{with(testKey, reply), "rejected bad_signature"},
+		{with(testKey, payText("R3", "8.00")), "R3 done settled"},
+		{with(cabinets, reply), "R1 done confirmed"},
+	} {
+		w.keepReply(s.body)
+		w.repliesDone(i + 1)
+		want = append(want, s.want)
+	}
+	if diff := cmp.Diff(want, w.replyOutcomes()); diff != "" {
+		t.Errorf("replies (-want +got):\n%s", diff)
+	}
+	if got := fmt.Sprint(w.strings("SELECT order_no FROM kernelorder_charge WHERE is_paid = 1 ORDER BY order_no")); got != "[R1 R3]" {
+		t.Errorf("paid orders: %s", got)
+	}
+}

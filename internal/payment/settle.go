@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -109,28 +110,31 @@ type settlement struct {
 
 // Handle is the handler of KindSettle.
 func (s *Settler) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
-	env, p, err := s.rules.open(j, string(body), s.rules.Keys)
+	env, p, err := s.rules.open(j, string(body), func(payload) []string { return s.rules.Keys })
 	if err != nil {
 		return "", err
 	}
 	return s.settle(j, env, p)
 }
 
-// open reads a message body up to its payload and makes sure that it is genuine. Its error is the job's verdict. A forged
-// message is found by the order that it speaks of, too: most of them are genuine ones, and the key is wrong.
-func (r Rules) open(j *job.Job, body string, keys []string) (Envelope, payload, error) {
+// open reads a message body up to its payload and makes sure that it is genuine. Which keys count may depend on what the
+// payload claims to be; nothing else is done with it before one of them has verified it. The error is the job's verdict. A
+// forged message is found by the order that it speaks of, too: most of them are genuine ones, and the key is wrong.
+func (r Rules) open(j *job.Job, body string, keys func(payload) []string) (Envelope, payload, error) {
 	env, err := ParseEnvelope(body, r.BodyEncoding)
+	if err == nil {
+		err = r.Profile.Unambiguous(env, r.Format.StatusField)
+	}
 	if err != nil {
 		return env, payload{}, job.Reject(Malformed, err)
 	}
-	if err := r.Profile.Verify(env, keys); err != nil {
-		p, _ := decodePayload(env.Data)
+	p, unreadable := decodePayload(env.Data)
+	if err := r.Profile.Verify(env, keys(p)); err != nil {
 		j.SetRef(p.orderNo())
 		return env, payload{}, job.Reject(BadSignature, err)
 	}
-	p, err := decodePayload(env.Data)
-	if err != nil {
-		return env, p, job.Reject(Malformed, err)
+	if unreadable != nil {
+		return env, p, job.Reject(Malformed, unreadable)
 	}
 	return env, p, nil
 }
@@ -138,12 +142,12 @@ func (r Rules) open(j *job.Job, body string, keys []string) (Envelope, payload, 
 // settle books a genuine notification on behalf of job j, together with others that arrive at the same time.
 func (s *Settler) settle(j *job.Job, env Envelope, p payload) (string, error) {
 	j.SetRef(p.orderNo())
-	n, err := s.rules.Format.notification(p, env)
+	n, err := s.rules.notification(p, env)
 	if err != nil {
 		return "", job.Reject(Malformed, err)
 	}
-	if n.Status != "" && !slices.Contains(s.rules.Success, n.Status) {
-		return "", job.Permanent(NotSuccess, fmt.Errorf("%s is %q, which is not one of Payment:SuccessStatuses", s.rules.Format.StatusField, cut(n.Status, 40)))
+	if err := s.rules.success(n); err != nil {
+		return "", job.Permanent(NotSuccess, err)
 	}
 	st := &settlement{job: j, n: n, payType: s.payType(n)}
 	// Without ctx: a transaction that has begun is not abandoned, and it bounds itself.
@@ -165,6 +169,30 @@ func (s *Settler) settle(j *job.Job, env Envelope, p payload) (string, error) {
 	default:
 		return "", job.Permanent(st.outcome, st.err)
 	}
+}
+
+// notification reads a verified payload. A status that stands in the envelope counts only if it is signed there.
+func (r Rules) notification(p payload, env Envelope) (Notification, error) {
+	n, err := r.Format.notification(p)
+	if field := r.Format.StatusField; field != "" && n.Status == "" && r.Profile.signs(field) {
+		n.Status = strings.TrimSpace(env.Get(field))
+	}
+	return n, err
+}
+
+// success returns why a notification, by its status, is not one of a successful payment. A message without a status is
+// taken for one, unless whoever passed it on could have removed the status from the envelope.
+func (r Rules) success(n Notification) error {
+	field := r.Format.StatusField
+	switch {
+	case field == "" || slices.Contains(r.Success, n.Status):
+		return nil
+	case n.Status != "":
+		return fmt.Errorf("%s is %q, which is not one of Payment:SuccessStatuses", field, cut(n.Status, 40))
+	case !r.Profile.signs(field):
+		return fmt.Errorf("%s is not in data, and in the envelope it is not signed (JDPay:SignProfile %s): it is not trusted there", field, r.Profile.Name)
+	}
+	return nil
 }
 
 // note tells the log line what was booked.

@@ -15,8 +15,8 @@ import (
 type SignProfile struct {
 	Name                string
 	SkipEmpty           bool     // leave fields without a value out
-	Exclude             []string // never hashed; sign itself never is
-	Include             []string // if not empty, only these are hashed instead of whatever arrived
+	Exclude             []string // never hashed, in whatever case; sign itself never is
+	Include             []string // if not empty, only these are hashed, in whatever case, instead of whatever arrived
 	CaseInsensitiveSort bool
 }
 
@@ -37,8 +37,11 @@ var SignProfiles = []string{
 var ErrBadSignature = errors.New("bad signature")
 
 // Verify returns ErrBadSignature unless the envelope is signed with one of the keys. Several are accepted while a key
-// is rotated. An empty key never verifies anything.
+// is rotated. An empty key never verifies anything, nor does a profile that leaves data unsigned.
 func (p SignProfile) Verify(e Envelope, keys []string) error {
+	if !p.signs("data") {
+		return ErrBadSignature
+	}
 	given := []byte(strings.ToLower(e.Sign))
 	good := 0
 	for _, key := range keys {
@@ -99,11 +102,9 @@ func (p SignProfile) Text(e Envelope, key string) string {
 func (p SignProfile) signed(e Envelope) []Field {
 	fields := make([]Field, 0, len(e.Fields))
 	for _, f := range e.Fields {
-		if strings.EqualFold(f.Name, "sign") || p.SkipEmpty && f.Value == "" || slices.Contains(p.Exclude, f.Name) ||
-			len(p.Include) > 0 && !slices.Contains(p.Include, f.Name) {
-			continue
+		if p.signs(f.Name) && !(p.SkipEmpty && f.Value == "") {
+			fields = append(fields, f)
 		}
-		fields = append(fields, f)
 	}
 	slices.SortFunc(fields, func(a, b Field) int {
 		if p.CaseInsensitiveSort {
@@ -116,12 +117,61 @@ func (p SignProfile) signed(e Envelope) []Field {
 	return fields
 }
 
+// signs reports whether a field of the envelope is hashed, if it has a value.
+func (p SignProfile) signs(name string) bool {
+	switch {
+	case strings.EqualFold(name, "sign"):
+		return false
+	case p.dataOnly():
+		return strings.EqualFold(name, "data")
+	}
+	return !holds(p.Exclude, name) && (len(p.Include) == 0 || holds(p.Include, name))
+}
+
+// dataOnly reports whether the recipe hashes data and no other field.
+func (p SignProfile) dataOnly() bool { return p.Name == "data_key" || p.Name == "key_data" }
+
+func holds(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(s string) bool { return strings.EqualFold(s, name) })
+}
+
+// Unambiguous returns an ErrMalformed if the envelope's hashed text could be that of another message, in which data or
+// the status field (empty: none) says something else. It is asked beside Verify: a signature says that the text is JD's,
+// and not where JD's fields began and ended.
+//
+// With the kv_ recipes every message that passes has the text "data=" in one place only, at the beginning or behind &:
+// names hold neither & nor =, no value holds it, and no second field is called so. It is the same with the status. The
+// concat_ recipes and values_only mark no borders. With them this holds only if data is the only field that is hashed
+// (JDPay:Include), and values of which others choose the text can be taken for another data.
+func (p SignProfile) Unambiguous(e Envelope, status string) error {
+	if status != "" {
+		if err := e.once(status); err != nil {
+			return err
+		}
+	}
+	if !strings.HasPrefix(p.Name, "kv_") {
+		return nil
+	}
+	for _, f := range p.signed(e) {
+		if strings.ContainsAny(f.Name, "&=") {
+			return malformed("the name of field %q holds & or =, so that its signed text can be read in two ways", cut(f.Name, 40))
+		}
+		for _, part := range strings.Split(f.Value, "&")[1:] {
+			name, _, pair := strings.Cut(part, "=")
+			if pair && (strings.EqualFold(name, "data") || status != "" && strings.EqualFold(name, status)) {
+				return malformed("field %q holds &%s=, so that its signed text can be read in two ways", cut(f.Name, 40), name)
+			}
+		}
+	}
+	return nil
+}
+
 // Validate returns an error if the profile is unknown or leaves data, and so the payment, unsigned.
 func (p SignProfile) Validate() error {
 	switch {
 	case !slices.Contains(SignProfiles, p.Name):
 		return fmt.Errorf("unknown signature profile %q: use one of %s", p.Name, strings.Join(SignProfiles, ", "))
-	case slices.Contains(p.Exclude, "data"), len(p.Include) > 0 && !slices.Contains(p.Include, "data"):
+	case !p.signs("data"):
 		return errors.New("the signature profile leaves data unsigned: anybody could alter a payment")
 	}
 	return nil
