@@ -71,11 +71,11 @@ func crashSite(t *testing.T, binary string) *site {
 }
 
 // confirm is a cabinet's answer: it has opened.
-func (s *site) confirm(r received) { s.reply(fmt.Sprint(r.Payload["MessageId"]), "0", "ok") }
+func (s *site) confirm(r received) { s.reply(r, "0", "ok") }
 
-// reply puts a cabinet's signed answer into the reply queue.
-func (s *site) reply(messageID, code, text string) {
-	payload, err := json.Marshal(map[string]string{"messageId": messageID, "deviceSn": "D", "code": code, "message": text})
+// reply puts a cabinet's signed answer to a command into the reply queue.
+func (s *site) reply(command received, code, text string) {
+	payload, err := json.Marshal(map[string]any{"messageId": command.Payload["MessageId"], "deviceSn": command.Payload["DeviceGroupSN"], "code": code, "message": text})
 	if err != nil {
 		panic(err) // texts only
 	}

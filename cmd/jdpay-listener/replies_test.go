@@ -25,20 +25,19 @@ const answeredAtOnce = 3
 // behave answers a command as its cabinet does.
 func (s *site) behave(r received) {
 	var order int64
-	id := fmt.Sprint(r.Payload["MessageId"])
-	fmt.Sscanf(id, "pay-complete-%d", &order)
+	fmt.Sscanf(fmt.Sprint(r.Payload["MessageId"]), "pay-complete-%d", &order)
 	switch behaviours[order%10] {
 	case "refuses":
-		s.reply(id, "17", "door is jammed")
+		s.reply(r, "17", "door is jammed")
 	case "never answers":
 	case "answers twice":
-		s.reply(id, "0", "ok")
-		s.reply(id, "0", "ok")
+		s.reply(r, "0", "ok")
+		s.reply(r, "0", "ok")
 	case "is busy first":
-		s.reply(id, "BUSY", "opening")
-		s.reply(id, "0", "ok")
+		s.reply(r, "BUSY", "opening")
+		s.reply(r, "0", "ok")
 	default:
-		s.reply(id, "0", "ok")
+		s.reply(r, "0", "ok")
 	}
 }
 
@@ -118,7 +117,7 @@ func TestRepliesEndToEnd(t *testing.T) {
 	if got := s.strings("SELECT outcome FROM jdpay_job WHERE kind = 'reply' AND state = 'rejected' ORDER BY outcome"); fmt.Sprint(got) != "[bad_signature malformed]" {
 		t.Errorf("rejected replies %v", got)
 	}
-	s.reply("pay-complete-1003", "0", "too late")
+	s.reply(s.cabinet.commands("pay-complete-1003")[0], "0", "too late")
 	s.eventually(10*time.Second, "a late reply is kept", func() bool {
 		return fmt.Sprint(s.strings("SELECT outcome FROM jdpay_job WHERE kind = 'reply' AND ref = 'R1003'")) == "[late]"
 	})

@@ -86,11 +86,12 @@ type JDPay struct {
 
 // SyncReply is the second listener: cabinets' replies and JD's synchronous answers.
 type SyncReply struct {
-	QueueName    string   `doc:"Queue with the replies. Empty: the listener is off."`
-	Md5Key       []Secret `doc:"Signing key or keys. Empty: those of JDPay:Md5Key."`
-	Fields       ReplyFields
-	SuccessCodes []string `default:"0,200,SUCCESS" doc:"Reply codes that mean the cabinet did it."`
-	PendingCodes []string `doc:"Reply codes that are not final, such as busy or opening."`
+	QueueName     string   `doc:"Queue with the replies. Empty: the listener is off."`
+	Md5Key        []Secret `doc:"Signing key or keys. Empty: those of JDPay:Md5Key."`
+	Fields        ReplyFields
+	RequireDevice bool     `default:"true" doc:"A reply counts only if it names the cabinet that the command was sent to. false: one that names no cabinet counts, too."`
+	SuccessCodes  []string `default:"0,200,SUCCESS" doc:"Reply codes that mean the cabinet did it."`
+	PendingCodes  []string `doc:"Reply codes that are not final, such as busy or opening."`
 }
 
 // ReplyFields names the fields of a reply's payload; they are matched ignoring case.

@@ -40,6 +40,11 @@ func (r *reporter) ended(e job.End) {
 		if r.bursts.add(e.Outcome, time.Now()) {
 			alert(r.log)(context.Background(), "many messages are rejected: forged, or the key or the signature profile is wrong", "outcome", e.Outcome, "in_a_minute", burstSize)
 		}
+	case e.Outcome == payment.ReplyForeign:
+		r.log.Warn("reply does not count: its command was not sent, or to another cabinet", attrs(e)...)
+		if r.bursts.add(e.Outcome, time.Now()) {
+			alert(r.log)(context.Background(), "many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up", "outcome", e.Outcome, "in_a_minute", burstSize)
+		}
 	case e.Outcome == payment.Settled:
 		r.log.Info("payment settled", attrs(e)...)
 	case e.Tries > 1 || e.Kind == payment.KindSettle || e.Kind == payment.KindReply:

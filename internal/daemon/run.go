@@ -146,6 +146,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 
 	// The way back: cabinets' replies.
 	replies := payment.NewReplies(Rules(c), ReplyRules(c), d.account, d.settler, d.runner, say)
+	replies.Parcels = parcels
 	if redis != nil {
 		replies.Publisher = redis
 		if err := register(d, payment.KindPublishReply, job.Kind{}, replies.Publish); err != nil {

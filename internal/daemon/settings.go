@@ -41,7 +41,7 @@ func Rules(c *config.Config) payment.Rules {
 func ReplyRules(c *config.Config) payment.ReplyRules {
 	r := c.SyncReply
 	return payment.ReplyRules{
-		Keys: Reveal(r.Md5Key), MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text,
+		Keys: Reveal(r.Md5Key), MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text, RequireDevice: r.RequireDevice,
 		Success: r.SuccessCodes, Pending: r.PendingCodes, PublishTTL: c.Redis.ReplyTtl,
 	}
 }

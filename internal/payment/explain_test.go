@@ -43,7 +43,7 @@ func outcomeConstants(t *testing.T) (values []string) {
 
 // TestExplainKnowsEveryOutcome fails when an outcome is added without a sentence.
 func TestExplainKnowsEveryOutcome(t *testing.T) {
-	calm := []string{Settled, Duplicate, Sent, Confirmed, Updated, Already, Written, Published, ReplyPending, ReplyRepeated, ReplyLate, ReplyUnknown, "discarded"}
+	calm := []string{Settled, Duplicate, Sent, Confirmed, Updated, Already, Written, Published, ReplyPending, ReplyRepeated, ReplyLate, ReplyUnknown, ReplyForeign, "discarded"}
 	outcomes := outcomeConstants(t)
 	if len(outcomes) < 20 {
 		t.Fatalf("found only the outcomes %v", outcomes)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"jdpay-listener/internal/device"
 )
 
 // Inspection is everything there is to say about one message without looking at any order.
@@ -65,6 +67,9 @@ func (r Rules) Inspect(body string, reply *ReplyRules) Inspection {
 	if reply != nil && !p.isPayment() {
 		if err := reply.complete(p); err != nil {
 			fail(err)
+		}
+		if _, ours := device.ParseMessageID(p.get(reply.MessageID)); ours && reply.RequireDevice && p.get(reply.Device) == "" {
+			fail(fmt.Errorf("%s: a reply without %s does not count (SyncReply:RequireDevice)", ReplyForeign, reply.Device))
 		}
 		in.Accepted = in.Problem == ""
 		return in

@@ -82,6 +82,10 @@ func TestInspect(t *testing.T) {
 				t.Errorf("without %s: accepted %v, problem %q", name, in.Accepted, in.Problem)
 			}
 		}
+		strict := ReplyRules{MessageID: "messageId", Code: "code", Device: "deviceSn", RequireDevice: true}
+		if in := rules.Inspect(body, &strict); in.Accepted || !strings.Contains(in.Problem, "without deviceSn") {
+			t.Errorf("without a device: accepted %v, problem %q", in.Accepted, in.Problem)
+		}
 		if in := rules.Inspect(body, &ReplyRules{Keys: []string{"another"}, MessageID: "messageId", Code: "code"}); in.Accepted {
 			t.Error("accepted with a key of the other queue")
 		}

@@ -25,6 +25,7 @@ const (
 	ReplyRepeated = "repeated" // the command was concluded by an earlier reply
 	ReplyLate     = "late"     // the command was concluded without one: sent, expired, discarded
 	ReplyUnknown  = "unknown"  // there is no such command
+	ReplyForeign  = "foreign"  // the command was not sent yet, or to another cabinet
 	Published     = "published"
 )
 
@@ -33,6 +34,7 @@ type ReplyRules struct {
 	Keys              []string // MD5 keys; empty: those of payments
 	MessageID, Device string   // names of payload fields, without regard to case
 	Code, Text        string
+	RequireDevice     bool     // a reply that names no device does not count
 	Success, Pending  []string // codes; any other one is a refusal
 	PublishTTL        time.Duration
 }
@@ -64,6 +66,7 @@ type replyPublisher interface {
 // Replies matches what comes through the sync-reply queue with what waits for it.
 type Replies struct {
 	Publisher replyPublisher // nil: nobody is told
+	Parcels   *Parcels       // know which cabinet a command is for
 
 	rules   Rules
 	reply   ReplyRules
@@ -96,6 +99,8 @@ type answer struct {
 	text      string
 	payload   []byte
 
+	orderID int64  // of the command that it answers; 0 if the message id is not one of ours
+	cabinet string // the one that the command is for; empty if that is not known
 	outcome string
 	ended   *job.End // what it did to the command, if anything
 }
@@ -114,9 +119,13 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string,
 	if err := r.reply.complete(p); err != nil {
 		return "", job.Reject(Malformed, err)
 	}
+	a.orderID, _ = device.ParseMessageID(a.messageID)
 	j.Notes = append(j.Notes, "reply_to", cut(a.messageID, 64), "device_sn", cut(a.device, 64), "code", cut(a.code, 40))
 	if err := r.group.Do(context.Background(), a); err != nil { // without ctx: it bounds itself
 		return "", undone(err)
+	}
+	if a.outcome == ReplyForeign {
+		j.Notes = append(j.Notes, "sent_to", cut(a.cabinet, 64))
 	}
 	if a.ended != nil && r.report.Ended != nil {
 		r.report.Ended(*a.ended)
@@ -140,6 +149,9 @@ func (r *Replies) match(batch []*answer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), replyTimeout)
 	defer cancel()
 	batch = slices.SortedFunc(slices.Values(batch), func(a, b *answer) int { return cmp.Compare(a.job.ID, b.job.ID) })
+	if err := r.findCabinets(ctx, batch); err != nil {
+		return fmt.Errorf("matching %d replies: %w", len(batch), err)
+	}
 	follow := r.runner.NewBatch()
 	err := sqldb.InTx(ctx, r.db, func(tx *sql.Tx) error {
 		follow.Reset() // what an attempt that met a deadlock has added
@@ -151,7 +163,7 @@ func (r *Replies) match(batch []*answer) error {
 		var confirmed []any
 		for _, a := range batch {
 			c := commands[a.messageID]
-			a.outcome, a.ended = r.decide(c, a.code), nil
+			a.outcome, a.ended = r.decide(c, a), nil
 			switch a.outcome {
 			case Confirmed:
 				confirmed = append(confirmed, c.id)
@@ -169,7 +181,7 @@ func (r *Replies) match(batch []*answer) error {
 				a.job.SetRef(c.ref)
 			}
 			concluded = append(concluded, conclusion)
-			if r.Publisher != nil {
+			if r.Publisher != nil && a.outcome != ReplyForeign { // another cabinet must not end others' waiting
 				if err := follow.Add(KindPublishReply, publication{a.messageID, string(a.payload)}, job.Key(KindPublishReply+":"+a.job.Key), job.Ref(conclusion.Ref)); err != nil {
 					return err
 				}
@@ -196,14 +208,43 @@ func (r *Replies) match(batch []*answer) error {
 	return nil
 }
 
-// decide is the rule by which a reply counts, and notes in c that it did: the first final one wins.
-func (r *Replies) decide(c *command, code string) string {
-	has := func(codes []string) bool {
-		return slices.ContainsFunc(codes, func(s string) bool { return strings.EqualFold(s, code) })
+// findCabinets asks the main database, before the transaction in the other one, which cabinets the commands are for: where
+// the parcels are now. Of a parcel that was moved after the command the former cabinet's reply does not count; the command
+// goes to the new cabinet then, as Mqtt:ReplyTimeout is over. While the main database is down the replies wait.
+func (r *Replies) findCabinets(ctx context.Context, batch []*answer) error {
+	var ids []int64
+	for _, a := range batch {
+		if a.orderID != 0 && a.device != "" {
+			ids = append(ids, a.orderID)
+		}
 	}
+	serials, err := r.Parcels.serials(ctx, ids)
+	for _, a := range batch {
+		a.cabinet = serials[a.orderID]
+	}
+	return err
+}
+
+// from reports whether a reply comes from the cabinet that the command was sent to. Serials are compared without regard
+// to case and to white space around them, as the database does.
+func (r *Replies) from(c *command, a *answer) bool {
+	switch {
+	case c.tries == 0: // not sent, or taken back because the broker was not there
+		return false
+	case a.device == "":
+		return !r.reply.RequireDevice
+	}
+	return a.cabinet != "" && strings.EqualFold(a.cabinet, a.device)
+}
+
+// decide is the rule by which a reply counts, and notes in c that it did: the first final one wins.
+func (r *Replies) decide(c *command, a *answer) string {
+	has := func(codes []string) bool { return holds(codes, a.code) }
 	switch {
 	case c == nil:
 		return ReplyUnknown
+	case !r.from(c, a):
+		return ReplyForeign
 	case has(r.reply.Pending):
 		return ReplyPending
 	case c.outcome == Confirmed || c.outcome == Refused:
@@ -222,8 +263,8 @@ func (r *Replies) decide(c *command, code string) string {
 func lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[string]*command, error) {
 	keys := map[string]string{} // message id by job key
 	for _, a := range batch {
-		if id, ok := device.ParseMessageID(a.messageID); ok {
-			keys[stepKey(KindPayComplete, id)] = a.messageID
+		if a.orderID != 0 {
+			keys[stepKey(KindPayComplete, a.orderID)] = a.messageID
 		}
 	}
 	commands := map[string]*command{}

@@ -88,7 +88,7 @@ func TestReplies(t *testing.T) {
 	w.eventually("every cabinet's reply is published", func() bool {
 		return len(w.published.of("pay-complete-1")) == 4 && len(w.published.of("pay-complete-2")) == 2 && len(w.published.of("pay-complete-99")) == 1
 	})
-	if got := w.published.of("pay-complete-3"); len(got) != 1 || got[0] != `{"code":"success","deviceSn":"D1","message":"says success","messageId":"pay-complete-3"}` {
+	if got := w.published.of("pay-complete-3"); len(got) != 1 || got[0] != `{"code":"success","deviceSn":"D3","message":"says success","messageId":"pay-complete-3"}` {
 		t.Errorf("published %q", got)
 	}
 	if got := w.published.of("pay-complete-4"); len(got) != 0 {
@@ -218,6 +218,7 @@ func TestWaitingCostsNothing(t *testing.T) {
 	w.exec(`INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, created_at)
 		SELECT 'pay-complete', CONCAT('pay-complete:', seq), CONCAT('R', seq), CONCAT('{"order_id":', seq, '}'), 'waiting', 25, 1,
 		DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 10 MINUTE), DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 15 MINUTE), UTC_TIMESTAMP(6) FROM seq_1000_to_51000`)
+	w.exec("INSERT INTO kernel_post_order VALUES ('40000', 'D40000', 'JD40000')")
 	w.serve()
 	w.waiting(1)
 	w.keepReply(answerOf("pay-complete-1", "0"), answerOf("pay-complete-40000", "0"))

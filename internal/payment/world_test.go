@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func newWorld(t *testing.T, change ...func(w *world)) *world {
 		Cabinets: w.cabinets, JD: w.jd, CommandTTL: 15 * time.Minute, ReplyTimeout: 10 * time.Second,
 		ProducerCode: "JD-SEND", CloudProducerCode: "JD-CLOUD", Zone: beijing,
 	}
-	w.reply = ReplyRules{MessageID: "messageId", Device: "deviceSn", Code: "code", Text: "message", Success: []string{"0", "SUCCESS"}, Pending: []string{"BUSY"}, PublishTTL: time.Minute}
+	w.reply = ReplyRules{MessageID: "messageId", Device: "deviceSn", Code: "code", Text: "message", RequireDevice: true, Success: []string{"0", "SUCCESS"}, Pending: []string{"BUSY"}, PublishTTL: time.Minute}
 	for _, c := range change {
 		c(w)
 	}
@@ -88,7 +89,7 @@ func (w *world) assemble(lease string) {
 	register(w.t, w.runner, KindWaybillStatus, job.Kind{}, w.follow.WaybillStatus)
 	register(w.t, w.runner, KindPayInfo, job.Kind{}, w.follow.PayInfo)
 	w.replies = NewReplies(w.rules, w.reply, w.db, w.settler, w.runner, report)
-	w.replies.Publisher = &w.published
+	w.replies.Publisher, w.replies.Parcels = &w.published, w.follow.Parcels
 	register(w.t, w.runner, KindReply, job.Kind{Priority: 20}, w.replies.Handle)
 	register(w.t, w.runner, KindPublishReply, job.Kind{}, w.replies.Publish)
 }
@@ -167,10 +168,9 @@ func (w *world) keepReply(bodies ...string) {
 	begin()
 }
 
-// answerOf is a cabinet's signed reply, made without the code under test.
+// answerOf is the signed reply of the cabinet that the command went to.
 func answerOf(messageID, code string) string {
-	text, _ := json.Marshal(map[string]string{"messageId": messageID, "deviceSn": "D1", "code": code, "message": "says " + code})
-	return signed(string(text))
+	return answerFrom(strings.Replace(messageID, "pay-complete-", "D", 1), messageID, code)
 }
 
 // pay is a signed notification, made without the code under test.
