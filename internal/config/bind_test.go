@@ -23,18 +23,18 @@ func TestLists(t *testing.T) {
 		environ []string
 		want    result
 	}{
-		"default":                                 {want: result{[]string{"sign"}, []string{"k"}}},
-		"a given list replaces the default":       {file: `{"JDPay": {"Exclude": ["a", "b"]}}`, want: result{[]string{"a", "b"}, []string{"k"}}},
-		"one index replaces the default":          {environ: []string{"JDPay__Exclude__3=a"}, want: result{[]string{"a"}, []string{"k"}}},
-		"an empty list replaces the default":      {file: `{"JDPay": {"Exclude": []}}`, want: result{nil, []string{"k"}}},
-		"an empty text is an empty list":          {environ: []string{"JDPay__Exclude="}, want: result{nil, []string{"k"}}},
-		"one value is a list of one":              {file: `{"JDPay": {"Exclude": "a,b"}}`, want: result{[]string{"a,b"}, []string{"k"}}},
+		"default":                                 {want: result{[]string{"sign"}, []string{minimalKey}}},
+		"a given list replaces the default":       {file: `{"JDPay": {"Exclude": ["a", "b"]}}`, want: result{[]string{"a", "b"}, []string{minimalKey}}},
+		"one index replaces the default":          {environ: []string{"JDPay__Exclude__3=a"}, want: result{[]string{"a"}, []string{minimalKey}}},
+		"an empty list replaces the default":      {file: `{"JDPay": {"Exclude": []}}`, want: result{nil, []string{minimalKey}}},
+		"an empty text is an empty list":          {environ: []string{"JDPay__Exclude="}, want: result{nil, []string{minimalKey}}},
+		"one value is a list of one":              {file: `{"JDPay": {"Exclude": "a,b"}}`, want: result{[]string{"a,b"}, []string{minimalKey}}},
 		"a list replaces one value of before":     {file: `{"JDPay": {"Md5Key": ["x", "y"]}}`, want: result{[]string{"sign"}, []string{"x", "y"}}},
 		"an index replaces one value of before":   {environ: []string{"JDPay__Md5Key__0=x"}, want: result{[]string{"sign"}, []string{"x"}}},
 		"one value replaces a list of before":     {file: `{"JDPay": {"Md5Key": ["x", "y"]}}`, environ: []string{"JDPay__Md5Key=z"}, want: result{[]string{"sign"}, []string{"z"}}},
 		"lists merge by index":                    {file: `{"JDPay": {"Md5Key": ["x", "y"]}}`, environ: []string{"JDPay__Md5Key__1=z", "JDPay__Md5Key__2=w"}, want: result{[]string{"sign"}, []string{"x", "z", "w"}}},
 		"indexes are numbers and gaps are closed": {environ: []string{"JDPay__Md5Key__10=z", "JDPay__Md5Key__9=y"}, want: result{[]string{"sign"}, []string{"y", "z"}}},
-		"an option below the profile":             {file: `{"JDPay": {"SignProfile": {"Name": "values_only", "Exclude": ["a"]}}}`, want: result{[]string{"a"}, []string{"k"}}},
+		"an option below the profile":             {file: `{"JDPay": {"SignProfile": {"Name": "values_only", "Exclude": ["a"]}}}`, want: result{[]string{"a"}, []string{minimalKey}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestSignProfileOptions(t *testing.T) {
 		"JDPay__SignProfile__SkipEmpty=false", "JDPay__SignProfile__Include__0=data", "JDPay__SignProfile__CaseInsensitiveSort=1")
 	got := loaded.Config.JDPay
 	want := JDPay{
-		NotifyQueueName: "notify", Md5Key: []Secret{NewSecret("k")}, SignProfile: "kv_append", SkipEmpty: false, Exclude: []string{"sign"},
+		NotifyQueueName: "notify", Md5Key: []Secret{NewSecret(minimalKey)}, SignProfile: "kv_append", SkipEmpty: false, Exclude: []string{"sign"},
 		Include: []string{"data"}, CaseInsensitiveSort: true, BodyEncoding: "auto",
 	}
 	if diff := compare(want, got); diff != "" {
@@ -188,7 +188,7 @@ func TestUnknownKeys(t *testing.T) {
 		"Elasticsearch": {"Uri": "http://es"},
 		"Mqtt": "x",
 		"Payment": {"AmountUnits": "yuan"},
-		"JDPay": {"Md5Key": {"0": "k", "old": "k2"}},
+		"JDPay": {"Md5Key": {"0": "a-key-of-the-tests", "old": "k2"}},
 		"Jobs": {"Retry": {"settle": {"FirstWiat": "1s"}}}
 	}`, "Mqtt__Server=broker")
 	const file = "appsettings.Production.json"

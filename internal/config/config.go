@@ -75,11 +75,11 @@ type Mns struct {
 // JDPay is about genuine notifications: where they come from and how they are signed.
 type JDPay struct {
 	NotifyQueueName     string   `required:"true" doc:"Queue with JD's pay notifications."`
-	Md5Key              []Secret `required:"true" doc:"Signing key, or a list of them while a key is rotated."`
-	SignProfile         string   `default:"kv_amp_bare" oneof:"kv_amp_bare kv_append kv_amp_key concat_kv concat_kv_wrapped values_only data_key key_data" doc:"How the signed text is put together; \"jdpay-listener verify\" finds it from one real message."`
+	Md5Key              []Secret `required:"true" doc:"Signing key, or a list of them while a key is rotated. A placeholder such as change-me is refused; fewer than 16 characters are a warning."`
+	SignProfile         string   `default:"kv_amp_bare" oneof:"kv_amp_bare kv_append kv_amp_key concat_kv concat_kv_wrapped values_only data_key key_data" doc:"How the signed text is put together; \"jdpay-listener verify\" finds it from one real message. The concat_ profiles and values_only do not mark where fields begin: with them, a text that others choose in a signed field can be passed off as a payment."`
 	SkipEmpty           bool     `default:"true" doc:"Fields without a value are not signed."`
-	Exclude             []string `default:"sign" doc:"Envelope fields that are not signed."`
-	Include             []string `doc:"The only fields that are signed. Empty: whatever arrived."`
+	Exclude             []string `default:"sign" doc:"Envelope fields that are not signed, in any case. Never data or the status field."`
+	Include             []string `doc:"The only fields that are signed, in any case; data and the status field must be among them. Empty: whatever arrived."`
 	CaseInsensitiveSort bool     `default:"false" doc:"Field names are sorted ignoring case instead of by ASCII code."`
 	BodyEncoding        string   `default:"auto" oneof:"auto raw base64" doc:"Form of the MNS message body."`
 }
@@ -87,7 +87,7 @@ type JDPay struct {
 // SyncReply is the second listener: cabinets' replies and JD's synchronous answers.
 type SyncReply struct {
 	QueueName     string   `doc:"Queue with the replies. Empty: the listener is off."`
-	Md5Key        []Secret `doc:"Signing key or keys. Empty: those of JDPay:Md5Key."`
+	Md5Key        []Secret `doc:"Signing key or keys of cabinets' replies. Empty: those of JDPay:Md5Key, with which payments on this queue must be signed in any case."`
 	Fields        ReplyFields
 	RequireDevice bool     `default:"true" doc:"A reply counts only if it names the cabinet that the command was sent to. false: one that names no cabinet counts, too."`
 	SuccessCodes  []string `default:"0,200,SUCCESS" doc:"Reply codes that mean the cabinet did it."`
@@ -112,7 +112,7 @@ type Payment struct {
 	PaidStatus         int            `default:"1" doc:"Payment status written to the pay info."`
 	PayMessage         string         `default:"寄件支付" doc:"Message of the pay info."`
 	PayInfoTime        string         `default:"pay_time" oneof:"pay_time now" doc:"Time of the pay info: JD's pay time or the time of writing."`
-	StatusField        string         `doc:"Notification field with the payment's status. Empty: the status is not looked at."`
+	StatusField        string         `doc:"Notification field with the payment's status, in data or else among the signed fields of the envelope. Empty: the status is not looked at."`
 	SuccessStatuses    []string       `doc:"Values of the status field that mean paid."`
 	TimeZone           string         `default:"Asia/Shanghai" doc:"IANA zone of pay times that carry none."`
 	UnknownOrderWindow time.Duration  `default:"10m" doc:"How long a payment waits for its order row before it is parked."`
@@ -175,7 +175,7 @@ type Redis struct {
 	Password       Secret        `doc:"Wins over the password inside Server or EndPoints."`
 	Db             int           `default:"0" range:"-1..65535" doc:"Database number. 0 and -1: the one inside Server or EndPoints, else 0."`
 	DeviceCacheTtl time.Duration `default:"10m" doc:"How long a device group is cached."`
-	ReplyKeyPrefix string        `default:"jdpay:reply:" doc:"Prefix of the keys and channels replies are written to."`
+	ReplyKeyPrefix string        `default:"jdpay:reply:" doc:"Prefix of the keys and channels replies are written to; not one under which cabinets are cached (jdpay:device:)."`
 	ReplyTtl       time.Duration `default:"5m" doc:"How long a reply is kept."`
 }
 

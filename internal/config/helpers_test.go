@@ -10,11 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+const minimalKey = "a-key-of-the-tests"
+
 // minimal is the least configuration that can be used.
 const minimal = `{
   "ConnectionStrings": {"Account": "Server=a;Database=acc;Uid=u;Pwd=p", "Main": "Server=m;Database=main;Uid=u;Pwd=p"},
   "Mns": {"Endpoint": "http://mns.test:8080"},
-  "JDPay": {"NotifyQueueName": "notify", "Md5Key": "k"},
+  "JDPay": {"NotifyQueueName": "notify", "Md5Key": "` + minimalKey + `"},
   "Mqtt": {"Server": "broker"},
   "JDApi": {"BaseUrl": "http://jd.test", "ProducerCode": "P", "CloudProducerCode": "C"}
 }`

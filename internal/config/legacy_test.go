@@ -9,7 +9,7 @@ const legacyFlat = `
 	"EMQServer": "10.0.0.1", "EMQPort": "1884", "RedisEndPoints": "r1:6379,r2:6379", "RedisServer": "r0", "RedisPwd": "rp", "RedisDBId": "3",
 	"MNSSH_AccessKey": "ak", "MNSSH_SecretKey": "sk", "MNSSH_EndPoint": "http://1.mns.cn-shanghai.aliyuncs.com",
 	"MySqlServer": "Server=main;Database=m;Uid=u", "MySqlServerAcc": "Server=acc;Database=a;Uid=u",
-	"ElasticSearchUrl": "http://es:9200", "JDPayNotifyQueueName": "q", "JDPayMd5Key": "mk", "JDProducerCode": "P1", "JDCloundProducerCode": "P2"`
+	"ElasticSearchUrl": "http://es:9200", "JDPayNotifyQueueName": "q", "JDPayMd5Key": "a-key-of-the-old-one", "JDProducerCode": "P1", "JDCloundProducerCode": "P2"`
 
 // These two have no flat key.
 const legacyRest = `"JDApi": {"BaseUrl": "http://jd"}`
@@ -21,7 +21,7 @@ func legacyConfig() *Config {
 	c.Mns.AccessKeyId, c.Mns.AccessKeySecret, c.Mns.Endpoint = NewSecret("ak"), NewSecret("sk"), "http://1.mns.cn-shanghai.aliyuncs.com"
 	c.ConnectionStrings = ConnectionStrings{Account: NewSecret("Server=acc;Database=a;Uid=u"), Main: NewSecret("Server=main;Database=m;Uid=u")}
 	c.Elasticsearch.Url = "http://es:9200"
-	c.JDPay.NotifyQueueName, c.JDPay.Md5Key, c.SyncReply.Md5Key = "q", []Secret{NewSecret("mk")}, []Secret{NewSecret("mk")}
+	c.JDPay.NotifyQueueName, c.JDPay.Md5Key, c.SyncReply.Md5Key = "q", []Secret{NewSecret("a-key-of-the-old-one")}, []Secret{NewSecret("a-key-of-the-old-one")}
 	c.JDApi.ProducerCode, c.JDApi.CloudProducerCode, c.JDApi.BaseUrl = "P1", "P2", "http://jd"
 	c.Host.Instance = processInstance()
 	return c
@@ -60,10 +60,10 @@ func TestStructuredKeyWinsOverLegacy(t *testing.T) {
 		keys    []string
 		redis   string
 	}{
-		"only the old":           {file: legacy, environ: nil, server: "broker", keys: []string{"k"}, redis: "old"},
-		"old in a later source":  {environ: []string{"EMQServer=old", "JDPAY_JDPayMd5Key=old"}, server: "broker", keys: []string{"k"}},
-		"new in a later source":  {file: legacy, environ: []string{"Mqtt__Server=new", "Redis__Server=new"}, server: "new", keys: []string{"k"}, redis: "new"},
-		"an empty new is no new": {file: `{"RedisServer": "old", "Redis": {"Server": ""}}`, server: "broker", keys: []string{"k"}, redis: "old"},
+		"only the old":           {file: legacy, environ: nil, server: "broker", keys: []string{minimalKey}, redis: "old"},
+		"old in a later source":  {environ: []string{"EMQServer=old", "JDPAY_JDPayMd5Key=old"}, server: "broker", keys: []string{minimalKey}},
+		"new in a later source":  {file: legacy, environ: []string{"Mqtt__Server=new", "Redis__Server=new"}, server: "new", keys: []string{minimalKey}, redis: "new"},
+		"an empty new is no new": {file: `{"RedisServer": "old", "Redis": {"Server": ""}}`, server: "broker", keys: []string{minimalKey}, redis: "old"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 func (v *validator) mns() {
@@ -21,6 +22,9 @@ func (v *validator) mns() {
 		v.fault("Mns:SecurityToken", "set without an access key", "set Mns:AccessKeyId and Mns:AccessKeySecret too")
 	}
 }
+
+// minKey is the number of characters below which a signing key is too short for comfort.
+const minKey = 16
 
 const emptyKey = "an empty key would accept forged messages"
 
@@ -35,15 +39,47 @@ func (v *validator) signatures() {
 	if own && slices.ContainsFunc(v.c.SyncReply.Md5Key, isEmpty) && !v.faulty("SyncReply:Md5Key") {
 		v.fault("SyncReply:Md5Key", emptyKey, "remove it or give the key")
 	}
-	isData := func(name string) bool { return strings.EqualFold(name, "data") }
-	if p.SignProfile == "data_key" || p.SignProfile == "key_data" {
-		return // these sign data and nothing else
+	short := func(key Secret) bool { return utf8.RuneCountInString(key.Reveal()) < minKey }
+	for _, queue := range []struct {
+		key  string
+		keys []Secret
+		own  bool
+	}{{"JDPay:Md5Key", p.Md5Key, true}, {"SyncReply:Md5Key", v.c.SyncReply.Md5Key, own}} {
+		if queue.own && !v.faulty(queue.key) && slices.ContainsFunc(queue.keys, short) {
+			v.warn(queue.key, fmt.Sprintf("a key is shorter than %d characters: it can be found by trying, from one captured message; ask for a longer one", minKey))
+		}
 	}
-	if slices.ContainsFunc(p.Exclude, isData) {
-		v.fault("JDPay:Exclude", "leaves data unsigned, so anybody could alter a payment", "remove data from the list")
+	v.signedFields()
+}
+
+// signedFields refuses lists of fields with which not everything is signed that decides over a payment.
+func (v *validator) signedFields() {
+	p, status := v.c.JDPay, v.c.Payment.StatusField
+	if p.SignProfile == "data_key" || p.SignProfile == "key_data" { // these sign data and nothing else
+		if status != "" {
+			v.warn("Payment:StatusField", p.SignProfile+" signs only data: a payment that does not have the field inside of data is parked as not_success")
+		}
+		return
 	}
-	if len(p.Include) > 0 && !slices.ContainsFunc(p.Include, isData) {
-		v.fault("JDPay:Include", "leaves data unsigned, so anybody could alter a payment", "add data to the list")
+	for _, field := range []struct{ name, risk string }{
+		{"data", "so anybody could alter a payment"},
+		{status, "so anybody could turn a failed payment into a successful one"},
+	} {
+		is := func(name string) bool { return strings.EqualFold(name, field.name) }
+		if field.name == "" {
+			continue
+		}
+		if slices.ContainsFunc(p.Exclude, is) {
+			v.fault("JDPay:Exclude", "leaves "+field.name+" unsigned, "+field.risk, "remove "+field.name+" from the list")
+		}
+		if len(p.Include) > 0 && !slices.ContainsFunc(p.Include, is) {
+			v.fault("JDPay:Include", "leaves "+field.name+" unsigned, "+field.risk, "add "+field.name+" to the list")
+		}
+	}
+	beside := func(name string) bool { return !strings.EqualFold(name, "data") }
+	if !strings.HasPrefix(p.SignProfile, "kv_") && (len(p.Include) == 0 || slices.ContainsFunc(p.Include, beside)) {
+		v.warn("JDPay:SignProfile", p.SignProfile+" does not mark where a field begins: if one that is signed beside data holds a text that others choose, such as a payer, "+
+			"that text can be passed off as another payment; ask JD for a kv_ profile, or have only data signed (JDPay:Include)")
 	}
 }
 
@@ -117,7 +153,14 @@ func (v *validator) jdAPI() {
 	}
 }
 
+// DeviceKeyPrefix is that of the keys in Redis in which cabinets are cached.
+const DeviceKeyPrefix = "jdpay:device:"
+
 func (v *validator) redis() {
+	// A message id is what a cabinet says it is.
+	if prefix := v.c.Redis.ReplyKeyPrefix; strings.HasPrefix(DeviceKeyPrefix, prefix) || strings.HasPrefix(prefix, DeviceKeyPrefix) {
+		v.fault("Redis:ReplyKeyPrefix", "replies could overwrite cached cabinets ("+DeviceKeyPrefix+"…)", "give a prefix of its own, such as jdpay:reply:")
+	}
 	key := "Redis:Server"
 	if len(v.c.Redis.EndPoints) > 0 {
 		key = "Redis:EndPoints"

@@ -21,10 +21,23 @@ func loadSample(t *testing.T) *Loaded {
 	opts := testOptions(t)
 	opts.Files = []string{path}
 	loaded, err := Load(opts)
-	if err != nil {
-		t.Fatalf("the shipped sample is refused:\n%v", err)
+	// Its key is a placeholder, and nobody may run with that.
+	if faults := faultsOf(t, err); len(faults) != 1 || !strings.HasPrefix(faults[0], `JDPay:Md5Key = "["***"]" (`+path+`:`) || !strings.Contains(faults[0], "a placeholder") {
+		t.Fatalf("the shipped sample must be refused for its key alone:\n%v", err)
 	}
 	return loaded
+}
+
+func TestSampleNeedsNothingButAKey(t *testing.T) {
+	path, err := filepath.Abs(samplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := testOptions(t, "JDPay__Md5Key="+minimalKey)
+	opts.Files = []string{path}
+	if _, err := Load(opts); err != nil {
+		t.Errorf("the shipped sample with a key is refused:\n%v", err)
+	}
 }
 
 func TestSampleHasNoUnknownKeyAndNoNotice(t *testing.T) {

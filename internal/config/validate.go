@@ -62,6 +62,7 @@ func (v *validator) check() {
 			}
 		}
 	}
+	v.placeholders()
 	v.mns()
 	v.signatures()
 	v.payment()

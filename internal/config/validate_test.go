@@ -88,6 +88,21 @@ func TestFaults(t *testing.T) {
 		"data included":                  {environ: []string{"JDPay__Include__0=timestamp", "JDPay__Include__1=data"}},
 		"a profile that signs data only": {environ: []string{"JDPay__Include=timestamp", "JDPay__SignProfile=data_key"}},
 
+		"data included in another case":   {environ: []string{"JDPay__Include__0=timestamp", "JDPay__Include__1=DATA"}},
+		"status excluded":                 {environ: []string{"JDPay__Exclude=PAYSTATUS", "Payment__StatusField=payStatus", "Payment__SuccessStatuses=OK"}, want: []string{`JDPay:Exclude = "["PAYSTATUS"]" (env JDPay__Exclude): leaves payStatus unsigned, so anybody could turn a failed payment into a successful one; remove payStatus from the list`}},
+		"status not included":             {environ: []string{"JDPay__Include=data", "Payment__StatusField=payStatus", "Payment__SuccessStatuses=OK"}, want: []string{`JDPay:Include = "["data"]" (env JDPay__Include): leaves payStatus unsigned, so anybody could turn a failed payment into a successful one; add payStatus to the list`}},
+		"status included in another case": {environ: []string{"JDPay__Include__0=data", "JDPay__Include__1=PAYSTATUS", "Payment__StatusField=payStatus", "Payment__SuccessStatuses=OK"}},
+
+		"key of the sample":         {environ: []string{"JDPay__Md5Key= Change-Me "}, want: []string{`JDPay:Md5Key = "["***"]" (env JDPay__Md5Key): a placeholder, which everybody knows; give the secret itself, there or as JDPay__Md5Key`}},
+		"one key is a placeholder":  {environ: []string{"JDPay__Md5Key__0=a", "JDPay__Md5Key__1=…"}, want: []string{`JDPay:Md5Key = "["***","***"]" (env JDPay__Md5Key__0, env JDPay__Md5Key__1): a placeholder, which everybody knows; give the secret itself, there or as JDPay__Md5Key`}},
+		"reply key is one":          {environ: []string{"SyncReply__Md5Key=XXX"}, want: []string{`SyncReply:Md5Key = "["***"]" (env SyncReply__Md5Key): a placeholder, which everybody knows; give the secret itself, there or as SyncReply__Md5Key`}},
+		"token is a placeholder":    {environ: []string{"Ops__Token=<token>"}, want: []string{`Ops:Token = "***" (env Ops__Token): a placeholder, which everybody knows; give the secret itself, there or as Ops__Token`}},
+		"header is a placeholder":   {environ: []string{"JDApi__Signer=header", "JDApi__Headers__X-Key=***"}, want: []string{`JDApi:Headers:X-Key = "***" (env JDApi__Headers__X-Key): a placeholder, which everybody knows; give the secret itself, there or as JDApi__Headers__X-Key`}},
+		"replies over the cache":    {environ: []string{"Redis__ReplyKeyPrefix=jdpay:device:"}, want: []string{`Redis:ReplyKeyPrefix = "jdpay:device:" (env Redis__ReplyKeyPrefix): replies could overwrite cached cabinets (jdpay:device:…); give a prefix of its own, such as jdpay:reply:`}},
+		"replies without a prefix":  {environ: []string{"Redis__ReplyKeyPrefix="}, want: []string{`Redis:ReplyKeyPrefix (env Redis__ReplyKeyPrefix): replies could overwrite cached cabinets (jdpay:device:…); give a prefix of its own, such as jdpay:reply:`}},
+		"a reply prefix of both":    {environ: []string{"Redis__ReplyKeyPrefix=jdpay:"}, want: []string{`Redis:ReplyKeyPrefix = "jdpay:" (env Redis__ReplyKeyPrefix): replies could overwrite cached cabinets (jdpay:device:…); give a prefix of its own, such as jdpay:reply:`}},
+		"another prefix of replies": {environ: []string{"Redis__ReplyKeyPrefix=x:"}},
+
 		"time zone":               {environ: []string{"Payment__TimeZone=Asia/Tokyo"}},
 		"unknown time zone":       {environ: []string{"Payment__TimeZone=Asia/Shangai"}, want: []string{`Payment:TimeZone = "Asia/Shangai" (env Payment__TimeZone): not a time zone; give an IANA name such as Asia/Shanghai`}},
 		"no time zone":            {environ: []string{"Payment__TimeZone="}, want: []string{`Payment:TimeZone (env Payment__TimeZone): not a time zone; give an IANA name such as Asia/Shanghai`}},
@@ -147,18 +162,30 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+const (
+	shortKey = "a key is shorter than 16 characters: it can be found by trying, from one captured message; ask for a longer one"
+	unmarked = " does not mark where a field begins: if one that is signed beside data holds a text that others choose, such as a payer, " +
+		"that text can be passed off as another payment; ask JD for a kv_ profile, or have only data signed (JDPay:Include)"
+)
+
 func TestWarnings(t *testing.T) {
 	tests := map[string]struct {
 		environ []string
 		want    []string
 	}{
-		"nothing to say":            {},
-		"amounts are not compared":  {environ: []string{"Payment__AmountCheck=OFF"}, want: []string{"Payment:AmountCheck: off: payments of a wrong amount are booked"}},
-		"statuses without a field":  {environ: []string{"Payment__SuccessStatuses=OK"}, want: []string{"Payment:SuccessStatuses: has no effect without Payment:StatusField"}},
-		"TLS files without TLS":     {environ: []string{"Mqtt__Tls__CaFile=/dev/null"}, want: []string{"Mqtt:Tls:Enabled: false: the files below Mqtt:Tls have no effect and the connection is not encrypted"}},
-		"alerts to a robot":         {environ: []string{"Alerts__WeCom__Url=https://h/"}, want: []string{`Alerts:WeCom:Url: has no effect yet: alerts are log lines with "alert":true`}},
-		"notices of a MySQL string": {environ: []string{"ConnectionStrings__Main=Server=a,b;Database=d;Uid=u"}, want: []string{"ConnectionStrings:Main: Server lists several hosts; only the first is used"}},
-		"notices of a Redis string": {environ: []string{"Redis__EndPoints__0=a", "Redis__EndPoints__1=b,channelPrefix=x"}, want: []string{"Redis:EndPoints: channelPrefix has no effect here; put it in front of Redis:ReplyKeyPrefix"}},
+		"nothing to say":              {},
+		"amounts are not compared":    {environ: []string{"Payment__AmountCheck=OFF"}, want: []string{"Payment:AmountCheck: off: payments of a wrong amount are booked"}},
+		"a short key":                 {environ: []string{"JDPay__Md5Key=TESTKEY"}, want: []string{"JDPay:Md5Key: " + shortKey}},
+		"a short reply key":           {environ: []string{"SyncReply__Md5Key__0=0123456789abcdef", "SyncReply__Md5Key__1=0123456789abcde"}, want: []string{"SyncReply:Md5Key: " + shortKey}},
+		"borders unmarked":            {environ: []string{"JDPay__SignProfile=concat_kv"}, want: []string{"JDPay:SignProfile: concat_kv" + unmarked}},
+		"borders unmarked, some":      {environ: []string{"JDPay__SignProfile=values_only", "JDPay__Include__0=data", "JDPay__Include__1=timestamp"}, want: []string{"JDPay:SignProfile: values_only" + unmarked}},
+		"borders unmarked, only data": {environ: []string{"JDPay__SignProfile=values_only", "JDPay__Include=DATA"}},
+		"status where only data is":   {environ: []string{"JDPay__SignProfile=data_key", "Payment__StatusField=s", "Payment__SuccessStatuses=OK"}, want: []string{"Payment:StatusField: data_key signs only data: a payment that does not have the field inside of data is parked as not_success"}},
+		"statuses without a field":    {environ: []string{"Payment__SuccessStatuses=OK"}, want: []string{"Payment:SuccessStatuses: has no effect without Payment:StatusField"}},
+		"TLS files without TLS":       {environ: []string{"Mqtt__Tls__CaFile=/dev/null"}, want: []string{"Mqtt:Tls:Enabled: false: the files below Mqtt:Tls have no effect and the connection is not encrypted"}},
+		"alerts to a robot":           {environ: []string{"Alerts__WeCom__Url=https://h/"}, want: []string{`Alerts:WeCom:Url: has no effect yet: alerts are log lines with "alert":true`}},
+		"notices of a MySQL string":   {environ: []string{"ConnectionStrings__Main=Server=a,b;Database=d;Uid=u"}, want: []string{"ConnectionStrings:Main: Server lists several hosts; only the first is used"}},
+		"notices of a Redis string":   {environ: []string{"Redis__EndPoints__0=a", "Redis__EndPoints__1=b,channelPrefix=x"}, want: []string{"Redis:EndPoints: channelPrefix has no effect here; put it in front of Redis:ReplyKeyPrefix"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -176,10 +203,21 @@ func TestLocation(t *testing.T) {
 }
 
 func TestReplyKeysAreThePayKeysUnlessGiven(t *testing.T) {
-	if got := reveal(mustLoad(t, "").Config.SyncReply.Md5Key); !cmp.Equal(got, []string{"k"}) {
+	if got := reveal(mustLoad(t, "").Config.SyncReply.Md5Key); !cmp.Equal(got, []string{minimalKey}) {
 		t.Errorf("got %v", got)
 	}
 	if got := reveal(mustLoad(t, "", "SyncReply__Md5Key=own").Config.SyncReply.Md5Key); !cmp.Equal(got, []string{"own"}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestPlaceholders(t *testing.T) {
+	for text, want := range map[string]bool{
+		"change-me": true, " CHANGE_ME\n": true, "…": true, "……": true, "xxx": true, "XXXXXXXX": true, "***": true, "...": true, "<key>": true, "< >": true,
+		"": false, "x": false, "k": false, "testkey": false, "TESTKEY": false, "pay-key": false, "secret": false, "xyz": false, "change-me-not": false, "<key": false, "x…": false,
+	} {
+		if got := isPlaceholder(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }

@@ -40,7 +40,9 @@ const (
 	defaultConnectTimeout = time.Second
 	ioTimeout             = 300 * time.Millisecond  // of one read or write
 	limit                 = 1500 * time.Millisecond // of a whole operation, connecting and finding the right node included
-	devicePrefix          = "jdpay:device:"
+	// DevicePrefix is that of the keys in which cabinets are cached. The prefix of replies must not begin with it, nor it
+	// with that: the configuration refuses it.
+	DevicePrefix = "jdpay:device:"
 )
 
 // Store uses Redis. It may be used by many goroutines at once.
@@ -111,7 +113,7 @@ func (s *Store) Groups(ctx context.Context, serials []string) map[string]Group {
 		// Not MGET, which a cluster refuses for keys of different nodes.
 		cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, serial := range serials {
-				p.Get(ctx, devicePrefix+serial)
+				p.Get(ctx, DevicePrefix+serial)
 			}
 			return nil
 		})
@@ -149,7 +151,7 @@ func (s *Store) PutGroups(ctx context.Context, groups map[string]Group, ttl time
 				if err != nil {
 					return err
 				}
-				p.SetEx(ctx, devicePrefix+serial, value, ttl)
+				p.SetEx(ctx, DevicePrefix+serial, value, ttl)
 			}
 			return nil
 		})

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// samples are the texts that stand for a secret in sample files, ours and others'. A key that everybody can read in a
+// sample signs for everybody.
+var samples = []string{"change-me", "change_me", "changeme", "change me", "replace-me", "replace_me", "replaceme", "replace me", "placeholder"}
+
+// isPlaceholder reports whether a text stands for a secret and is none: a sample's value, <key>, … or xxx.
+func isPlaceholder(text string) bool {
+	text = strings.ToLower(strings.TrimSpace(text))
+	switch {
+	case text == "":
+		return false
+	case slices.Contains(samples, text), strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">"):
+		return true
+	case strings.Trim(text, "…") == "":
+		return true
+	}
+	return len(text) >= 3 && (strings.Trim(text, "x") == "" || strings.Trim(text, "*.…") == "")
+}
+
+// placeholders refuses secrets that nobody has filled in.
+func (v *validator) placeholders() {
+	for _, o := range v.c.options() {
+		for _, e := range o.expand() {
+			if !e.isSecret() || v.faulty(e.Key) || v.sources[strings.ToLower(e.Key)] == "JDPay:Md5Key" {
+				continue
+			}
+			if slices.ContainsFunc(secretsOf(e.Value), func(s Secret) bool { return isPlaceholder(s.Reveal()) }) {
+				v.fault(e.Key, "a placeholder, which everybody knows", "give the secret itself, there or as "+variableName(e.Key))
+			}
+		}
+	}
+}
+
+// secretsOf are the secrets of a value: one, or a list of them.
+func secretsOf(value reflect.Value) []Secret {
+	switch s := value.Interface().(type) {
+	case Secret:
+		return []Secret{s}
+	case []Secret:
+		return s
+	}
+	return nil
+}
