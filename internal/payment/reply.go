@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -140,6 +141,7 @@ type command struct {
 	state, outcome string
 	tries          int
 	created        time.Time
+	replayed       []byte // the history of a command that was concluded before; nil for others
 }
 
 // match is the transaction: lock the commands, conclude those that the replies are final for, note for each reply what
@@ -167,10 +169,13 @@ func (r *Replies) match(batch []*answer) error {
 			switch a.outcome {
 			case Confirmed:
 				confirmed = append(confirmed, c.id)
+				if err := noteReplay(ctx, tx, c, a, nil); err != nil {
+					return err
+				}
 				a.ended = c.end(job.Done, Confirmed, nil, a)
 			case Refused:
 				reason := fmt.Errorf("the cabinet refused with code %s: %s", cut(a.code, 40), cut(a.text, 200))
-				if err := refuse(ctx, tx, c, reason); err != nil {
+				if err := errors.Join(refuse(ctx, tx, c, reason), noteReplay(ctx, tx, c, a, reason)); err != nil {
 					return err
 				}
 				a.ended = c.end(job.Parked, Refused, reason, a)
@@ -247,10 +252,13 @@ func (r *Replies) decide(c *command, a *answer) string {
 		return ReplyForeign
 	case has(r.reply.Pending):
 		return ReplyPending
+	case !job.State(c.state).Finished(): // a replayed command has an outcome and counts all the same
 	case c.outcome == Confirmed || c.outcome == Refused:
 		return ReplyRepeated
-	case job.State(c.state).Finished():
+	default:
 		return ReplyLate
+	}
+	switch {
 	case has(r.reply.Success):
 		c.state, c.outcome = string(job.Done), Confirmed
 	default:
@@ -276,8 +284,8 @@ func lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[string]
 		args = append(args, key)
 	}
 	slices.SortFunc(args, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
-	rows, err := tx.QueryContext(ctx, `SELECT id, unique_key, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count, created_at
-		FROM jdpay_job WHERE unique_key IN `+sqldb.In(len(args))+` FOR UPDATE`, args...)
+	rows, err := tx.QueryContext(ctx, `SELECT id, unique_key, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count, created_at,
+		IF(finished_at IS NULL, NULL, COALESCE(errors, '')) FROM jdpay_job WHERE unique_key IN `+sqldb.In(len(args))+` FOR UPDATE`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("locking commands: %w", err)
 	}
@@ -285,7 +293,7 @@ func lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[string]
 	for rows.Next() {
 		var c command
 		var key string
-		if err := rows.Scan(&c.id, &key, &c.ref, &c.state, &c.outcome, &c.tries, &c.created); err != nil {
+		if err := rows.Scan(&c.id, &key, &c.ref, &c.state, &c.outcome, &c.tries, &c.created, &c.replayed); err != nil {
 			return nil, fmt.Errorf("locking commands: %w", err)
 		}
 		commands[keys[key]] = &c
@@ -293,13 +301,13 @@ func lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[string]
 	return commands, rows.Err()
 }
 
-const concludeCommand = "UPDATE jdpay_job SET lease = NULL, lease_until = NULL, finished_at = UTC_TIMESTAMP(6), "
+const concludeCommand = "UPDATE jdpay_job SET lease = NULL, lease_until = NULL, " + job.Concluding
 
 func confirm(ctx context.Context, tx *sql.Tx, ids []any) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, concludeCommand+"state = 'done', outcome = '"+Confirmed+"' WHERE id IN "+sqldb.In(len(ids)), ids...)
+	_, err := tx.ExecContext(ctx, concludeCommand+" WHERE id IN "+sqldb.In(len(ids)), append([]any{job.Done, Confirmed}, ids...)...)
 	if err != nil {
 		return fmt.Errorf("confirming %d commands: %w", len(ids), err)
 	}
@@ -307,9 +315,24 @@ func confirm(ctx context.Context, tx *sql.Tx, ids []any) error {
 }
 
 func refuse(ctx context.Context, tx *sql.Tx, c *command, reason error) error {
-	_, err := tx.ExecContext(ctx, concludeCommand+"state = 'parked', outcome = '"+Refused+"', last_error = ? WHERE id = ?", reason.Error(), c.id)
+	_, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET lease = NULL, lease_until = NULL, last_error = ?, "+job.Concluding+" WHERE id = ?", reason.Error(), job.Parked, Refused, c.id)
 	if err != nil {
 		return fmt.Errorf("parking a refused command: %w", err)
+	}
+	return nil
+}
+
+// noteReplay writes the end of a replayed command into its history; the row keeps its first conclusion.
+func noteReplay(ctx context.Context, tx *sql.Tx, c *command, a *answer, reason error) error {
+	if c.replayed == nil {
+		return nil
+	}
+	end := job.Failure{At: a.job.Now().UTC(), Try: c.tries, Outcome: a.outcome}
+	if reason != nil {
+		end.Error = reason.Error()
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET errors = ? WHERE id = ?", job.AppendHistory(c.replayed, end), c.id); err != nil {
+		return fmt.Errorf("noting the end of a replayed command: %w", err)
 	}
 	return nil
 }

@@ -96,6 +96,46 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+// TestReplayedCommand: a confirmed command that an operator replays is confirmed again by its reply, and keeps its first
+// conclusion.
+func TestReplayedCommand(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ code, want string }{
+		"confirmed again": {"0", "confirmed"},
+		"refused":         {"7", "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, awaiting)
+			w.serve()
+			w.waiting(1)
+			w.keepReply(answerOf("pay-complete-1", "0"))
+			w.repliesDone(1)
+			first := w.strings("SELECT finished_at FROM jdpay_job WHERE unique_key = 'pay-complete:1'")
+			store := job.NewMySQL(w.db)
+			if n, err := store.Retry(t.Context(), job.Filter{Kind: KindPayComplete, Ref: "R1"}, nil, true); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			w.eventually("the replayed command waits", func() bool { return w.stepState(KindPayComplete, 1) == "waiting confirmed" })
+			w.keepReply(answerOf("pay-complete-1", tt.code))
+			w.repliesDone(2)
+			if got := w.stepState(KindPayComplete, 1); got != "done confirmed" {
+				t.Errorf("the command is %s", got)
+			}
+			if diff := cmp.Diff([]string{"R1 done confirmed", "R1 done " + tt.want}, w.replyOutcomes()); diff != "" {
+				t.Errorf("replies (-want +got):\n%s", diff)
+			}
+			if got := w.strings("SELECT finished_at FROM jdpay_job WHERE unique_key = 'pay-complete:1'"); got[0] != first[0] {
+				t.Errorf("its end moved from %s to %s", first, got)
+			}
+			rows, err := store.List(t.Context(), job.Filter{Kind: KindPayComplete, Ref: "R1"}, 1, true)
+			if err != nil || len(rows) != 1 || len(rows[0].Errors) != 1 || rows[0].Errors[0].Outcome != tt.want {
+				t.Errorf("history %+v, %v", rows, err)
+			}
+		})
+	}
+}
+
 func TestReplyWithoutAnybodyWaiting(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t) // Mqtt:RequireReply is off
