@@ -35,7 +35,7 @@ bit effect;  /* of the step: the cabinet is told */
 
 /* How many faults happen, of any kind: they must end for the payment to end. */
 #ifndef FAULTS
-#define FAULTS 2
+#define FAULTS 1
 #endif
 byte faults = FAULTS;
 
