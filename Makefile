@@ -5,7 +5,7 @@ GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMMIT     := $(shell git rev-parse --short HEAD 2>/dev/null)
 
-.PHONY: help run build test lint bench clean
+.PHONY: help run build test model lint bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ build: ## build bin/jdpay-listener and bin/jdpay-sandbox
 test: ## run all tests, on private servers; installs missing Debian packages and says so
 	sh .ci/packages
 	$(GO) test -race -shuffle=on -timeout 30m ./...
+
+model: ## search the models of leases and settling, and their variants with one rule removed
+	sh .ci/packages
+	sh docs/model/check.sh
 
 lint: ## check form, vet, staticcheck, and what the program links
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); [ -z "$$unformatted" ] || { echo "run gofumpt on:"; echo "$$unformatted"; exit 1; }

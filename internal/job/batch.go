@@ -136,6 +136,7 @@ func (b *Batch) Start() {
 	r.mu.Lock()
 	mine := b.jobs[:0]
 	for _, j := range b.jobs {
+		// R-START-ONCE: a job that this instance works on is not started a second time.
 		if r.held[j.ID] == nil { // else a redelivery of what is being worked on
 			j.value = b.values[j.Key]
 			b.places[j.Kind]--

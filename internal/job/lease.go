@@ -32,6 +32,7 @@ func (r *Runner) keepLeases(ctx context.Context) {
 			continue
 		}
 		renew, cancel := context.WithTimeout(ctx, storeTimeout)
+		// R-RENEW: the lease of a job that is being worked on is prolonged before it runs out.
 		lost, err := r.store.Renew(renew, r.lease, ids)
 		cancel()
 		if err != nil {

@@ -114,6 +114,7 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		}
 	}
 	// Not INSERT IGNORE: that would also swallow a value too long or of the wrong form.
+	// R-ONE-ROW: a message that is delivered again meets the unique key and changes nothing.
 	q.WriteString(" ON DUPLICATE KEY UPDATE id = id")
 	if _, err := s.exec(ctx, tx, q.String(), args...); err != nil {
 		return nil, err

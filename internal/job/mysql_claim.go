@@ -31,6 +31,7 @@ func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
+	// R-CLAIM-STILL-DUE: the statement that takes a job repeats the condition under which it was found.
 	cond, condArgs := s.due(lease)
 	args := append(append([]any{lease}, ids...), condArgs...)
 	if _, err := sqldb.Exec(ctx, s.DB, `UPDATE jdpay_job SET state = 'running', lease = ?, lease_until = `+leaseEnd+`, try_count = try_count + 1
@@ -60,9 +61,11 @@ func (s *MySQL) due(lease string) (string, []any) {
 // orphaned is the condition under which a running job may be claimed, and its arguments: its lease has run out and its
 // holder's instance lock is gone, too, as far as locks say anything here (see instanceLock).
 func (s *MySQL) orphaned(lease string) (string, []any) {
+	// R-OWN-ORPHAN: an instance takes its own job again when nobody has renewed the lease for long.
 	const mine = "lease = ? AND lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)"
 	args := []any{lease, ownOrphanAfter.Microseconds()}
 	switch s.lock.evidence() {
+	// R-LEASE-AND-LOCK: a running job is taken over when lease_until has passed and its holder's lock is gone, not before.
 	case byLock:
 		return "lease_until < UTC_TIMESTAMP(6) AND (IS_USED_LOCK(lease) IS NULL OR " + mine + ")", args
 	case byLease:

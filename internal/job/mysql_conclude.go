@@ -121,6 +121,7 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 		q.WriteString(", errors = ")
 		each(func(c *Conclusion) any { return history(c.Errors) })
 	}
+	// R-FENCE: a conclusion names the lease; who has lost it changes nothing.
 	q.WriteString(" WHERE lease = ? AND id IN " + sqldb.In(len(same)))
 	args = append(args, lease)
 	for i := range same {

@@ -76,8 +76,10 @@ func (l *instanceLock) evidence() evidence {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
+	// R-LOCK-AGED: only who has held its own lock for a lease time judges others: a restarted server has lost all locks.
 	case l.stable():
 		return byLock
+	// R-LEASE-ALONE: an instance that cannot have its lock goes by lease_until.
 	case l.since.IsZero() && l.lockless():
 		return byLease
 	default:

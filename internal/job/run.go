@@ -25,6 +25,7 @@ func (r *Runner) run(j *Job) {
 	}
 	r.mu.Unlock()
 
+	// R-EFFECT-FIRST: a job is concluded after its effect: a crash in between repeats the effect.
 	outcome, err := r.try(ctx, k, j)
 	crash.At("tried")
 	c, v := conclude(ctx, j, schedule, k.GaveUp, 2*rand.Float64()-1, outcome, err)
@@ -111,6 +112,7 @@ func (r *Runner) write(c Conclusion) error {
 	}
 	r.noteUnwritten(1, c, err)
 	defer func() { r.noteUnwritten(-1, c, nil) }()
+	// R-CONCLUDE-UNTIL-WRITTEN: a conclusion is tried until it is written or the process stops.
 	for try, pause := 1, concludePause; err != nil; try, pause = try+1, min(2*pause, maxConcludePause) {
 		sleep(r.work, pause)
 		if r.work.Err() != nil && try > 1 {
@@ -204,6 +206,7 @@ func (r *Runner) Conclude(ctx context.Context, tx *sql.Tx, cs []Conclusion) erro
 	}
 	r.mu.Unlock()
 	held, err := r.store.Conclude(ctx, tx, r.lease, cs)
+	// R-ALL-HELD: a transaction that concludes a job which is not held any more is rolled back.
 	if err == nil && held < len(cs) {
 		err = ErrNotHeld
 	}

@@ -114,6 +114,7 @@ func (r *Runner) claim(ctx context.Context) {
 	mine := jobs[:0]
 	for _, j := range jobs {
 		got[j.Kind]++
+		// R-START-ONCE: a job that this instance works on is not started a second time.
 		if r.held[j.ID] == nil && r.starting[j.Key] == 0 { // else it runs, or is about to, by this lease
 			r.kinds[j.Kind].held++
 			r.hold(j)

@@ -23,6 +23,7 @@ func (p *poller) take(ctx context.Context, messages []Message) {
 		return
 	}
 	crash.At("kept")
+	// R-KEEP-BEFORE-DELETE: a message is deleted from the queue when its row is committed, not before.
 	p.startDelete(messages)
 	if begin != nil {
 		begin()

@@ -284,6 +284,7 @@ func lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[string]
 		args = append(args, key)
 	}
 	slices.SortFunc(args, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+	// R-REPLY-LOCKS: the command's row is locked from the look at its state to its conclusion.
 	rows, err := tx.QueryContext(ctx, `SELECT id, unique_key, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count, created_at,
 		IF(finished_at IS NULL, NULL, COALESCE(errors, '')) FROM jdpay_job WHERE unique_key IN `+sqldb.In(len(args))+` FOR UPDATE`, args...)
 	if err != nil {

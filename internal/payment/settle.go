@@ -272,6 +272,7 @@ func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 // all of it happens or nothing.
 func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 	steps := s.runner.NewBatch()
+	// R-ONE-TX: order, steps and settle job change in one transaction.
 	err := sqldb.InTx(ctx, s.orders.DB, func(tx *sql.Tx) error {
 		steps.Reset() // those of an attempt that met a deadlock
 		orders, err := s.orders.lock(ctx, tx, orderNumbers(batch))
@@ -317,6 +318,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 		return fmt.Errorf("settling %d payments: %w", len(batch), err)
 	}
 	crash.At("settle committed")
+	// R-START-AFTER-COMMIT: steps begin when their transaction is committed.
 	steps.Start()
 	return nil
 }

@@ -36,6 +36,7 @@ func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[st
 	for i, no := range numbers {
 		args[i] = no
 	}
+	// R-PAID-ONCE: the order is locked from the look at is_paid to the commit, and marked WHERE is_paid = 0.
 	rows, err := selectIn(ctx, tx, ordersTable, "order_no", args, func(numbers []any) (*sql.Rows, error) {
 		return tx.QueryContext(ctx, `SELECT order_id, order_no, amount, is_paid <> 0, external_id
 			FROM kernelorder_charge WHERE order_no IN `+sqldb.In(len(numbers))+` FOR UPDATE`, numbers...)
@@ -104,6 +105,7 @@ func (s *Orders) markPaid(ctx context.Context, tx *sql.Tx, paid []*settlement, o
 			q.WriteString(" ELSE " + column + " END")
 		}
 	}
+	// R-PAID-ONCE: the order is locked from the look at is_paid to the commit, and marked WHERE is_paid = 0.
 	q.WriteString(" WHERE is_paid = 0 AND order_id IN " + sqldb.In(len(ids)))
 	res, err := tx.ExecContext(ctx, q.String(), append(args, ids...)...)
 	if err != nil {

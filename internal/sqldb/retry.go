@@ -21,6 +21,7 @@ const conflictTries = 4
 // be run again, never its last statement, which would then commit alone. So the retries are here and in Exec, which
 // takes no transaction.
 func InTx(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) error) error {
+	// R-RETRY-WHOLE: a deadlock has rolled the whole transaction back, so the whole of it is run again.
 	return retryRolledBack(ctx, func() error {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
