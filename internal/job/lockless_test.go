@@ -164,3 +164,37 @@ func TestValuesAreNotCut(t *testing.T) {
 		t.Errorf("%d rows, %v", n, err)
 	}
 }
+
+// TestLockLeavesOldPrimary: the lock's connection ends when its server becomes read-only, although no other statement meets
+// the refusal.
+func TestLockLeavesOldPrimary(t *testing.T) {
+	t.Parallel()
+	testenv.MariaDB(t) // fails where there is no server
+	server, err := testenv.StartMariaDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	if err := server.CreateNamed("d", "CREATE USER daemon@'%';\nGRANT ALL ON d.* TO daemon@'%';"); err != nil { // read_only does not bind root
+		t.Fatal(err)
+	}
+	root := mysqlStore(t, server.DSN("d"))
+	s := NewMySQL(openDB(t, strings.Replace(server.DSN("d"), "root:", "daemon:", 1)))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Hold(t.Context(), "a") }()
+	testenv.Eventually(t, 20*time.Second, "the lock is held", func() bool {
+		var holder sql.NullInt64
+		return root.db.QueryRow("SELECT IS_USED_LOCK('a')").Scan(&holder) == nil && holder.Valid
+	})
+	if _, err := root.db.Exec("SET GLOBAL read_only = 1"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if !sqldb.IsDown(err) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the lock is still held on a server that takes no writes")
+	}
+}

@@ -126,27 +126,43 @@ func (s *MySQL) Hold(ctx context.Context, lease string) (err error) {
 	s.lock.taken(true, nil)
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 		}
-		ping, cancel := context.WithTimeout(ctx, pingTimeout)
-		var mine sql.NullBool
-		err := conn.QueryRowContext(ping, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", lease).Scan(&mine)
-		cancel()
-		if err != nil || !mine.Bool {
-			return fmt.Errorf("keeping the instance lock: %w", errors.Join(err, errLockLost))
+		if err := pingLock(ctx, conn, lease, n%2 == 0); err != nil {
+			return fmt.Errorf("keeping the instance lock: %w", err)
 		}
 	}
 }
 
+// pingLock uses the lock's connection: it asks whether the lock is still held, or, in turn, makes the server prove that it
+// takes writes. An old primary would show the lock for ever, and the others look for it on the new one.
+func pingLock(ctx context.Context, conn *sql.Conn, lease string, ask bool) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if !ask {
+		_, err := conn.ExecContext(ctx, writesNothing)
+		return err
+	}
+	var mine sql.NullBool
+	err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", lease).Scan(&mine)
+	if err != nil || !mine.Bool {
+		return errors.Join(err, errLockLost)
+	}
+	return nil
+}
+
 var errLockLost = errors.New("the lock is gone")
+
+// writesNothing fails on a server that takes no writes, and changes no row on others.
+const writesNothing = "UPDATE jdpay_job SET state = state WHERE id = 0"
 
 // CheckWritable returns an error when the job table takes no writes at the moment: its server cannot be reached, or has
 // become read-only. It changes nothing. The error also ends the connections that lead to such a server.
 func (s *MySQL) CheckWritable(ctx context.Context) error {
-	_, err := s.DB.ExecContext(ctx, "UPDATE jdpay_job SET state = state WHERE id = 0")
+	_, err := s.DB.ExecContext(ctx, writesNothing)
 	return err
 }
