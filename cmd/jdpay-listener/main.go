@@ -129,14 +129,12 @@ func dotNetFlags(args []string) []string {
 // options say where the configuration comes from.
 func (a *app) options() config.Options { return config.Options{Files: a.files, Set: a.set} }
 
-// load reads the configuration; its warnings go to stderr.
+// load reads the configuration. Its warnings are for run, config check and doctor: most have nothing to do with what other
+// commands are asked.
 func (a *app) load() (*config.Config, error) {
 	loaded, err := config.Load(a.options())
 	if err != nil {
 		return nil, err
-	}
-	for _, w := range loaded.Warnings {
-		fmt.Fprintln(a.stderr, "warning:", w)
 	}
 	return loaded.Config, nil
 }

@@ -26,7 +26,7 @@ import (
 const (
 	notifyQueue = "JDPayNotify"
 	replyQueue  = "SyncReply"
-	md5Key      = "sandbox-md5-key"
+	md5Key      = "sandbox-signing-key"
 )
 
 // buildOnce builds the program under test, with the race detector like the tests themselves.

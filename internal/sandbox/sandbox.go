@@ -31,7 +31,7 @@ const (
 	ReplyQueue      = "SyncReply"
 	AccessKeyID     = "sandbox-ak"
 	AccessKeySecret = "sandbox-sk"
-	Md5Key          = "sandbox-md5-key"
+	Md5Key          = "sandbox-signing-key"
 )
 
 // Company is the running set of stand-ins.
