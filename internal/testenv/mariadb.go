@@ -68,12 +68,13 @@ func StartMariaDB(args ...string) (*MySQL, error) {
 	}
 	data := filepath.Join(dir, "data")
 	install := exec.Command(installer, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--user=root")
+	install.Env = append(os.Environ(), "TMPDIR="+dir) // servers of other processes may name their temporary tables alike
 	if out, err := install.CombinedOutput(); err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("mariadb-install-db: %w: %s", err, out)
 	}
 	m := &MySQL{Host: "127.0.0.1", Port: port, dir: dir, argv: append([]string{
-		server, "--no-defaults", "--user=root", "--datadir=" + data, "--bind-address=127.0.0.1",
+		server, "--no-defaults", "--user=root", "--datadir=" + data, "--tmpdir=" + dir, "--bind-address=127.0.0.1",
 		"--port=" + strconv.Itoa(port), "--socket=" + filepath.Join(dir, "s"), "--skip-log-bin", "--skip-name-resolve",
 		"--innodb-flush-log-at-trx-commit=1", "--max-connections=500", "--max-allowed-packet=64M",
 	}, args...)}
