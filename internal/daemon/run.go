@@ -106,6 +106,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.closers = append(d.closers, func() error { client.Close(); return nil })
 	if err := d.listen(client, keeper, payment.KindSettle, c.JDPay.NotifyQueueName); err != nil {
 		return err
 	}
@@ -123,6 +124,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("configuration, section JDApi: %w", err)
 	}
+	d.closers = append(d.closers, func() error { jd.Close(); return nil })
 	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
 	parcels.Log = d.log
 	if redis != nil {
