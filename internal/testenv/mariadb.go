@@ -50,15 +50,31 @@ func MariaDB(tb testing.TB) *MySQL {
 // StartMariaDB starts a server of one's own, for tests that stop, kill or configure it, and for the benchmark. Commits
 // are durable (innodb_flush_log_at_trx_commit=1), as in production. Extra arguments go to mariadbd.
 func StartMariaDB(args ...string) (*MySQL, error) {
+	m, err := newMariaDB("root", args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.begin(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// begin makes the server's data and starts it. After an error nothing is left of it.
+func (m *MySQL) begin() error {
+	err := m.install()
+	if err == nil {
+		err = m.Start()
+	}
+	if err != nil {
+		m.Close()
+	}
+	return err
+}
+
+// newMariaDB prepares a server without data, which runs as user if root starts it.
+func newMariaDB(user string, args ...string) (*MySQL, error) {
 	server, err := Binary("mariadbd")
-	if err != nil {
-		return nil, err
-	}
-	installer, err := Binary("mariadb-install-db")
-	if err != nil {
-		return nil, err
-	}
-	dir, err := tempDir("mariadb")
 	if err != nil {
 		return nil, err
 	}
@@ -66,28 +82,38 @@ func StartMariaDB(args ...string) (*MySQL, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(dir, "data")
-	install := exec.Command(installer, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--user=root")
-	install.Env = append(os.Environ(), "TMPDIR="+dir) // servers of other processes may name their temporary tables alike
-	if out, err := install.CombinedOutput(); err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("mariadb-install-db: %w: %s", err, out)
-	}
-	m := &MySQL{Host: "127.0.0.1", Port: port, dir: dir, argv: append([]string{
-		server, "--no-defaults", "--user=root", "--datadir=" + data, "--tmpdir=" + dir, "--bind-address=127.0.0.1",
-		"--port=" + strconv.Itoa(port), "--socket=" + filepath.Join(dir, "s"), "--skip-log-bin", "--skip-name-resolve",
-		"--innodb-flush-log-at-trx-commit=1", "--max-connections=500", "--max-allowed-packet=64M",
-	}, args...)}
-	if err := m.Start(); err != nil {
-		m.Close()
+	dir, err := tempDir("mariadb")
+	if err != nil {
 		return nil, err
 	}
-	return m, nil
+	return &MySQL{Host: "127.0.0.1", Port: port, dir: dir, argv: append([]string{
+		server, "--no-defaults", "--user=" + user, "--datadir=" + filepath.Join(dir, "data"), "--tmpdir=" + dir, "--bind-address=127.0.0.1",
+		"--port=" + strconv.Itoa(port), "--socket=" + filepath.Join(dir, "s"), "--skip-log-bin", "--skip-name-resolve",
+		"--innodb-flush-log-at-trx-commit=1", "--max-connections=500", "--max-allowed-packet=64M",
+	}, args...)}, nil
+}
+
+// install makes the server's data: the tables of its own, with the superuser.
+func (m *MySQL) install() error {
+	installer, err := Binary("mariadb-install-db")
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(m.dir, "data")
+	install := exec.Command(installer, "--no-defaults", "--datadir="+data, "--tmpdir="+m.dir, "--auth-root-authentication-method=normal", "--skip-test-db", "--user=root")
+	if out, err := install.CombinedOutput(); err != nil {
+		return fmt.Errorf("mariadb-install-db: %w: %s", err, out)
+	}
+	return nil
 }
 
 // Start brings a stopped server up again on its data.
-func (m *MySQL) Start() error {
-	if err := m.proc.start(m.dir, filepath.Join(m.dir, "log"), m.argv...); err != nil {
+func (m *MySQL) Start() error { return m.startWith() }
+
+// startWith starts the server with arguments for this once.
+func (m *MySQL) startWith(args ...string) error {
+	argv := append(m.argv[:len(m.argv):len(m.argv)], args...)
+	if err := m.proc.start(m.dir, filepath.Join(m.dir, "log"), argv...); err != nil {
 		return err
 	}
 	return waitTCP(context.Background(), m.Addr(), &m.proc)

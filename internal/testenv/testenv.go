@@ -9,11 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -98,14 +101,19 @@ func binary(tb testing.TB, name string) string {
 	return path
 }
 
-// FreePort returns a loopback TCP port that nobody listened on a moment ago.
+// FreePort returns a loopback TCP port that nobody listened on a moment ago. It is none of those that the system gives to
+// outgoing connections (32768 and up): a server that is started only later, or again, would find it taken.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for {
+		port := 10_000 + rand.IntN(22_000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		switch {
+		case err == nil:
+			return port, l.Close()
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return 0, err
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // tempDir is a folder outside of t.TempDir: a server shared by all tests of a process outlives the test that
