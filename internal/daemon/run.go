@@ -95,6 +95,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	// From the queue …
 	report := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic}
 	d.store = job.NewMySQL(d.account)
+	d.store.Log = d.log
 	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), job.Options{
 		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: report.ended, Beat: d.health.Loop("job runner", loopLimit), Log: d.log,
 	})

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -17,13 +18,15 @@ import (
 // Only running jobs have a lease; statements about held jobs name the lease and the ids and not the state, so that the
 // server goes by the primary key and locks no other running job's row in passing.
 type MySQL struct {
-	DB *sql.DB
+	DB  *sql.DB
+	Log *slog.Logger
 
-	lock instanceLock
+	lock  instanceLock
+	clock serverClock
 }
 
 // NewMySQL returns the store in the account database. The table must exist: see Migrate.
-func NewMySQL(db *sql.DB) *MySQL { return &MySQL{DB: db} }
+func NewMySQL(db *sql.DB) *MySQL { return &MySQL{DB: db, Log: slog.New(slog.DiscardHandler)} }
 
 // ownOrphanAfter is how long after the end of its lease a job that is leased by this very instance, but not being renewed,
 // is taken to be one whose insertion succeeded although the answer was lost. The runner knows which of its jobs run.

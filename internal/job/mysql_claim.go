@@ -22,8 +22,16 @@ func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([
 	if len(want) == 0 {
 		return nil, nil
 	}
-	groups, err := s.dueGroups(ctx, want)
+	asked := time.Now()
+	groups, shown, err := s.dueGroups(ctx, want)
 	s.lock.answered(err)
+	if err != nil || shown.IsZero() {
+		return nil, err
+	}
+	changed, err := s.checkClock(ctx, asked, time.Now(), shown)
+	if err == nil && changed {
+		groups, _, err = s.dueGroups(ctx, want)
+	}
 	if err != nil || len(groups) == 0 {
 		return nil, err
 	}
@@ -83,26 +91,25 @@ type group struct {
 }
 
 // dueGroups finds the groups of wanted kinds in which something may be due. The server answers from the first entry of each
-// group ("loose index scan").
-func (s *MySQL) dueGroups(ctx context.Context, want map[string]int) ([]group, error) {
-	rows, err := s.DB.QueryContext(ctx, `SELECT state, kind, priority, MIN(next_try_at) <= UTC_TIMESTAMP(6) FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
+// group ("loose index scan"). It also returns what the server's clock shows, or nothing if there are no unfinished jobs.
+func (s *MySQL) dueGroups(ctx context.Context, want map[string]int) (groups []group, shown time.Time, err error) {
+	rows, err := s.DB.QueryContext(ctx, `SELECT state, kind, priority, MIN(next_try_at) <= UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
 		WHERE state IN ('ready', 'waiting', 'running') GROUP BY state, kind, priority`)
 	if err != nil {
-		return nil, fmt.Errorf("looking for due jobs: %w", err)
+		return nil, shown, fmt.Errorf("looking for due jobs: %w", err)
 	}
 	defer rows.Close()
-	var groups []group
 	for rows.Next() {
 		var g group
 		var due bool
-		if err := rows.Scan(&g.state, &g.kind, &g.priority, &due); err != nil {
-			return nil, fmt.Errorf("looking for due jobs: %w", err)
+		if err := rows.Scan(&g.state, &g.kind, &g.priority, &due, &shown); err != nil {
+			return nil, shown, fmt.Errorf("looking for due jobs: %w", err)
 		}
 		if want[g.kind] > 0 && (due || g.state == Running) {
 			groups = append(groups, g)
 		}
 	}
-	return groups, rows.Err()
+	return groups, shown, rows.Err()
 }
 
 // candidate is a due job.

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/testenv"
+)
+
+// TestDatabaseClockJumps sets the database's clock forward by five minutes and back again, as a switch to a host with a
+// wrong clock does, while payments stream in and JD refuses its calls, so that steps wait for their next try. Nothing may
+// be lost or doubled, and nothing may wait those five minutes.
+func TestDatabaseClockJumps(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	server := testenv.StartClocked(t)
+	s.useDatabase(server.MySQL)
+	s.extra["Logging__LogLevel__Default"] = "Information"
+	s.extra["Jobs__Retry__waybill-status__FirstWait"] = "2s"
+	stream := ordinary(120)
+	for _, m := range stream {
+		if err := sandbox.AddOrders(s.db, *m.Order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const part = 30
+	pay := func(n int) {
+		for _, m := range stream[n*part : (n+1)*part] {
+			s.mns.Put(notifyQueue, m.Body)
+		}
+		s.eventually(30*time.Second, "they are settled", func() bool {
+			return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND outcome = 'settled'") == (n+1)*part
+		})
+	}
+	shift := func(off time.Duration) {
+		server.Shift(t, off)
+		s.eventually(10*time.Second, "the database's clock is set", func() bool {
+			var shown time.Time
+			if err := s.db.QueryRow("SELECT UTC_TIMESTAMP(6)").Scan(&shown); err != nil {
+				t.Fatal(err)
+			}
+			return (time.Until(shown) - off).Abs() < time.Minute
+		})
+	}
+	replicas := []*process{s.start("Host__Instance=a"), s.start("Host__Instance=b")}
+	for _, p := range replicas {
+		s.eventually(30*time.Second, "both run", func() bool { return len(p.lines("started")) > 0 })
+	}
+	s.jd.ScriptNext(10_000, jdserver.Reply{HTTPStatus: 503})
+	pay(0)
+	shift(5 * time.Minute)
+	pay(1)
+	shift(0)
+	pay(2)
+	shift(-5 * time.Minute)
+	s.jd.ClearScripts()
+	begin := time.Now()
+	pay(3)
+	s.eventually(60*time.Second, "everything is done", func() bool { return s.unfinished() == 0 && s.drained() })
+	t.Logf("everything is done %s after JD answers again", time.Since(begin).Round(time.Millisecond))
+	s.checkConserved(stream)
+	if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE state IN ('parked', 'rejected')"); n != 0 {
+		t.Errorf("%d jobs are parked or rejected", n)
+	}
+	for _, p := range replicas {
+		if n := len(p.lines("the database's clock was set back; what waits keeps its waiting time")); n != 2 {
+			t.Errorf("a replica noticed %d times that the clock was set back, want 2", n)
+		}
+		p.stop()
+	}
+}

@@ -1,0 +1,107 @@
+package job
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/testenv"
+)
+
+func TestServerClock(t *testing.T) {
+	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		asked time.Duration // for the second time, after the first one, which took 10 ms
+		shown time.Duration // after noon
+		want  time.Duration
+	}{
+		"goes on":                          {time.Second, time.Second, 0},
+		"slow answer":                      {time.Second, 8 * time.Second, 0},
+		"set forward":                      {time.Second, 5*time.Minute + time.Second, 0},
+		"loses a little":                   {time.Hour, time.Hour - 900*time.Millisecond, 0},
+		"set back":                         {time.Second, -5*time.Minute + time.Second, 5*time.Minute - 10*time.Millisecond},
+		"set back while nobody looked":     {time.Hour, time.Hour - 5*time.Minute, 5*time.Minute - 10*time.Millisecond},
+		"stands still, as in suspension":   {0, 0, 0},
+		"set back by less than it matters": {time.Second, 100 * time.Millisecond, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c serverClock
+			start := time.Now()
+			if got := c.setBack(start, noon); got != 0 {
+				t.Errorf("before the first look it was set back by %s", got)
+			}
+			c.follow(start.Add(10*time.Millisecond), noon)
+			if got := c.setBack(start.Add(tt.asked), noon.Add(tt.shown)); got != tt.want {
+				t.Errorf("set back by %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestClockSetBack sets the server's clock forward and back by five minutes while jobs wait and run. None may wait longer
+// than it was told to, and a dead instance's job must not stay its own until the clock has caught up.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartClocked(t)
+	s := mysqlStore(t, server.DSN(server.Create(t)))
+	shift := func(off time.Duration) {
+		t.Helper()
+		server.Shift(t, off)
+		testenv.Eventually(t, 10*time.Second, "the server's clock is set", func() bool {
+			var shown time.Time
+			if err := s.db.QueryRow("SELECT UTC_TIMESTAMP(6)").Scan(&shown); err != nil {
+				t.Fatal(err)
+			}
+			return (shown.Sub(time.Now()) - off).Abs() < time.Minute
+		})
+	}
+	want := map[string]int{"k": 10}
+	insert(t, s, "a", New{Kind: "k", Key: "soon", Delay: 20 * time.Second}, New{Kind: "k", Key: "later", Delay: time.Hour})
+	if got := claim(t, s, "a", want); len(got) != 0 {
+		t.Fatalf("claimed %v before its time", keysOf(got))
+	}
+
+	shift(5 * time.Minute)
+	if diff := cmp.Diff([]string{"soon"}, keysOf(claim(t, s, "a", want))); diff != "" {
+		t.Errorf("set forward (-want +got):\n%s", diff)
+	}
+	again := s.row(t, "soon")
+	if again.State != Running {
+		t.Fatalf("row %+v", again)
+	}
+	conclude1(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: 3 * time.Second})
+	insert(t, s, "dead", New{Kind: "k", Key: "orphan", Leased: true})
+	begin := time.Now()
+
+	hold(t, s, "a")
+	shift(0)
+	keys := map[string]bool{}
+	testenv.Eventually(t, 20*time.Second, "what is due, and what a dead instance held, is claimed", func() bool {
+		for _, key := range keysOf(claim(t, s, "a", want)) {
+			keys[key] = true
+		}
+		return keys["soon"] && keys["orphan"]
+	})
+	t.Logf("claimed after %s", time.Since(begin))
+	if len(keys) != 2 {
+		t.Errorf("claimed %v; the one of an hour must wait on", keys)
+	}
+	if row := s.row(t, "later"); row.State != Ready {
+		t.Errorf("the one that has to wait an hour: %+v", row)
+	}
+	// A new process has not seen the clock go back, but the jobs tell.
+	shift(-5 * time.Minute)
+	insert(t, s, "a", New{Kind: "k", Key: "written by the wrong clock"})
+	conclude1(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: time.Second})
+	shift(-10 * time.Minute)
+	restarted := NewMySQL(s.db)
+	testenv.Eventually(t, 20*time.Second, "a new process claims what is due", func() bool {
+		for _, key := range keysOf(claim(t, restarted, "b", want)) {
+			if key == "soon" {
+				return true
+			}
+		}
+		return false
+	})
+}
