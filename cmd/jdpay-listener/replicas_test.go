@@ -246,6 +246,38 @@ func TestNoRescueOfAFrozenProcess(t *testing.T) {
 	b.stop()
 }
 
+// TestRescueFromALongFrozenProcess stops a process for longer than the server keeps a silent connection (15 s): its lock is
+// gone, another instance takes its jobs over, and what it still says when it goes on changes nothing.
+func TestRescueFromALongFrozenProcess(t *testing.T) {
+	t.Parallel()
+	s, stream := rescueSite(t)
+	a := s.start("Host__Instance=a")
+	s.holdJobs(stream)
+	b := s.start("Host__Instance=b")
+	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
+	frozen := time.Now()
+	if err := a.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	s.takenOver(20*time.Second, "a")
+	t.Logf("taken over %s after it was frozen", time.Since(frozen).Round(time.Millisecond))
+	testenv.Poll(time.Until(frozen.Add(20*time.Second)), func() bool { return false })
+	if err := a.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(60*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
+	s.checkConserved(stream)
+	if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'waybill-status' AND outcome = 'updated' AND try_count = 2"); n != len(stream) {
+		t.Errorf("%d of %d calls were made by the second instance, and by nobody else after it", n, len(stream))
+	}
+	s.mns.Put(notifyQueue, stream[0].Body) // it works again like any other
+	s.eventually(20*time.Second, "a redelivery is a duplicate", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'duplicate'") == 1
+	})
+	a.stop()
+	b.stop()
+}
+
 // wire is a way to the database that can be cut as a power cut does: nothing passes, and the server's side stays open.
 type wire struct {
 	addr string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,8 @@ const (
 	notifyQueue = "JDPayNotify"
 	replyQueue  = "SyncReply"
 	md5Key      = "sandbox-signing-key"
+
+	commandLimit = 90 * time.Second // for a command; one that hangs is killed
 )
 
 // buildOnce builds the program under test, with the race detector like the tests themselves.
@@ -150,7 +153,9 @@ func (s *site) run(args ...string) string {
 
 func (s *site) try(args ...string) (stdout, stderr string, code int) {
 	s.t.Helper()
-	cmd := exec.Command(s.binary, args...)
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.binary, args...)
 	cmd.Env, cmd.Dir = s.env(), s.t.TempDir()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut

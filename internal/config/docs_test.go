@@ -200,6 +200,7 @@ Redis: ` + "`host:6379,password=…,defaultDatabase=1,ssl=true`" + `, several en
 ` + "`redis://user:password@host:6379/1`, `rediss://…`" + `.
 
 Keys of a MySQL string; spaces, hyphens, underscores and case do not count. Those from Pooling on have no effect.
+Two connections at least are used, whatever Max Pool Size says: one of them only holds the instance lock.
 
 | key | spellings |
 |---|---|

@@ -28,6 +28,10 @@ const (
 	defaultPoolSize       = 100
 )
 
+// minPoolSize is the smallest pool with which the daemon works: one connection holds the instance's lock all the time, and
+// a migration holds one while it uses another.
+const minPoolSize = 2
+
 // isADONet tells Server=…;… from a Go DSN, where the user name comes first and "=" only in the parameters.
 var isADONet = regexp.MustCompile(`^[\s;]*[A-Za-z][A-Za-z _-]*=`)
 

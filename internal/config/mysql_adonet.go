@@ -126,6 +126,10 @@ func parseADONet(s string) (MySQL, []string, error) {
 	cfg.ReadTimeout = time.Duration(r.number("Default Command Timeout", int(defaultCommandTimeout/time.Second))) * time.Second
 	cfg.WriteTimeout = cfg.ReadTimeout
 	pool := r.number("Max Pool Size", defaultPoolSize)
+	if pool < minPoolSize {
+		r.notices = append(r.notices, fmt.Sprintf("Max Pool Size=%d is too small, since one connection only holds the instance's lock; %d is used", pool, minPoolSize))
+		pool = minPoolSize
+	}
 	r.charset()
 	r.tls(cfg, host)
 	for _, name := range sortedKeys(r.values) {

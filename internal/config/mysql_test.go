@@ -71,6 +71,10 @@ func TestParseMySQL(t *testing.T) {
 				d.Connect, d.Read, d.Write, d.Pool = 5*time.Second, 7*time.Second, 7*time.Second, 20
 			}),
 		},
+		"a pool too small": {
+			text: "Server=h;Database=d;Uid=u;Pwd=p;Max Pool Size=1", want: with(func(d *database) { d.Pool = 2 }),
+			notices: []string{"Max Pool Size=1 is too small, since one connection only holds the instance's lock; 2 is used"},
+		},
 		"limits, other spellings": {
 			text: "Server=h;Database=d;Uid=u;Pwd=p;connecttimeout=5;DefaultCommandTimeout=7;MaximumPoolSize=20",
 			want: with(func(d *database) {

@@ -18,6 +18,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/sqldb"
 )
 
 // advice is a probe's error for what works but should be changed.
@@ -57,6 +58,9 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 			probe{db.name + " database isolation", "let sessions set READ COMMITTED: check the proxy in front of the server", on(isolation)},
 			probe{db.name + " database writes", "connect to the primary: check the address, or the proxy in front of the servers", on(func(ctx context.Context, conn *sql.DB) (string, error) { return "taken", db.write(ctx, conn) })},
 			probe{db.name + " database clock", "", on(clock)},
+			probe{db.name + " database binary log", "set binlog_format = MIXED or ROW on the server", on(func(ctx context.Context, conn *sql.DB) (string, error) {
+				return "takes writes at READ COMMITTED", sqldb.CheckBinlog(ctx, conn)
+			})},
 			probe{db.name + " indexes", "create the index: without it each payment reads, and locks, the whole table", on(func(ctx context.Context, conn *sql.DB) (string, error) {
 				missing, err := payment.MissingIndexes(ctx, conn, db.indexes)
 				if err == nil && len(missing) > 0 {

@@ -196,11 +196,16 @@ func (d *daemon) openDatabases(ctx context.Context) error {
 	if err := d.account.PingContext(ctx); err != nil {
 		return fmt.Errorf("the account database cannot be reached (ConnectionStrings:Account): %w", err)
 	}
+	if err := sqldb.CheckBinlog(ctx, d.account); err != nil {
+		return fmt.Errorf("the account database (ConnectionStrings:Account): %w", err)
+	}
 	if err := job.CheckVersion(ctx, d.account); err != nil {
 		return err
 	}
 	if err := d.main.PingContext(ctx); err != nil {
 		d.log.Error("the main database cannot be reached (ConnectionStrings:Main); payments are settled and their steps wait", "error", err)
+	} else if err := sqldb.CheckBinlog(ctx, d.main); err != nil {
+		d.log.Error("the main database cannot be written (ConnectionStrings:Main); payments are settled and their pay infos wait", "error", err)
 	}
 	return nil
 }

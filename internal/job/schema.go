@@ -11,6 +11,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
+
+	"jdpay-listener/internal/sqldb"
 )
 
 //go:embed schema/*.sql
@@ -40,6 +42,9 @@ func migrator(db *sql.DB) (*goose.Provider, error) {
 // Migrate creates or upgrades the job table and returns the version it was at and is at. It may be repeated, and run
 // while other instances work or migrate.
 func Migrate(ctx context.Context, db *sql.DB) (from, to int64, err error) {
+	if err := sqldb.CheckBinlog(ctx, db); err != nil {
+		return 0, 0, fmt.Errorf("migrating table jdpay_job: %w", err)
+	}
 	// One process at a time: a named lock ends with its connection, so that a killed migration blocks nobody.
 	conn, err := db.Conn(ctx)
 	if err != nil {

@@ -1,0 +1,45 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrStatementBinlog means that the server refuses writes in the sessions of Open (MySQL error 1665): at READ COMMITTED
+// InnoDB does not write a binary log of statements.
+var ErrStatementBinlog = errors.New("the server's binary log has binlog_format = STATEMENT, with which it refuses all writes at READ COMMITTED: " +
+	"set binlog_format = MIXED or ROW, in its configuration file and with SET GLOBAL")
+
+// CheckBinlog returns ErrStatementBinlog if the server would refuse to write. A session could change the format by itself
+// only with a privilege that no user of an application should have.
+func CheckBinlog(ctx context.Context, db *sql.DB) error {
+	set, err := Variables(ctx, db, "SHOW SESSION VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')")
+	if err != nil {
+		return fmt.Errorf("asking for the format of the binary log: %w", err)
+	}
+	if set["log_bin"] == "ON" && set["binlog_format"] == "STATEMENT" {
+		return ErrStatementBinlog
+	}
+	return nil
+}
+
+// Variables returns what a SHOW VARIABLES or SHOW STATUS answers, by names in lower case.
+func Variables(ctx context.Context, db *sql.DB, show string) (map[string]string, error) {
+	rows, err := db.QueryContext(ctx, show)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := map[string]string{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return nil, err
+		}
+		found[strings.ToLower(name)] = value
+	}
+	return found, rows.Err()
+}
