@@ -72,6 +72,9 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 	}
 	probes = append(
 		probes,
+		probe{"account database durability", "see the section on clusters and fail-over in docs/operations.md", func(ctx context.Context) (string, error) {
+			return withDatabase(ctx, c.ConnectionStrings.Account, func(conn *sql.DB) (string, error) { return durable(ctx, conn) })
+		}},
 		probe{"account database locks", "connect to the server itself, or through a proxy that keeps a session on one server", func(ctx context.Context) (string, error) {
 			return withDatabase(ctx, c.ConnectionStrings.Account, func(conn *sql.DB) (string, error) { return namedLock(ctx, conn) })
 		}},

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/sandbox/mnsserver"
+	"jdpay-listener/internal/testenv"
+)
+
+// TestGalera runs three replicas, each on a node of its own of a cluster in which all nodes are written to. Each payment
+// is announced several times, so that nodes settle the same order at the same moment and the cluster refuses one of the
+// transactions when it commits. A node is killed and comes back, and a replica is killed.
+func TestGalera(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{Latency: 5 * time.Millisecond})
+	started := time.Now()
+	cluster := testenv.StartGalera(t, 3)
+	t.Logf("the cluster is up after %s", time.Since(started).Round(time.Millisecond))
+	s.useDatabase(cluster.Nodes[0])
+	s.extra["Logging__LogLevel__Default"] = "Information"
+	s.extra["Mns__BatchSize"] = "2" // so that all replicas get some of every burst
+	stream := ordinary(300)
+	for _, m := range stream {
+		if err := sandbox.AddOrders(s.db, *m.Order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func(i int) *process {
+		return s.start(append(s.connectTo(cluster.Nodes[i], ""), fmt.Sprintf("Host__Instance=replica-%d", i))...)
+	}
+	var replicas []*process
+	for i := range cluster.Nodes {
+		replicas = append(replicas, begin(i))
+	}
+	for _, p := range replicas {
+		s.eventually(30*time.Second, "all of them run", func() bool { return len(p.lines("started")) > 0 })
+	}
+
+	back := make(chan error, 1)
+	load := time.NewTicker(20 * time.Millisecond)
+	defer load.Stop()
+	for i, m := range stream {
+		<-load.C
+		s.mns.Put(notifyQueue, m.Body, m.Body, m.Body)
+		switch i {
+		case 60:
+			cluster.Nodes[1].Kill()
+			go func() { back <- cluster.Nodes[1].Start() }()
+		case 120:
+			replicas[2].kill()
+			replicas[2] = begin(2)
+		case 40, 180, 240:
+			s.mns.Inject(mnsserver.Fault{Times: 5, Duplicate: true})
+			s.mns.ShiftClock(31 * time.Second) // what the replicas have in hand is delivered again
+		}
+	}
+	if err := <-back; err != nil {
+		t.Fatal(err)
+	}
+	cluster.WaitSynced(t, 1)
+	if out, errOut, _ := s.try("doctor"); !strings.Contains(out, "Galera: Synced, 3 nodes") {
+		t.Errorf("doctor does not see the cluster:\n%s%s", out, errOut)
+	}
+	sent := time.Now()
+	s.eventually(60*time.Second, "everything is done", func() bool {
+		return s.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0 && s.drained()
+	})
+	t.Logf("done %s after the last message", time.Since(sent).Round(time.Millisecond))
+	s.checkConserved(stream)
+	s.checkSameOnAll(cluster)
+	for _, p := range replicas {
+		p.stop()
+	}
+}
+
+// checkSameOnAll requires that every node has the same jobs and orders, and logs how often a node refused a transaction
+// because another node's came first.
+func (s *site) checkSameOnAll(cluster *testenv.Galera) {
+	s.t.Helper()
+	const content = `SELECT CONCAT_WS(' ', id, unique_key, state, outcome, try_count) FROM jdpay_job WHERE unique_key NOT LIKE 'worker:%'
+		UNION ALL SELECT CONCAT_WS(' ', order_id, is_paid, external_id) FROM kernelorder_charge ORDER BY 1`
+	first := s.db
+	defer func() { s.db = first }()
+	var want, conflicts []string
+	for i, node := range cluster.Nodes {
+		s.db = node.Open(s.t, s.schema)
+		s.db.SetMaxOpenConns(1)
+		if _, err := s.db.Exec("SET SESSION wsrep_sync_wait = 1"); err != nil { // read what the cluster has, not what this node has applied
+			s.t.Fatal(err)
+		}
+		got := s.strings(content)
+		if i == 0 {
+			want = got
+		} else if diff := cmp.Diff(want, got); diff != "" {
+			s.t.Errorf("node %d has other rows than the first one (-first +this):\n%s", i, diff)
+		}
+		conflicts = slices.Concat(conflicts, s.strings("SELECT variable_value FROM information_schema.global_status WHERE variable_name IN ('wsrep_local_cert_failures', 'wsrep_local_bf_aborts') ORDER BY 1"))
+	}
+	s.t.Logf("transactions refused or aborted by other nodes': %v", conflicts)
+}
