@@ -57,7 +57,9 @@ func TestReadOnlyPrimary(t *testing.T) {
 	for _, m := range stream[:10] {
 		s.mns.Put(notifyQueue, m.Body)
 	}
-	s.eventually(30*time.Second, "payments are settled", func() bool { return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == 10 })
+	s.eventually(30*time.Second, "payments are settled", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == 10
+	})
 
 	if _, err := s.db.Exec("SET GLOBAL read_only = 1"); err != nil {
 		t.Fatal(err)

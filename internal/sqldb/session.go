@@ -27,6 +27,9 @@ type session struct {
 	driverConn
 	pool       *connector
 	generation int64
+	// doubtful: the end of a transaction failed. The server may have left it open, with its locks, and whatever comes next
+	// on this connection would belong to it; the next START TRANSACTION would even commit it.
+	doubtful bool
 }
 
 func (s *session) stale() bool { return s.generation != s.pool.generation.Load() }
@@ -78,7 +81,7 @@ func (s *session) ResetSession(ctx context.Context) error {
 }
 
 // IsValid implements driver.Validator: the pool asks it before it takes a connection back.
-func (s *session) IsValid() bool { return !s.stale() && s.driverConn.IsValid() }
+func (s *session) IsValid() bool { return !s.stale() && !s.doubtful && s.driverConn.IsValid() }
 
 // transaction is a transaction on a session.
 type transaction struct {
@@ -91,5 +94,15 @@ func (t *transaction) Commit() error {
 	if t.s.stale() {
 		return driver.ErrBadConn
 	}
-	return t.s.seen(t.Tx.Commit())
+	return t.ended(t.Tx.Commit())
+}
+
+// Rollback implements driver.Tx.
+func (t *transaction) Rollback() error { return t.ended(t.Tx.Rollback()) }
+
+// ended looks at the error of a commit or a rollback and returns it. A connection on which that failed ends: the server
+// rolls its transaction back then.
+func (t *transaction) ended(err error) error {
+	t.s.doubtful = err != nil
+	return t.s.seen(err)
 }
