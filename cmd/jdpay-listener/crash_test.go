@@ -75,6 +75,10 @@ func (s *site) confirm(r received) { s.reply(r, "0", "ok") }
 
 // reply puts a cabinet's signed answer to a command into the reply queue.
 func (s *site) reply(command received, code, text string) {
+	s.mns.Put(replyQueue, replyBody(command, code, text))
+}
+
+func replyBody(command received, code, text string) string {
 	payload, err := json.Marshal(map[string]any{"messageId": command.Payload["MessageId"], "deviceSn": command.Payload["DeviceGroupSN"], "code": code, "message": text})
 	if err != nil {
 		panic(err) // texts only
@@ -83,7 +87,7 @@ func (s *site) reply(command received, code, text string) {
 	if err != nil {
 		panic(err)
 	}
-	s.mns.Put(replyQueue, string(envelope))
+	return string(envelope)
 }
 
 // crashRun sends payments through daemons that die at the given points, one after the other, and one that does not, and
