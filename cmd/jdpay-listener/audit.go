@@ -7,21 +7,36 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/payment"
 )
 
 func (a *app) auditCommand() *cobra.Command {
 	var elsewhere bool
+	var anchor string
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove that no payment is lost or booked twice, or name each one that is",
 		Long: `The conservation proof: every kept message and every paid order is in exactly one place - finished with all its steps,
 in progress, or parked; settled and paid agree; steps and orders agree. It only reads, and may run on a live system.
-Prints counts, names each offender, and exits with 1 if there is one.`,
+Prints counts, names each offender, and exits with 1 if there is one.
+
+It also checks the acts of operators in jdpay_audit: each carries the hash of the one before it. It prints the newest one
+as ID:HASH. Note that elsewhere, and give it with --acts next time: only so does it show that the newest acts were deleted,
+or that all were written anew.`,
 		Example: `  jdpay-listener audit
+  jdpay-listener audit --acts 17:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
   jdpay-listener audit --json --config /etc/jdpay/appsettings.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var noted auditlog.Head
+			if cmd.Flags().Changed("acts") {
+				var err error
+				if noted, err = auditlog.ParseHead(anchor); err != nil {
+					a.begun = false // wrong usage
+					return fmt.Errorf("--acts: %w", err)
+				}
+			}
 			c, err := a.load()
 			if err != nil {
 				return err
@@ -36,22 +51,33 @@ Prints counts, names each offender, and exits with 1 if there is one.`,
 			if err != nil {
 				return err
 			}
+			head, faults, err := auditlog.Check(cmd.Context(), account, noted)
+			if err != nil {
+				return advise(cmd.Context(), account, err)
+			}
+			for _, f := range faults {
+				found.Offenders = append(found.Offenders, payment.Offender{What: fmt.Sprintf("act %d", f.ID), Problem: f.Problem})
+			}
 			if a.json {
-				err = a.printJSON(found)
+				err = a.printJSON(struct {
+					*payment.Audited
+					Acts auditlog.Head `json:"acts"`
+				}{found, head})
 			} else {
-				a.printAudit(found)
+				a.printAudit(found, head)
 			}
 			if n := len(found.Offenders); n > 0 {
-				return fmt.Errorf("%d offenders: see jdpay-listener trace ORDER_NO or jobs show ID for each", n)
+				return fmt.Errorf("%d offenders: see jdpay-listener trace ORDER_NO or jobs show ID for each, and for acts table jdpay_audit", n)
 			}
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&elsewhere, "paid-elsewhere", false, "other programs mark orders paid, too: do not name recently paid orders that no job knows")
+	cmd.Flags().StringVar(&anchor, "acts", "", "the newest act when you last looked, as `ID:HASH`: it must still be there")
 	return cmd
 }
 
-func (a *app) printAudit(found *payment.Audited) {
+func (a *app) printAudit(found *payment.Audited, acts auditlog.Head) {
 	section := func(title string, counts map[string]int) {
 		fmt.Fprintln(a.stdout, title)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
@@ -61,6 +87,10 @@ func (a *app) printAudit(found *payment.Audited) {
 	section("kept messages", found.Messages)
 	section("steps", found.Steps)
 	section("paid orders", map[string]int{"settled here": found.PaidOrders, "long ago or elsewhere": found.PaidUnknown})
+	section("acts of operators", map[string]int{"written down": int(acts.ID)})
+	if acts.ID > 0 {
+		fmt.Fprintf(a.stdout, "  the newest is %s\n", acts)
+	}
 	for _, o := range found.Offenders {
 		fmt.Fprintf(a.stdout, "OFFENDER  %s: %s\n", o.What, o.Problem)
 	}

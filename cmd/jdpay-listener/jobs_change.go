@@ -1,14 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
@@ -37,6 +38,7 @@ func (s *selection) target(args []string) (f job.Filter, err error) {
 
 func (a *app) jobsRetryCommand() *cobra.Command {
 	var s selection
+	var by operator
 	replay := false
 	cmd := &cobra.Command{
 		Use:   "retry ID… | --all with a filter",
@@ -44,16 +46,17 @@ func (a *app) jobsRetryCommand() *cobra.Command {
 		Long: `Makes parked, rejected, ready and waiting jobs due now, with their tries and their time to give up counted anew. Running
 ones are left alone. With --replay it also takes jobs that are done: a cabinet then gets its command again, with the
 same message id, JD the same status, the pay info the same row. A payment is never booked twice by it.`,
-		Example: `  jdpay-listener jobs retry 4711 4712
+		Example: `  jdpay-listener jobs retry 4711 4712 --reason "the order's amount is corrected"
   jdpay-listener jobs retry --all --kind waybill-status --state parked
   jdpay-listener jobs retry --replay --all --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(cmd.Context(), args, &s, "due now", func(c *config.Config, store *job.MySQL, f job.Filter) (int64, error) {
-				return store.Retry(cmd.Context(), f, daemon.Timeouts(c), replay)
+			return a.change(cmd, args, &s, &by, "due now", func(c *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
+				return store.Retry(cmd.Context(), who, f, daemon.Timeouts(c), replay)
 			})
 		},
 	}
 	s.flags(cmd)
+	by.flags(cmd)
 	cmd.Flags().BoolVar(&s.all, "all", false, "all jobs that the filter selects")
 	cmd.Flags().BoolVar(&replay, "replay", false, "also jobs that are done: their effects happen again")
 	return cmd
@@ -61,54 +64,55 @@ same message id, JD the same status, the pay info the same row. A payment is nev
 
 func (a *app) jobsDiscardCommand() *cobra.Command {
 	var s selection
+	var by operator
 	cmd := &cobra.Command{
 		Use:   "discard ID… | --all with a filter",
 		Short: "End jobs without carrying them out",
 		Long: `Ends parked, rejected, ready and waiting jobs with the outcome discarded: they will not be carried out. Running ones are left
 alone. The rows stay for Jobs:KeepDone, and "jobs retry --replay" takes it back.`,
-		Example: `  jdpay-listener jobs discard 4711
+		Example: `  jdpay-listener jobs discard 4711 --as anna --reason "refunded, ticket 1234"
   jdpay-listener jobs discard --all --kind settle --state parked --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(cmd.Context(), args, &s, "discarded", func(_ *config.Config, store *job.MySQL, f job.Filter) (int64, error) {
-				return store.Discard(cmd.Context(), f)
+			return a.change(cmd, args, &s, &by, "discarded", func(_ *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
+				return store.Discard(cmd.Context(), who, f)
 			})
 		},
 	}
 	s.flags(cmd)
+	by.flags(cmd)
 	cmd.Flags().BoolVar(&s.all, "all", false, "all jobs that the filter selects")
 	return cmd
 }
 
 // change does something to the selected jobs and says to how many. Naming a job that cannot be changed is an error.
-func (a *app) change(ctx context.Context, args []string, s *selection, done string, do func(*config.Config, *job.MySQL, job.Filter) (int64, error)) error {
+func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operator, done string,
+	do func(*config.Config, *job.MySQL, auditlog.Operator, job.Filter) ([]int64, error),
+) error {
 	f, err := s.target(args)
 	if err != nil {
 		a.begun = false // wrong usage
 		return err
 	}
-	return a.withJobs(ctx, func(c *config.Config, store *job.MySQL) error {
-		each := []job.Filter{f}
-		if len(f.IDs) > 0 {
-			each = nil // one by one, to name those that could not be changed
-			for _, id := range f.IDs {
-				each = append(each, job.Filter{IDs: []int64{id}})
-			}
+	who, err := by.who(cmd)
+	if err != nil {
+		a.begun = false
+		return err
+	}
+	return a.withJobs(cmd.Context(), func(c *config.Config, store *job.MySQL) error {
+		changed, err := do(c, store, who, f)
+		if err != nil {
+			return err
 		}
-		changed, unchanged := int64(0), []string{}
-		for _, one := range each {
-			n, err := do(c, store, one)
-			if err != nil {
-				return err
+		unchanged := []string{}
+		for _, id := range f.IDs {
+			if !slices.Contains(changed, id) {
+				unchanged = append(unchanged, strconv.FormatInt(id, 10))
 			}
-			if n == 0 && len(one.IDs) > 0 {
-				unchanged = append(unchanged, strconv.FormatInt(one.IDs[0], 10))
-			}
-			changed += n
 		}
 		if a.json {
-			err = a.printJSON(map[string]any{"changed": changed, "unchanged": unchanged})
+			err = a.printJSON(map[string]any{"changed": len(changed), "unchanged": unchanged})
 		} else {
-			fmt.Fprintf(a.stdout, "%d jobs are %s\n", changed, done)
+			fmt.Fprintf(a.stdout, "%d jobs are %s\n", len(changed), done)
 		}
 		if len(unchanged) > 0 {
 			return fmt.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", strings.Join(unchanged, ", "))

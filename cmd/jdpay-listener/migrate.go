@@ -12,9 +12,9 @@ import (
 func (a *app) migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "migrate",
-		Short: "Create or upgrade the table jdpay_job in the account database",
-		Long: `Creates or upgrades the daemon's own table, jdpay_job, in the account database. It can be repeated, and run while
-replicas work. The company's tables are never touched.`,
+		Short: "Create or upgrade the tables jdpay_job and jdpay_audit in the account database",
+		Long: `Creates or upgrades the daemon's own tables in the account database: jdpay_job, and jdpay_audit with the acts of
+operators. It can be repeated, and run while replicas work, also of the version before. The company's tables are never touched.`,
 		Example: "  jdpay-listener migrate --config /etc/jdpay/appsettings.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

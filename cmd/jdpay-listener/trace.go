@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -17,8 +18,8 @@ func (a *app) traceCommand() *cobra.Command {
 		Use:   "trace ORDER_NO",
 		Short: "Everything known of one order, in time order",
 		Long: `Prints everything known of one order: the order, its parcel, cabinet and pay info, and then, in time order, the
-notifications and replies that arrived, the steps, their tries, errors and outcomes, and what comes next. Times are in
-Payment:TimeZone. It only reads.`,
+notifications and replies that arrived, the steps, their tries, errors and outcomes, what operators did, and what comes
+next. Times are in Payment:TimeZone. It only reads.`,
 		Example: `  jdpay-listener trace R20261120001
   jdpay-listener trace R20261120001 --json`,
 		Args: cobra.ExactArgs(1),
@@ -32,7 +33,7 @@ Payment:TimeZone. It only reads.`,
 			} else {
 				a.printTrace(t, c.Payment.Location())
 			}
-			if t.Order == nil && len(t.Jobs) == 0 {
+			if t.Order == nil && len(t.Jobs) == 0 && len(t.Acts) == 0 {
 				return fmt.Errorf("nothing is known of order %q: check the number, or ask JD to send its notification again", t.OrderNo)
 			}
 			return err
@@ -84,6 +85,10 @@ func (a *app) printTrace(t *payment.Trace, zone *time.Location) {
 	}
 	fmt.Fprintf(w, "\ntime (%s)\tjob\tkind\t\n", zone)
 	for _, e := range t.Events {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", e.At.In(zone).Format("2006-01-02 15:04:05.000"), e.JobID, e.Kind, shorten(plain(e.What), 300)) // all of it: jobs show
+		id := "-"
+		if e.JobID != 0 {
+			id = strconv.FormatInt(e.JobID, 10)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.At.In(zone).Format("2006-01-02 15:04:05.000"), id, e.Kind, shorten(plain(e.What), 300)) // all of it: jobs show, or --json
 	}
 }

@@ -12,6 +12,9 @@ const (
 	fileSuffix = "_FILE"
 )
 
+// OperatorVariable is the environment variable that names whoever types the commands. It has the prefix and is no key.
+const OperatorVariable = "JDPAY_OPERATOR"
+
 // variables are the environment by name, the process's when environ is nil. The last of several with one name counts,
 // as it does for a started program.
 func variables(environ []string) map[string]string {
@@ -36,6 +39,9 @@ func environmentName(variables map[string]string) string {
 func (s *sources) environment(variables map[string]string) {
 	plain, prefixed := layer{}, layer{}
 	for _, name := range sortedKeys(variables) {
+		if name == OperatorVariable {
+			continue
+		}
 		text := variables[name]
 		key, hasPrefix := cutPrefix(name)
 		key = strings.ReplaceAll(key, "__", ":")

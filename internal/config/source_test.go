@@ -144,6 +144,7 @@ func TestEnvironmentTellsOursFromOthers(t *testing.T) {
 		"another program's nested variable":      {variable: "Serilog__MinimumLevel=x"},
 		"a section's name alone":                 {variable: "HOST=x"},
 		"no name":                                {variable: "=C:=x"},
+		"the operator's name":                    {variable: "JDPAY_OPERATOR=anna"},
 		"a typing error in a section of ours": {
 			variable: "Mqtt__Sever=x", warning: "unknown key Mqtt:Sever (env Mqtt__Sever); the nearest known one is Mqtt:Server",
 		},

@@ -3,10 +3,7 @@ package job
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -107,59 +104,6 @@ func (s *MySQL) List(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 		list = append(list, r)
 	}
 	return list, rows.Err()
-}
-
-// ErrNoFilter means that an action on all jobs was asked for.
-var ErrNoFilter = errors.New("name jobs by id, or give a filter")
-
-// Retry makes selected jobs due now, with their time to give up counted anew: parked, rejected, waiting and ready ones,
-// and with replay also those that are done. Running ones are left alone. It returns how many it changed.
-//
-// A replay never rewrites history: a job that is done keeps its outcome and the time of its end, and the replay's own end
-// becomes an entry of the job's history. A job that an operator discarded was not carried out, so it begins anew.
-func (s *MySQL) Retry(ctx context.Context, f Filter, timeouts map[string]time.Duration, replay bool) (int64, error) {
-	if f.Empty() {
-		return 0, ErrNoFilter
-	}
-	where, whereArgs := f.where()
-	from := "('parked', 'rejected', 'waiting', 'ready')"
-	if replay {
-		from = "('parked', 'rejected', 'waiting', 'ready', 'done')"
-	}
-	giveUp := "give_up_at"
-	var args []any
-	if len(timeouts) > 0 {
-		giveUp = "CASE kind"
-		for _, kind := range slices.Sorted(maps.Keys(timeouts)) {
-			giveUp += " WHEN ? THEN " + dbLater
-			args = append(args, kind, timeouts[kind].Microseconds())
-		}
-		giveUp += " ELSE NULL END"
-	}
-	const anew = "state IN ('parked', 'rejected') OR outcome = 'discarded'"
-	return s.change(ctx, "UPDATE jdpay_job SET give_up_at = "+giveUp+`, next_try_at = UTC_TIMESTAMP(6), try_count = IF(state = 'done' AND outcome <> 'discarded', try_count, 0),
-		finished_at = IF(`+anew+`, NULL, finished_at), outcome = IF(finished_at IS NULL OR `+anew+`, NULL, outcome), state = 'ready'
-		WHERE state IN `+from+" AND "+where, append(args, whereArgs...)...)
-}
-
-// Discard ends selected jobs without carrying them out: parked, rejected, waiting and ready ones. Running ones and
-// workers are left alone. It returns how many it changed.
-func (s *MySQL) Discard(ctx context.Context, f Filter) (int64, error) {
-	if f.Empty() {
-		return 0, ErrNoFilter
-	}
-	where, args := f.where()
-	return s.change(ctx, `UPDATE jdpay_job SET outcome = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), 'discarded', outcome),
-		finished_at = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), UTC_TIMESTAMP(6), finished_at), state = 'done'
-		WHERE state IN ('parked', 'rejected', 'waiting', 'ready') AND COALESCE(unique_key, '') NOT LIKE '`+WorkerKey+`%' AND `+where, args...)
-}
-
-func (s *MySQL) change(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := sqldb.Exec(ctx, s.DB, query, args...)
-	if err != nil {
-		return 0, fmt.Errorf("changing jobs: %w", err)
-	}
-	return res.RowsAffected()
 }
 
 // Count is how many jobs of a kind are in a state, and how old the oldest of them is.

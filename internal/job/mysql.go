@@ -158,7 +158,12 @@ func null(s string) any {
 	return s
 }
 
-func readIDs(ctx context.Context, db *sql.DB, query string, args ...any) ([]any, error) {
+// querier is a pool or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func readIDs(ctx context.Context, db querier, query string, args ...any) ([]any, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

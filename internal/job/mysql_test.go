@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,7 +44,7 @@ func TestMigrate(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if _, to, err := Migrate(t.Context(), db); err != nil || to != 1 {
+			if _, to, err := Migrate(t.Context(), db); err != nil || to != 2 {
 				t.Errorf("migrating side by side: version %d, %v", to, err)
 			}
 		})
@@ -52,8 +53,23 @@ func TestMigrate(t *testing.T) {
 	if err := CheckVersion(t.Context(), db); err != nil {
 		t.Errorf("after migration: %v", err)
 	}
-	if from, to, err := Migrate(t.Context(), db); err != nil || from != 1 || to != 1 {
+	if from, to, err := Migrate(t.Context(), db); err != nil || from != 2 || to != 2 {
 		t.Errorf("again: from %d to %d, %v", from, to, err)
+	}
+	// A replica of the version before is restarted beside this one, and somebody runs its migrate.
+	first, err := migrations.ReadFile("schema/00001_jdpay_job.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := migrator(db, fstest.MapFS{"00001_jdpay_job.sql": {Data: first}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pending, err := old.HasPending(t.Context()); pending || err != nil {
+		t.Errorf("to a replica of version 1 the database is not right: pending %v, %v", pending, err)
+	}
+	if ran, err := old.Up(t.Context()); len(ran) > 0 || err != nil {
+		t.Errorf("migrating with version 1 ran %v, %v", ran, err)
 	}
 	columns := map[string]string{}
 	rows, err := db.Query("SELECT column_name, column_type FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'jdpay_job'")

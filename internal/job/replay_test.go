@@ -34,11 +34,11 @@ func TestReplayKeepsHistory(t *testing.T) {
 		c, _ := conclude(context.Background(), jobs[0], quick.Schedule, "abandoned", 0, outcome, verdict)
 		conclude1(t, s, "a", c)
 	}
-	retry := func(replay bool, want int64) {
+	retry := func(replay bool, want int) {
 		t.Helper()
-		n, err := store.Retry(t.Context(), Filter{IDs: []int64{id}}, map[string]time.Duration{"k": time.Hour}, replay)
-		if err != nil || n != want {
-			t.Fatalf("retry changed %d rows, %v; want %d", n, err, want)
+		ids, err := store.Retry(t.Context(), operator, Filter{IDs: []int64{id}}, map[string]time.Duration{"k": time.Hour}, replay)
+		if err != nil || len(ids) != want {
+			t.Fatalf("retry changed %d rows, %v; want %d", len(ids), err, want)
 		}
 	}
 	unchanged := func(what string, attempts ...string) {
@@ -75,8 +75,8 @@ func TestReplayKeepsHistory(t *testing.T) {
 	unchanged("after a replay that was asked for twice", "duplicate", "refused", "duplicate")
 
 	retry(true, 1)
-	if n, err := store.Discard(t.Context(), Filter{IDs: []int64{id}}); n != 1 || err != nil {
-		t.Fatal(n, err)
+	if ids, err := store.Discard(t.Context(), operator, Filter{IDs: []int64{id}}); len(ids) != 1 || err != nil {
+		t.Fatal(ids, err)
 	}
 	unchanged("after a replay that was discarded", "duplicate", "refused", "duplicate")
 }
@@ -92,16 +92,16 @@ func TestRetryBeginsAnew(t *testing.T) {
 		"rejected": func(id int64) { conclude1(t, s, "a", Conclusion{ID: id, State: Rejected, Outcome: "malformed"}) },
 		"discarded": func(id int64) {
 			conclude1(t, s, "a", Conclusion{ID: id, State: Ready, Wait: time.Hour})
-			if n, err := store.Discard(t.Context(), Filter{IDs: []int64{id}}); n != 1 || err != nil {
-				t.Fatal(n, err)
+			if ids, err := store.Discard(t.Context(), operator, Filter{IDs: []int64{id}}); len(ids) != 1 || err != nil {
+				t.Fatal(ids, err)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := insert(t, s, "a", New{Kind: name, Key: name, Leased: true})[0].ID
 			end(id)
-			if n, err := store.Retry(t.Context(), Filter{IDs: []int64{id}}, nil, true); n != 1 || err != nil {
-				t.Fatal(n, err)
+			if ids, err := store.Retry(t.Context(), operator, Filter{IDs: []int64{id}}, nil, true); len(ids) != 1 || err != nil {
+				t.Fatal(ids, err)
 			}
 			if r := s.row(t, name); r.State != Ready || r.Outcome != "" || r.Tries != 0 {
 				t.Errorf("before its new try: %+v", r)

@@ -24,14 +24,19 @@ const versionTable = "jdpay_job_version"
 // migrateWait bounds the wait for another process that migrates at the same moment.
 const migrateWait = 60 * time.Second
 
-// ErrNotMigrated means that the job table is missing or older than this program.
+// ErrNotMigrated means that the job table, or the table of operators' acts beside it, is missing or older than this
+// program.
 var ErrNotMigrated = errors.New("table jdpay_job is missing or out of date: run `jdpay-listener migrate`")
 
-func migrator(db *sql.DB) (*goose.Provider, error) {
+func ownMigrations() fs.FS {
 	dir, err := fs.Sub(migrations, "schema")
-	if err != nil {
-		return nil, err
+	if err != nil { // only of a path that is not valid
+		panic(err)
 	}
+	return dir
+}
+
+func migrator(db *sql.DB, dir fs.FS) (*goose.Provider, error) {
 	store, err := database.NewStore(database.DialectMySQL, versionTable)
 	if err != nil {
 		return nil, err
@@ -39,7 +44,7 @@ func migrator(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider("", db, dir, goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
 }
 
-// Migrate creates or upgrades the job table and returns the version it was at and is at. It may be repeated, and run
+// Migrate creates or upgrades the tables jdpay_job and jdpay_audit and returns the version it was at and is at. It may be repeated, and run
 // while other instances work or migrate.
 func Migrate(ctx context.Context, db *sql.DB) (from, to int64, err error) {
 	if err := sqldb.CheckBinlog(ctx, db); err != nil {
@@ -64,7 +69,7 @@ func Migrate(ctx context.Context, db *sql.DB) (from, to int64, err error) {
 		err = errors.Join(err, unlockErr)
 	}()
 
-	p, err := migrator(db)
+	p, err := migrator(db, ownMigrations())
 	if err != nil {
 		return 0, 0, err
 	}
@@ -88,7 +93,7 @@ func CheckVersion(ctx context.Context, db *sql.DB) error {
 	if tables < 2 {
 		return ErrNotMigrated
 	}
-	p, err := migrator(db)
+	p, err := migrator(db, ownMigrations())
 	if err != nil {
 		return err
 	}

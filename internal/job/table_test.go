@@ -143,25 +143,25 @@ func TestRetryAndDiscard(t *testing.T) {
 		}
 		insert(t, s, "a", New{Kind: "k", Key: "later", Ref: "R1", Delay: time.Hour}, New{Kind: "other", Key: "other"})
 
-		if _, err := store.Retry(t.Context(), Filter{}, nil, false); err != ErrNoFilter {
+		if _, err := store.Retry(t.Context(), operator, Filter{}, nil, false); err != ErrNoFilter {
 			t.Errorf("without a filter: %v", err)
 		}
-		n, err := store.Retry(t.Context(), Filter{Ref: "R1"}, map[string]time.Duration{"k": time.Hour}, false)
-		if err != nil || n != 3 {
-			t.Errorf("retried %d, %v; want the parked, the rejected and the later one", n, err)
+		ids, err := store.Retry(t.Context(), operator, Filter{Ref: "R1"}, map[string]time.Duration{"k": time.Hour}, false)
+		if err != nil || len(ids) != 3 {
+			t.Errorf("retried %d, %v; want the parked, the rejected and the later one", ids, err)
 		}
 		got := claim(t, s, "b", map[string]int{"k": 10})
 		if len(got) != 3 || got[0].Left < 59*time.Minute || got[0].Tries != 1 {
 			t.Errorf("claimed %v, first %+v", keysOf(got), got[0])
 		}
-		if n, err := store.Retry(t.Context(), Filter{States: []State{Done}}, nil, true); err != nil || n != 1 {
-			t.Errorf("replayed %d, %v", n, err)
+		if ids, err := store.Retry(t.Context(), operator, Filter{States: []State{Done}}, nil, true); err != nil || len(ids) != 1 {
+			t.Errorf("replayed %d, %v", ids, err)
 		}
 		for _, j := range got {
 			conclude1(t, s, "b", Conclusion{ID: j.ID, State: Parked, Outcome: "x"})
 		}
-		if n, err := store.Discard(t.Context(), Filter{Kind: "k"}); err != nil || n != 4 {
-			t.Errorf("discarded %d, %v; want all but the running one", n, err)
+		if ids, err := store.Discard(t.Context(), operator, Filter{Kind: "k"}); err != nil || len(ids) != 4 {
+			t.Errorf("discarded %d, %v; want all but the running one", ids, err)
 		}
 		if row := s.row(t, "parked"); row.State != Done || row.Outcome != "discarded" {
 			t.Errorf("row %+v", row)

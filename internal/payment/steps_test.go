@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
@@ -227,8 +228,8 @@ func TestOnlyRefusalsUseUpRefusals(t *testing.T) {
 	w.keep(pay("R2", "8.00"))
 	w.eventually("three refusals park", func() bool { return row(2) == "parked refused 3" })
 	before := calls.Load()
-	if n, err := job.NewMySQL(w.db).Retry(t.Context(), job.Filter{Kind: KindWaybillStatus, Ref: "R2"}, nil, false); n != 1 || err != nil {
-		t.Fatalf("retrying changed %d jobs: %v", n, err)
+	if ids, err := job.NewMySQL(w.db).Retry(t.Context(), auditlog.Operator{Name: "anna"}, job.Filter{Kind: KindWaybillStatus, Ref: "R2"}, nil, false); len(ids) != 1 || err != nil {
+		t.Fatalf("retrying changed jobs %v: %v", ids, err)
 	}
 	w.eventually("after a person's retry there are three calls again", func() bool { return row(2) == "parked refused 3" && calls.Load() == before+3 })
 }

@@ -10,19 +10,21 @@ import (
 	"strconv"
 	"time"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
 )
 
 // Trace is everything known of one order.
 type Trace struct {
-	OrderNo string         `json:"order_no"`
-	Order   *TracedOrder   `json:"order"`    // nil: there is no such row
-	Parcel  *TracedParcel  `json:"parcel"`   // nil: not found, see Missing
-	PayInfo *TracedPayInfo `json:"pay_info"` // nil: not written yet
-	Missing string         `json:"missing,omitempty"`
-	Now     time.Time      `json:"now"`  // when this was read, by the account database's clock
-	Jobs    []job.Row      `json:"jobs"` // the oldest first
-	Events  []TracedEvent  `json:"events"`
+	OrderNo string           `json:"order_no"`
+	Order   *TracedOrder     `json:"order"`    // nil: there is no such row
+	Parcel  *TracedParcel    `json:"parcel"`   // nil: not found, see Missing
+	PayInfo *TracedPayInfo   `json:"pay_info"` // nil: not written yet
+	Missing string           `json:"missing,omitempty"`
+	Now     time.Time        `json:"now"`  // when this was read, by the account database's clock
+	Jobs    []job.Row        `json:"jobs"` // the oldest first
+	Acts    []auditlog.Entry `json:"acts"` // of operators, the oldest first
+	Events  []TracedEvent    `json:"events"`
 	// Unread is how many kept messages nobody has looked into yet: if the order is not paid, it may be one of them.
 	Unread int `json:"unread_messages,omitempty"`
 }
@@ -58,14 +60,18 @@ type TracedPayInfo struct {
 type TracedEvent struct {
 	At    time.Time `json:"at"`
 	JobID int64     `json:"job_id"`
+	ActID int64     `json:"act_id,omitempty"` // in jdpay_audit; 0: no operator's act
 	Kind  string    `json:"kind"`
 	What  string    `json:"what"`
 }
 
+// SentBy is the payload field with which the command send marks what it sends.
+const SentBy = "sentBy"
+
 // traceMost bounds the jobs of one order that are read.
 const traceMost = 1000
 
-// LookUp reads everything known of an order. An unknown one gives a Trace without order and jobs.
+// LookUp reads everything known of an order. An unknown one gives a Trace without order, jobs and acts.
 func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace, error) {
 	t := &Trace{OrderNo: orderNo}
 	err := account.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&t.Now)
@@ -82,7 +88,11 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	if t.Jobs == nil {
 		t.Jobs = []job.Row{} // an empty list in JSON, not null
 	}
-	t.Events = events(t.Jobs)
+	if t.Acts, err = actsOn(ctx, account, orderNo, t.Jobs); err != nil {
+		return nil, err
+	}
+	t.Events = append(events(t.Jobs), actEvents(orderNo, t.Jobs, t.Acts)...)
+	slices.SortStableFunc(t.Events, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
 	if t.Order == nil || !t.Order.Paid {
 		if t.Unread, err = unread(ctx, account); err != nil {
 			return nil, err
@@ -179,7 +189,7 @@ func events(jobs []job.Row) []TracedEvent {
 	all := []TracedEvent{}
 	for _, j := range jobs {
 		add := func(at time.Time, format string, args ...any) {
-			all = append(all, TracedEvent{at, j.ID, j.Kind, fmt.Sprintf(format, args...)})
+			all = append(all, TracedEvent{At: at, JobID: j.ID, Kind: j.Kind, What: fmt.Sprintf(format, args...)})
 		}
 		add(j.Created, "%s", begun(j))
 		replayed := false
@@ -235,7 +245,11 @@ func begun(j job.Row) string {
 	case err != nil:
 		return "message " + id + " received"
 	case p.isPayment():
-		return fmt.Sprintf("notification %s received: %s by %s, external id %q", id, cut(p.get("payAmount"), 40), cut(p.get("payType"), 40), cut(p.get("externalId"), 128))
+		said := fmt.Sprintf("notification %s received: %s by %s, external id %q", id, cut(p.get("payAmount"), 40), cut(p.get("payType"), 40), cut(p.get("externalId"), 128))
+		if by := p.get(SentBy); by != "" {
+			said += fmt.Sprintf(", not from JD: it names %q as its sender", cut(by, 160))
+		}
+		return said
 	}
 	return fmt.Sprintf("reply %s received: %s", id, cut(string(p.text), 300))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
 )
@@ -102,7 +103,7 @@ func TestLookUp(t *testing.T) {
 			Order:   &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00", PayTime: "2026-11-20 12:00:00", PayType: "2", ExternalID: "X-R1"},
 			Parcel:  &TracedParcel{Waybill: "JD1", DeviceSN: "D1", DeviceType: 6, CellSN: "A1"},
 			PayInfo: &TracedPayInfo{Status: 1, Type: 2, Time: "2026-11-20 12:00:00", Message: "寄件支付"},
-			Now:     got.Now, Jobs: got.Jobs, Events: got.Events,
+			Now:     got.Now, Jobs: got.Jobs, Acts: []auditlog.Entry{}, Events: got.Events,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -132,7 +133,7 @@ func TestLookUp(t *testing.T) {
 	})
 	t.Run("an unknown order: empty lists, not null", func(t *testing.T) {
 		doc, err := json.Marshal(w.lookUp("R9"))
-		if err != nil || !strings.Contains(string(doc), `"order":null`) || !strings.Contains(string(doc), `"jobs":[],"events":[]`) {
+		if err != nil || !strings.Contains(string(doc), `"order":null`) || !strings.Contains(string(doc), `"jobs":[],"acts":[],"events":[]`) {
 			t.Errorf("%v: %s", err, doc)
 		}
 	})

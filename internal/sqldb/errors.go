@@ -49,6 +49,9 @@ func IsConflict(err error) bool { return isNumber(err, 1205) || isRolledBack(err
 // innodb_snapshot_isolation); 3101 a conflict of two members of a MySQL replication group.
 func isRolledBack(err error) bool { return isNumber(err, 1020, 1213, 3101) }
 
+// IsDuplicate reports whether err says that a row with such a unique key exists already.
+func IsDuplicate(err error) bool { return isNumber(err, 1062) }
+
 // IsRefusedValue reports whether err says that the server refuses a value for its content: 1264 out of range, 1265 cut,
 // 1300 and 1366 not of the character set, 1406 too long, 1153 a statement of too many bytes.
 func IsRefusedValue(err error) bool { return isNumber(err, 1153, 1264, 1265, 1300, 1366, 1406) }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/auditlog"
+	"jdpay-listener/internal/config"
+)
+
+// operator is the flags of every command that acts: who does it, and why.
+type operator struct {
+	as, reason string
+}
+
+func (o *operator) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.as, "as", "", "your `NAME`, for jdpay_audit (default "+config.OperatorVariable+", SUDO_USER, or the user of this process)")
+	cmd.Flags().StringVar(&o.reason, "reason", "", "why you do it: a `TEXT` for jdpay_audit")
+}
+
+// who is the operator as jdpay_audit names it. Its error is wrong usage.
+func (o *operator) who(cmd *cobra.Command) (auditlog.Operator, error) {
+	if cmd.Flags().Changed("as") && strings.TrimSpace(o.as) == "" { // a variable of the shell that is empty by mistake
+		return auditlog.Operator{}, errors.New("--as is empty: give your name, or leave it out")
+	}
+	account := processUser()
+	by := auditlog.Operator{
+		Name:   strings.TrimSpace(cmp.Or(o.as, os.Getenv(config.OperatorVariable), os.Getenv("SUDO_USER"), account)),
+		From:   from(account),
+		Reason: strings.TrimSpace(o.reason),
+	}
+	return by, by.Validate()
+}
+
+// processUser is the user that this process runs as, by its number where it has no name.
+func processUser() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return fmt.Sprintf("uid %d", os.Getuid())
+}
+
+// from says where a command was typed: the process's own user stands there whatever name was given.
+func from(account string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	text := fmt.Sprintf("%s@%s, pid %d", account, host, os.Getpid())
+	if sudo := os.Getenv("SUDO_USER"); sudo != "" {
+		text += ", sudo by " + sudo
+	}
+	if tty, err := os.Readlink("/proc/self/fd/0"); err == nil && (strings.HasPrefix(tty, "/dev/pts/") || strings.HasPrefix(tty, "/dev/tty")) {
+		text += ", " + strings.TrimPrefix(tty, "/dev/")
+	}
+	if client, _, _ := strings.Cut(os.Getenv("SSH_CONNECTION"), " "); net.ParseIP(client) != nil {
+		text += ", ssh from " + client
+	}
+	return text
+}

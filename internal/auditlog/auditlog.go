@@ -1,0 +1,166 @@
+// Package auditlog keeps who did what: each act of an operator is a row of table jdpay_audit in the account database,
+// written in the same transaction as the act's effect. Each row carries the hash of the row before it, so that a row that
+// was changed or taken out is seen.
+//
+// The table is created by the migrations of package job. Writing it needs no more than SELECT and INSERT.
+package auditlog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"jdpay-listener/internal/sqldb"
+)
+
+// Operator is who acts, from where and why. It is what the operator says, and no proof: see docs/security.md.
+type Operator struct {
+	Name   string
+	From   string // host, process, terminal and network address, as far as they are known
+	Reason string // may be empty
+}
+
+// Change is what an act did, or one part of it: an act on many jobs is written as several rows.
+type Change struct {
+	Act    string   // retry, replay, discard, send, …
+	Refs   []string // the orders concerned
+	Jobs   []int64  // the jobs concerned
+	Detail any      // what was asked for
+	Before any      // nil: there was nothing before
+	After  any
+}
+
+// Entry is a row of the table.
+type Entry struct {
+	ID     int64           `json:"id"`
+	At     time.Time       `json:"at"`
+	Who    string          `json:"who"`
+	From   string          `json:"from"`
+	Act    string          `json:"act"`
+	Refs   []string        `json:"orders"`
+	Jobs   []int64         `json:"job_ids"`
+	Detail json.RawMessage `json:"detail"`
+	Before json.RawMessage `json:"before"`
+	After  json.RawMessage `json:"after"`
+	Reason string          `json:"reason"`
+	Prev   string          `json:"previous_hash"`
+	Hash   string          `json:"hash"`
+}
+
+// Bounds of an operator's texts, in characters.
+const (
+	maxName   = 128
+	maxFrom   = 255
+	maxReason = 2000
+)
+
+// Validate returns an error that says what is wrong with the operator's texts.
+func (o Operator) Validate() error {
+	switch {
+	case strings.TrimSpace(o.Name) == "":
+		return errors.New("nobody is named for this act: give --as NAME or set JDPAY_OPERATOR")
+	case utf8.RuneCountInString(o.Name) > maxName:
+		return fmt.Errorf("the operator's name is longer than %d characters", maxName)
+	case utf8.RuneCountInString(o.Reason) > maxReason:
+		return fmt.Errorf("the reason is longer than %d characters", maxReason)
+	case !utf8.ValidString(o.Name), !utf8.ValidString(o.Reason):
+		return errors.New("the operator's name and the reason must be UTF-8")
+	}
+	return nil
+}
+
+// conflictTries bounds the tries of an act while other operators act at the same moments: of each round one gets ahead.
+const conflictTries = 40
+
+// errHeadMoved means that another act got the id that this one wanted.
+var errHeadMoved = errors.New("another act was written at the same moment: try again")
+
+// Do carries out an act and writes it down, in one transaction: effect makes the changes in tx and returns them. When it
+// returns none, nothing was done and nothing is written. It runs again, from the begin, when another act or a deadlock
+// was in the way, so it must be repeatable.
+//
+// No lock is taken: the row with the next id can be inserted once. An act that lost against another begins anew. This
+// also holds in a cluster with several primaries, and where the operator's database user may only insert.
+func Do(ctx context.Context, db *sql.DB, by Operator, effect func(tx *sql.Tx) ([]Change, error)) ([]Entry, error) {
+	if err := by.Validate(); err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		var entries []Entry
+		err := sqldb.InTx(ctx, db, func(tx *sql.Tx) error {
+			changes, err := effect(tx)
+			if err != nil || len(changes) == 0 {
+				entries = nil
+				return err
+			}
+			entries, err = write(ctx, tx, by, changes)
+			return err
+		})
+		if err == nil {
+			return entries, nil
+		}
+		if try == conflictTries || !errors.Is(err, errHeadMoved) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		case <-time.After(time.Duration(rand.Int64N(int64(10 * time.Millisecond)))):
+		}
+	}
+}
+
+func write(ctx context.Context, tx *sql.Tx, by Operator, changes []Change) ([]Entry, error) {
+	r := row{who: by.Name, from: cut(strings.ToValidUTF8(by.From, "?"), maxFrom), reason: by.Reason}
+	err := tx.QueryRowContext(ctx, "SELECT id, hash FROM jdpay_audit ORDER BY id DESC LIMIT 1").Scan(&r.id, &r.hash)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("reading the newest row of jdpay_audit: %w", err)
+	}
+	if err := tx.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&r.at); err != nil {
+		return nil, fmt.Errorf("reading the database's clock: %w", err)
+	}
+	entries := make([]Entry, 0, len(changes))
+	for _, c := range changes {
+		r.id++
+		r.prev, r.act = r.hash, c.Act
+		for text, v := range map[*string]any{&r.refs: orEmpty(c.Refs), &r.jobs: orEmpty(c.Jobs), &r.detail: c.Detail, &r.before: c.Before, &r.after: c.After} {
+			b, err := json.Marshal(v)
+			if err != nil {
+				return nil, fmt.Errorf("writing the act %s down: %w", c.Act, err)
+			}
+			*text = string(b)
+		}
+		r.hash = r.sum()
+		_, err := tx.ExecContext(ctx, "INSERT INTO jdpay_audit ("+columns+") VALUES "+sqldb.In(columnCount),
+			r.id, r.at, r.who, r.from, r.act, r.refs, r.jobs, r.detail, r.before, r.after, r.reason, r.prev, r.hash)
+		switch {
+		case sqldb.IsDuplicate(err):
+			return nil, fmt.Errorf("%w (row %d of jdpay_audit: %w)", errHeadMoved, r.id, err)
+		case err != nil:
+			return nil, fmt.Errorf("writing the act into jdpay_audit: %w", err)
+		}
+		entries = append(entries, r.entry())
+	}
+	return entries, nil
+}
+
+// orEmpty makes a list that encodes as [] and not as null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func cut(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most])
+	}
+	return s
+}

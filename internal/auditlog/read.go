@@ -1,0 +1,156 @@
+package auditlog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	page = 500 // rows read at once
+	// findJobs bounds the jobs that one statement of Find asks for.
+	findJobs = 100
+)
+
+// Head is the newest row: its id, which is also the number of rows, and its hash. Both are zero for an empty table.
+type Head struct {
+	ID   int64  `json:"id"`
+	Hash string `json:"hash"`
+}
+
+// String is the form in which a head is noted and given to Check: ID:HASH.
+func (h Head) String() string { return strconv.FormatInt(h.ID, 10) + ":" + h.Hash }
+
+// ParseHead reads the form ID:HASH.
+func ParseHead(text string) (Head, error) {
+	id, hash, ok := strings.Cut(strings.TrimSpace(text), ":")
+	n, err := strconv.ParseInt(id, 10, 64)
+	if !ok || err != nil || n < 1 || len(hash) != 64 {
+		return Head{}, fmt.Errorf("%q is not ID:HASH as audit prints it", text)
+	}
+	return Head{n, strings.ToLower(hash)}, nil
+}
+
+// Fault is a row that is not as it was written.
+type Fault struct {
+	ID      int64  `json:"id"`
+	Problem string `json:"problem"`
+}
+
+// Check reads the whole chain and returns its head and what is wrong with it. It finds each row that was changed, and each
+// gap. That the newest rows were deleted, or that the whole chain was computed anew, shows only against a head that was
+// noted before and elsewhere: noted, unless it is the zero Head.
+func Check(ctx context.Context, db *sql.DB, noted Head) (head Head, faults []Fault, err error) {
+	blame := func(id int64, format string, args ...any) {
+		faults = append(faults, Fault{id, fmt.Sprintf(format, args...)})
+	}
+	for {
+		rows, err := read(ctx, db, "id > ? ORDER BY id LIMIT ?", head.ID, page)
+		if err != nil {
+			return head, faults, err
+		}
+		for _, r := range rows {
+			switch missing := r.id - head.ID - 1; {
+			case missing == 1:
+				blame(head.ID+1, "is missing: it was deleted")
+			case missing > 1:
+				blame(head.ID+1, "and those up to %d are missing: they were deleted", r.id-1)
+			case r.prev != head.Hash:
+				blame(r.id, "does not carry the hash of the one before it: one of the two was changed")
+			}
+			if r.sum() != r.hash {
+				blame(r.id, "was changed: it does not have its hash")
+			}
+			if r.id == noted.ID && r.hash != noted.Hash {
+				blame(r.id, "has another hash than was noted: the acts up to it were written anew")
+			}
+			head = Head{r.id, r.hash}
+		}
+		if len(rows) < page {
+			break
+		}
+	}
+	if head.ID < noted.ID {
+		blame(head.ID+1, "and those up to %d, which was noted, are missing: they were deleted", noted.ID)
+	}
+	return head, faults, nil
+}
+
+// Newest returns the head of the chain.
+func Newest(ctx context.Context, db *sql.DB) (h Head, err error) {
+	rows, err := read(ctx, db, "1 = 1 ORDER BY id DESC LIMIT 1")
+	if len(rows) > 0 {
+		h = Head{rows[0].id, rows[0].hash}
+	}
+	return h, err
+}
+
+// After returns the acts after the one with an id, the oldest first, at most some hundred.
+func After(ctx context.Context, db *sql.DB, id int64) ([]Entry, error) {
+	rows, err := read(ctx, db, "id > ? ORDER BY id LIMIT ?", id, page)
+	return entries(rows), err
+}
+
+// Find returns the acts on an order, or on jobs that carried no order number at the time, the oldest first. It reads the
+// whole table; acts are rare.
+func Find(ctx context.Context, db *sql.DB, orderNo string, jobs []int64) ([]Entry, error) {
+	quoted, err := json.Marshal(orderNo)
+	if err != nil {
+		return nil, err
+	}
+	found := map[int64]row{}
+	for first := true; first || len(jobs) > 0; first = false {
+		n := min(len(jobs), findJobs)
+		// These find a little too much, such as a number inside another: what is wanted is picked out below.
+		where, args := "INSTR(refs, ?) > 0", []any{string(quoted)}
+		for _, id := range jobs[:n] {
+			where += " OR INSTR(jobs, ?) > 0"
+			args = append(args, strconv.FormatInt(id, 10))
+		}
+		rows, err := read(ctx, db, where, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			e := r.entry()
+			if slices.Contains(e.Refs, orderNo) || slices.ContainsFunc(e.Jobs, func(id int64) bool { return slices.Contains(jobs[:n], id) }) {
+				found[r.id] = r
+			}
+		}
+		jobs = jobs[n:]
+	}
+	list := make([]row, 0, len(found))
+	for _, r := range found {
+		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b row) int { return int(a.id - b.id) })
+	return entries(list), nil
+}
+
+func entries(rows []row) []Entry {
+	list := make([]Entry, len(rows))
+	for i, r := range rows {
+		list[i] = r.entry()
+	}
+	return list
+}
+
+func read(ctx context.Context, db *sql.DB, where string, args ...any) (list []row, err error) {
+	rows, err := db.QueryContext(ctx, "SELECT "+columns+" FROM jdpay_audit WHERE "+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading jdpay_audit: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading jdpay_audit: %w", err)
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}

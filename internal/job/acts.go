@@ -1,0 +1,141 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"jdpay-listener/internal/auditlog"
+	"jdpay-listener/internal/sqldb"
+)
+
+// ErrNoFilter means that an action on all jobs was asked for.
+var ErrNoFilter = errors.New("name jobs by id, or give a filter")
+
+// Acted is a job before or after an operator's act, as jdpay_audit keeps it.
+type Acted struct {
+	ID      int64  `json:"id"`
+	Kind    string `json:"kind"`
+	Ref     string `json:"ref,omitempty"`
+	State   State  `json:"state"`
+	Outcome string `json:"outcome,omitempty"`
+	Tries   int    `json:"try_count"`
+}
+
+// actPart bounds the jobs of one row of jdpay_audit.
+const actPart = 100
+
+// asked is what an act was asked to do, as jdpay_audit keeps it.
+type asked struct {
+	Named  int     `json:"named,omitempty"` // jobs named by id; else by the filter
+	States []State `json:"states,omitempty"`
+	Kind   string  `json:"kind,omitempty"`
+	Ref    string  `json:"ref,omitempty"`
+	Part   int     `json:"part"` // of parts, each with its share of the jobs
+	Parts  int     `json:"parts"`
+	Jobs   int     `json:"jobs"` // in all parts
+}
+
+// Retry makes selected jobs due now, with their time to give up counted anew: parked, rejected, waiting and ready ones,
+// and with replay also those that are done. Running ones are left alone. It returns the ids of those that it changed, and
+// writes the act into jdpay_audit.
+//
+// A replay never rewrites history: a job that is done keeps its outcome and the time of its end, and the replay's own end
+// becomes an entry of the job's history. A job that an operator discarded was not carried out, so it begins anew.
+func (s *MySQL) Retry(ctx context.Context, by auditlog.Operator, f Filter, timeouts map[string]time.Duration, replay bool) ([]int64, error) {
+	name, from := "retry", "state IN ('parked', 'rejected', 'waiting', 'ready')"
+	if replay {
+		name, from = "replay", "state IN ('parked', 'rejected', 'waiting', 'ready', 'done')"
+	}
+	giveUp := "give_up_at"
+	var args []any
+	if len(timeouts) > 0 {
+		giveUp = "CASE kind"
+		for _, kind := range slices.Sorted(maps.Keys(timeouts)) {
+			giveUp += " WHEN ? THEN " + dbLater
+			args = append(args, kind, timeouts[kind].Microseconds())
+		}
+		giveUp += " ELSE NULL END"
+	}
+	const anew = "state IN ('parked', 'rejected') OR outcome = 'discarded'"
+	return s.act(ctx, by, name, f, from, "give_up_at = "+giveUp+`, next_try_at = UTC_TIMESTAMP(6), try_count = IF(state = 'done' AND outcome <> 'discarded', try_count, 0),
+		finished_at = IF(`+anew+`, NULL, finished_at), outcome = IF(finished_at IS NULL OR `+anew+`, NULL, outcome), state = 'ready'`, args...)
+}
+
+// Discard ends selected jobs without carrying them out: parked, rejected, waiting and ready ones. Running ones and
+// workers are left alone. It returns the ids of those that it changed, and writes the act into jdpay_audit.
+func (s *MySQL) Discard(ctx context.Context, by auditlog.Operator, f Filter) ([]int64, error) {
+	return s.act(ctx, by, "discard", f, "state IN ('parked', 'rejected', 'waiting', 'ready') AND COALESCE(unique_key, '') NOT LIKE '"+WorkerKey+"%'",
+		`outcome = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), 'discarded', outcome),
+		finished_at = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), UTC_TIMESTAMP(6), finished_at), state = 'done'`)
+}
+
+// act changes those of the selected jobs that may be changed, and writes down what became of each, in one transaction.
+func (s *MySQL) act(ctx context.Context, by auditlog.Operator, name string, f Filter, from, set string, args ...any) (ids []int64, err error) {
+	if f.Empty() {
+		return nil, ErrNoFilter
+	}
+	_, err = auditlog.Do(ctx, s.DB, by, func(tx *sql.Tx) (changes []auditlog.Change, err error) {
+		ids = nil
+		// Look without locks, then take by id: a lock by a filter would hold every job up that the filter passes over.
+		where, whereArgs := f.where()
+		where = from + " AND " + where
+		selected, err := readIDs(ctx, tx, "SELECT id FROM jdpay_job WHERE "+where+" ORDER BY id", whereArgs...)
+		if err != nil {
+			return nil, fmt.Errorf("selecting jobs: %w", err)
+		}
+		for part := range slices.Chunk(selected, actPart) {
+			before, err := acted(ctx, tx, part, where, whereArgs, " FOR UPDATE")
+			if err != nil {
+				return nil, fmt.Errorf("locking jobs: %w", err)
+			}
+			if len(before) == 0 {
+				continue
+			}
+			locked := make([]any, len(before))
+			c := auditlog.Change{Act: name, Before: before}
+			for i, j := range before {
+				locked[i] = j.ID
+				c.Jobs = append(c.Jobs, j.ID)
+				if j.Ref != "" && !slices.Contains(c.Refs, j.Ref) {
+					c.Refs = append(c.Refs, j.Ref)
+				}
+			}
+			if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET "+set+" WHERE id IN "+sqldb.In(len(locked)), append(slices.Clone(args), locked...)...); err != nil {
+				return nil, fmt.Errorf("changing jobs: %w", err)
+			}
+			if c.After, err = acted(ctx, tx, locked, "1 = 1", nil, ""); err != nil {
+				return nil, fmt.Errorf("reading changed jobs: %w", err)
+			}
+			changes = append(changes, c)
+			ids = append(ids, c.Jobs...)
+		}
+		for i := range changes {
+			changes[i].Detail = asked{len(f.IDs), f.States, f.Kind, f.Ref, i + 1, len(changes), len(ids)}
+		}
+		return changes, nil
+	})
+	return ids, err
+}
+
+// acted reads the jobs with these ids that fit a condition.
+func acted(ctx context.Context, tx *sql.Tx, ids []any, where string, whereArgs []any, lock string) (list []Acted, err error) {
+	rows, err := tx.QueryContext(ctx, "SELECT id, kind, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count FROM jdpay_job FORCE INDEX (`PRIMARY`) WHERE "+
+		where+" AND id IN "+sqldb.In(len(ids))+" ORDER BY id"+lock, append(slices.Clone(whereArgs), ids...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var j Acted
+		if err := rows.Scan(&j.ID, &j.Kind, &j.Ref, &j.State, &j.Outcome, &j.Tries); err != nil {
+			return nil, err
+		}
+		list = append(list, j)
+	}
+	return list, rows.Err()
+}

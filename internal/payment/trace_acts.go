@@ -1,0 +1,60 @@
+package payment
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"jdpay-listener/internal/auditlog"
+	"jdpay-listener/internal/job"
+)
+
+// actsOn reads the acts on an order: those that name it, and those on messages that nobody had looked into at the time,
+// so that their order was not known.
+func actsOn(ctx context.Context, account *sql.DB, orderNo string, jobs []job.Row) ([]auditlog.Entry, error) {
+	var messages []int64
+	for _, j := range jobs {
+		if j.Kind == KindSettle || j.Kind == KindReply {
+			messages = append(messages, j.ID)
+		}
+	}
+	return auditlog.Find(ctx, account, orderNo, messages)
+}
+
+// actEvents tells of acts what they did to this order: a line for each of its jobs, or one for an act on no job.
+func actEvents(orderNo string, jobs []job.Row, acts []auditlog.Entry) (all []TracedEvent) {
+	for _, a := range acts {
+		by := fmt.Sprintf("by %s: %s (act %d, from %s)", a.Who, cmp.Or(a.Reason, "no reason given"), a.ID, a.From)
+		var before, after []job.Acted
+		if json.Unmarshal(a.Before, &before) != nil || len(before) == 0 {
+			all = append(all, TracedEvent{At: a.At, ActID: a.ID, Kind: a.Act, What: by})
+			continue
+		}
+		if json.Unmarshal(a.After, &after) != nil {
+			after = nil
+		}
+		for _, j := range before {
+			ours := j.Ref == orderNo || j.Ref == "" && slices.ContainsFunc(jobs, func(r job.Row) bool { return r.ID == j.ID })
+			if !ours {
+				continue
+			}
+			became := "?"
+			if i := slices.IndexFunc(after, func(n job.Acted) bool { return n.ID == j.ID }); i >= 0 {
+				became = stands(after[i])
+			}
+			all = append(all, TracedEvent{At: a.At, JobID: j.ID, ActID: a.ID, Kind: j.Kind, What: fmt.Sprintf("%s, %s to %s, %s", a.Act, stands(j), became, by)})
+		}
+	}
+	return all
+}
+
+// stands is a job's state with its outcome.
+func stands(j job.Acted) string {
+	if j.Outcome == "" {
+		return string(j.State)
+	}
+	return string(j.State) + " " + j.Outcome
+}
