@@ -72,6 +72,9 @@ type daemon struct {
 	listeners     []*mns.Listener
 	queues        []*mns.Queue
 	elastic       *elastic.Sink
+
+	actsSeen bool  // lastAct counts
+	lastAct  int64 // the newest act of an operator that the log has
 }
 
 // assemble builds everything and opens the databases; nothing runs yet.

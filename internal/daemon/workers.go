@@ -15,6 +15,7 @@ const (
 	purgeEvery   = time.Hour
 	graceEvery   = time.Minute
 	backlogEvery = 15 * time.Second
+	actsEvery    = 15 * time.Second
 	// attributesLimit bounds the question for a queue's counts, which only people look at.
 	attributesLimit = 5 * time.Second
 )
@@ -54,7 +55,10 @@ func (d *daemon) gracePeriod(ctx context.Context) error {
 
 // localWorkers are the workers that every replica runs for itself.
 func (d *daemon) localWorkers() []server {
-	return []server{d.watched(job.Worker{Name: "backlog", Period: backlogEvery, Run: d.backlog})}
+	return []server{
+		d.watched(job.Worker{Name: "backlog", Period: backlogEvery, Run: d.backlog}),
+		d.watched(job.Worker{Name: "acts", Period: actsEvery, Run: d.acts}),
+	}
 }
 
 // watched makes a worker's runs visible in the metrics, and the begin and the end of its trouble in the log.

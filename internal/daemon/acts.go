@@ -1,0 +1,35 @@
+package daemon
+
+import (
+	"context"
+
+	"jdpay-listener/internal/auditlog"
+)
+
+// acts copies the acts of operators from jdpay_audit into the log: there, whoever may write the database cannot change
+// them, and the hash of each shows later whether the table still has it. Every instance does so from its start on.
+func (d *daemon) acts(ctx context.Context) error {
+	if !d.actsSeen {
+		head, err := auditlog.Newest(ctx, d.account)
+		if err != nil {
+			return err
+		}
+		d.actsSeen, d.lastAct = true, head.ID
+		if head.ID > 0 {
+			d.log.Info("the newest act of an operator until now", "act_id", head.ID, "hash", head.Hash)
+		}
+	}
+	list, err := auditlog.After(ctx, d.account, d.lastAct)
+	for _, a := range list {
+		attrs := []any{"act_id", a.ID, "who", a.Who, "from", a.From, "act", a.Act, "reason", a.Reason, "orders", len(a.Refs), "jobs", len(a.Jobs), "hash", a.Hash}
+		if len(a.Refs) == 1 {
+			attrs = append(attrs, "order_no", a.Refs[0])
+		}
+		if len(a.Jobs) == 1 {
+			attrs = append(attrs, "job_id", a.Jobs[0])
+		}
+		d.log.Info("an operator acted", attrs...)
+		d.lastAct = a.ID
+	}
+	return err
+}
