@@ -55,7 +55,9 @@ func TestWrongUsage(t *testing.T) {
 		"send":                                 "give --order and --amount, or --body",
 		"send --order R1 --body f":             "--body is a whole message",
 		"send --order R1 --amount 1 --field x": "is not NAME=VALUE",
-		"nonsense":                             `unknown command "nonsense"`,
+		"send --order R1 --amount 1 --field OrderNo=R2": "the order is named by --order",
+		"send --order R1 --amount 1 --field sentby=JD":  "sentBy is set by the program",
+		"nonsense": `unknown command "nonsense"`,
 	} {
 		t.Run(line, func(t *testing.T) {
 			out, errOut, code := inProcess(t, "", strings.Fields(line)...)

@@ -23,7 +23,8 @@ type sending struct {
 	order, amount, payType, payTime, externalID string
 	fields                                      []string
 	queue, body                                 string
-	dryRun                                      bool
+	dryRun, openDoor                            bool
+	by                                          operator
 }
 
 func (a *app) sendCommand() *cobra.Command {
@@ -32,15 +33,21 @@ func (a *app) sendCommand() *cobra.Command {
 		Use:   "send",
 		Short: "Put a signed test notification on the notify queue",
 		Long: `Makes a notification of a payment as JD would send it, signs it with the configured profile and the first key, and puts it
-on the notify queue. The daemon cannot tell it from a real one: the order is then paid, and the cabinet opens. --dry-run
-prints the message and sends nothing; it needs no network.`,
+on the notify queue. The daemon takes it for a real one: the order is then paid, and the cabinet opens. So a queue that is
+not on this machine wants --yes-open-a-door, or an order that Payment:TestOrders names. The payload says who sent it
+(sentBy), and table jdpay_audit keeps it. --dry-run prints the message and sends nothing; it needs no network.`,
 		Example: `  jdpay-listener send --order R20261120001 --amount 8.00 --dry-run | jdpay-listener verify
-  jdpay-listener send --order R20261120001 --amount 8.00
-  jdpay-listener send --body message.json`,
+  jdpay-listener send --order TEST-1 --amount 8.00 --reason "new cabinet"
+  jdpay-listener send --body message.json --yes-open-a-door --reason "JD cannot send it again"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.check(); err != nil {
 				a.begun = false // wrong usage
+				return err
+			}
+			who, err := s.by.who(cmd)
+			if err != nil {
+				a.begun = false
 				return err
 			}
 			c, err := a.load()
@@ -50,7 +57,7 @@ prints the message and sends nothing; it needs no network.`,
 			if err != nil {
 				return err
 			}
-			body, err := a.message(c, s)
+			body, err := a.message(c, s, who.Name)
 			if err != nil {
 				return err
 			}
@@ -59,18 +66,17 @@ prints the message and sends nothing; it needs no network.`,
 				return nil
 			}
 			name := cmp.Or(s.queue, c.JDPay.NotifyQueueName)
-			queue, err := daemon.Queue(c, name)
-			if err != nil {
+			if err := s.allowed(c, name); err != nil {
 				return err
 			}
-			id, err := queue.Send(cmd.Context(), body)
+			sent, err := a.put(cmd.Context(), c, name, body, s, who)
 			if err != nil {
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]string{"message_id": id, "queue": name, "order_no": s.order})
+				return a.printJSON(map[string]any{"message_id": sent.id, "queue": name, "order_no": s.order, "audit_id": sent.act})
 			}
-			fmt.Fprintf(a.stdout, "message %s is in queue %s\n", id, name)
+			fmt.Fprintf(a.stdout, "message %s is in queue %s\n", sent.id, name)
 			return nil
 		},
 	}
@@ -84,6 +90,8 @@ prints the message and sends nothing; it needs no network.`,
 	f.StringVar(&s.queue, "queue", "", "`QUEUE` to put it on (default JDPay:NotifyQueueName)")
 	f.StringVar(&s.body, "body", "", "send the content of this `FILE` (- for standard input) as it is instead")
 	f.BoolVar(&s.dryRun, "dry-run", false, "print the message and send nothing")
+	f.BoolVar(&s.openDoor, "yes-open-a-door", false, "send it to a real queue, although Payment:TestOrders does not name the order")
+	s.by.flags(cmd)
 	return cmd
 }
 
@@ -95,15 +103,20 @@ func (s sending) check() error {
 		return errors.New("give --order and --amount, or --body")
 	}
 	for _, field := range s.fields {
-		if name, _, ok := strings.Cut(field, "="); !ok || name == "" {
+		switch name, _, ok := strings.Cut(field, "="); {
+		case !ok || name == "":
 			return fmt.Errorf("--field %q is not NAME=VALUE", field)
+		case strings.EqualFold(strings.TrimSpace(name), "orderNo"):
+			return errors.New("the order is named by --order, not by --field")
+		case strings.EqualFold(strings.TrimSpace(name), payment.SentBy):
+			return fmt.Errorf("field %s is set by the program", payment.SentBy)
 		}
 	}
 	return nil
 }
 
-// message is the body to send.
-func (a *app) message(c *config.Config, s sending) (string, error) {
+// message is the body to send. Its mark stands in the payload, which every profile signs.
+func (a *app) message(c *config.Config, s sending, who string) (string, error) {
 	if s.body != "" {
 		body, err := a.input([]string{s.body})
 		return string(body), err
@@ -120,6 +133,7 @@ func (a *app) message(c *config.Config, s sending) (string, error) {
 		name, value, _ := strings.Cut(field, "=")
 		payload[name] = value
 	}
+	payload[payment.SentBy] = "jdpay-listener send: " + who
 	text, err := json.Marshal(payload)
 	if err != nil {
 		return "", err

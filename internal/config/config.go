@@ -17,6 +17,8 @@ package config
 
 import (
 	"log/slog"
+	"path"
+	"slices"
 	"time"
 )
 
@@ -117,6 +119,15 @@ type Payment struct {
 	TimeZone           string         `default:"Asia/Shanghai" doc:"IANA zone of pay times that carry none."`
 	UnknownOrderWindow time.Duration  `default:"10m" doc:"How long a payment waits for its order row before it is parked."`
 	GracePeriod        time.Duration  `default:"2m" doc:"A paid order whose steps took longer than this is alerted."`
+	TestOrders         []string       `doc:"Order numbers, or patterns of them such as TEST-*, that \"jdpay-listener send\" may pay on a real queue. Case counts."`
+}
+
+// IsTestOrder reports whether an order number is one that "jdpay-listener send" may pay on a real queue.
+func (p Payment) IsTestOrder(orderNo string) bool {
+	return slices.ContainsFunc(p.TestOrders, func(pattern string) bool {
+		matches, err := path.Match(pattern, orderNo)
+		return matches && err == nil
+	})
 }
 
 // Location returns the zone of pay times that carry none. It panics when p did not come from Load.

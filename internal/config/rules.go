@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -85,6 +86,14 @@ func (v *validator) signedFields() {
 
 func (v *validator) payment() {
 	p := v.c.Payment
+	for i, pattern := range p.TestOrders {
+		key := fmt.Sprintf("Payment:TestOrders:%d", i)
+		if _, err := path.Match(pattern, ""); err != nil {
+			v.fault(key, fmt.Sprintf("%q is not a pattern", pattern), "write * for any characters, ? for one, and \\ before one that is meant as it is")
+		} else if strings.Trim(pattern, "*? ") == "" {
+			v.fault(key, fmt.Sprintf("%q matches every order, or none", pattern), "name test orders only, such as TEST-*")
+		}
+	}
 	if _, err := time.LoadLocation(p.TimeZone); err != nil || p.TimeZone == "" || p.TimeZone == "Local" {
 		v.fault("Payment:TimeZone", "not a time zone", "give an IANA name such as Asia/Shanghai")
 	}

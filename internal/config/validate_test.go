@@ -62,6 +62,10 @@ func TestFaults(t *testing.T) {
 		"duration negative": {environ: []string{"Host__ShutdownTimeout=-1s"}, want: []string{`Host:ShutdownTimeout = "-1s" (env Host__ShutdownTimeout): out of range; give a duration above zero such as "30s" or "00:00:30"`}},
 		"waits crossed":     {environ: []string{"Jobs__Retry__settle__FirstWait=2m"}, want: []string{`Jobs:Retry:settle:MaxWait = "1m": shorter than FirstWait; give 2m or more`}},
 
+		"test orders":              {environ: []string{"Payment__TestOrders__0=TEST-*", "Payment__TestOrders__1=R1"}},
+		"every order a test order": {environ: []string{"Payment__TestOrders__0=*"}, want: []string{`Payment:TestOrders:0 (env Payment__TestOrders__0): "*" matches every order, or none; name test orders only, such as TEST-*`}},
+		"no pattern":               {environ: []string{"Payment__TestOrders__0=R1", "Payment__TestOrders__1=T["}, want: []string{`Payment:TestOrders:1 (env Payment__TestOrders__1): "T[" is not a pattern; write * for any characters, ? for one, and \ before one that is meant as it is`}},
+
 		"words in any case":   {environ: []string{"Logging__Format=TEXT", "Payment__AmountUnit=Fen", "JDPay__BodyEncoding=RAW"}},
 		"unknown word":        {environ: []string{"Payment__AmountCheck=maybe"}, want: []string{`Payment:AmountCheck = "maybe" (env Payment__AmountCheck): not valid; give one of enforce, report, off`}},
 		"no word":             {environ: []string{"Logging__Format="}, want: []string{`Logging:Format (env Logging__Format): not valid; give one of json, text`}},
@@ -219,5 +223,20 @@ func TestPlaceholders(t *testing.T) {
 		if got := isPlaceholder(text); got != want {
 			t.Errorf("%q: %v", text, got)
 		}
+	}
+}
+
+func TestIsTestOrder(t *testing.T) {
+	p := Payment{TestOrders: []string{"TEST-*", "R1", `a\*`}}
+	for no, want := range map[string]bool{
+		"TEST-1": true, "TEST-": true, "R1": true, "a*": true,
+		"test-1": false, "R1 ": false, "XTEST-1": false, "R11": false, "ab": false, "": false,
+	} {
+		if got := p.IsTestOrder(no); got != want {
+			t.Errorf("%q: %v", no, got)
+		}
+	}
+	if (Payment{}).IsTestOrder("") {
+		t.Error("without a pattern no order is a test order")
 	}
 }

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"jdpay-listener/internal/auditlog"
+	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/sandbox/jdserver"
+)
+
+// acts are the rows of jdpay_audit.
+func (s *site) acts() []auditlog.Entry {
+	s.t.Helper()
+	entries, err := auditlog.After(s.t.Context(), s.db, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return entries
+}
+
+// TestActsOfOperators: each act of the command line is in jdpay_audit, trace shows it, and audit checks it.
+func TestActsOfOperators(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	order := sandbox.Order{ID: 1, Amount: "8.00", Device: "CAB-1", Type: 6}
+	if err := sandbox.AddOrders(s.db, order); err != nil {
+		t.Fatal(err)
+	}
+	columns := finished("parked", "refused", "why")
+	columns["ref"], columns["kind"], columns["unique_key"] = order.No(), "settle", "settle:JDPayNotify:M1"
+	id := s.addJob(columns)
+	message := s.addJob(map[string]any{"kind": "settle", "unique_key": "settle:JDPayNotify:M2", "ref": nil, "args": "x"})
+	says(t, s.run("audit"), "acts of operators", "clean")
+	// Settings of whoever runs the tests.
+	s.extra["JDPAY_OPERATOR"], s.extra["SUDO_USER"], s.extra["SSH_CONNECTION"] = "", "", ""
+
+	if out := s.run("jobs", "retry", id); out != "1 jobs are due now\n" { // without --reason, as ever
+		t.Errorf("retry prints %q", out)
+	}
+	s.extra["JDPAY_OPERATOR"], s.extra["SSH_CONNECTION"] = "bert", "192.0.2.7 50000 192.0.2.1 22"
+	if out := s.run("jobs", "discard", id, "--as", "anna", "--reason", "refunded\x1b[2J, ticket 17"); out != "1 jobs are discarded\n" {
+		t.Errorf("discard prints %q", out)
+	}
+	s.run("jobs", "discard", message)
+	s.run("jobs", "retry", "--replay", "--all", "--ref", order.No())
+	delete(s.extra, "SSH_CONNECTION")
+	s.extra["JDPAY_OPERATOR"], s.extra["SUDO_USER"] = "", "carl"
+	_, errOut, code := s.try("send", "--order", order.No(), "--amount", "8.00", "--reason", "a test")
+	if code != exitFine || errOut != "" {
+		t.Fatalf("send: exit %d: %s", code, errOut)
+	}
+
+	acts := s.acts()
+	var told []string
+	for _, a := range acts {
+		told = append(told, fmt.Sprintf("%s by %s: %q on %v", a.Act, a.Who, a.Reason, a.Refs))
+	}
+	account := processUser()
+	want := []string{
+		"retry by " + account + `: "" on [` + order.No() + "]",
+		`discard by anna: "refunded\x1b[2J, ticket 17" on [` + order.No() + "]",
+		`discard by bert: "" on []`,
+		`replay by bert: "" on [` + order.No() + "]",
+		`send by carl: "a test" on [` + order.No() + "]",
+		`sent by carl: "a test" on [` + order.No() + "]",
+	}
+	if strings.Join(told, "\n") != strings.Join(want, "\n") {
+		t.Fatalf("jdpay_audit has\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
+	}
+	says(t, acts[1].From, account+"@", ", pid ", "ssh from 192.0.2.7")
+	says(t, acts[4].From, account+"@", "sudo by carl")
+	says(t, string(acts[4].Detail), `"queue":"JDPayNotify"`, `"host":"127.0.0.1"`, `"amount":"8.00"`, `"marked":true`)
+	says(t, string(acts[5].After), `"message_id":"`)
+
+	t.Run("trace shows them", func(t *testing.T) {
+		out := s.run("trace", order.No())
+		says(t, out, "retry, parked refused to ready, by "+account+": no reason given (act 1, from "+account+"@",
+			"discard, ready to done discarded, by anna: refunded�[2J, ticket 17 (act 2", "replay, done discarded to ready, by bert", "by carl: a test (act 5")
+		if strings.Contains(out, "\x1b") {
+			t.Errorf("it commands the terminal: %q", out)
+		}
+		var trace payment.Trace
+		if err := json.Unmarshal([]byte(s.run("trace", order.No(), "--json")), &trace); err != nil || len(trace.Acts) != 5 || trace.Acts[1].Who != "anna" {
+			t.Errorf("%v: %+v", err, trace.Acts)
+		}
+	})
+	t.Run("trace shows acts on a message that nobody had looked into", func(t *testing.T) {
+		if _, err := s.db.Exec("UPDATE jdpay_job SET ref = ? WHERE id = ?", order.No(), message); err != nil {
+			t.Fatal(err)
+		}
+		says(t, s.run("trace", order.No()), "discard, ready to done discarded, by bert: no reason given (act 3")
+	})
+	t.Run("audit checks the chain", func(t *testing.T) {
+		noted := auditlog.Head{ID: 6, Hash: acts[5].Hash}.String()
+		says(t, s.run("audit", "--acts", noted), "written down                                6", "the newest is "+noted)
+		var found struct{ Acts auditlog.Head }
+		if err := json.Unmarshal([]byte(s.run("audit", "--json")), &found); err != nil || found.Acts.String() != noted {
+			t.Errorf("%v: %+v", err, found)
+		}
+		s.run("jobs", "retry", "--replay", id)
+		s.run("audit", "--acts", noted) // it is no longer the newest
+		for _, change := range []string{"UPDATE jdpay_audit SET who = 'nobody' WHERE id = 2", "DELETE FROM jdpay_audit WHERE id > 5"} {
+			if _, err := s.db.Exec(change); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, errOut, code := s.try("audit", "--acts", noted)
+		if code != exitFailed || !strings.Contains(errOut, "2 offenders") || strings.Contains(out, "clean") {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+		says(t, out, "OFFENDER  act 2: was changed", "OFFENDER  act 6: and those up to 6, which was noted, are missing")
+	})
+	t.Run("wrong usage", func(t *testing.T) {
+		for _, args := range [][]string{
+			{"jobs", "retry", id, "--as="},
+			{"jobs", "discard", id, "--as", " "},
+			{"jobs", "retry", id, "--reason", strings.Repeat("x", 2001)},
+			{"audit", "--acts", "6"},
+			{"audit", "--acts="},
+			{"send", "--order", "R1", "--amount", "1", "--as", " "},
+		} {
+			if out, errOut, code := s.try(args...); code != exitUsage || out != "" || strings.Count(errOut, "\n") != 1 {
+				t.Errorf("%.60q: exit %d: %s%s", args, code, out, errOut)
+			}
+		}
+	})
+}
+
+// TestSendWantsLeave: nothing goes to a real queue by mistake, and nothing without a row in jdpay_audit.
+func TestSendWantsLeave(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	real := s.mnsURL
+	pay := func(order string, more ...string) []string {
+		return append([]string{"send", "--order", order, "--amount", "8.00"}, more...)
+	}
+	refused := func(t *testing.T, want string, args ...string) {
+		t.Helper()
+		before := len(s.acts())
+		out, errOut, code := s.try(args...)
+		if code != exitFailed || out != "" || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("exit %d: %s%s", code, out, errOut)
+		}
+		if n := len(s.acts()); n != before {
+			t.Errorf("%d acts were written", n-before)
+		}
+	}
+	// No loopback address, and nothing listens there: whatever is let through fails, and jdpay_audit says so.
+	s.extra["Mns__Endpoint"] = "http://0.0.0.0:1"
+	s.extra["Payment__TestOrders__0"] = "TEST-*"
+	t.Run("a real queue", func(t *testing.T) {
+		refused(t, `order "R1" would be paid and its door opened, so nothing was sent`, pay("R1")...)
+		refused(t, "this message may pay an order", "send", "--body", "/dev/null")
+		for _, args := range [][]string{pay("TEST-1"), pay("R1", "--yes-open-a-door")} {
+			before := len(s.acts())
+			if _, errOut, code := s.try(args...); code != exitFailed || strings.Contains(errOut, "nothing was sent") {
+				t.Errorf("%v: exit %d: %s", args, code, errOut)
+			}
+			acts := s.acts()[before:]
+			if len(acts) != 2 || acts[0].Act != "send" || acts[1].Act != "send failed" || !strings.Contains(string(acts[0].Detail), `"host":"0.0.0.0"`) {
+				t.Errorf("%v: acts %+v", args, acts)
+			}
+		}
+		if out := s.run(pay("R1", "--dry-run")...); !strings.Contains(out, `"sign"`) {
+			t.Errorf("a dry run prints %s", out)
+		}
+	})
+	s.extra["Mns__Endpoint"] = real
+	t.Run("without the database nothing is sent", func(t *testing.T) {
+		s.extra["ConnectionStrings__Account"] = "Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush"
+		refused(t, "nothing was sent, since it could not be written down who sends", pay("R1")...)
+		delete(s.extra, "ConnectionStrings__Account")
+	})
+	t.Run("an older database", func(t *testing.T) {
+		if _, err := s.db.Exec("ALTER TABLE jdpay_audit RENAME away"); err != nil {
+			t.Fatal(err)
+		}
+		_, errOut, code := s.try(pay("R1")...)
+		if code != exitFailed || !strings.Contains(errOut, "nothing was sent") {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+		if _, err := s.db.Exec("ALTER TABLE away RENAME jdpay_audit"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if sent := s.mns.Messages(notifyQueue); len(sent) > 0 {
+		t.Errorf("%d messages were sent", len(sent))
+	}
+	t.Run("what is sent says who sent it", func(t *testing.T) {
+		message := s.run(pay("R1", "--as", "anna", "--dry-run")...)
+		file := filepath.Join(t.TempDir(), "message.json")
+		if err := os.WriteFile(file, []byte(message), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		says(t, s.run("verify", file), `"sentBy":"jdpay-listener send: anna"`)
+	})
+}
+
+func TestOnThisMachine(t *testing.T) {
+	for endpoint, want := range map[string]bool{
+		"http://127.0.0.1:9100": true, "http://127.9.9.9": true, "http://[::1]:9100": true, "http://LOCALHOST:9100/": true, "http://[::ffff:127.0.0.1]": true,
+		"https://1.mns.cn-hangzhou.aliyuncs.com": false, "http://10.0.0.5:9100": false, "http://localhost.example.com": false, "http://127.0.0.1@example.com": false, "http://127.0.0.1.nip.io": false, "": false,
+	} {
+		if got := onThisMachine(endpoint); got != want {
+			t.Errorf("%q: %v", endpoint, got)
+		}
+	}
+}
