@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
 )
@@ -113,8 +114,8 @@ func TestReplayedCommand(t *testing.T) {
 			w.repliesDone(1)
 			first := w.strings("SELECT finished_at FROM jdpay_job WHERE unique_key = 'pay-complete:1'")
 			store := job.NewMySQL(w.db)
-			if n, err := store.Retry(t.Context(), job.Filter{Kind: KindPayComplete, Ref: "R1"}, nil, true); n != 1 || err != nil {
-				t.Fatal(n, err)
+			if ids, err := store.Retry(t.Context(), auditlog.Operator{Name: "anna"}, job.Filter{Kind: KindPayComplete, Ref: "R1"}, nil, true); len(ids) != 1 || err != nil {
+				t.Fatal(ids, err)
 			}
 			w.eventually("the replayed command waits", func() bool { return w.stepState(KindPayComplete, 1) == "waiting confirmed" })
 			w.keepReply(answerOf("pay-complete-1", tt.code))
