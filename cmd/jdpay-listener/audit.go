@@ -79,9 +79,9 @@ or that all were written anew.`,
 
 func (a *app) printAudit(found *payment.Audited, acts auditlog.Head) {
 	section := func(title string, counts map[string]int) {
-		fmt.Fprintln(a.stdout, title)
+		a.say("%s", title)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
-			fmt.Fprintf(a.stdout, "  %-36s %8d\n", name, counts[name])
+			a.say("  %-36s %8d", name, counts[name])
 		}
 	}
 	section("kept messages", found.Messages)
@@ -89,12 +89,12 @@ func (a *app) printAudit(found *payment.Audited, acts auditlog.Head) {
 	section("paid orders", map[string]int{"settled here": found.PaidOrders, "long ago or elsewhere": found.PaidUnknown})
 	section("acts of operators", map[string]int{"written down": int(acts.ID)})
 	if acts.ID > 0 {
-		fmt.Fprintf(a.stdout, "  the newest is %s\n", acts)
+		a.say("  the newest is %s", acts)
 	}
 	for _, o := range found.Offenders {
-		fmt.Fprintf(a.stdout, "OFFENDER  %s: %s\n", o.What, o.Problem)
+		a.say("OFFENDER  %s: %s", o.What, o.Problem)
 	}
 	if len(found.Offenders) == 0 {
-		fmt.Fprintln(a.stdout, "clean: every message and every paid order is in exactly one place")
+		a.say("clean: every message and every paid order is in exactly one place")
 	}
 }

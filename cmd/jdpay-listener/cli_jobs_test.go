@@ -114,7 +114,7 @@ func TestJobsListAndShow(t *testing.T) {
 	})
 	t.Run("show prints all of a job", func(t *testing.T) {
 		out := s.run("jobs", "show", forged)
-		says(t, out, "bad_signature", "settle:JDPayNotify:M1", "2026-11-20 12:05:00.000", "try 1", "12:01:00.000  first", "12:02:00.000  second", "\nfirst line\nsecond ")
+		says(t, out, "bad_signature", "settle:JDPayNotify:M1", "2026-11-20 12:05:00.000", "try 1", "12:01:00.000  first", "12:02:00.000  second", "\n"+`first line\nsecond \x1b]0;owned\aline`+"\n")
 		if strings.ContainsAny(out, "\x1b\x07") {
 			t.Errorf("it commands the terminal: %q", out)
 		}

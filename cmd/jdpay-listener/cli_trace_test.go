@@ -62,7 +62,7 @@ time (Asia/Shanghai)     job  kind
 2026-11-20 12:00:00.010  %[2]s    pay-complete    created
 2026-11-20 12:00:00.010  %[3]s    waybill-status  created
 2026-11-20 12:00:00.200  %[3]s    waybill-status  try 1 failed: http 503
-2026-11-20 12:00:01.000  %[2]s    pay-complete    try 1 failed: the broker says �[2Jno
+2026-11-20 12:00:01.000  %[2]s    pay-complete    try 1 failed: the broker says \x1b[2Jno
 2026-11-20 12:00:02.000  %[2]s    pay-complete    done: sent, at try 2
 2026-11-20 12:00:03.000  %[4]s    reply           reply M2 received: {"messageId":"pay-complete-1","deviceSn":"CAB-1","code":"0","message":"ok"}
 2026-11-20 12:00:03.004  %[4]s    reply           done: late, at try 1

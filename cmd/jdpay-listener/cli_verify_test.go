@@ -29,20 +29,6 @@ func TestVerifyShowsForgedTextsHarmlessly(t *testing.T) {
 	}
 }
 
-func TestEscaped(t *testing.T) {
-	for in, want := range map[string]string{
-		"a=1&b=寄件支付":  "a=1&b=寄件支付",
-		`"quoted" \ `: `"quoted" \ `,
-		"a\tb\r\n":    `a\tb\r\n`,
-		"\xff\ufffd":  `\xff` + "\ufffd",
-		"\u3000":      `\u3000`,
-	} {
-		if got := escaped(in); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestVerifyInput(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("JDPay__Md5Key", "k")

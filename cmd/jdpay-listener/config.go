@@ -69,11 +69,11 @@ business tables; the exit code is 1 if one of them fails.`,
 func (a *app) printSettings(loaded *config.Loaded) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, s := range loaded.Effective() {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Key, s.Value, s.Source)
+		cells(w, s.Key, s.Value, s.Source)
 	}
 	_ = w.Flush() // a closed pipe is its reader's choice
 	for _, warning := range loaded.Warnings {
-		fmt.Fprintln(a.stderr, "warning:", warning)
+		a.warn("warning: %s", warning)
 	}
 }
 
@@ -81,15 +81,17 @@ func (a *app) printFindings(findings []daemon.Finding) {
 	if len(findings) == 0 {
 		return
 	}
-	fmt.Fprintln(a.stdout)
+	a.say("")
 	for _, f := range findings {
 		switch {
 		case !f.OK:
-			fmt.Fprintf(a.stdout, "FAILED  %s: %s\n        %s\n", f.Name, f.Detail, f.Remedy)
+			a.say("FAILED  %s: %s", f.Name, f.Detail)
+			a.say("        %s", f.Remedy)
 		case f.Warning:
-			fmt.Fprintf(a.stdout, "warn    %s: %s\n        %s\n", f.Name, f.Detail, f.Remedy)
+			a.say("warn    %s: %s", f.Name, f.Detail)
+			a.say("        %s", f.Remedy)
 		default:
-			fmt.Fprintf(a.stdout, "ok      %s: %s\n", f.Name, f.Detail)
+			a.say("ok      %s: %s", f.Name, f.Detail)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
@@ -36,7 +35,7 @@ func (a *app) explainCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(map[string]string{"order_no": t.OrderNo, "lang": string(language), "explanation": said})
 			}
-			fmt.Fprintln(a.stdout, said)
+			a.say("%s", said)
 			return nil
 		},
 	}

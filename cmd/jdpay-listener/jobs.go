@@ -138,7 +138,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 				}
 				a.printJobs(rows, c.Payment.Location())
 				if len(rows) == limit {
-					fmt.Fprintf(a.stderr, "only the newest %d: see --limit\n", limit)
+					a.warn("only the newest %d: see --limit", limit)
 				}
 				return nil
 			})
@@ -152,12 +152,12 @@ func (a *app) jobsListCommand() *cobra.Command {
 // printJobs prints a line for each, cut to a terminal's width; free text comes last, where its width does no harm.
 func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 	if len(rows) == 0 {
-		fmt.Fprintln(a.stdout, "no jobs")
+		a.say("no jobs")
 		return
 	}
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tKIND\tSTATE\tOUTCOME\tTRIES\tORDER\tWHEN\tERROR")
+	cells(w, "ID", "KIND", "STATE", "OUTCOME", "TRIES", "ORDER", "WHEN", "ERROR")
 	for _, r := range rows {
 		when := "due " + r.NextTry.In(zone).Format(time.DateTime)
 		switch {
@@ -166,11 +166,11 @@ func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 		case r.State == job.Running:
 			when = "now"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.Kind, r.State, cmp.Or(r.Outcome, "-"), r.Tries, cmp.Or(r.Ref, "-"), when, plain(r.LastError))
+		cells(w, r.ID, r.Kind, r.State, cmp.Or(r.Outcome, "-"), r.Tries, cmp.Or(r.Ref, "-"), when, plain(r.LastError))
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	for line := range strings.Lines(table.String()) {
-		fmt.Fprintln(a.stdout, shorten(strings.TrimRight(line, " \n"), tableWidth))
+		a.say("%s", shorten(strings.TrimRight(line, " \n"), tableWidth))
 	}
 }
 
@@ -228,11 +228,12 @@ func (a *app) printJob(r job.Row, zone *time.Location) {
 		{"lease until", at(r.LeaseEnds)},
 		{"last error", cmp.Or(plain(r.LastError), "-")},
 	} {
-		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+		cells(w, line[0], line[1])
 	}
 	for _, f := range r.Errors {
-		fmt.Fprintf(w, "try %d\t%s  %s\n", f.Try, at(&f.At), plain(f.Error))
+		cells(w, fmt.Sprintf("try %d", f.Try), at(&f.At)+"  "+plain(f.Error))
 	}
 	_ = w.Flush() // a closed pipe is its reader's choice
-	fmt.Fprintf(a.stdout, "\n%s\n", printable(r.Args))
+	a.say("")
+	a.say("%s", r.Args) // on one line, whatever it holds: --json has it as it came
 }

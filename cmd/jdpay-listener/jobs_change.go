@@ -112,7 +112,7 @@ func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operat
 		if a.json {
 			err = a.printJSON(map[string]any{"changed": len(changed), "unchanged": unchanged})
 		} else {
-			fmt.Fprintf(a.stdout, "%d jobs are %s\n", len(changed), done)
+			a.say("%d jobs are %s", len(changed), done)
 		}
 		if len(unchanged) > 0 {
 			return fmt.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", strings.Join(unchanged, ", "))

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/printable"
 )
 
 // Exit codes of the contract.
@@ -65,13 +66,15 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	case errors.Is(err, errSilent):
 		return exitFailed
 	case errors.As(err, &faults):
-		fmt.Fprintln(stderr, faults)
+		for _, f := range faults {
+			a.warn("%s", f)
+		}
 		return exitUsage
 	case !a.begun:
-		fmt.Fprintf(stderr, "jdpay-listener: %v; see %s --help\n", err, cmd.CommandPath())
+		a.warn("jdpay-listener: %s; see %s --help", oneLine(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "jdpay-listener: %s\n", oneLine(err.Error()))
+	a.warn("jdpay-listener: %s", oneLine(err.Error()))
 	return exitFailed
 }
 
@@ -139,9 +142,10 @@ func (a *app) load() (*config.Config, error) {
 	return loaded.Config, nil
 }
 
-// printJSON prints one document.
+// printJSON prints one document. Whoever reads it gets every text as it is; whoever looks at it sees the hidden
+// characters escaped.
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.stdout)
+	e := json.NewEncoder(printable.Lines{W: a.stdout})
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)

@@ -35,11 +35,11 @@ operators. It can be repeated, and run while replicas work, also of the version 
 				return a.printJSON(map[string]int64{"from": from, "to": to})
 			}
 			if from == to {
-				_, err = fmt.Fprintf(a.stdout, "table jdpay_job is up to date (version %d)\n", to)
+				a.say("table jdpay_job is up to date (version %d)", to)
 			} else {
-				_, err = fmt.Fprintf(a.stdout, "table jdpay_job upgraded from version %d to %d\n", from, to)
+				a.say("table jdpay_job upgraded from version %d to %d", from, to)
 			}
-			return err
+			return nil
 		},
 	}
 }

@@ -1,28 +1,42 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"strings"
-	"unicode"
 
 	"golang.org/x/text/width"
+
+	"jdpay-listener/internal/printable"
 )
 
 // tableWidth is how many columns of a terminal a list of jobs takes. Whoever needs all of a text asks for one job, or
 // for --json.
 const tableWidth = 120
 
-// plain makes one harmless line of a text that others wrote.
-func plain(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
+// say prints a line to stdout. What others wrote is harmless in it, wherever it stands.
+func (a *app) say(format string, args ...any) { sayTo(a.stdout, format, args...) }
 
-// printable replaces control characters: a forged message must not command the terminal that shows it.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
+// warn prints a line to stderr.
+func (a *app) warn(format string, args ...any) { sayTo(a.stderr, format, args...) }
+
+func sayTo(w io.Writer, format string, args ...any) {
+	fmt.Fprintln(w, printable.Text(fmt.Sprintf(format, args...))) // a closed pipe is its reader's choice
 }
+
+// cells writes a row of a table, each cell of it harmless.
+func cells(w io.Writer, values ...any) {
+	for i, v := range values {
+		if i > 0 {
+			fmt.Fprint(w, "\t")
+		}
+		fmt.Fprint(w, printable.Text(fmt.Sprint(v)))
+	}
+	fmt.Fprintln(w)
+}
+
+// plain makes one line of a text of several, such as a panic's stack. cells and say make it harmless.
+func plain(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // shorten cuts a text to a number of terminal columns. Chinese characters take two.
 func shorten(s string, most int) string {

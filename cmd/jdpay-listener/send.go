@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/base64"
@@ -16,6 +17,7 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/printable"
 )
 
 // sending is what the flags of send say.
@@ -62,7 +64,7 @@ not on this machine wants --yes-open-a-door, or an order that Payment:TestOrders
 				return err
 			}
 			if s.dryRun {
-				fmt.Fprintln(a.stdout, body)
+				a.printBody(body)
 				return nil
 			}
 			name := cmp.Or(s.queue, c.JDPay.NotifyQueueName)
@@ -76,7 +78,7 @@ not on this machine wants --yes-open-a-door, or an order that Payment:TestOrders
 			if a.json {
 				return a.printJSON(map[string]any{"message_id": sent.id, "queue": name, "order_no": s.order, "audit_id": sent.act})
 			}
-			fmt.Fprintf(a.stdout, "message %s is in queue %s\n", sent.id, name)
+			a.say("message %s is in queue %s", sent.id, name)
 			return nil
 		},
 	}
@@ -93,6 +95,16 @@ not on this machine wants --yes-open-a-door, or an order that Payment:TestOrders
 	f.BoolVar(&s.openDoor, "yes-open-a-door", false, "send it to a real queue, although Payment:TestOrders does not name the order")
 	s.by.flags(cmd)
 	return cmd
+}
+
+// printBody prints a message for verify. One in JSON says the same afterwards, whatever characters are in it.
+func (a *app) printBody(body string) {
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(body)) != nil {
+		a.say("%s", strings.TrimSpace(body))
+		return
+	}
+	fmt.Fprintln(printable.Lines{W: a.stdout}, compact.String())
 }
 
 func (s sending) check() error {

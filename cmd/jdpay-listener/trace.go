@@ -60,35 +60,37 @@ func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *payme
 func (a *app) printTrace(t *payment.Trace, zone *time.Location) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush() // a closed pipe is its reader's choice
+	line := func(name, format string, args ...any) { cells(w, name, fmt.Sprintf(format, args...)) }
 	switch o := t.Order; {
 	case o == nil:
-		fmt.Fprintf(w, "order\t%s: there is no such row\n", t.OrderNo)
+		line("order", "%s: there is no such row", t.OrderNo)
 	case !o.Paid:
-		fmt.Fprintf(w, "order\t%s, id %d: %s yuan, not paid\n", t.OrderNo, o.ID, cmp.Or(o.Amount, "any amount of"))
+		line("order", "%s, id %d: %s yuan, not paid", t.OrderNo, o.ID, cmp.Or(o.Amount, "any amount of"))
 	default:
-		fmt.Fprintf(w, "order\t%s, id %d: paid %s of %s yuan at %s, type %s, external id %q\n", t.OrderNo, o.ID, cmp.Or(o.PayAmount, "?"), cmp.Or(o.Amount, "?"), cmp.Or(o.PayTime, "?"), cmp.Or(o.PayType, "?"), o.ExternalID)
+		line("order", "%s, id %d: paid %s of %s yuan at %s, type %s, external id %q", t.OrderNo, o.ID, cmp.Or(o.PayAmount, "?"), cmp.Or(o.Amount, "?"), cmp.Or(o.PayTime, "?"), cmp.Or(o.PayType, "?"), o.ExternalID)
 	}
 	if p := t.Parcel; p != nil {
-		fmt.Fprintf(w, "parcel\twaybill %s, cabinet %s of type %d, cell %s\n", p.Waybill, p.DeviceSN, p.DeviceType, cmp.Or(p.CellSN, "none"))
+		line("parcel", "waybill %s, cabinet %s of type %d, cell %s", p.Waybill, p.DeviceSN, p.DeviceType, cmp.Or(p.CellSN, "none"))
 	}
 	if p := t.PayInfo; p != nil {
-		fmt.Fprintf(w, "pay info\tstatus %d, type %d, %s, %s\n", p.Status, p.Type, p.Time, p.Message)
+		line("pay info", "status %d, type %d, %s, %s", p.Status, p.Type, p.Time, p.Message)
 	}
 	if t.Missing != "" {
-		fmt.Fprintf(w, "missing\t%s\n", t.Missing)
+		line("missing", "%s", t.Missing)
 	}
 	if t.Unread > 0 {
-		fmt.Fprintf(w, "unread\t%d kept messages have not been looked into yet; what they are about is not known\n", t.Unread)
+		line("unread", "%d kept messages have not been looked into yet; what they are about is not known", t.Unread)
 	}
 	if len(t.Events) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\ntime (%s)\tjob\tkind\t\n", zone)
+	cells(w)
+	cells(w, fmt.Sprintf("time (%s)", zone), "job", "kind", "")
 	for _, e := range t.Events {
 		id := "-"
 		if e.JobID != 0 {
 			id = strconv.FormatInt(e.JobID, 10)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.At.In(zone).Format("2006-01-02 15:04:05.000"), id, e.Kind, shorten(plain(e.What), 300)) // all of it: jobs show, or --json
+		cells(w, e.At.In(zone).Format("2006-01-02 15:04:05.000"), id, e.Kind, shorten(plain(e.What), 300)) // all of it: jobs show, or --json
 	}
 }

@@ -7,11 +7,8 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -117,29 +114,11 @@ func (a *app) input(args []string) ([]byte, error) {
 	return body, nil
 }
 
-// escaped is a text of others on one line, exactly: what is not printed is written as in Go. A forged message must not
-// draw a verdict of its own, nor command the terminal; and white space that was signed has to be seen.
-func escaped(s string) string {
-	var b strings.Builder
-	for i, r := range s {
-		switch _, size := utf8.DecodeRuneInString(s[i:]); {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case strconv.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			quoted := strconv.QuoteRune(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-	}
-	return b.String()
-}
-
 func (a *app) printInspection(in payment.Inspection, wanted []string, zone *time.Location) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush() // a closed pipe is its reader's choice
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%s\t%s\n", escaped(name), escaped(fmt.Sprintf(format, args...)))
+		cells(w, name, fmt.Sprintf(format, args...))
 	}
 	if in.Form != "" {
 		line("form", "%s", in.Form)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -33,8 +32,8 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(map[string]string{"version": v, "commit": c, "go": runtime.Version()})
 			}
-			_, err := fmt.Fprintf(a.stdout, "jdpay-listener %s, commit %s, %s\n", v, c, runtime.Version())
-			return err
+			a.say("jdpay-listener %s, commit %s, %s", v, c, runtime.Version())
+			return nil
 		},
 	}
 }

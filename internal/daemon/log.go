@@ -6,13 +6,16 @@ import (
 	"log/slog"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/printable"
 )
 
-// NewLogger returns the daemon's logger and the level that a changed configuration may move.
+// NewLogger returns the daemon's logger and the level that a changed configuration may move. Texts from outside are
+// harmless in its lines, and so in alerts; a reader of JSON lines gets every text as it is.
 func NewLogger(c config.Logging, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	level.Set(c.LogLevel.Default)
 	opts := &slog.HandlerOptions{Level: level}
+	w = printable.Lines{W: w}
 	if c.Format == "text" {
 		return slog.New(slog.NewTextHandler(w, opts)), level
 	}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/sandbox/jdserver"
+)
+
+// hostileText holds what must never reach a terminal as it is: commands of 7 and 8 bits, a false row, a direction turned
+// around, line breaks of Unicode, and characters that are not seen.
+const hostileText = "A\x1b[2J\u009b31m\nFALSE  row\r\u202eB\u2066\u2028C\u200b\x07\x7f\U000e0041柜"
+
+// TestHostileTextInEveryCommand puts hostile texts wherever somebody outside may put one, and runs every command that
+// prints them.
+func TestHostileTextInEveryCommand(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	s.redis.Stop() // and with it an error of the surroundings
+	ref := hostileText
+	order := sandbox.Order{ID: 9001, Amount: "8.00", Device: "CAB-9", Type: 6, Cell: "A09"}
+	if err := sandbox.AddOrders(s.db, order); err != nil {
+		t.Fatal(err)
+	}
+	for query, args := range map[string][]any{
+		"UPDATE kernelorder_charge SET order_no = ?, is_paid = 1, pay_amount = 8, external_id = ? WHERE order_id = 9001": {ref, hostileText},
+		"INSERT INTO kernel_postorder_pay_info VALUES ('9001', 1, 2, '2026-11-20 11:59:58', ?)":                          {hostileText},
+	} {
+		if _, err := s.db.Exec(query, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, column := range []string{"waybill_code", "device_sn", "cell_sn"} { // wherever the schema has them
+		for _, table := range s.strings("SELECT table_name FROM information_schema.columns WHERE table_schema = DATABASE() AND column_name = ? AND table_name LIKE 'kernel%'", column) {
+			if _, err := s.db.Exec("UPDATE "+table+" SET "+column+" = ?", hostileText); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	history, err := json.Marshal([]map[string]any{{"at": "2026-11-20T04:01:00Z", "try": 1, "error": hostileText}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := sandbox.Payment{OrderNo: ref, PayType: hostileText, PayAmount: "8.00", PayTime: "2026-11-20 11:59:58", ExternalID: hostileText}.Message("another-key")
+	short := hostileText[:strings.Index(hostileText, "FALSE")]
+	var ids []string
+	for i, columns := range []map[string]any{
+		{"kind": "settle", "state": "rejected", "outcome": "bad_signature", "args": body},
+		{"kind": "settle", "state": "parked", "outcome": "amount_mismatch", "args": hostileText},
+		{"kind": "waybill-status", "state": "ready"},
+		{"kind": "pay-complete", "state": "running", "lease": hostileText},
+		{"kind": short, "state": "done", "outcome": short},
+		{"kind": "reply", "state": "rejected", "outcome": short, "args": sandbox.Reply{MessageID: hostileText, Device: hostileText, Code: hostileText, Text: hostileText}.Message("x")},
+	} {
+		columns["ref"], columns["last_error"], columns["errors"], columns["unique_key"] = ref, hostileText, string(history), fmt.Sprint("settle:q:", hostileText, i)
+		if columns["state"] != "ready" && columns["state"] != "running" {
+			columns["finished_at"] = "2026-11-20 04:05:00"
+		}
+		ids = append(ids, s.addJob(columns))
+	}
+	file := filepath.Join(t.TempDir(), "message")
+	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	raw := filepath.Join(t.TempDir(), "raw")
+	if err := os.WriteFile(raw, []byte(hostileText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.extra["JDApi__ProducerCode"] = hostileText
+	s.extra["JDPAY_"+"Mqtt__Nonsense"] = hostileText
+
+	commands := map[string][]string{
+		"jobs list": {"jobs", "list"}, "jobs list of an order": {"jobs", "list", "--ref", ref},
+		"trace": {"trace", ref}, "trace of nothing": {"trace", ref + "!"},
+		"explain": {"explain", ref, "--lang", "en"}, "explain in Chinese": {"explain", ref, "--lang", "zh"}, "explain nothing": {"explain", ref + "!"},
+		"audit": {"audit"}, "doctor": {"doctor"}, "config check": {"config", "check"}, "config check --connect": {"config", "check", "--connect"},
+		"verify": {"verify", file}, "verify of a reply": {"verify", "--reply", file}, "verify of anything": {"verify", raw},
+		"send --dry-run": {"send", "--order", ref, "--amount", "8.00", "--field", hostileText + "=" + hostileText, "--dry-run"},
+		"send --body":    {"send", "--body", raw, "--dry-run"}, "send --queue": {"send", "--order", ref, "--amount", "8.00", "--queue", hostileText},
+		"jobs retry": {"jobs", "retry", "--all", "--ref", hostileText + "!"}, "jobs discard": {"jobs", "discard", hostileText},
+		"wrong state": {"jobs", "list", "--state", hostileText}, "no command": {hostileText}, "no flag": {"--" + hostileText},
+		"no file": {"verify", hostileText}, "no configuration": {"config", "check", "--config", hostileText}, "a wrong setting": {"config", "check", "--set", "Mqtt:Port=" + hostileText},
+		"migrate": {"migrate"}, "version": {"version"},
+	}
+	for i, id := range ids {
+		commands[fmt.Sprint("jobs show of job ", i)] = []string{"jobs", "show", id}
+	}
+	for name, args := range commands {
+		for _, form := range []string{"", "--json"} {
+			t.Run(name+" "+form, func(t *testing.T) {
+				if form != "" {
+					args = append([]string{form}, args...)
+				}
+				out, errOut, code := s.try(args...)
+				if out+errOut == "" {
+					t.Fatalf("it prints nothing, exit %d", code)
+				}
+				for from, text := range map[string]string{"stdout": out, "stderr": errOut} {
+					for line := range strings.Lines(text) {
+						if strings.HasPrefix(line, "FALSE") {
+							t.Errorf("%s has a row of its author's: %q", from, line)
+						}
+						if at := strings.IndexFunc(strings.TrimSuffix(line, "\n"), commanding); at >= 0 || !utf8.ValidString(line) {
+							t.Errorf("%s commands the terminal: %q", from, line)
+						}
+					}
+				}
+				if form != "" && out != "" && !json.Valid([]byte(out)) && name != "send --body" {
+					t.Errorf("it is no JSON document: %q", out)
+				}
+			})
+		}
+	}
+	t.Run("what verify gets from send --dry-run is what was signed", func(t *testing.T) {
+		out := s.run("send", "--order", "R1", "--amount", "8.00", "--field", "note="+hostileText, "--dry-run")
+		if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.run("verify", file)
+	})
+}
+
+// commanding are the characters that a printer must escape.
+func commanding(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
