@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -190,5 +191,41 @@ func TestDatabaseRestart(t *testing.T) {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == len(stream) && s.unfinished() == 0
 	})
 	s.checkConserved(stream)
+	p.stop()
+}
+
+// TestOpsPortIsTaken starts the daemon while another program has its ops port. Payments are carried through, it says once
+// what is wrong, and serves its probes when the port is free.
+func TestOpsPortIsTaken(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	s.extra["Ops__Listen"] = other.Addr().String()
+	p := s.start()
+	s.play(ordinary(3))
+	s.eventually(30*time.Second, "payments are done", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == 3 && s.unfinished() == 0
+	})
+	const said = "the ops port cannot be served (Ops:Listen): there are no probes and no metrics until it can; payments go on"
+	// Ten failures of a service in a row, some 24 s, end the daemon.
+	if testenv.Poll(30*time.Second, p.ended) {
+		t.Fatal("the daemon ended")
+	}
+	other.Close()
+	s.eventually(60*time.Second, "the probes are served", func() bool {
+		resp, err := http.Get("http://" + s.extra["Ops__Listen"] + "/healthz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	if n := len(p.lines(said)); n != 1 {
+		t.Errorf("it says %d times that the port is taken", n)
+	}
 	p.stop()
 }

@@ -70,7 +70,7 @@ func TestReadOnlyPrimary(t *testing.T) {
 		code, body = ready()
 		return code == 503
 	})
-	if !strings.Contains(body, "account database") || !strings.Contains(body, "1290") {
+	if !strings.Contains(body, "account database") || !strings.Contains(body, "read-only") {
 		t.Errorf("readiness says %s", body)
 	}
 	if out, _, code := s.try("doctor"); code == 0 || !strings.Contains(out, "account database writes") {

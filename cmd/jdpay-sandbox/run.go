@@ -104,6 +104,9 @@ func startDaemon(ctx context.Context, company *sandbox.Company) (ops net.Addr, s
 	}
 	select {
 	case ops = <-ready:
+		if ops == nil {
+			return nil, nil, errors.Join(errors.New("the daemon's ops port cannot be bound"), stop())
+		}
 		return ops, stop, nil
 	case err := <-done:
 		cancel()

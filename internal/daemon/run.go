@@ -30,7 +30,8 @@ type Options struct {
 	Reload *config.Options
 	Level  *slog.LevelVar // of Log; nil: it does not change
 	Log    *slog.Logger
-	// OnReady is told the address of the ops server when everything has started.
+	// OnReady is told when everything has started, with the address of the ops server: nil if its port cannot be bound yet,
+	// which keeps no payment waiting.
 	OnReady func(ops net.Addr)
 }
 
@@ -266,9 +267,9 @@ func (d *daemon) run(ctx context.Context) error {
 		return startStage(base, name, limit, d.log, func(service string) { d.metrics.Restarts.WithLabelValues(service).Inc() }, fatal, servers...)
 	}
 	effects := []server{
-		&ops.Server{Listen: d.cfg.Ops.Listen, Token: d.cfg.Ops.Token.Reveal(), Health: d.health, Metrics: d.metrics, OnListen: func(a net.Addr) {
+		&ops.Server{Listen: d.cfg.Ops.Listen, Token: d.cfg.Ops.Token.Reveal(), Health: d.health, Metrics: d.metrics, Class: errorClass, Log: d.log, OnListen: func(a net.Addr) {
 			select {
-			case addr <- a:
+			case addr <- a: // the first try alone
 			default:
 			}
 		}},

@@ -28,6 +28,8 @@ type Trouble struct {
 	Name  string `json:"name"`
 	Error string `json:"error,omitempty"`
 	Note  string `json:"note,omitempty"`
+
+	err error // behind Error or Note, if there is one
 }
 
 var start = time.Now()
@@ -78,7 +80,7 @@ func (h *Health) Notes() (told []Trouble) {
 	defer h.mu.Unlock()
 	for name, note := range h.notes {
 		if err := note(); err != nil {
-			told = append(told, Trouble{Name: name, Note: err.Error()})
+			told = append(told, Trouble{Name: name, Note: err.Error(), err: err})
 		}
 	}
 	return sorted(told)
@@ -108,7 +110,7 @@ func (h *Health) NotReady(ctx context.Context) []Trouble {
 		wg.Go(func() {
 			if err := check(ctx); err != nil {
 				mu.Lock()
-				failed = append(failed, Trouble{Name: name, Error: err.Error()})
+				failed = append(failed, Trouble{Name: name, Error: err.Error(), err: err})
 				mu.Unlock()
 			}
 		})

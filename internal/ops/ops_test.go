@@ -48,20 +48,23 @@ func TestHealthz(t *testing.T) {
 // TestReadyz names everything that is not usable, and gives checks a deadline.
 func TestReadyz(t *testing.T) {
 	h := &Health{}
-	s := &Server{Health: h, Metrics: NewMetrics()}
+	ready := func() *httptest.ResponseRecorder { // as if a second later
+		s := &Server{Health: h, Metrics: NewMetrics(), Token: "secret"}
+		return get(s, "/readyz", "Authorization", "Bearer secret")
+	}
 	var bounded bool
 	h.Check("fine", func(ctx context.Context) error { _, bounded = ctx.Deadline(); return nil })
-	if w := get(s, "/readyz"); w.Code != http.StatusOK || w.Body.String() != "[]\n" || !bounded {
+	if w := ready(); w.Code != http.StatusOK || w.Body.String() != "[]\n" || !bounded {
 		t.Errorf("ready: %d %s, with a deadline: %v", w.Code, w.Body, bounded)
 	}
 	h.Check("mqtt", func(context.Context) error { return errors.New("not connected") })
 	h.Check("account database", func(context.Context) error { return errors.New("refused") })
-	w := get(s, "/readyz")
+	w := ready()
 	const want = `[{"name":"account database","error":"refused"},{"name":"mqtt","error":"not connected"}]` + "\n"
 	if w.Code != http.StatusServiceUnavailable || w.Body.String() != want {
 		t.Errorf("not ready: %d %s", w.Code, w.Body)
 	}
-	if w := get(s, "/healthz"); w.Code != http.StatusOK {
+	if w := get(&Server{Health: h, Metrics: NewMetrics()}, "/healthz"); w.Code != http.StatusOK {
 		t.Errorf("a dependency that is down is no reason to be restarted: %d %s", w.Code, w.Body)
 	}
 }

@@ -1,0 +1,55 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+
+	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/sqldb"
+)
+
+// Classes of errors that a reader of readiness without the token is told. None names a user, a host or a table.
+const (
+	classRefused     = "access refused"
+	classReadOnly    = "read-only"
+	classUnreachable = "cannot be reached"
+	classUnconnected = "not connected"
+	classOther       = "not usable: the log says why"
+)
+
+// errorClass reduces an error to one of few words. The error itself is in the log, and in readiness for who has the token.
+func errorClass(err error) string {
+	var server *mysql.MySQLError
+	var network net.Error
+	switch {
+	case errors.Is(err, mns.ErrAuth):
+		return classRefused
+	case errors.Is(err, mns.ErrThrottled):
+		return "asks to slow down"
+	case errors.Is(err, mns.ErrClock):
+		return "the clocks disagree"
+	case errors.Is(err, mns.ErrNoQueue):
+		return "does not exist"
+	case errors.Is(err, mns.ErrNetwork):
+		return classUnreachable
+	case errors.Is(err, device.ErrNotConnected):
+		return classUnconnected
+	case errors.As(err, &server):
+		switch n := server.Number; {
+		case slices.Contains([]uint16{1044, 1045, 1142, 1143, 1227, 1370, 1698}, n):
+			return classRefused
+		case slices.Contains([]uint16{1047, 1290, 1792, 1836}, n): // as sqldb takes them
+			return classReadOnly
+		case sqldb.IsDown(err):
+			return classUnreachable
+		}
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network), sqldb.IsDown(err):
+		return classUnreachable
+	}
+	return classOther
+}

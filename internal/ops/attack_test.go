@@ -1,0 +1,254 @@
+package ops
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"jdpay-listener/internal/testenv"
+)
+
+// serve starts the server on a free port of loopback and returns its address.
+func serve(t *testing.T, s *Server) string {
+	t.Helper()
+	s.Listen = "127.0.0.1:0"
+	addr := make(chan net.Addr, 1)
+	s.OnListen = func(a net.Addr) { addr <- a }
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return (<-addr).String()
+}
+
+// TestSlowConnections holds 200 connections that never send all of their request, or never read the answer. A probe is
+// answered all the same, and the server holds no more connections than it allows.
+func TestSlowConnections(t *testing.T) {
+	for name, request := range map[string]string{
+		"they send nothing":            "",
+		"they send half of a header":   "GET /readyz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+		"they send half of a body":     "GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx",
+		"they do not read the answers": strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := serve(t, &Server{Health: &Health{}, Metrics: NewMetrics()})
+			var conns []net.Conn
+			for range 200 {
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if _, err := io.WriteString(c, request); err != nil && request == "" {
+					t.Fatal(err)
+				}
+				conns = append(conns, c)
+			}
+			probe := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+			resp, err := probe.Get("http://" + addr + "/readyz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("the probe is answered with %d", resp.StatusCode)
+			}
+			var ended atomic.Int32
+			for _, c := range conns {
+				go func() {
+					if _, err := io.Copy(io.Discard, c); !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+						ended.Add(1)
+					}
+				}()
+			}
+			if !testenv.Poll(30*time.Second, func() bool { return ended.Load() >= 200-maxConns }) {
+				t.Errorf("the server ended %d of 200 slow connections, want at least %d", ended.Load(), 200-maxConns)
+			}
+		})
+	}
+}
+
+// pipes is a listener of connections inside the process, for tests with a clock of their own.
+type pipes struct {
+	conns chan net.Conn
+	ended chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.ended:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error   { close(p.ended); return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// TestTimeouts gives a client that stalls no more than its time at each point of an exchange.
+func TestTimeouts(t *testing.T) {
+	const header = "GET / HTTP/1.1\r\nHost: x\r\n"
+	for name, tt := range map[string]struct {
+		send string
+		read bool
+		most time.Duration
+	}{
+		"it sends nothing":            {"", true, readHeaderTimeout},
+		"it sends half of a header":   {header, true, readHeaderTimeout},
+		"it sends half of a body":     {header + "Content-Length: 100\r\n\r\nx", true, readTimeout},
+		"it does not read the answer": {header + "\r\n", false, writeTimeout},
+		"it asks for nothing more":    {header + "\r\n", true, idleTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := pipes{make(chan net.Conn), make(chan struct{})}
+				ctx, cancel := context.WithCancel(t.Context())
+				s := &Server{Health: &Health{}, Metrics: NewMetrics()}
+				served := make(chan error, 1)
+				go func() { served <- s.serve(ctx, l) }()
+				ours, theirs := net.Pipe()
+				begin := time.Now()
+				l.conns <- theirs
+				if _, err := io.WriteString(ours, tt.send); err != nil {
+					t.Fatal(err)
+				}
+				if !tt.read {
+					time.Sleep(tt.most + time.Second)
+				}
+				_, _ = io.Copy(io.Discard, ours)
+				if held := time.Since(begin); held > tt.most+time.Second {
+					t.Errorf("the connection was held for %s, want %s at most", held, tt.most)
+				}
+				cancel()
+				<-served
+			})
+		})
+	}
+}
+
+// TestReadinessIsCached asks often and at once: the checks run once a second at most, one run at a time.
+func TestReadinessIsCached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs, running atomic.Int32
+		h := &Health{}
+		h.Check("slow", func(context.Context) error {
+			if running.Add(1) > 1 {
+				t.Error("two runs of a check at the same time")
+			}
+			time.Sleep(100 * time.Millisecond)
+			running.Add(-1)
+			runs.Add(1)
+			return nil
+		})
+		s := &Server{Health: h, Metrics: NewMetrics()}
+		handler := s.Handler()
+		ask := func(ctx context.Context) {
+			r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil)
+			handler.ServeHTTP(discard{http.Header{}}, r)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		go ask(gone) // a client that has gone does not end the run for others
+		for range 200 {
+			go ask(t.Context())
+		}
+		time.Sleep(readyFor)
+		synctest.Wait()
+		if runs.Load() != 1 {
+			t.Errorf("the check ran %d times for 201 questions at once", runs.Load())
+		}
+		time.Sleep(readyFor)
+		ask(t.Context())
+		if runs.Load() != 2 {
+			t.Errorf("the check ran %d times, want a second time after %s", runs.Load(), readyFor)
+		}
+	})
+}
+
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d discard) WriteHeader(int)             {}
+
+// TestReadyzNamesNobody gives the text of an error, in which a server names its users and hosts, only to who has the token.
+func TestReadyzNamesNobody(t *testing.T) {
+	const secret = "Error 1045 (28000): Access denied for user 'jdpay'@'10.1.2.3' (using password: YES)"
+	h := &Health{}
+	h.Check("account database", func(context.Context) error { return errors.New(secret) })
+	h.Note("instance lock", func() error { return errors.New(secret) })
+	open := &Server{Health: h, Metrics: NewMetrics()}
+	closed := &Server{Health: h, Metrics: NewMetrics(), Token: "let-me-in"}
+	for name, tt := range map[string]struct {
+		server *Server
+		token  string
+		whole  bool
+	}{
+		"no token is set":   {open, "", false},
+		"none is given":     {closed, "", false},
+		"another is given":  {closed, "Bearer guess", false},
+		"the right one is":  {closed, "Bearer let-me-in", true},
+		"an empty one is":   {closed, "Bearer ", false},
+		"open, one is sent": {open, "Bearer ", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := get(tt.server, "/readyz", "Authorization", tt.token)
+			if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"name":"account database"`) || !strings.Contains(w.Body.String(), `"name":"instance lock"`) {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if got := strings.Count(w.Body.String(), "10.1.2.3"); got != map[bool]int{true: 2}[tt.whole] {
+				t.Errorf("the host is named %d times: %s", got, w.Body)
+			}
+		})
+	}
+}
+
+// TestPortIsTaken starts while another program has the port. The server does not end; it serves when the port is free.
+func TestPortIsTaken(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	tried := make(chan net.Addr, 2)
+	s := &Server{Listen: other.Addr().String(), Health: &Health{}, Metrics: NewMetrics(), OnListen: func(a net.Addr) { tried <- a }}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	select {
+	case a := <-tried:
+		if a != nil {
+			t.Errorf("it listens on %s", a)
+		}
+	case err := <-done:
+		t.Fatalf("it ended: %v", err)
+	}
+	other.Close()
+	a := <-tried
+	resp, err := http.Get(fmt.Sprintf("http://%s/healthz", a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := bufio.NewReader(resp.Body).ReadString('\n')
+	resp.Body.Close()
+	if body != "[]\n" {
+		t.Errorf("/healthz says %q", body)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+}
