@@ -59,6 +59,12 @@ func broker(address string) (host string, port int, tls bool, err error) {
 	return host, port, tls, err
 }
 
+// hasCredentials reports whether a text is an address with a user name or password in it.
+func hasCredentials(text string) bool {
+	_, rest, found := strings.Cut(text, "://")
+	return found && strings.Contains(rest, "@")
+}
+
 // urlProblem says what is wrong with an http address; nothing when it can be used.
 func urlProblem(address string) string {
 	u, err := url.Parse(address)

@@ -8,7 +8,7 @@
 //	required  "true" when an empty value is a fault
 //	oneof     the allowed words, separated by spaces
 //	range     the allowed numbers, as min..max
-//	check     what the text must be: url, file, mysql or broker
+//	check     what the text must be: url, file, pem, mysql or broker
 //	live      "true" when a changed file applies without a restart
 //	doc       the line printed in docs/configuration.md
 //
@@ -37,6 +37,7 @@ type Config struct {
 	Elasticsearch     Elasticsearch
 	Jobs              Jobs
 	Ops               Ops
+	Security          Security
 	Alerts            Alerts
 }
 
@@ -176,6 +177,7 @@ type JDApi struct {
 	Timeout                 time.Duration     `default:"15s" doc:"Limit of one call."`
 	RetryCodes              []string          `doc:"Reply codes that are worth another try."`
 	DoneCodes               []string          `doc:"Reply codes that mean it was done before."`
+	CaFile                  string            `check:"pem" doc:"PEM file with the authorities that JD's certificate is checked against. Empty: the system's."`
 	MaxPerSecond            float64           `default:"0" range:"0..100000" doc:"Most calls per second. 0: no limit."`
 }
 
@@ -185,6 +187,7 @@ type Redis struct {
 	EndPoints      []Secret      `doc:"Several endpoints (cluster, or Sentinels with serviceName=), as a list or one comma-separated string. Wins over Server."`
 	Password       Secret        `doc:"Wins over the password inside Server or EndPoints."`
 	Db             int           `default:"0" range:"-1..65535" doc:"Database number. 0 and -1: the one inside Server or EndPoints, else 0."`
+	CaFile         string        `check:"pem" doc:"PEM file with the authorities that the servers' certificates are checked against, with ssl=true or rediss://. Empty: the system's."`
 	DeviceCacheTtl time.Duration `default:"10m" doc:"How long a device group is cached."`
 	ReplyKeyPrefix string        `default:"jdpay:reply:" doc:"Prefix of the keys and channels replies are written to; not one under which cabinets are cached (jdpay:device:)."`
 	ReplyTtl       time.Duration `default:"5m" doc:"How long a reply is kept."`
@@ -197,12 +200,18 @@ type Elasticsearch struct {
 	Username string `doc:"User name."`
 	Password Secret `doc:"Password of the user."`
 	ApiKey   Secret `doc:"API key, instead of user and password."`
+	CaFile   string `check:"pem" doc:"PEM file with the authorities that the cluster's certificate is checked against. Empty: the system's."`
 }
 
 // Ops is the operator's HTTP server.
 type Ops struct {
 	Listen string `default:"127.0.0.1:9300" required:"true" doc:"Address of probes, metrics and console. Without a token only loopback is allowed."`
 	Token  Secret `doc:"Token that everything but the two probes asks for."`
+}
+
+// Security is what the daemon insists on.
+type Security struct {
+	Strict bool `default:"false" doc:"Refuse to run unless every connection that leaves this machine is encrypted and the server at its other end verified, and the ops port listens on loopback; see docs/security.md."`
 }
 
 // Alerts are the places a person is told.

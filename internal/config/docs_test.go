@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -84,7 +85,7 @@ func markdown() string {
 	for _, l := range legacyKeys {
 		fmt.Fprintf(&b, "| `%s` | `%s` |\n", l.Flat, l.Key)
 	}
-	b.WriteString(docsStrings)
+	b.WriteString(docsStrings())
 	for _, k := range adoKeys {
 		fmt.Fprintf(&b, "| %s | %s |\n", k.name, strings.Join(k.spellings, ", "))
 	}
@@ -161,7 +162,7 @@ Later wins:
    ` + "`--config FILE`" + ` (repeatable, merged in order) takes the place of both
 3. environment variables: ` + "`Mqtt__Server=…`, list elements `JDPay__Md5Key__0=…`" + `
 4. the same with the prefix ` + "`JDPAY_`: `JDPAY_Mqtt__Server=…`" + `
-5. flags: ` + "`--set Mqtt:Server=…`" + `
+5. flags: ` + "`--set Mqtt:Server=…`" + `; keys of type secret are refused here, since every user of the machine can read a program's flags
 
 A secret may stand in a file of its own: ` + "`Mqtt__Password_FILE=/run/secrets/mqtt`" + ` reads it from there, without the newline at
 its end. This works for every key of type secret below, connection strings included.
@@ -188,16 +189,24 @@ wins over both.
 |---|---|
 `
 
-const docsStrings = `
+func docsStrings() string {
+	return `
 ## Connection strings
 
 MySQL: ` + "`Server=db;Port=3306;Database=account;Uid=jdpay;Pwd='p;w';SslMode=VerifyFull;SslCa=/etc/ssl/db.pem`" + ` or the Go form
 ` + "`jdpay:pw@tcp(db:3306)/account`" + `. A value with ` + "`;`" + ` stands in single or double quotes, which are doubled inside. Unknown keys are a
-warning. Preferred and Required encrypt without checking who answers; VerifyCA checks the certificate's chain, VerifyFull the
-host name too. A server that speaks only TLS 1.0 or 1.1 needs SslMode=None. The connection always speaks utf8mb4.
+warning. A server that speaks only TLS 1.0 or 1.1 needs SslMode=None. The connection always speaks utf8mb4.
+
+` + "| SslMode | in a Go DSN | encrypted | the password can be read by |\n|---|---|---|---|\n" + sslModes() + `
+Preferred is the default because it is .NET's; it protects against nobody who can change traffic: a server without TLS, or whoever
+stands between and says that the server has none, is answered unencrypted, and can ask for the password in a form that it can read
+(MySQL's RSA exchange). Without ` + "`SslCa`, `VerifyCA`" + ` accepts a certificate that any public authority has issued to anybody. Use VerifyFull.
+` + "`SslCert` and `SslKey`" + ` (PEM) are the client certificate for users with REQUIRE X509; they are read again for every connection. A Go DSN
+takes neither own authorities nor a client certificate: use the other form. ` + "`allowAllFiles`, `allowOldPasswords` and, without `tls=true`" + `,
+` + "`allowCleartextPasswords`" + ` are refused there.
 
 Redis: ` + "`host:6379,password=…,defaultDatabase=1,ssl=true`" + `, several endpoints as a cluster, Sentinels with ` + "`serviceName=…`" + `, or
-` + "`redis://user:password@host:6379/1`, `rediss://…`" + `.
+` + "`redis://user:password@host:6379/1`, `rediss://…`" + `. ` + "`sslHost=…`" + ` is the name on the servers' certificates where it is not the host's.
 
 Keys of a MySQL string; spaces, hyphens, underscores and case do not count. Those from Pooling on have no effect.
 Two connections at least are used, whatever Max Pool Size says: one of them only holds the instance lock.
@@ -205,3 +214,29 @@ Two connections at least are used, whatever Max Pool Size says: one of them only
 | key | spellings |
 |---|---|
 `
+}
+
+// sslModes is the table of what each SslMode asks for, as the code takes it.
+func sslModes() string {
+	var b strings.Builder
+	for _, mode := range []struct{ name, dsn string }{
+		{SslNone, "`tls=false`, or nothing"}, {SslPreferred, "`tls=preferred`"}, {SslRequired, "`tls=skip-verify`"}, {SslVerifyCA, ""}, {SslVerifyFull, "`tls=true`"},
+	} {
+		for _, ca := range []string{"", "ca.pem"} {
+			name := mode.name
+			switch {
+			case mode.name != SslVerifyCA && ca != "":
+				continue
+			case mode.name == SslVerifyCA && ca == "":
+				name += " without SslCa"
+			}
+			l := MySQL{Config: &mysql.Config{Net: "tcp", Addr: "db:3306", Passwd: "p"}, SslMode: mode.name, SslCa: ca}.link().judge()
+			reader := map[string]string{Protected: "the server alone", Exposed: "whoever answers for the server"}[l.Credentials]
+			if l.Verified == AnyIssuer {
+				reader += " with any certificate of a public authority"
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, mode.dsn, l.Encrypted, reader)
+		}
+	}
+	return b.String()
+}

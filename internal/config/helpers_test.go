@@ -14,7 +14,7 @@ const minimalKey = "a-key-of-the-tests"
 
 // minimal is the least configuration that can be used.
 const minimal = `{
-  "ConnectionStrings": {"Account": "Server=a;Database=acc;Uid=u;Pwd=p", "Main": "Server=m;Database=main;Uid=u;Pwd=p"},
+  "ConnectionStrings": {"Account": "Server=a;Database=acc;Uid=u;Pwd=p;SslMode=VerifyFull", "Main": "Server=m;Database=main;Uid=u;Pwd=p;SslMode=VerifyFull"},
   "Mns": {"Endpoint": "http://mns.test:8080"},
   "JDPay": {"NotifyQueueName": "notify", "Md5Key": "` + minimalKey + `"},
   "Mqtt": {"Server": "broker"},

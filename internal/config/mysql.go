@@ -14,6 +14,8 @@ import (
 type MySQL struct {
 	Config      *mysql.Config // for mysql.NewConnector
 	MaxPoolSize int           // most open connections
+	SslMode     string        // SslNone to SslVerifyFull, whichever form the text had
+	SslCa       string        // file with the authorities; empty: the system's
 }
 
 // String names the database without its password: user@host:3306/database.
@@ -31,6 +33,15 @@ const (
 // minPoolSize is the smallest pool with which the daemon works: one connection holds the instance's lock all the time, and
 // a migration holds one while it uses another.
 const minPoolSize = 2
+
+// How a connection to MySQL is secured, named as in .NET.
+const (
+	SslNone       = "None"
+	SslPreferred  = "Preferred"  // unencrypted if the server says that it has no TLS
+	SslRequired   = "Required"   // encrypted, whoever answers
+	SslVerifyCA   = "VerifyCA"   // and the certificate is from one of the authorities
+	SslVerifyFull = "VerifyFull" // and for the server's name
+)
 
 // isADONet tells Server=…;… from a Go DSN, where the user name comes first and "=" only in the parameters.
 var isADONet = regexp.MustCompile(`^[\s;]*[A-Za-z][A-Za-z _-]*=`)
@@ -88,6 +99,10 @@ func parseDSN(s string) (MySQL, error) {
 	if missing != nil {
 		return MySQL{}, errors.New(strings.Join(missing, ", "))
 	}
+	mode := dsnSslMode(cfg)
+	if err := refuseUnsafe(cfg, mode); err != nil {
+		return MySQL{}, err
+	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultConnectTimeout
 	}
@@ -97,5 +112,32 @@ func parseDSN(s string) (MySQL, error) {
 	if cfg.WriteTimeout <= 0 {
 		cfg.WriteTimeout = defaultCommandTimeout
 	}
-	return MySQL{Config: cfg, MaxPoolSize: defaultPoolSize}, nil
+	return MySQL{Config: cfg, MaxPoolSize: defaultPoolSize, SslMode: mode}, nil
+}
+
+// dsnSslMode is .NET's name for what the parameters tls and allowFallbackToPlaintext say.
+func dsnSslMode(cfg *mysql.Config) string {
+	switch {
+	case cfg.TLS == nil:
+		return SslNone
+	case cfg.AllowFallbackToPlaintext:
+		return SslPreferred
+	case cfg.TLS.InsecureSkipVerify:
+		return SslRequired
+	}
+	return SslVerifyFull
+}
+
+// refuseUnsafe refuses parameters by which a server can take what it must not have.
+func refuseUnsafe(cfg *mysql.Config, mode string) error {
+	local := MySQL{Config: cfg, SslMode: mode}.link().Local
+	switch {
+	case cfg.AllowAllFiles:
+		return errors.New("the parameter allowAllFiles lets the server read every file that this program can read: remove it")
+	case cfg.AllowOldPasswords:
+		return errors.New("the parameter allowOldPasswords makes the password readable: remove it and give the user a password of today's form")
+	case cfg.AllowCleartextPasswords && mode != SslVerifyFull && !local:
+		return errors.New("the parameter allowCleartextPasswords shows the password to whoever answers: remove it or set tls=true")
+	}
+	return nil
 }

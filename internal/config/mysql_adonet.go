@@ -28,6 +28,8 @@ var adoKeys = []struct {
 	{"CharSet", []string{"charset", "characterset"}},
 	{"SslMode", []string{"sslmode"}},
 	{"SslCa", []string{"sslca", "cacertificatefile"}},
+	{"SslCert", []string{"sslcert"}},
+	{"SslKey", []string{"sslkey"}},
 	{"Connection Timeout", []string{"connectiontimeout", "connecttimeout"}},
 	{"Default Command Timeout", []string{"defaultcommandtimeout", "commandtimeout"}},
 	{"Max Pool Size", []string{"maxpoolsize", "maximumpoolsize"}},
@@ -40,8 +42,13 @@ var adoKeys = []struct {
 	{"ConvertZeroDateTime", []string{"convertzerodatetime"}},
 	{"Allow Zero Datetime", []string{"allowzerodatetime"}},
 	{"Persist Security Info", []string{"persistsecurityinfo"}},
+	{"Certificate File", []string{"certificatefile"}},
+	{"Certificate Password", []string{"certificatepassword"}},
 	{"AllowPublicKeyRetrieval", []string{"allowpublickeyretrieval"}},
 }
+
+// instead says what to write in place of a key without effect.
+var instead = map[string]string{"Certificate File": "; give the client certificate as SslCert and SslKey (PEM)"}
 
 // adoName returns the name of a key by any of its spellings; for an unknown one, the name spelled most like it.
 func adoName(key string) (name string, known bool) {
@@ -131,14 +138,14 @@ func parseADONet(s string) (MySQL, []string, error) {
 		pool = minPoolSize
 	}
 	r.charset()
-	r.tls(cfg, host)
+	mode, caFile := r.tls(cfg, host)
 	for _, name := range sortedKeys(r.values) {
-		r.notices = append(r.notices, name+" has no effect here")
+		r.notices = append(r.notices, name+" has no effect here"+instead[name])
 	}
 	if r.wrong != nil {
 		return MySQL{}, nil, errors.New(strings.Join(r.wrong, ", "))
 	}
-	return MySQL{Config: cfg, MaxPoolSize: pool}, r.notices, nil
+	return MySQL{Config: cfg, MaxPoolSize: pool, SslMode: mode, SslCa: caFile}, r.notices, nil
 }
 
 // address sets the server's address and returns its host. Of several hosts the first is used; failing over between
@@ -176,36 +183,74 @@ func (r *adoReader) charset() {
 	}
 }
 
-// tls applies SslMode. As in .NET, Preferred and Required encrypt without checking who answers.
-func (r *adoReader) tls(cfg *mysql.Config, host string) {
-	mode, caFile := plainKey(r.take("SslMode")), r.take("SslCa")
-	if caFile != "" && mode != "verifyca" && mode != "verifyfull" {
-		r.notices = append(r.notices, "SslCa is used only with SslMode VerifyCA or VerifyFull")
-	}
-	switch mode {
+// tls applies SslMode and returns its name and the file of the authorities. As in .NET, Preferred and Required encrypt
+// without checking who answers.
+func (r *adoReader) tls(cfg *mysql.Config, host string) (mode, caFile string) {
+	word, caFile := plainKey(r.take("SslMode")), r.take("SslCa")
+	switch word {
 	case "none", "disabled":
+		mode = SslNone
 		cfg.TLSConfig = "false"
 	case "", "preferred", "prefered": // MySql.Data documents both
+		mode = SslPreferred
 		cfg.TLSConfig = "preferred"
 	case "required":
+		mode = SslRequired
 		cfg.TLSConfig = "skip-verify"
 	case "verifyca", "verifyfull":
-		roots, err := readAuthorities(caFile)
+		mode = SslVerifyFull
+		roots, err := ReadAuthorities(caFile)
 		if err != nil {
 			r.wrong = append(r.wrong, "SslCa: "+err.Error())
 		}
 		cfg.TLS = &tls.Config{RootCAs: roots, ServerName: host}
-		if mode == "verifyca" {
+		if word == "verifyca" {
+			mode = SslVerifyCA
 			cfg.TLS.InsecureSkipVerify = true // replaced by verifyChain, which does not look at the host name
 			cfg.TLS.VerifyConnection = verifyChain(roots)
 		}
 	default:
 		r.wrong = append(r.wrong, "SslMode is not one of None, Preferred, Required, VerifyCA, VerifyFull")
 	}
+	if caFile != "" && mode != SslVerifyCA && mode != SslVerifyFull {
+		r.notices = append(r.notices, "SslCa is used only with SslMode VerifyCA or VerifyFull")
+	}
+	r.clientCertificate(cfg, mode)
+	return mode, caFile
 }
 
-// readAuthorities reads certificates to trust; nil, the system's, without a file.
-func readAuthorities(file string) (*x509.CertPool, error) {
+// clientCertificate shows a certificate to a server that asks for one. Its files are read again for every connection, so
+// that a renewed certificate needs no restart.
+func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) {
+	certFile, keyFile := r.take("SslCert"), r.take("SslKey")
+	switch {
+	case certFile == "" && keyFile == "":
+		return
+	case certFile == "" || keyFile == "":
+		r.wrong = append(r.wrong, "SslCert and SslKey are not both set")
+		return
+	case mode == SslNone:
+		r.notices = append(r.notices, "SslCert and SslKey have no effect with SslMode None")
+		return
+	}
+	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		own, err := tls.LoadX509KeyPair(certFile, keyFile)
+		return &own, err
+	}
+	if _, err := load(nil); err != nil {
+		r.wrong = append(r.wrong, "SslCert, SslKey: no PEM certificate with its key in these files, or they cannot be read")
+		return
+	}
+	if cfg.TLS == nil { // Preferred and Required, as the driver makes them of their names
+		cfg.TLS = &tls.Config{InsecureSkipVerify: true}
+		cfg.AllowFallbackToPlaintext = mode == SslPreferred
+	}
+	cfg.TLS.GetClientCertificate = load
+}
+
+// ReadAuthorities reads the certificates of a PEM file to trust; nil, which means the system's, without a file. The error
+// does not name the file.
+func ReadAuthorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}

@@ -65,6 +65,12 @@ func TestParseMySQL(t *testing.T) {
 		"preferred TLS":              {text: "Server=h;Database=d;Uid=u;Pwd=p;Ssl-Mode=Preferred", want: standard},
 		"required TLS":               {text: "Server=h;Database=d;Uid=u;Pwd=p;sslmode=REQUIRED", want: with(func(d *database) { d.TLS = "skip-verify" })},
 		"an authority without check": {text: "Server=h;Database=d;Uid=u;Pwd=p;SslCa=/x.pem", want: standard, notices: []string{"SslCa is used only with SslMode VerifyCA or VerifyFull"}},
+		"a client certificate of .NET's other form": {
+			text: "Server=h;Database=d;Uid=u;Pwd=p;CertificateFile=/x.pfx", want: standard,
+			notices: []string{"Certificate File has no effect here; give the client certificate as SslCert and SslKey (PEM)"},
+		},
+		"clear-text passwords over TLS":            {text: "u:p@tcp(h:3306)/d?tls=true&allowCleartextPasswords=true", want: with(func(d *database) { d.TLS = "true" })},
+		"clear-text passwords inside of a machine": {text: "u:p@tcp(127.0.0.1:3306)/d?allowCleartextPasswords=true", want: with(func(d *database) { d.TLS, d.Addr = "", "127.0.0.1:3306" })},
 		"limits": {
 			text: "Server=h;Database=d;Uid=u;Pwd=p;Connection Timeout=5;Default Command Timeout=7;Max Pool Size=20",
 			want: with(func(d *database) {
@@ -183,14 +189,21 @@ func TestParseMySQLRefuses(t *testing.T) {
 		"Server=h;Database=d;Uid=u;Max Pool Size=many;Connect Timeout=-1": "Connection Timeout is not a whole number, Max Pool Size is not a whole number",
 		"Server=h;Database=d;Uid=u;SslMode=VerifyCA;SslCa=/missing.pem":   "SslCa: cannot be read: no such file or directory",
 		"Server=h;Database=d;Uid=u;SslMode=VerifyFull;SslCa=/dev/null":    "SslCa: the file holds no PEM certificate",
-		"localhost":                           "invalid DSN: missing the slash separating the database name",
-		"@tcp(h)/":                            "no user, no database",
-		"u:p@tcp(h/d":                         "invalid DSN: network address not terminated (missing closing brace)",
-		"mysql://u:p@h:3306/d":                neither,
-		"u:p@tcp(h)/d?parseTime=perhaps":      neither,
-		"u:p@tcp(h)/d?tls=unregistered":       neither,
-		"u:p@tcp(h)/d?strict=true":            "the parameter strict no longer exists",
-		"u:p@tcp(h)/d?timeout=1s&strict=true": "the parameter strict no longer exists",
+		"localhost":                                               "invalid DSN: missing the slash separating the database name",
+		"@tcp(h)/":                                                "no user, no database",
+		"u:p@tcp(h/d":                                             "invalid DSN: network address not terminated (missing closing brace)",
+		"mysql://u:p@h:3306/d":                                    neither,
+		"u:p@tcp(h)/d?parseTime=perhaps":                          neither,
+		"u:p@tcp(h)/d?tls=unregistered":                           neither,
+		"u:p@tcp(h)/d?strict=true":                                "the parameter strict no longer exists",
+		"u:p@tcp(h)/d?allowAllFiles=true":                         "the parameter allowAllFiles lets the server read every file that this program can read: remove it",
+		"u:p@tcp(h)/d?tls=true&allowOldPasswords=true":            "the parameter allowOldPasswords makes the password readable: remove it and give the user a password of today's form",
+		"u:p@tcp(h)/d?allowCleartextPasswords=true":               "the parameter allowCleartextPasswords shows the password to whoever answers: remove it or set tls=true",
+		"u:p@tcp(h)/d?tls=preferred&allowCleartextPasswords=true": "the parameter allowCleartextPasswords shows the password to whoever answers: remove it or set tls=true",
+		"u:p@tcp(h)/d?tls=true&allowFallbackToPlaintext=true&allowCleartextPasswords=true": "the parameter allowCleartextPasswords shows the password to whoever answers: remove it or set tls=true",
+		"Server=h;Database=d;Uid=u;SslMode=Required;SslCert=/c.pem":                        "SslCert and SslKey are not both set",
+		"Server=h;Database=d;Uid=u;SslMode=Required;SslCert=/c.pem;SslKey=/k.pem":          "SslCert, SslKey: no PEM certificate with its key in these files, or they cannot be read",
+		"u:p@tcp(h)/d?timeout=1s&strict=true":                                              "the parameter strict no longer exists",
 	} {
 		t.Run(text, func(t *testing.T) {
 			_, _, err := ParseMySQL(text)

@@ -18,6 +18,7 @@ type RedisOptions struct {
 	Password       Secret
 	DB             int
 	TLS            bool
+	ServerName     string // on the servers' certificates; empty: the host of each address
 	ClientName     string
 	ConnectTimeout time.Duration // 0 when the string names none
 }
@@ -27,6 +28,14 @@ type RedisOptions struct {
 func (c *Config) RedisOptions() (opts RedisOptions, on bool) {
 	opts, _, on, err := c.redis()
 	return opts, on && err == nil
+}
+
+// redisKey is the key that Redis's address comes from.
+func (c *Config) redisKey() string {
+	if len(c.Redis.EndPoints) > 0 {
+		return "Redis:EndPoints"
+	}
+	return "Redis:Server"
 }
 
 func (c *Config) redis() (opts RedisOptions, notices []string, on bool, err error) {
@@ -145,6 +154,8 @@ func parseStackExchange(s string) (opts RedisOptions, notices []string, err erro
 			if opts.TLS, err = strconv.ParseBool(strings.ToLower(value)); err != nil {
 				return RedisOptions{}, nil, errors.New("ssl is not true or false")
 			}
+		case "sslhost":
+			opts.ServerName = value
 		case "defaultdatabase":
 			if opts.DB, err = parseDB(value); err != nil {
 				return RedisOptions{}, nil, err
@@ -167,6 +178,9 @@ func parseStackExchange(s string) (opts RedisOptions, notices []string, err erro
 	}
 	if len(endpoints) == 0 {
 		return RedisOptions{}, nil, errors.New("no endpoint (host:port)")
+	}
+	if opts.ServerName != "" && !opts.TLS {
+		notices = append(notices, "sslHost has no effect without ssl=true")
 	}
 	for _, e := range endpoints {
 		if e.port == 0 {

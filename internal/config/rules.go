@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"path"
 	"regexp"
 	"slices"
@@ -170,16 +169,16 @@ func (v *validator) redis() {
 	if prefix := v.c.Redis.ReplyKeyPrefix; strings.HasPrefix(DeviceKeyPrefix, prefix) || strings.HasPrefix(prefix, DeviceKeyPrefix) {
 		v.fault("Redis:ReplyKeyPrefix", "replies could overwrite cached cabinets ("+DeviceKeyPrefix+"…)", "give a prefix of its own, such as jdpay:reply:")
 	}
-	key := "Redis:Server"
-	if len(v.c.Redis.EndPoints) > 0 {
-		key = "Redis:EndPoints"
-	}
-	_, notices, _, err := v.c.redis()
+	key := v.c.redisKey()
+	opts, notices, on, err := v.c.redis()
 	if err != nil {
 		v.fault(key, err.Error(), "write host:port,password=…,defaultDatabase=… or redis://host:port/db")
 	}
 	for _, notice := range notices {
 		v.warn(key, notice)
+	}
+	if v.c.Redis.CaFile != "" && on && err == nil && !opts.TLS {
+		v.warn("Redis:CaFile", "has no effect without ssl=true or rediss://, and the connection is not encrypted")
 	}
 }
 
@@ -219,9 +218,7 @@ func (v *validator) process() {
 		v.fault("Ops:Listen", "not host:port", "give an address such as 127.0.0.1:9300")
 		return
 	}
-	ip, err := netip.ParseAddr(host)
-	loopback := host == "localhost" || err == nil && ip.IsLoopback()
-	if !loopback && !v.c.Ops.Token.IsSet() {
+	if !isLoopback(host) && !v.c.Ops.Token.IsSet() {
 		v.fault("Ops:Listen", "open to other machines without a token", "set Ops:Token or listen on 127.0.0.1")
 	}
 }

@@ -23,7 +23,7 @@ func printAll(l *Loaded, err error) string {
 		fmt.Fprintf(&b, format+"\n", l)
 		fmt.Fprintf(&b, format+"\n", err)
 	}
-	fmt.Fprintln(&b, l.Effective(), l.Warnings)
+	fmt.Fprintln(&b, l.Effective(), l.Warnings, l.Config.Links())
 	asJSON, _ := json.Marshal([]any{l, l.Config, err})
 	b.Write(asJSON)
 	log := slog.New(slog.NewJSONHandler(&b, nil))
@@ -106,7 +106,7 @@ func TestNoSecretIsPrinted(t *testing.T) {
 		if len(faultsOf(t, err)) != 5 {
 			t.Fatalf("faults: %v", err)
 		}
-		checkNoMarker(t, fmt.Sprint(err, loaded.Effective(), loaded.Warnings))
+		checkNoMarker(t, fmt.Sprint(err, loaded.Effective(), loaded.Warnings, loaded.Config.Links()))
 	})
 	t.Run("of a broken file", func(t *testing.T) {
 		for _, content := range []string{

@@ -83,7 +83,7 @@ func readProblem(err error) string {
 	return "cannot be read: " + err.Error()
 }
 
-// flag adds one --set Key:Path=value. Each is a layer of its own, so that the last of several wins.
+// flag adds one --set Key:Path=value. Each is a layer of its own, so that the last of several wins. A secret is refused.
 func (s *sources) flag(i int, assignment string) {
 	key, text, ok := strings.Cut(assignment, "=")
 	if !ok {
@@ -92,8 +92,21 @@ func (s *sources) flag(i int, assignment string) {
 		})
 		return
 	}
+	key = strings.TrimSpace(key)
+	const problem = "every user of this machine can read a program's flags, and a secret in them"
+	switch name := variableName(canonical(key)); {
+	case isSecretKey(key):
+		s.faults = append(s.faults, Fault{
+			Key: canonical(key), Source: "flag --set", Problem: problem,
+			Remedy: "give it in appsettings.json, as the environment variable " + name + ", or in a file that " + name + fileSuffix + " names",
+		})
+	case hasCredentials(text):
+		s.faults = append(s.faults, Fault{
+			Key: canonical(key), Source: "flag --set", Problem: problem, Remedy: "give user and password in keys of their own, by another source",
+		})
+	}
 	l := layer{}
-	l.put(strings.TrimSpace(key), text, "flag --set")
+	l.put(key, text, "flag --set")
 	s.layers = append(s.layers, l)
 }
 

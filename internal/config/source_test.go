@@ -112,6 +112,39 @@ func TestUnreadableSources(t *testing.T) {
 	}
 }
 
+// Whoever may run ps reads what stands in a flag.
+func TestSecretsAreRefusedAsFlags(t *testing.T) {
+	const problem = "every user of this machine can read a program's flags, and a secret in them"
+	give := func(name string) string {
+		return "; give it in appsettings.json, as the environment variable " + name + ", or in a file that " + name + "_FILE names"
+	}
+	for assignment, want := range map[string]string{
+		"JDPay:Md5Key=" + marker + marker + marker:                  "JDPay:Md5Key (flag --set): " + problem + give("JDPay__Md5Key"),
+		"jdpay:md5key:0=" + marker + marker + marker:                "jdpay:md5key:0 (flag --set): " + problem + give("jdpay__md5key__0"),
+		"JDPayMd5Key=" + marker:                                     "JDPayMd5Key (flag --set): " + problem + give("JDPayMd5Key"),
+		"Dev001.ThirdService:RedisPwd=" + marker:                    "Dev001.ThirdService:RedisPwd (flag --set): " + problem + give("Dev001.ThirdService__RedisPwd"),
+		"JDApi:Headers:X-Key=" + marker:                             "JDApi:Headers:X-Key (flag --set): " + problem + give("JDApi__Headers__X-Key"),
+		"ConnectionStrings:Main=u:" + marker + "@tcp(h)/d?tls=true": "ConnectionStrings:Main (flag --set): " + problem + give("ConnectionStrings__Main"),
+		"Elasticsearch:Url=https://u:" + marker + "@es":             "Elasticsearch:Url (flag --set): " + problem + "; give user and password in keys of their own, by another source",
+		"Mqtt:Server=10.0.0.5":                                      "",
+		"Elasticsearch:Url=https://es":                              "",
+	} {
+		t.Run(assignment, func(t *testing.T) {
+			opts := testOptions(t)
+			write(t, opts.Dir, "appsettings.json", minimal)
+			opts.Set = []string{assignment}
+			_, err := Load(opts)
+			var got string
+			if err != nil {
+				got = err.Error()
+			}
+			if got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
 // With a file that cannot be read nobody knows what is missing, so only the file is complained about.
 func TestBrokenFileHidesWhatIsMissing(t *testing.T) {
 	opts := testOptions(t, "Mns__BatchSize=17")

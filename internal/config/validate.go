@@ -73,6 +73,7 @@ func (v *validator) check() {
 	v.alerts()
 	v.jobs()
 	v.process()
+	v.posture()
 }
 
 // missing reports, and makes a fault of, a required key without a value.
@@ -148,6 +149,10 @@ func (v *validator) checkText(o option, text string) {
 			v.fault(o.Key, readProblem(err), "correct the path or the file's permissions")
 		} else if info.IsDir() {
 			v.fault(o.Key, "is a directory", "name a file")
+		}
+	case "pem":
+		if _, err := ReadAuthorities(text); err != nil {
+			v.fault(o.Key, err.Error(), "correct the path or the file's permissions, or give a PEM file")
 		}
 	case "mysql":
 		_, notices, err := ParseMySQL(text)

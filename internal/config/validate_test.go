@@ -188,7 +188,7 @@ func TestWarnings(t *testing.T) {
 		"statuses without a field":    {environ: []string{"Payment__SuccessStatuses=OK"}, want: []string{"Payment:SuccessStatuses: has no effect without Payment:StatusField"}},
 		"TLS files without TLS":       {environ: []string{"Mqtt__Tls__CaFile=/dev/null"}, want: []string{"Mqtt:Tls:Enabled: false: the files below Mqtt:Tls have no effect and the connection is not encrypted"}},
 		"alerts to a robot":           {environ: []string{"Alerts__WeCom__Url=https://h/"}, want: []string{`Alerts:WeCom:Url: has no effect yet: alerts are log lines with "alert":true`}},
-		"notices of a MySQL string":   {environ: []string{"ConnectionStrings__Main=Server=a,b;Database=d;Uid=u"}, want: []string{"ConnectionStrings:Main: Server lists several hosts; only the first is used"}},
+		"notices of a MySQL string":   {environ: []string{"ConnectionStrings__Main=Server=a,b;Database=d;Uid=u;SslMode=VerifyFull"}, want: []string{"ConnectionStrings:Main: Server lists several hosts; only the first is used"}},
 		"notices of a Redis string":   {environ: []string{"Redis__EndPoints__0=a", "Redis__EndPoints__1=b,channelPrefix=x"}, want: []string{"Redis:EndPoints: channelPrefix has no effect here; put it in front of Redis:ReplyKeyPrefix"}},
 	}
 	for name, tt := range tests {
