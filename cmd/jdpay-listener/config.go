@@ -32,8 +32,9 @@ func (a *app) configCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Load and validate the configuration, and print every value with its source",
 		Long: `Loads and validates the configuration and prints every effective value with its source, secrets masked. All faults
-are listed at once; the exit code is then 2. With --connect each dependency is tried as well, and the columns of the
-business tables; the exit code is 1 if one of them fails.`,
+are listed at once; the exit code is then 2. A table says how each connection is asked to be secured. With --connect each
+dependency is tried as well, and the columns of the business tables, and the table says how each connection is secured;
+the exit code is 1 if one of them fails.`,
 		Example: `  jdpay-listener config check
   jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
 		Args: cobra.NoArgs,
@@ -47,13 +48,18 @@ business tables; the exit code is 1 if one of them fails.`,
 			if connect && err == nil {
 				findings = daemon.Connect(cmd.Context(), loaded.Config)
 			}
+			links := transportsOf(findings)
+			if len(links) == 0 {
+				links = loaded.Config.Links()
+			}
 			if a.json {
 				_ = a.printJSON(map[string]any{
 					"valid": err == nil, "faults": orEmpty(faults), "warnings": orEmpty(loaded.Warnings), "files": orEmpty(loaded.Files),
-					"settings": loaded.Effective(), "connections": orEmpty(findings),
+					"settings": loaded.Effective(), "transport": orEmpty(links), "connections": orEmpty(findings),
 				})
 			} else {
 				a.printSettings(loaded)
+				a.printTransports(links)
 				a.printFindings(findings)
 			}
 			if err != nil {
@@ -84,6 +90,7 @@ func (a *app) printFindings(findings []daemon.Finding) {
 	a.say("")
 	for _, f := range findings {
 		switch {
+		case f.Transport != nil && f.OK && !f.Warning: // the table says it
 		case !f.OK:
 			a.say("FAILED  %s: %s", f.Name, f.Detail)
 			a.say("        %s", f.Remedy)

@@ -13,7 +13,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Examine the surroundings and say what to change",
 		Long: `Does what "config check --connect" does and looks closer: database versions, isolation, clocks, missing columns and
 indexes, named locks; the queues' settings against the daemon's timing; an MQTT round trip, to a cabinet that does not
-exist; Redis; the way to JD; the signature of the documented example; permissions of files with secrets. It changes
+exist; Redis; the way to JD; how each connection is encrypted and verified, in a table; the signature of the documented example; permissions of files with secrets. It changes
 nothing. Exits with 1 if something fails; what works but should be changed is a warning.`,
 		Example: `  jdpay-listener doctor
   jdpay-listener doctor --json --config /etc/jdpay/appsettings.json`,
@@ -30,6 +30,7 @@ nothing. Exits with 1 if something fails; what works but should be changed is a 
 			if a.json {
 				err = a.printJSON(findings)
 			} else {
+				a.printTransports(transportsOf(findings))
 				a.printFindings(findings)
 			}
 			if failed := failedFindings(findings); failed != nil {

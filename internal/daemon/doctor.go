@@ -91,7 +91,7 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 			}})
 		}
 	}
-	return lookAll(ctx, probes)
+	return append(lookAll(ctx, probes), transports(ctx, c)...)
 }
 
 var versionNumber = regexp.MustCompile(`(\d+)\.(\d+)`)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type Finding struct {
 	Warning bool   `json:"warning"` // it works, but should be changed
 	Detail  string `json:"detail"`
 	Remedy  string `json:"remedy,omitempty"` // what to change
+	// Transport is how the connection is secured; nil: the finding is about something else.
+	Transport *config.Link `json:"transport,omitempty"`
 }
 
 const probeLimit = 10 * time.Second
@@ -39,10 +42,11 @@ type probe struct {
 	look   func(ctx context.Context) (string, error)
 }
 
-// Connect tries every dependency that the configuration names, side by side, and the columns of the business tables.
+// Connect tries every dependency that the configuration names, side by side, how it is encrypted, and the columns of
+// the business tables.
 // It changes nothing.
 func Connect(ctx context.Context, c *config.Config) []Finding {
-	return lookAll(ctx, connectProbes(c))
+	return append(lookAll(ctx, connectProbes(c)), transports(ctx, c)...)
 }
 
 func lookAll(ctx context.Context, probes []probe) []Finding {
@@ -87,7 +91,16 @@ func connectProbes(c *config.Config) []probe {
 		{"mqtt broker", "check section Mqtt and that the broker is up", func(ctx context.Context) (string, error) {
 			return withSession(ctx, c, "check", func(*device.Session) (string, error) { return "connected", nil })
 		}},
-		{"jd api", "check JDApi:BaseUrl and the way there", func(ctx context.Context) (string, error) { return dialURL(ctx, c.JDApi.BaseUrl) }},
+		{"jd api", "check JDApi:BaseUrl, JDApi:CaFile and the way there", func(ctx context.Context) (string, error) {
+			reachable, err := dialURL(ctx, c.JDApi.BaseUrl)
+			if err == nil {
+				err = handshake(ctx, c.JDApi.BaseUrl, "JDApi:CaFile", c.JDApi.CaFile, func(*tls.ConnectionState) {})
+			}
+			if errors.Is(err, errUnseen) {
+				err = nil
+			}
+			return reachable, err
+		}},
 	}
 	for _, queue := range []string{c.JDPay.NotifyQueueName, c.SyncReply.QueueName} {
 		if queue != "" {
@@ -101,7 +114,11 @@ func connectProbes(c *config.Config) []probe {
 		probes = append(probes, probe{"redis", "check section Redis; without it cabinets are looked up in the database and replies wait", func(ctx context.Context) (string, error) {
 			d := &daemon{cfg: c, log: slog.New(slog.DiscardHandler)}
 			defer d.close()
-			return "answers", d.openRedis().Ping(ctx)
+			store, err := d.openRedis()
+			if err != nil {
+				return "", err
+			}
+			return "answers", store.Ping(ctx)
 		}})
 	}
 	if c.Elasticsearch.Url != "" {
@@ -190,6 +207,15 @@ func dialURL(ctx context.Context, address string) (string, error) {
 	} else if proxy != nil {
 		u, reachable = proxy, "its proxy "+proxy.Host+" is reachable"
 	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", dialAddress(u))
+	if err != nil {
+		return "", err
+	}
+	return reachable, conn.Close()
+}
+
+// dialAddress is host:port of an address, which may leave the port to its scheme.
+func dialAddress(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
@@ -197,11 +223,7 @@ func dialURL(ctx context.Context, address string) (string, error) {
 			port = "80"
 		}
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
-	if err != nil {
-		return "", err
-	}
-	return reachable, conn.Close()
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 func mnsClient(c *config.Config, onRequest func(queue, op, result string, took time.Duration)) (*mns.Client, error) {
@@ -243,7 +265,13 @@ func getElasticsearch(ctx context.Context, c config.Elasticsearch) (string, erro
 	case c.Username != "":
 		req.SetBasicAuth(c.Username, c.Password.Reveal())
 	}
-	resp, err := http.DefaultClient.Do(req)
+	secure, err := clientTLS("Elasticsearch:CaFile", c.CaFile)
+	if err != nil {
+		return "", err
+	}
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}

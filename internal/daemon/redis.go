@@ -2,24 +2,40 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"time"
 
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/redisstore"
 )
 
-// openRedis connects to Redis lazily, or returns nil when it is off. Redis being down stops nothing.
-func (d *daemon) openRedis() *redisstore.Store {
+// openRedis connects to Redis lazily, or returns nil when it is off. Redis being down stops nothing; authorities that
+// cannot be read do. The observers are told of each TLS connection.
+func (d *daemon) openRedis(observers ...func(tls.ConnectionState)) (*redisstore.Store, error) {
 	o, on := d.cfg.RedisOptions()
 	if !on {
-		return nil
+		return nil, nil
+	}
+	var secure *tls.Config
+	if o.TLS {
+		var err error
+		if secure, err = clientTLS("Redis:CaFile", d.cfg.Redis.CaFile); err != nil {
+			return nil, err
+		}
+		secure.ServerName = o.ServerName
+		secure.VerifyConnection = func(state tls.ConnectionState) error {
+			for _, observe := range observers {
+				observe(state)
+			}
+			return nil
+		}
 	}
 	store := redisstore.New(redisstore.Options{
-		Addrs: o.Addrs, MasterName: o.MasterName, Username: o.Username, Password: o.Password.Reveal(), DB: o.DB, TLS: o.TLS,
+		Addrs: o.Addrs, MasterName: o.MasterName, Username: o.Username, Password: o.Password.Reveal(), DB: o.DB, TLS: secure,
 		ClientName: o.ClientName, ConnectTimeout: o.ConnectTimeout, ReplyKeyPrefix: d.cfg.Redis.ReplyKeyPrefix, Log: d.log,
 	})
 	d.closers = append(d.closers, store.Close)
-	return store
+	return store, nil
 }
 
 // deviceCache is Redis as the memory of cabinets.

@@ -88,9 +88,13 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	if c.Elasticsearch.Url != "" {
+		secure, err := clientTLS("Elasticsearch:CaFile", c.Elasticsearch.CaFile)
+		if err != nil {
+			return err
+		}
 		if d.elastic, err = elastic.New(elastic.Options{
 			URL: c.Elasticsearch.Url, Index: c.Elasticsearch.Index, Username: c.Elasticsearch.Username,
-			Password: c.Elasticsearch.Password.Reveal(), APIKey: c.Elasticsearch.ApiKey.Reveal(), Log: d.log,
+			Password: c.Elasticsearch.Password.Reveal(), APIKey: c.Elasticsearch.ApiKey.Reveal(), TLS: secure, Log: d.log,
 		}); err != nil {
 			return err
 		}
@@ -121,11 +125,18 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.settler = payment.NewSettler(Rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, say)
 
 	// … to the cabinet, to JD and to the pay info.
-	redis := d.openRedis()
+	redis, err := d.openRedis()
+	if err != nil {
+		return err
+	}
 	if d.session, err = d.openSession(c.Mqtt.ClientIdPrefix + "-" + c.Host.Instance); err != nil {
 		return fmt.Errorf("configuration, section Mqtt: %w", err)
 	}
-	jd, err := jdapi.New(d.jdOptions())
+	jdOptions := d.jdOptions()
+	if jdOptions.TLS, err = clientTLS("JDApi:CaFile", c.JDApi.CaFile); err != nil {
+		return err
+	}
+	jd, err := jdapi.New(jdOptions)
 	if err != nil {
 		return fmt.Errorf("configuration, section JDApi: %w", err)
 	}

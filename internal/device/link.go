@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,8 @@ import (
 type link struct {
 	client mqtt.Client
 	outbox chan outgoing
+
+	secure *tls.ConnectionState // nil: not encrypted
 
 	lastAck atomic.Int64 // when the broker last acknowledged anything, Unix nanoseconds
 
@@ -64,6 +67,10 @@ func (s *Session) connect(ctx context.Context, clientID string) (*link, error) {
 	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.lose(err) })
 	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 		conn, err := s.broker.dial(ctx)
+		if c, ok := conn.(*tls.Conn); ok {
+			state := c.ConnectionState()
+			l.secure = &state
+		}
 		if err == nil {
 			keep = context.AfterFunc(ctx, func() { conn.Close() }) // the library's handshake knows no context
 		}

@@ -3,6 +3,7 @@ package device
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,6 +110,14 @@ func NewSession(o Options) (*Session, error) {
 
 // String names the service for the supervisor.
 func (s *Session) String() string { return "mqtt session" }
+
+// TLS returns how the connection that is up is secured; nil when it is not encrypted, or when none is up.
+func (s *Session) TLS() *tls.ConnectionState {
+	if l := s.live.Load(); l != nil {
+		return l.secure
+	}
+	return nil
+}
 
 // Serve connects, and connects again whenever the connection is lost, until ctx ends; it returns ctx's error.
 func (s *Session) Serve(ctx context.Context) error {

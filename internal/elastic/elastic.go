@@ -5,6 +5,7 @@ package elastic
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ type Options struct {
 	Username string
 	Password string
 	APIKey   string
+	TLS      *tls.Config // of https; nil: the certificate is checked against the system's authorities
 	Log      *slog.Logger
 }
 
@@ -64,7 +66,7 @@ func New(o Options) (*Sink, error) {
 	}
 	opts := []elastictransport.Option{
 		elastictransport.WithURLs(u), elastictransport.WithDisableRetry(),
-		elastictransport.WithTransport(&http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute}),
+		elastictransport.WithTransport(&http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: o.TLS, IdleConnTimeout: time.Minute}),
 	}
 	switch {
 	case o.APIKey != "":

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,8 @@ type Options struct {
 	AppSecret   string
 	AccessToken string
 	Headers     map[string]string // sent with every call by "header"
+
+	TLS *tls.Config // of https; nil: JD's certificate is checked against the system's authorities
 
 	Timeout      time.Duration // of a whole call; 0 is 15 s
 	RetryCodes   []string      // reply codes that mean "later", whatever else the reply says
@@ -90,6 +93,7 @@ func New(o Options) (*Client, error) {
 		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			TLSClientConfig:     o.TLS,
 			TLSHandshakeTimeout: 2 * connectTimeout,
 			MaxConnsPerHost:     conns,
 			MaxIdleConns:        conns,

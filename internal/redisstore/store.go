@@ -28,8 +28,8 @@ type Options struct {
 	MasterName     string   // name of the master that the Sentinels watch
 	Username       string
 	Password       string
-	DB             int // not for clusters
-	TLS            bool
+	DB             int         // not for clusters
+	TLS            *tls.Config // nil: not encrypted; without a ServerName each server's own host is checked
 	ClientName     string
 	ConnectTimeout time.Duration // 0 is 1 s
 	ReplyKeyPrefix string        // of the keys and channels that replies are written to
@@ -61,6 +61,7 @@ func New(o Options) *Store {
 		Password:   o.Password,
 		DB:         o.DB,
 		ClientName: o.ClientName,
+		TLSConfig:  o.TLS,
 
 		DialTimeout:           cmp.Or(o.ConnectTimeout, defaultConnectTimeout),
 		ReadTimeout:           ioTimeout,
@@ -79,9 +80,6 @@ func New(o Options) *Store {
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		PipelinePoolSize:         -1,
-	}
-	if o.TLS {
-		u.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, outage: &outage{log: o.Log}}
 }

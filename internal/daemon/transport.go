@@ -1,0 +1,175 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/device"
+)
+
+// clientTLS checks servers against the authorities of a PEM file, the system's without one. The error names the key.
+func clientTLS(key, caFile string) (*tls.Config, error) {
+	roots, err := config.ReadAuthorities(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("configuration, %s: %w", key, err)
+	}
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+}
+
+// transports connects to every dependency and says how the connection is secured. What is worse than the configuration
+// asks for is a warning; with Security:Strict, what is not encrypted and verified fails.
+func transports(ctx context.Context, c *config.Config) []Finding {
+	links := c.Links()
+	findings := make([]Finding, len(links))
+	var wg sync.WaitGroup
+	for i, asked := range links {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, probeLimit)
+			defer cancel()
+			findings[i] = transport(asked, secured(ctx, c, asked), c.Security.Strict)
+		})
+	}
+	wg.Wait()
+	return findings
+}
+
+// transport compares a link with what the configuration asks for, of which it warns itself.
+func transport(asked, l config.Link, strict bool) Finding {
+	f := Finding{Name: "transport: " + l.Name, OK: true, Detail: "encrypted: " + l.Encrypted + ", verified: " + l.Verified + ", credentials: " + l.Credentials, Transport: &l}
+	if l.Session != "" {
+		f.Detail += "; " + l.Session
+	}
+	known, _ := asked.Risk()
+	if problem, remedy := l.Risk(); problem != "" && (known == "" || strict) {
+		f.OK, f.Warning, f.Detail, f.Remedy = !strict, !strict, problem, remedy
+	}
+	return f
+}
+
+// errUnseen says that the encryption of a connection cannot be looked at from here.
+var errUnseen = errors.New("not looked at")
+
+// secured returns the link as its connection is.
+func secured(ctx context.Context, c *config.Config, l config.Link) config.Link {
+	var session string
+	var err error
+	verified := true
+	ofTLS := func(state *tls.ConnectionState) {
+		if state != nil {
+			session, verified = config.SessionName(*state), len(state.VerifiedChains) > 0
+		}
+	}
+	switch l.Key {
+	case "ConnectionStrings:Account":
+		session, err = databaseSession(ctx, c.ConnectionStrings.Account)
+	case "ConnectionStrings:Main":
+		session, err = databaseSession(ctx, c.ConnectionStrings.Main)
+	case "Mns:Endpoint":
+		err = handshake(ctx, c.Mns.Endpoint, l.Key, "", ofTLS)
+	case "JDApi:BaseUrl":
+		err = handshake(ctx, c.JDApi.BaseUrl, "JDApi:CaFile", c.JDApi.CaFile, ofTLS)
+	case "Elasticsearch:Url":
+		err = handshake(ctx, c.Elasticsearch.Url, "Elasticsearch:CaFile", c.Elasticsearch.CaFile, ofTLS)
+	case "Mqtt:Server":
+		_, err = withSession(ctx, c, "tls", func(s *device.Session) (string, error) {
+			ofTLS(s.TLS())
+			return "", nil
+		})
+	case "Redis:Server", "Redis:EndPoints":
+		err = redisSession(ctx, c, ofTLS)
+	default: // what we listen on
+		return l
+	}
+	switch {
+	case errors.Is(err, errUnseen):
+		l.Session = err.Error()
+	case err != nil: // the dependency's own finding says why
+		l.Session = "no connection"
+	default:
+		l = l.Seen(session, verified)
+	}
+	return l
+}
+
+// sessionWord is what a server may call a protocol or a cipher; what else it says is not repeated.
+var sessionWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// databaseSession asks the server how the session is encrypted; empty when it is not. Behind a proxy that ends TLS, that
+// is the way between proxy and server.
+func databaseSession(ctx context.Context, connection config.Secret) (string, error) {
+	return withDatabase(ctx, connection, func(db *sql.DB) (string, error) {
+		said := map[string]string{}
+		for _, name := range []string{"Ssl_version", "Ssl_cipher"} {
+			var value string
+			err := db.QueryRowContext(ctx, "SHOW SESSION STATUS LIKE '"+name+"'").Scan(&name, &value)
+			switch {
+			case errors.Is(err, sql.ErrNoRows): // a server built without TLS
+			case err != nil:
+				return "", fmt.Errorf("%w: the server does not tell", errUnseen)
+			case value != "" && !sessionWord.MatchString(value):
+				value = "unknown"
+			}
+			said[name] = value
+		}
+		if said["Ssl_cipher"] == "" {
+			return "", nil
+		}
+		return strings.Replace(said["Ssl_version"], "TLSv", "TLS ", 1) + " " + said["Ssl_cipher"], nil
+	})
+}
+
+// handshake connects to an https address, tells saw of the encryption, and sends nothing.
+func handshake(ctx context.Context, address, key, caFile string, saw func(*tls.ConnectionState)) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" {
+		return err
+	}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil || proxy != nil {
+		return fmt.Errorf("%w: through a proxy", errUnseen)
+	}
+	secure, err := clientTLS(key, caFile)
+	if err != nil {
+		return err
+	}
+	conn, err := (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", dialAddress(u))
+	if err != nil {
+		return err
+	}
+	state := conn.(*tls.Conn).ConnectionState()
+	saw(&state)
+	return conn.Close()
+}
+
+// redisSession asks Redis for a sign of life and tells saw of the encryption. Of several servers, of which one may be
+// found through another, it is the last one's.
+func redisSession(ctx context.Context, c *config.Config, saw func(*tls.ConnectionState)) error {
+	d := &daemon{cfg: c, log: slog.New(slog.DiscardHandler)}
+	defer d.close()
+	var mu sync.Mutex // the client opens connections side by side
+	var last *tls.ConnectionState
+	store, err := d.openRedis(func(state tls.ConnectionState) {
+		mu.Lock()
+		defer mu.Unlock()
+		last = &state
+	})
+	if err != nil {
+		return err
+	}
+	if err := store.Ping(ctx); err != nil {
+		return err
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	saw(last)
+	return nil
+}

@@ -1,0 +1,184 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/testenv"
+)
+
+// settings loads a configuration that is complete with the given keys, NAME=value as in the environment.
+func settings(t *testing.T, environ ...string) *config.Config {
+	t.Helper()
+	loaded, err := config.Load(config.Options{Dir: t.TempDir(), Environ: append([]string{
+		"ConnectionStrings__Account=Server=127.0.0.1;Port=1;Database=d;Uid=u;SslMode=None", "ConnectionStrings__Main=Server=127.0.0.1;Port=1;Database=d;Uid=u;SslMode=None",
+		"Mns__Endpoint=http://127.0.0.1:1", "JDPay__NotifyQueueName=q", "JDPay__Md5Key=a-key-of-the-tests", "Mqtt__Server=127.0.0.1", "Mqtt__Port=1",
+		"JDApi__BaseUrl=http://127.0.0.1:1", "JDApi__ProducerCode=P", "JDApi__CloudProducerCode=C",
+	}, environ...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loaded.Config
+}
+
+// TestSecured looks at connections to real servers, which have certificates of an authority of their own.
+func TestSecured(t *testing.T) {
+	ours, strangers := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	certFile, keyFile := ours.Issue(t, "127.0.0.1")
+	clientCert, clientKey := ours.Issue(t, "daemon")
+	namedCert, namedKey := ours.Issue(t, "cache.test")
+
+	mysql, err := testenv.StartMariaDB("--ssl-ca="+ours.File, "--ssl-cert="+certFile, "--ssl-key="+keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(mysql.Close)
+	admin := mysql.Open(t, "mysql")
+	for _, stmt := range []string{
+		"CREATE DATABASE d", "CREATE USER daemon@'%' IDENTIFIED BY 'p'", "CREATE USER certified@'%' IDENTIFIED BY 'p' REQUIRE X509",
+		"GRANT ALL ON d.* TO daemon@'%'", "GRANT ALL ON d.* TO certified@'%'",
+	} {
+		if _, err := admin.ExecContext(t.Context(), stmt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := func(user, words string) []string {
+		return []string{fmt.Sprintf("ConnectionStrings__Account=Server=127.0.0.1;Port=%d;Database=d;Uid=%s;Pwd=p;%s", mysql.Port, user, words)}
+	}
+
+	broker := testenv.Mosquitto(t, "listener {port} 127.0.0.1", "cafile "+ours.File, "certfile "+certFile, "keyfile "+keyFile)
+	mqtt := func(ca string) []string {
+		return []string{"Mqtt__Port=" + strconv.Itoa(broker.Port), "Mqtt__Username=u", "Mqtt__Password=p", "Mqtt__Tls__Enabled=true", "Mqtt__Tls__CaFile=" + ca}
+	}
+	plainBroker := testenv.Mosquitto(t)
+
+	redisPort, err := testenv.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plainRedis := testenv.RedisServer(t, "--requirepass", "p", "--tls-port", strconv.Itoa(redisPort), "--tls-cert-file", namedCert, "--tls-key-file", namedKey,
+		"--tls-ca-cert-file", ours.File, "--tls-auth-clients", "no")
+	redis := func(port int, words, ca string) []string {
+		return []string{fmt.Sprintf("Redis__Server=127.0.0.1:%d,password=p%s", port, words), "Redis__CaFile=" + ca}
+	}
+
+	web := httptest.NewUnstartedServer(http.NotFoundHandler())
+	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	web.StartTLS()
+	t.Cleanup(web.Close)
+
+	const unseen = "no connection"
+	tests := map[string]struct {
+		of      string
+		environ []string
+		want    string // encrypted, verified, credentials; session's beginning
+	}{
+		"MySQL, None":                             {"account database", db("daemon", "SslMode=None"), "no, no, to whoever answers; not encrypted"},
+		"MySQL, Preferred":                        {"account database", db("daemon", "SslMode=Preferred"), "yes, no, to whoever answers; TLS 1.3 "},
+		"MySQL, Required":                         {"account database", db("daemon", "SslMode=Required"), "yes, no, to whoever answers; TLS 1.3 "},
+		"MySQL, VerifyCA":                         {"account database", db("daemon", "SslMode=VerifyCA;SslCa="+ours.File), "yes, authority, protected; TLS 1.3 "},
+		"MySQL, VerifyFull":                       {"account database", db("daemon", "SslMode=VerifyFull;SslCa="+ours.File), "yes, yes, protected; TLS 1.3 "},
+		"MySQL, another authority":                {"account database", db("daemon", "SslMode=VerifyFull;SslCa="+strangers.File), "yes, yes, protected; " + unseen},
+		"MySQL, client certificate":               {"account database", db("certified", "SslMode=VerifyFull;SslCa="+ours.File+";SslCert="+clientCert+";SslKey="+clientKey), "yes, yes, protected; TLS 1.3 "},
+		"MySQL, client certificate, Required":     {"account database", db("certified", "SslMode=Required;SslCert="+clientCert+";SslKey="+clientKey), "yes, no, to whoever answers; TLS 1.3 "},
+		"MySQL, client certificate is missing":    {"account database", db("certified", "SslMode=VerifyFull;SslCa="+ours.File), "yes, yes, protected; " + unseen},
+		"MQTT":                                    {"mqtt broker", mqtt(ours.File), "yes, yes, protected; TLS 1.3 "},
+		"MQTT, another authority":                 {"mqtt broker", mqtt(strangers.File), "yes, yes, protected; " + unseen},
+		"MQTT without TLS":                        {"mqtt broker", []string{"Mqtt__Port=" + strconv.Itoa(plainBroker.Port), "Mqtt__Username=u", "Mqtt__Password=p"}, "no, no, in clear; not encrypted"},
+		"Redis by the name of its certificate":    {"redis", redis(redisPort, ",ssl=true,sslHost=cache.test", ours.File), "yes, yes, protected; TLS 1.3 "},
+		"Redis, the certificate is of another":    {"redis", redis(redisPort, ",ssl=true", ours.File), "yes, yes, protected; " + unseen},
+		"Redis, another authority":                {"redis", redis(redisPort, ",ssl=true,sslHost=cache.test", strangers.File), "yes, yes, protected; " + unseen},
+		"Redis without TLS":                       {"redis", redis(plainRedis.Port, "", ""), "no, no, in clear; not encrypted"},
+		"JD":                                      {"jd api", []string{"JDApi__BaseUrl=" + web.URL, "JDApi__CaFile=" + ours.File}, "yes, yes, none; TLS 1.3 "},
+		"JD, the system's authorities":            {"jd api", []string{"JDApi__BaseUrl=" + web.URL}, "yes, yes, none; " + unseen},
+		"Elasticsearch":                           {"elasticsearch", []string{"Elasticsearch__Url=" + web.URL, "Elasticsearch__CaFile=" + ours.File}, "yes, yes, none; TLS 1.3 "},
+		"Elasticsearch, the system's authorities": {"elasticsearch", []string{"Elasticsearch__Url=" + web.URL}, "yes, yes, none; " + unseen},
+		"MNS, the system's authorities":           {"mns", []string{"Mns__Endpoint=" + web.URL, "Mns__AccessKeyId=id", "Mns__AccessKeySecret=s"}, "yes, yes, protected; " + unseen},
+		"MNS without TLS":                         {"mns", nil, "no, no, protected; not encrypted"},
+		"the port we listen on":                   {"ops port", nil, "no, no, none; "},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := settings(t, tt.environ...)
+			links := c.Links()
+			at := slices.IndexFunc(links, func(l config.Link) bool { return l.Name == tt.of })
+			if at < 0 {
+				t.Fatalf("%s is not among the links", tt.of)
+			}
+			limit := probeLimit
+			if strings.HasSuffix(tt.want, unseen) {
+				limit /= 5 // what is tried again and again until then is refused at once
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			l := secured(ctx, c, links[at])
+			got := fmt.Sprintf("%s, %s, %s; %s", l.Encrypted, l.Verified, l.Credentials, l.Session)
+			if !strings.HasPrefix(got, tt.want) || tt.want == "" {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestJDCertificateIsChecked requires that the check of the way to JD fails where the daemon's calls would.
+func TestJDCertificateIsChecked(t *testing.T) {
+	web := httptest.NewTLSServer(http.NotFoundHandler())
+	defer web.Close()
+	for _, p := range connectProbes(settings(t, "JDApi__BaseUrl="+web.URL)) {
+		if p.name != "jd api" {
+			continue
+		}
+		if _, err := p.look(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("got %v", err)
+		}
+		return
+	}
+	t.Error("nobody looks")
+}
+
+func TestTransportFindings(t *testing.T) {
+	full := settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=VerifyFull").Links()[0]
+	none := settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=None").Links()[0]
+	tests := map[string]struct {
+		asked, seen config.Link
+		strict      bool
+		want        string
+	}{
+		"as asked":                       {full, full.Seen("TLS 1.3 X", true), false, "ok"},
+		"as asked, strict":               {full, full.Seen("TLS 1.3 X", true), true, "ok"},
+		"a proxy ends TLS":               {full, full.Seen("", true), false, "warned"},
+		"a proxy ends TLS, strict":       {full, full.Seen("", true), true, "failed"},
+		"the configuration has warned":   {none, none.Seen("", true), false, "ok"},
+		"never asked for: strict":        {none, none.Seen("", true), true, "failed"},
+		"not reached, asked for":         {full, full, true, "ok"},
+		"not reached, asked for nothing": {none, none, false, "ok"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := transport(tt.asked, tt.seen, tt.strict)
+			got := "ok"
+			switch {
+			case !f.OK:
+				got = "failed"
+			case f.Warning:
+				got = "warned"
+			}
+			if got != tt.want || got != "ok" && f.Remedy == "" || f.Transport == nil {
+				t.Errorf("%s: %+v", got, f)
+			}
+		})
+	}
+}
