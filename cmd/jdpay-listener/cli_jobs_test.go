@@ -76,13 +76,14 @@ func TestJobsListAndShow(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"everything, the newest first", nil, []string{forged, running, due, parked}},
+		{"everything, the newest first, rejected ones last", nil, []string{running, due, parked, forged}},
 		{"by state", []string{"--state", "parked"}, []string{parked}},
 		{"by several states", []string{"--state", "ready", "--state", "RUNNING"}, []string{running, due}},
 		{"by kind", []string{"--kind", "pay-info"}, []string{running}},
 		{"by order", []string{"--ref", "R1"}, []string{due, parked}},
 		{"by all of them", []string{"--ref", "R1", "--kind", "waybill-status", "--state", "parked"}, nil},
-		{"no more than the limit", []string{"--limit", "1"}, []string{forged}},
+		{"no more than the limit", []string{"--limit", "1"}, []string{running}},
+		{"rejected ones alone", []string{"--state", "rejected"}, []string{forged}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := s.listed(tt.args...); !slices.Equal(got, tt.want) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -129,3 +130,30 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 
 // commanding are the characters that a printer must escape.
 func commanding(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+
+// TestForgeriesAreBounded sends 60 unsigned messages that name an order whose payment is parked.
+func TestForgeriesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	order := sandbox.Order{ID: 9101, Amount: "99.00", Device: "CAB-9", Type: 6, Cell: "A09"}
+	if err := sandbox.AddOrders(s.db, order); err != nil {
+		t.Fatal(err)
+	}
+	payment := sandbox.Payment{OrderNo: order.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 11:59:58", ExternalID: "X", PayStatus: "FINISH"}
+	p := s.start()
+	s.mns.Put(notifyQueue, payment.Message(md5Key))
+	s.eventually(30*time.Second, "the payment is parked", func() bool { return s.count("SELECT COUNT(*) FROM jdpay_job WHERE state = 'parked'") == 1 })
+	rejected := func() int {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE state = 'rejected' AND kind = 'settle' AND ref = ?", order.No())
+	}
+	for range 60 {
+		s.mns.Put(notifyQueue, payment.Message("forged"))
+	}
+	s.eventually(180*time.Second, "the forgeries are bounded", func() bool {
+		counted := s.count("SELECT COALESCE(SUM(CAST(args AS UNSIGNED)), 0) FROM jdpay_job WHERE kind = 'evidence' AND ref = ?", order.No())
+		return counted > 0 && rejected() <= 40 && counted+rejected() == 60 // 40: the hour may change in between
+	})
+	says(t, s.run("explain", order.No(), "--lang", "en"), "its amount is wrong")
+	says(t, s.run("trace", order.No()), "were deleted and counted")
+	p.stop()
+}

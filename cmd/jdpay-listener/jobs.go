@@ -114,7 +114,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 	limit := 0
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List jobs, the newest first",
+		Short: "List jobs, the newest first, rejected messages last",
 		Example: `  jdpay-listener jobs list --state parked
   jdpay-listener jobs list --kind pay-complete --state ready --state waiting --limit 500
   jdpay-listener jobs list --ref R20261120001 --json`,

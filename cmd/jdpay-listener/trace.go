@@ -81,6 +81,12 @@ func (a *app) printTrace(t *payment.Trace, zone *time.Location) {
 	if t.Unread > 0 {
 		line("unread", "%d kept messages have not been looked into yet; what they are about is not known", t.Unread)
 	}
+	if t.Unlisted > 0 {
+		line("unlisted", "%d more rejected messages and copies name this order: see jobs list --ref", t.Unlisted)
+	}
+	if t.Deleted > 0 {
+		line("deleted", "%d more rejected messages named this order; they were deleted and counted, the first and the newest of each hour are kept", t.Deleted)
+	}
 	if len(t.Events) == 0 {
 		return
 	}

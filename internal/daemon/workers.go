@@ -13,6 +13,7 @@ import (
 
 const (
 	purgeEvery   = time.Hour
+	boundEvery   = time.Minute
 	graceEvery   = time.Minute
 	backlogEvery = 15 * time.Second
 	actsEvery    = 15 * time.Second
@@ -22,7 +23,16 @@ const (
 
 // addWorkers registers the workers of which one replica runs each.
 func (d *daemon) addWorkers() error {
+	evidence := &payment.Evidence{DB: d.account, Profile: SignProfile(d.cfg), Keys: append(Reveal(d.cfg.JDPay.Md5Key), Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
+		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
+		d.runner.AddWorker(d.watched(job.Worker{Name: "bound-evidence", Period: boundEvery, Run: func(ctx context.Context) error {
+			n, err := evidence.Bound(ctx)
+			if n > 0 {
+				d.log.Warn("rejected messages were too many; the first and the newest are kept, the rest is deleted and counted", "deleted", n)
+			}
+			return err
+		}})),
 		d.runner.AddWorker(d.watched(job.Worker{Name: "purge", Period: purgeEvery, Run: d.purge})),
 		d.runner.AddWorker(d.watched(job.Worker{Name: "grace-period", Period: graceEvery, Run: d.gracePeriod})),
 	)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,11 +37,13 @@ type Filter struct {
 	IDs       []int64
 	States    []State
 	Kind, Ref string
+	Outcome   string
+	Except    string // an outcome that is left out
 }
 
 // Empty reports whether the filter selects everything.
 func (f Filter) Empty() bool {
-	return len(f.IDs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == ""
+	return len(f.IDs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == ""
 }
 
 func (f Filter) where() (string, []any) {
@@ -64,12 +67,40 @@ func (f Filter) where() (string, []any) {
 		cond = append(cond, "ref = ?")
 		args = append(args, f.Ref)
 	}
+	if f.Outcome != "" {
+		cond = append(cond, "outcome = ?")
+		args = append(args, f.Outcome)
+	}
+	if f.Except != "" {
+		cond = append(cond, "(outcome IS NULL OR outcome <> ?)")
+		args = append(args, f.Except)
+	}
 	return strings.Join(cond, " AND "), args
 }
 
 // List returns the newest jobs that the filter selects, at most limit of them, with their arguments and histories if
-// whole is set.
+// whole is set. Rejected ones come last, the newest first as well: anybody who can write into a queue can make any number
+// of them, and they must not push real work out.
 func (s *MySQL) List(ctx context.Context, f Filter, limit int, whole bool) ([]Row, error) {
+	wanted := f.States
+	if len(wanted) == 0 {
+		wanted = States
+	}
+	f.States = slices.DeleteFunc(slices.Clone(wanted), func(state State) bool { return state == Rejected })
+	var list []Row
+	var err error
+	if len(f.States) > 0 {
+		list, err = s.list(ctx, f, limit, whole)
+	}
+	if err != nil || len(list) == limit || !slices.Contains(wanted, Rejected) {
+		return list, err
+	}
+	f.States = []State{Rejected}
+	rejected, err := s.list(ctx, f, limit-len(list), whole)
+	return append(list, rejected...), err
+}
+
+func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Row, error) {
 	where, args := f.where()
 	texts := "'', ''"
 	if whole {

@@ -27,6 +27,10 @@ type Trace struct {
 	Events  []TracedEvent    `json:"events"`
 	// Unread is how many kept messages nobody has looked into yet: if the order is not paid, it may be one of them.
 	Unread int `json:"unread_messages,omitempty"`
+	// Unlisted is how many more rejected messages and copies name the order than Jobs has; Deleted is how many rejected ones
+	// were deleted and counted, see Evidence.
+	Unlisted int `json:"unlisted_messages,omitempty"`
+	Deleted  int `json:"deleted_messages,omitempty"`
 }
 
 // TracedOrder is the recharge order.
@@ -68,8 +72,12 @@ type TracedEvent struct {
 // SentBy is the payload field with which the command send marks what it sends.
 const SentBy = "sentBy"
 
-// traceMost bounds the jobs of one order that are read.
-const traceMost = 1000
+const (
+	traceMost = 1000 // jobs of one order that are read
+	// traceNoise bounds each kind of messages that others can make any number of: rejected ones, and copies of a payment.
+	// They must not push an order's work out.
+	traceNoise = 50
+)
 
 // LookUp reads everything known of an order. An unknown one gives a Trace without order, jobs and acts.
 func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace, error) {
@@ -81,12 +89,8 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	if t.Order, err = traceOrder(ctx, account, orderNo); err != nil {
 		return nil, err
 	}
-	if t.Jobs, err = job.NewMySQL(account).List(ctx, job.Filter{Ref: orderNo}, traceMost, true); err != nil {
+	if err := t.readJobs(ctx, account); err != nil {
 		return nil, err
-	}
-	slices.Reverse(t.Jobs)
-	if t.Jobs == nil {
-		t.Jobs = []job.Row{} // an empty list in JSON, not null
 	}
 	if t.Acts, err = actsOn(ctx, account, orderNo, t.Jobs); err != nil {
 		return nil, err
@@ -109,6 +113,41 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		t.Missing = "the main database cannot be asked: " + err.Error()
 	}
 	return t, nil
+}
+
+// readJobs reads the order's work, and the newest of the messages that are none.
+func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
+	t.Jobs = []job.Row{} // an empty list in JSON, not null
+	store := job.NewMySQL(account)
+	unrejected := slices.DeleteFunc(slices.Clone(job.States), func(s job.State) bool { return s == job.Rejected })
+	noise := 0
+	for _, part := range []struct {
+		filter job.Filter
+		most   int
+	}{
+		{job.Filter{States: unrejected, Except: Duplicate}, traceMost},
+		{job.Filter{States: unrejected, Outcome: Duplicate}, traceNoise},
+		{job.Filter{States: []job.State{job.Rejected}, Except: Counted}, traceNoise},
+	} {
+		part.filter.Ref = t.OrderNo
+		rows, err := store.List(ctx, part.filter, part.most, true)
+		if err != nil {
+			return err
+		}
+		if part.most == traceNoise {
+			noise += len(rows)
+		}
+		t.Jobs = append(t.Jobs, rows...)
+	}
+	slices.SortFunc(t.Jobs, func(a, b job.Row) int { return cmp.Compare(a.ID, b.ID) })
+	err = account.QueryRowContext(ctx, `SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND (state = 'rejected' AND outcome <> ? OR state <> 'rejected' AND outcome = ?)`,
+		t.OrderNo, Counted, Duplicate).Scan(&t.Unlisted)
+	if err != nil {
+		return fmt.Errorf("counting the messages that name the order: %w", err)
+	}
+	t.Unlisted = max(0, t.Unlisted-noise)
+	t.Deleted, err = deletedEvidence(ctx, account, t.OrderNo)
+	return err
 }
 
 func unread(ctx context.Context, account *sql.DB) (n int, err error) {

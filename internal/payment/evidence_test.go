@@ -1,0 +1,247 @@
+package payment
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
+)
+
+// reject stores rejected messages, as many as bodies, all in the hour that began at this time.
+func (w *world) reject(hour time.Time, ref any, bodies ...string) (ids []int64) {
+	w.t.Helper()
+	for chunk := range chunks(bodies, 500) {
+		var args []any
+		for i, body := range chunk {
+			at := hour.Add(time.Duration(i) * time.Millisecond)
+			args = append(args, "settle:notify:"+rand.Text(), ref, body, at, at, at)
+		}
+		row := "('settle', ?, ?, ?, 'rejected', 'bad_signature', 20, 1, ?, 'bad signature', ?, ?)"
+		res, err := w.db.Exec("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, try_count, next_try_at, last_error, created_at, finished_at) VALUES "+
+			strings.TrimSuffix(strings.Repeat(row+", ", len(chunk)), ", "), args...)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		first, err := res.LastInsertId()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for i := range chunk {
+			ids = append(ids, first+int64(i))
+		}
+	}
+	return ids
+}
+
+func chunks(bodies []string, size int) func(yield func([]string) bool) {
+	return func(yield func([]string) bool) {
+		for len(bodies) > 0 {
+			n := min(size, len(bodies))
+			if !yield(bodies[:n]) {
+				return
+			}
+			bodies = bodies[n:]
+		}
+	}
+}
+
+// forgeries are messages that name an order and that no key of ours signed.
+func forgeries(n int, orderNo string) (bodies []string) {
+	for i := range n {
+		bodies = append(bodies, strings.Replace(pay(orderNo, "0.01", "note", fmt.Sprint(i)), `"sign":"`, `"sign":"0`, 1))
+	}
+	return bodies
+}
+
+func (w *world) count(q string, args ...any) (n int) {
+	w.t.Helper()
+	if err := w.db.QueryRow(q, args...).Scan(&n); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+func (w *world) evidence() *Evidence {
+	return &Evidence{DB: w.db, Profile: w.rules.Profile, Keys: []string{"the other key", testKey}}
+}
+
+func (w *world) bound(e *Evidence) int64 {
+	w.t.Helper()
+	n, err := e.Bound(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// TestRealWorkBeforeForgeries names an order in 1,008 unsigned messages and in 1,008 copies of its payment. What matters is
+// told all the same.
+func TestRealWorkBeforeForgeries(t *testing.T) {
+	w := newWorld(t)
+	w.order(1, "99.00")
+	w.serve()
+	w.keep(pay("R1", "8.00"))
+	if !testenv.Poll(20*time.Second, func() bool { return w.count("SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'amount_mismatch'") == 1 }) {
+		t.Fatal("the payment is not parked")
+	}
+	hour := time.Now().UTC().Truncate(time.Hour)
+	w.reject(hour, "R1", forgeries(1008, "R1")...)
+	copies := w.reject(hour, "R1", forgeries(1008, "R1")...)
+	w.exec("UPDATE jdpay_job SET state = 'done', outcome = 'duplicate' WHERE id >= ?", copies[0])
+
+	trace, err := LookUp(t.Context(), w.db, w.db, "R1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j := trace.Jobs[0]; j.Outcome != AmountMismatch {
+		t.Errorf("trace begins with %s %s", j.State, j.Outcome)
+	}
+	if trace.Unlisted != 2016-2*traceNoise {
+		t.Errorf("%d messages are not listed, want %d", trace.Unlisted, 2016-2*traceNoise)
+	}
+	if said := trace.Explain(English, beijing); !strings.Contains(said, "99.00") || !strings.Contains(said, "jobs retry") {
+		t.Errorf("explain says: %s", said)
+	}
+	list, err := job.NewMySQL(w.db).List(t.Context(), job.Filter{Ref: "R1"}, 3000, false)
+	if err != nil || len(list) != 2017 || list[2016].State != job.Rejected || list[1008].State != job.Parked || list[0].Outcome != Duplicate {
+		t.Errorf("%d jobs are listed, %v", len(list), err)
+	}
+	found, err := Audit{Account: w.db, Main: w.db}.Run(t.Context())
+	if err != nil || found.Messages["rejected bad_signature"] != 1008 {
+		t.Errorf("audit: %v, %+v", err, found)
+	}
+}
+
+// TestEvidenceIsBounded fills an hour with forgeries, beside what must stay.
+func TestEvidenceIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.order(2, "8.00")
+	now := time.Now().UTC()
+	hour := now.Truncate(time.Hour)
+	forged := w.reject(hour, "R1", forgeries(300, "R1")...)
+	few := w.reject(hour, "R2", forgeries(2*orderEvidence, "R2")...)
+	strangers := w.reject(hour, nil, make([]string, 2*strangerEvidence+300)...)
+	for i := range 40 {
+		strangers = append(strangers, w.reject(hour, fmt.Sprint("NOBODY-", i), "x")...)
+	}
+	old := w.reject(hour.Add(-30*24*time.Hour), "R1", forgeries(30, "R1")...)
+	w.exec("UPDATE jdpay_job SET unique_key = CONCAT('settle:notify:damaged:', id) WHERE id = ?", forged[150])
+	w.exec("UPDATE jdpay_job SET state = 'ready', finished_at = NULL, outcome = NULL WHERE id = ?", forged[151]) // retried at this moment
+	stays := func(what string, ids ...int64) {
+		t.Helper()
+		args := make([]any, len(ids))
+		for i, id := range ids {
+			args[i] = id
+		}
+		if n := w.count("SELECT COUNT(*) FROM jdpay_job WHERE id IN "+sqldb.In(len(ids)), args...); n != len(ids) {
+			t.Errorf("%s: %d of %d stay", what, n, len(ids))
+		}
+	}
+
+	e := w.evidence()
+	wantOrder, wantStrangers := int64(300-2-2*orderEvidence), int64(len(strangers)-2*strangerEvidence)
+	if n := w.bound(e); n != wantOrder+wantStrangers {
+		t.Errorf("%d are deleted, want %d", n, wantOrder+wantStrangers)
+	}
+	stays("the first of an order", forged[:orderEvidence]...)
+	stays("the newest of an order", forged[300-orderEvidence:]...)
+	stays("a damaged message and one that an operator retries", forged[150:152]...)
+	stays("an order with few", few...)
+	stays("the first strangers", strangers[:strangerEvidence]...)
+	stays("the newest strangers", strangers[len(strangers)-strangerEvidence:]...)
+	stays("another hour", old...)
+	counted := func(key string) (n int64) {
+		t.Helper()
+		return int64(w.count("SELECT CAST(args AS UNSIGNED) FROM jdpay_job WHERE kind = 'evidence' AND state = 'rejected' AND unique_key = ?", key))
+	}
+	stamp := hour.Format("2006010215")
+	if a, b := counted("evidence:"+stamp+":R1"), counted("evidence:"+stamp+":"); a != wantOrder || b != wantStrangers {
+		t.Errorf("%d and %d are counted, want %d and %d", a, b, wantOrder, wantStrangers)
+	}
+	if n := w.bound(e); n != 0 {
+		t.Errorf("%d more are deleted by a second run", n)
+	}
+	w.reject(hour.Add(time.Millisecond), "R1", forgeries(7, "R1")...)
+	if n := w.bound(w.evidence()); n != 7 || counted("evidence:"+stamp+":R1") != wantOrder+7 {
+		t.Errorf("%d are deleted after 7 more, and %d counted", n, counted("evidence:"+stamp+":R1"))
+	}
+	trace, err := LookUp(t.Context(), w.db, w.db, "R1")
+	if err != nil || trace.Deleted != int(wantOrder+7) {
+		t.Errorf("trace tells of %d deleted messages: %v", trace.Deleted, err)
+	}
+	for _, j := range trace.Jobs {
+		if j.Kind == KindEvidence {
+			t.Errorf("a count is listed as work: %+v", j)
+		}
+	}
+	if found, err := (Audit{Account: w.db, Main: w.db}).Run(t.Context()); err != nil || len(found.Offenders) > 0 {
+		t.Errorf("audit: %v, %+v", err, found.Offenders)
+	}
+}
+
+// TestGenuineMessagesAreNotBounded rejects an hour of genuine messages because the configuration is wrong: all of them are
+// there when it is corrected.
+func TestGenuineMessagesAreNotBounded(t *testing.T) {
+	hour := time.Now().UTC().Truncate(time.Hour)
+	t.Run("the key is wrong, and each names an order of ours", func(t *testing.T) {
+		w := newWorld(t)
+		for i := range int64(1200) {
+			w.exec("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES (?, ?, 8)", i, fmt.Sprint("R", i))
+			w.reject(hour, fmt.Sprint("R", i), pay(fmt.Sprint("R", i), "8.00"))
+		}
+		e := w.evidence()
+		e.Keys = []string{"a key that JD has not"}
+		if n := w.bound(e); n != 0 {
+			t.Errorf("%d genuine messages are deleted", n)
+		}
+	})
+	t.Run("the form is wrong, and no order is known of any", func(t *testing.T) {
+		w := newWorld(t)
+		var bodies []string
+		for i := range 1200 {
+			bodies = append(bodies, pay(fmt.Sprint("R", i), "8.00"))
+		}
+		w.reject(hour, nil, bodies...)
+		e := w.evidence()
+		e.Profile.Name = "values_only"
+		if n := w.bound(e); n != 0 {
+			t.Errorf("%d genuine messages are deleted", n)
+		}
+		if n := w.bound(e); n != 0 || len(e.genuine) != 200 {
+			t.Errorf("%d are deleted; %d are known to be genuine, want 200", n, len(e.genuine))
+		}
+	})
+	t.Run("a genuine one among forgeries of the same order", func(t *testing.T) {
+		w := newWorld(t)
+		w.order(1, "8.00")
+		w.reject(hour, "R1", forgeries(200, "R1")...)
+		genuine := w.reject(hour, "R1", pay("R1", "8.00"))
+		w.reject(hour, "R1", forgeries(200, "R1")...)
+		if n := w.bound(w.evidence()); n != 401-2*orderEvidence-1 {
+			t.Errorf("%d are deleted", n)
+		}
+		if w.count("SELECT COUNT(*) FROM jdpay_job WHERE id = ?", genuine[0]) != 1 {
+			t.Error("the genuine one is gone")
+		}
+	})
+}
+
+// TestRejectionsAreFound bounds what the daemon itself rejected.
+func TestRejectionsAreFound(t *testing.T) {
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.serve()
+	w.keep(forgeries(50, "R1")...)
+	if !testenv.Poll(20*time.Second, func() bool { return w.count("SELECT COUNT(*) FROM jdpay_job WHERE state = 'rejected'") == 50 }) {
+		t.Fatal("they are not rejected")
+	}
+	if n := w.bound(w.evidence()); n < 50-4*orderEvidence { // the hour may have changed in between
+		t.Errorf("%d are deleted", n)
+	}
+}
