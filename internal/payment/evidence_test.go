@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
 )
@@ -243,5 +244,30 @@ func TestRejectionsAreFound(t *testing.T) {
 	}
 	if n := w.bound(w.evidence()); n < 50-4*orderEvidence { // the hour may have changed in between
 		t.Errorf("%d are deleted", n)
+	}
+}
+
+// TestEvidenceInTheSandbox bounds in the sandbox's server, which reads SQL in its own way.
+func TestEvidenceInTheSandbox(t *testing.T) {
+	server, err := mysqlserver.Start("account")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	w := &world{t: t, db: openDB(t, server.DSN("account"))}
+	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
+		t.Fatal(err)
+	}
+	e := &Evidence{DB: w.db, Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, Keys: []string{testKey}}
+	hour := time.Now().UTC().Truncate(time.Hour)
+	for want := range 2 { // the second run adds to the count
+		w.reject(hour, "R1", forgeries(30-10*want, "R1")...)
+		w.bound(e)
+		if n := w.count("SELECT CAST(args AS UNSIGNED) FROM jdpay_job WHERE kind = 'evidence' AND ref = 'R1'"); n != 10+20*want {
+			t.Errorf("%d are counted, want %d", n, 10+20*want)
+		}
+		if n, err := deletedEvidence(t.Context(), w.db, "R1"); n != 10+20*want || err != nil {
+			t.Errorf("%d were deleted, %v", n, err)
+		}
 	}
 }
