@@ -16,6 +16,7 @@ type MySQL struct {
 	MaxPoolSize int           // most open connections
 	SslMode     string        // SslNone to SslVerifyFull, whichever form the text had
 	SslCa       string        // file with the authorities; empty: the system's
+	SslKey      string        // file with the key of the client certificate; empty: none
 }
 
 // String names the database without its password: user@host:3306/database.

@@ -139,13 +139,14 @@ func parseADONet(s string) (MySQL, []string, error) {
 	}
 	r.charset()
 	mode, caFile := r.tls(cfg, host)
+	keyFile := r.clientCertificate(cfg, mode)
 	for _, name := range sortedKeys(r.values) {
 		r.notices = append(r.notices, name+" has no effect here"+instead[name])
 	}
 	if r.wrong != nil {
 		return MySQL{}, nil, errors.New(strings.Join(r.wrong, ", "))
 	}
-	return MySQL{Config: cfg, MaxPoolSize: pool, SslMode: mode, SslCa: caFile}, r.notices, nil
+	return MySQL{Config: cfg, MaxPoolSize: pool, SslMode: mode, SslCa: caFile, SslKey: keyFile}, r.notices, nil
 }
 
 // address sets the server's address and returns its host. Of several hosts the first is used; failing over between
@@ -215,23 +216,22 @@ func (r *adoReader) tls(cfg *mysql.Config, host string) (mode, caFile string) {
 	if caFile != "" && mode != SslVerifyCA && mode != SslVerifyFull {
 		r.notices = append(r.notices, "SslCa is used only with SslMode VerifyCA or VerifyFull")
 	}
-	r.clientCertificate(cfg, mode)
 	return mode, caFile
 }
 
-// clientCertificate shows a certificate to a server that asks for one. Its files are read again for every connection, so
+// clientCertificate shows a certificate to a server that asks for one, and returns the file of its key. The files are read again for every connection, so
 // that a renewed certificate needs no restart.
-func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) {
+func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) (keyFile string) {
 	certFile, keyFile := r.take("SslCert"), r.take("SslKey")
 	switch {
 	case certFile == "" && keyFile == "":
-		return
+		return ""
 	case certFile == "" || keyFile == "":
 		r.wrong = append(r.wrong, "SslCert and SslKey are not both set")
-		return
+		return keyFile
 	case mode == SslNone:
 		r.notices = append(r.notices, "SslCert and SslKey have no effect with SslMode None")
-		return
+		return keyFile
 	}
 	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		own, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -239,13 +239,14 @@ func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) {
 	}
 	if _, err := load(nil); err != nil {
 		r.wrong = append(r.wrong, "SslCert, SslKey: no PEM certificate with its key in these files, or they cannot be read")
-		return
+		return keyFile
 	}
 	if cfg.TLS == nil { // Preferred and Required, as the driver makes them of their names
 		cfg.TLS = &tls.Config{InsecureSkipVerify: true}
 		cfg.AllowFallbackToPlaintext = mode == SslPreferred
 	}
 	cfg.TLS.GetClientCertificate = load
+	return keyFile
 }
 
 // ReadAuthorities reads the certificates of a PEM file to trust; nil, which means the system's, without a file. The error

@@ -221,6 +221,11 @@ func filePermissions(loaded *config.Loaded) (string, error) {
 	if key := loaded.Config.Mqtt.Tls.KeyFile; key != "" {
 		files = append(files, key)
 	}
+	for _, text := range []config.Secret{loaded.Config.ConnectionStrings.Account, loaded.Config.ConnectionStrings.Main} {
+		if db, _, err := config.ParseMySQL(text.Reveal()); err == nil && db.SslKey != "" && !slices.Contains(files, db.SslKey) {
+			files = append(files, db.SslKey)
+		}
+	}
 	for _, name := range files {
 		info, err := os.Stat(name)
 		if err != nil {

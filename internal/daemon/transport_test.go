@@ -3,9 +3,11 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,5 +182,22 @@ func TestTransportFindings(t *testing.T) {
 				t.Errorf("%s: %+v", got, f)
 			}
 		})
+	}
+}
+
+// A client certificate's key that everybody can read is everybody's.
+func TestKeyFilePermissions(t *testing.T) {
+	cert, key := testenv.NewAuthority(t).Issue(t, "daemon")
+	words := "=Server=127.0.0.1;Database=d;Uid=u;SslMode=Required;SslCert=" + cert + ";SslKey=" + key
+	c := settings(t, "ConnectionStrings__Account"+words, "ConnectionStrings__Main"+words)
+	if said, err := filePermissions(&config.Loaded{Config: c}); err != nil || said != "1 files, none open to everybody" {
+		t.Errorf("%s, %v", said, err)
+	}
+	if err := os.Chmod(key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var open advice
+	if _, err := filePermissions(&config.Loaded{Config: c}); !errors.As(err, &open) || open.remedy != "chmod o-rwx "+key {
+		t.Errorf("got %v", err)
 	}
 }
