@@ -84,8 +84,10 @@ func (s *site) problems(stream []sandbox.Sent) (found []string) {
 		if n := s.count("SELECT COUNT(*) FROM kernel_postorder_pay_info WHERE post_order_id = ?", fmt.Sprint(id)); n != 1 {
 			blame(m, "%d pay infos", n)
 		}
-		if ids := s.cabinet.messageIDs(id); !s.brokerFell && len(ids) != 1 {
-			blame(m, "commands with %d message ids: %v", len(ids), ids)
+		if !s.brokerFell { // looking for them takes long when there are thousands
+			if ids := s.cabinet.messageIDs(id); len(ids) != 1 {
+				blame(m, "commands with %d message ids: %v", len(ids), ids)
+			}
 		}
 		if calls[m.Order.Waybill()] == 0 {
 			blame(m, "JD was not told")

@@ -197,8 +197,9 @@ func (w *storm) deadlockMatch() bool {
 	confirm := w.quiet(m, func() {})
 	defer confirm()
 	w.send(m)
+	id := fmt.Sprint("pay-complete-", m.Order.ID)
 	waiting := w.commanded(m)
-	if waiting == 0 || first.lockJob(waiting) != nil {
+	if waiting == 0 || !testenv.Poll(soon, func() bool { return len(w.cabinet.commands(id)) > 0 }) || first.lockJob(waiting) != nil {
 		return false
 	}
 	after := w.newest()
@@ -206,7 +207,7 @@ func (w *storm) deadlockMatch() bool {
 	var j leased
 	if !testenv.Poll(soon, func() bool {
 		return w.db.QueryRow("SELECT id, lease FROM jdpay_job WHERE id > ? AND kind = 'reply' AND state = 'running' AND args = ?", after,
-			replyBody(w.cabinet.commands(fmt.Sprint("pay-complete-", m.Order.ID))[0], "0", "ok")).Scan(&j.id, &j.lease) == nil
+			replyBody(w.cabinet.commands(id)[0], "0", "ok")).Scan(&j.id, &j.lease) == nil
 	}) || first.waiter() == 0 || heavy.lockJob(j.id) != nil {
 		return false
 	}
