@@ -8,9 +8,10 @@ COPY . .
 ARG COMMIT=
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.commit=${COMMIT}" -o /jdpay-listener ./cmd/jdpay-listener
 
-# Nothing but the program and the certificates of the public authorities: time zones are inside the program.
+# Nothing but the program, its licences and the certificates of the public authorities: time zones are inside the program.
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /jdpay-listener /jdpay-listener
+COPY THIRD_PARTY_LICENSES /
 USER 65532:65532
 ENTRYPOINT ["/jdpay-listener"]

@@ -3,12 +3,13 @@
 GO         ?= go
 GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 COMMIT     := $(shell git rev-parse --short HEAD 2>/dev/null)
 
-.PHONY: help run build test model lint bench clean
+.PHONY: help run build test model lint vuln licenses sbom bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## watch payments go through the daemon, on stand-ins for every service
 	$(GO) run ./cmd/jdpay-sandbox
@@ -24,12 +25,24 @@ model: ## search the models of leases and settling, and their variants with one 
 	sh .ci/packages
 	sh docs/model/check.sh
 
-lint: ## check form, vet, staticcheck, and what the program links
+lint: ## check form, vet, staticcheck, what the program links and its licences
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); [ -z "$$unformatted" ] || { echo "run gofumpt on:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	@linked=$$($(GO) list -deps ./cmd/jdpay-listener | grep -E 'go-mysql-server|mochi-mqtt|miniredis|internal/(sandbox|testenv)'); [ -z "$$linked" ] || { echo "jdpay-listener links what only the sandbox and tests may:"; echo "$$linked"; exit 1; }
+	@licenses=$$($(GO) run ./deploy/sbom licenses) && [ "$$licenses" = "$$(cat THIRD_PARTY_LICENSES)" ] || { echo "THIRD_PARTY_LICENSES is not what is linked: run make licenses, and read what changes"; exit 1; }
+
+vuln: ## look for known vulnerabilities in what the program calls; says so if their database cannot be reached
+	@GO="$(GO)" sh .ci/vulncheck $(GOVULNCHECK)
+
+licenses: ## write THIRD_PARTY_LICENSES from what the program links
+	@mkdir -p bin
+	$(GO) run ./deploy/sbom licenses >bin/licenses && mv bin/licenses THIRD_PARTY_LICENSES
+
+sbom: ## write bin/jdpay-listener.spdx.json, the bill of materials of this commit (SPDX 2.3)
+	@mkdir -p bin
+	$(GO) run ./deploy/sbom spdx >bin/jdpay-listener.spdx.json
 
 bench: ## measure the daemon on private servers; writes docs/performance.md's figures
 	sh .ci/packages
