@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 
 // connectTo is the configuration of a replica that uses this server for both databases.
 func (s *site) connectTo(server *testenv.MySQL, more string) []string {
-	dsn := fmt.Sprintf("Server=%s;Port=%d;Database=%s;Uid=root;Pwd=;SslMode=None%s", server.Host, server.Port, s.schema, more)
+	dsn := connection("jdpay", server.Host, server.Port, s.schema) + more
 	return []string{"ConnectionStrings__Account=" + dsn, "ConnectionStrings__Main=" + dsn}
 }
 

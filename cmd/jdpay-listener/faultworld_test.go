@@ -103,6 +103,9 @@ func (c *faultCompany) newWorld() (w *faultWorld, err error) {
 		return nil, err
 	}
 	w.db.SetMaxOpenConns(3)
+	if err := grant(w.db, w.schema); err != nil {
+		return nil, err
+	}
 	if _, _, err := job.Migrate(context.Background(), w.db); err != nil {
 		return nil, err
 	}
@@ -135,7 +138,7 @@ func (w *faultWorld) close() error {
 
 // env is the daemon's configuration. Waits are short, and some limits so low that work spills into the table.
 func (w *faultWorld) env() []string {
-	dsn := fmt.Sprintf("Server=%s;Port=%d;Database=%s;Uid=root;Pwd=;SslMode=None;Max Pool Size=8", w.proxy.Host, w.proxy.Port, w.schema)
+	dsn := connection("jdpay", w.proxy.Host, w.proxy.Port, w.schema) + ";Max Pool Size=8"
 	env := []string{
 		"ConnectionStrings__Account=" + dsn, "ConnectionStrings__Main=" + dsn,
 		"Mns__Endpoint=" + w.mnsURL, "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "Mns__WaitSeconds=5",

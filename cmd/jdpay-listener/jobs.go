@@ -103,8 +103,9 @@ func advise(ctx context.Context, account *sql.DB, err error) error {
 		return nil
 	case sqldb.IsDown(err):
 		return fmt.Errorf("the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %w", err)
-	case errors.Is(job.CheckVersion(ctx, account), job.ErrNotMigrated):
-		return job.ErrNotMigrated
+	}
+	if stale := job.CheckVersion(ctx, account); errors.Is(stale, job.ErrNotMigrated) {
+		return stale
 	}
 	return err
 }

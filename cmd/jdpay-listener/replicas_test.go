@@ -211,7 +211,7 @@ func TestRescueOfALostHost(t *testing.T) {
 	s, stream := rescueSite(t)
 	wire := newWire(t, s.mysql.Addr())
 	host, port, _ := net.SplitHostPort(wire.addr)
-	dsn := fmt.Sprintf("Server=%s;Port=%s;Database=%s;Uid=root;Pwd=;SslMode=None", host, port, s.schema)
+	dsn := connection("jdpay", host, port, s.schema)
 	a := s.start("Host__Instance=a", "ConnectionStrings__Account="+dsn, "ConnectionStrings__Main="+dsn)
 	s.holdJobs(stream)
 	b := s.start("Host__Instance=b")

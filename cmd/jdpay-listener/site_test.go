@@ -90,6 +90,9 @@ func newSite(t *testing.T, jd jdserver.Options) *site {
 	s := &site{t: t, mysql: testenv.MariaDB(t), extra: map[string]string{}, patience: 45 * time.Second}
 	s.schema = s.mysql.Create(t, schema.Account, schema.Main)
 	s.db = s.mysql.Open(t, s.schema)
+	if err := grant(s.db, s.schema); err != nil {
+		t.Fatal(err)
+	}
 	s.broker = testenv.Mosquitto(t)
 	s.redis = testenv.RedisServer(t)
 	s.mns = mnsserver.New(mnsserver.Options{Keys: map[string]string{"ak": "sk"}, Queues: []string{notifyQueue, replyQueue}})
@@ -119,12 +122,15 @@ func (s *site) useDatabase(server *testenv.MySQL) {
 		s.t.Fatal(err)
 	}
 	s.db = server.Open(s.t, s.schema)
+	if err := grant(s.db, s.schema); err != nil {
+		s.t.Fatal(err)
+	}
 	s.run("migrate")
 }
 
 // env is the program's whole configuration: environment variables, as a container would have them.
-func (s *site) env(more ...string) []string {
-	dsn := fmt.Sprintf("Server=%s;Port=%d;Database=%s;Uid=root;Pwd=;SslMode=None", s.mysql.Host, s.mysql.Port, s.schema)
+func (s *site) env(user string, more ...string) []string {
+	dsn := connection(user, s.mysql.Host, s.mysql.Port, s.schema)
 	env := append(os.Environ(),
 		"ConnectionStrings__Account="+dsn, "ConnectionStrings__Main="+dsn,
 		"Mns__Endpoint="+s.mnsURL, "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "Mns__WaitSeconds=5",
@@ -156,7 +162,7 @@ func (s *site) try(args ...string) (stdout, stderr string, code int) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.binary, args...)
-	cmd.Env, cmd.Dir = s.env(), s.t.TempDir()
+	cmd.Env, cmd.Dir = s.env(databaseUser(args)), s.t.TempDir()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err := cmd.Run()
@@ -180,7 +186,7 @@ type process struct {
 func (s *site) start(more ...string) *process {
 	s.t.Helper()
 	p := &process{t: s.t, cmd: exec.Command(s.binary), done: make(chan struct{})}
-	p.cmd.Env, p.cmd.Dir = s.env(more...), s.t.TempDir()
+	p.cmd.Env, p.cmd.Dir = s.env(databaseUser(nil), more...), s.t.TempDir()
 	var err error
 	if p.log, err = os.CreateTemp(s.t.TempDir(), "log"); err != nil {
 		s.t.Fatal(err)

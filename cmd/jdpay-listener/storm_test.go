@@ -133,7 +133,6 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	t.Cleanup(w.database.Close)
 	w.useDatabase(w.database)
 	for _, stmt := range []string{
-		"CREATE USER daemon@'%' IDENTIFIED BY 'not-super'", "GRANT ALL ON " + w.schema + ".* TO daemon@'%'",
 		"CREATE TABLE storm_weight (n INT)",
 	} {
 		if _, err := w.db.Exec(stmt); err != nil {
@@ -144,7 +143,7 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	t.Cleanup(jd.Close)
 	w.jdURL = jd.URL
 	w.brokerFell = true // the confirmations prove that commands arrived
-	dsn := fmt.Sprintf("Server=%s;Port=%d;Database=%s;Uid=daemon;Pwd=not-super;SslMode=None", w.database.Host, w.database.Port, w.schema)
+	dsn := connection("jdpay", w.database.Host, w.database.Port, w.schema)
 	w.extra = map[string]string{
 		"ConnectionStrings__Account": dsn, "ConnectionStrings__Main": dsn,
 		"SyncReply__QueueName": replyQueue, "Mqtt__RequireReply": "true", "Mqtt__ReplyTimeout": "1s", "JDApi__Timeout": "1s",

@@ -56,7 +56,7 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 			probes,
 			probe{db.name + " database version", "upgrade the server", on(supportedVersion)},
 			probe{db.name + " database isolation", "let sessions set READ COMMITTED: check the proxy in front of the server", on(isolation)},
-			probe{db.name + " database writes", "connect to the primary: check the address, or the proxy in front of the servers", on(func(ctx context.Context, conn *sql.DB) (string, error) { return "taken", db.write(ctx, conn) })},
+			probe{db.name + " database writes", "connect to the primary: check the address, or the proxy in front of the servers", on(func(ctx context.Context, conn *sql.DB) (string, error) { return writes(db.write(ctx, conn)) })},
 			probe{db.name + " database clock", "", on(clock)},
 			probe{db.name + " database binary log", "set binlog_format = MIXED or ROW on the server", on(func(ctx context.Context, conn *sql.DB) (string, error) {
 				return "takes writes at READ COMMITTED", sqldb.CheckBinlog(ctx, conn)
@@ -134,6 +134,14 @@ func isolation(ctx context.Context, db *sql.DB) (string, error) {
 		return "", fmt.Errorf("sessions have %s although they ask for READ COMMITTED", level)
 	}
 	return level, nil
+}
+
+// writes tells what came of a write that changes nothing. The user that only asks questions may not write at all.
+func writes(err error) (string, error) {
+	if sqldb.IsDenied(err) {
+		return "", advice{"not permitted for this user: not checked", "nothing, if this is the user for questions; deploy/grants.sql gives the daemon's user what it needs"}
+	}
+	return "taken", err
 }
 
 // clock compares this machine's clock with the database's. Leases do not depend on it; signatures of MNS requests and the

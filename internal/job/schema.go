@@ -90,8 +90,8 @@ func CheckVersion(ctx context.Context, db *sql.DB) error {
 		WHERE table_schema = DATABASE() AND table_name IN ('jdpay_job', '`+versionTable+`')`).Scan(&tables); err != nil {
 		return fmt.Errorf("looking for table jdpay_job: %w", err)
 	}
-	if tables < 2 {
-		return ErrNotMigrated
+	if tables < 2 { // what a user may not read, the server does not show it
+		return fmt.Errorf("%w; if it has run, let this user read jdpay_job and %s (deploy/grants.sql)", ErrNotMigrated, versionTable)
 	}
 	p, err := migrator(db, ownMigrations())
 	if err != nil {

@@ -65,3 +65,6 @@ func isServerError(err error) bool {
 	var e *mysql.MySQLError
 	return errors.As(err, &e)
 }
+
+// IsDenied reports whether err says that the database's user lacks a right: 1142 on the table, 1143 on a column of it.
+func IsDenied(err error) bool { return isNumber(err, 1142, 1143) }

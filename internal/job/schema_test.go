@@ -1,0 +1,41 @@
+package job
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"jdpay-listener/internal/testenv"
+)
+
+// TestVersionNotReadable: a user who may not read the tables is not only told to run migrate, which has run.
+func TestVersionNotReadable(t *testing.T) {
+	t.Parallel()
+	server := testenv.MariaDB(t)
+	name := server.Create(t)
+	root := server.Open(t, name)
+	if _, _, err := Migrate(t.Context(), root); err != nil {
+		t.Fatal(err)
+	}
+	for _, stmt := range []string{"CREATE USER sees_one_table IDENTIFIED BY 'x'", "GRANT SELECT ON " + name + ".jdpay_job TO sees_one_table"} {
+		if _, err := root.Exec(stmt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := sql.Open("mysql", fmt.Sprintf("sees_one_table:x@tcp(%s)/%s?parseTime=true", server.Addr(), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := CheckVersion(t.Context(), db); !errors.Is(err, ErrNotMigrated) || !strings.Contains(err.Error(), "deploy/grants.sql") {
+		t.Errorf("it says: %v", err)
+	}
+	if _, err := root.Exec("GRANT SELECT ON " + name + "." + versionTable + " TO sees_one_table"); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckVersion(t.Context(), db); err != nil {
+		t.Errorf("with the right to read: %v", err)
+	}
+}
