@@ -81,7 +81,7 @@ func TestActsOfOperators(t *testing.T) {
 	t.Run("trace shows them", func(t *testing.T) {
 		out := s.run("trace", order.No())
 		says(t, out, "retry, parked refused to ready, by "+account+": no reason given (act 1, from "+account+"@",
-			"discard, ready to done discarded, by anna: refunded�[2J, ticket 17 (act 2", "replay, done discarded to ready, by bert", "by carl: a test (act 5")
+			`discard, ready to done discarded, by anna: refunded\x1b[2J, ticket 17 (act 2`, "replay, done discarded to ready, by bert", "by carl: a test (act 5")
 		if strings.Contains(out, "\x1b") {
 			t.Errorf("it commands the terminal: %q", out)
 		}
