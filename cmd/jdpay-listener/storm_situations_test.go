@@ -219,7 +219,7 @@ func (w *storm) earlyReply() bool {
 		return false
 	}
 	// What the server is doing for the frozen it does to its end.
-	w.becomes("0", "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE user = 'daemon' AND command = 'Query'")
+	w.becomes("0", "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE user = 'jdpay' AND command = 'Query'")
 	key := fmt.Sprint("pay-complete:", m.Order.ID)
 	lease := w.ask("SELECT lease FROM jdpay_job WHERE unique_key = ? AND state = 'running'", key)
 	sender := w.holder(lease)
@@ -260,7 +260,7 @@ func (w *storm) redelivery() bool {
 
 // daemonConnections are the ids of the replicas' connections.
 func (w *storm) daemonConnections() []string {
-	return strings.Split(w.ask("SELECT COALESCE(GROUP_CONCAT(id), '') FROM information_schema.PROCESSLIST WHERE user = 'daemon'"), ",")
+	return strings.Split(w.ask("SELECT COALESCE(GROUP_CONCAT(id), '') FROM information_schema.PROCESSLIST WHERE user = 'jdpay'"), ",")
 }
 
 // readOnly is what the old primary becomes in a switch-over, which then is taken back.
