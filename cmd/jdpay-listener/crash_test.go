@@ -199,7 +199,7 @@ type breach struct {
 var breaches = []breach{
 	{
 		"a message is deleted before it is kept", "received", "../../internal/mns/batch.go",
-		[][2]string{{"\tcrash.At(\"received\")\n", "\tp.startDelete(ctx, messages)\n\t<-p.deleting\n\tcrash.At(\"received\")\n"}},
+		[][2]string{{"\tcrash.At(\"received\")\n", "\tvar handles []string\n\tfor _, m := range messages {\n\t\thandles = append(handles, m.Handle)\n\t}\n\t_ = p.deleteBatch(handles)\n\tcrash.At(\"received\")\n"}},
 	},
 	{
 		"steps are created after the order's transaction", "settle committed", "../../internal/payment/settle.go",
@@ -212,7 +212,7 @@ var breaches = []breach{
 		"a job is concluded before it is tried", "broken", "../../internal/job/run.go",
 		[][2]string{{
 			"\toutcome, err := r.try(ctx, k, j)\n",
-			"\tif j.Kind == \"pay-info\" {\n\t\t_ = r.conclusions.Do(context.Background(), ended{Conclusion{ID: j.ID, State: Done, Outcome: \"written\"}})\n\t\tcrash.At(\"broken\")\n\t}\n\toutcome, err := r.try(ctx, k, j)\n",
+			"\tif j.Kind == \"pay-info\" {\n\t\t_ = r.conclusions.Do(context.Background(), Conclusion{ID: j.ID, State: Done, Outcome: \"written\"})\n\t\tcrash.At(\"broken\")\n\t}\n\toutcome, err := r.try(ctx, k, j)\n",
 		}},
 	},
 }

@@ -116,7 +116,7 @@ func (r *faultRound) over(wakeWorkers bool) (bool, error) {
 	}
 	if wakeWorkers {
 		_, err := w.db.Exec(`UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6)
-			WHERE unique_key IN ('worker:purge', 'worker:grace-period') AND state = 'ready' AND next_try_at > UTC_TIMESTAMP(6)`)
+			WHERE unique_key IN ('worker:purge', 'worker:grace-period', 'worker:bound-evidence') AND state = 'ready' AND next_try_at > UTC_TIMESTAMP(6)`)
 		if err != nil && !sqldb.IsConflict(err) { // with the daemon, which has the worker just then
 			return false, err
 		}
@@ -171,7 +171,7 @@ func (r *faultRound) problems() (found []string) {
 	expect("forgery", "rejected", "SELECT state FROM jdpay_job WHERE kind = 'settle' AND outcome = 'bad_signature' AND ref = ?", r.once.No())
 	expect("kept notifications", fmt.Sprint(w.rounds*roundSettles), "SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle'")
 	expect("steps", fmt.Sprint(w.rounds*roundSteps), "SELECT COUNT(*) FROM jdpay_job WHERE kind IN ('pay-complete', 'waybill-status', 'pay-info')")
-	expect("workers", "2", "SELECT COUNT(*) FROM jdpay_job WHERE unique_key LIKE 'worker:%' AND finished_at IS NULL")
+	expect("workers", "3", "SELECT COUNT(*) FROM jdpay_job WHERE unique_key LIKE 'worker:%' AND finished_at IS NULL")
 	if n := len(w.cabinet.messageIDs(r.wrong.ID)) + calls[r.wrong.Waybill()]; n > 0 {
 		blame("%s (wrong amount): told to cabinet or JD", no)
 	}
