@@ -27,7 +27,7 @@ const (
 	startLimit = 20 * time.Second
 	lookEvery  = 50 * time.Millisecond
 	// settleLimit is how long the last payments may take after all have been sent: as long as the daemon's own windows.
-	settleLimit = 20 * time.Second
+	settleLimit = 30 * time.Second
 )
 
 // run is the whole show.

@@ -158,7 +158,7 @@ const settings = `// Written by jdpay-sandbox for its own stand-ins.
   "Mns": {"Endpoint": "%[3]s", "AccessKeyId": "` + AccessKeyID + `", "AccessKeySecret": "` + AccessKeySecret + `"},
   "JDPay": {"NotifyQueueName": "` + NotifyQueue + `", "Md5Key": "` + Md5Key + `"},
   "Payment": {"UnknownOrderWindow": "3s", "StatusField": "payStatus", "SuccessStatuses": ["FINISH"]},
-  "Mqtt": {"Server": "%[4]s", "Port": %[5]s, "RequireReply": true, "ReplyTimeout": "1s", "CommandTtl": "6s"},
+  "Mqtt": {"Server": "%[4]s", "Port": %[5]s, "RequireReply": true, "ReplyTimeout": "1s", "CommandTtl": "10s"},
   "SyncReply": {"QueueName": "` + ReplyQueue + `", "PendingCodes": ["BUSY"]},
   "JDApi": {"BaseUrl": "%[6]s", "ProducerCode": "JD-SEND", "CloudProducerCode": "JD-CLOUD"},
   "Jobs": {"Retry": {"waybill-status": {"FirstWait": "500ms"}}},
