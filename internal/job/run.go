@@ -159,7 +159,8 @@ func (r *Runner) writeConclusions(batch []Conclusion) []error {
 		piece := sqldb.Together(batch[:n:n], r.concludeOnce)
 		batch = batch[n:]
 		if piece == nil {
-			r.concludeRows.Store(int64(min(2*max(n, int(r.concludeRows.Load())), concludeMost)))
+			rows := int(r.concludeRows.Load())
+			r.concludeRows.Store(int64(min(rows+rows/4+1, concludeMost))) // slowly: the next failure costs a whole storeTimeout
 			errs = append(errs, make([]error, n)...)
 			continue
 		}
