@@ -93,6 +93,9 @@ func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
 	if r.kind == "settle" {
 		if own := w.byBody[r.args]; own != nil {
 			s = own
+			if s.OrderNo == "" { // it was seen before the daemon had read it
+				s.OrderNo, w.byOrder[r.ref] = r.ref, s
+			}
 		} else if s == nil { // sent by somebody else
 			s = &Seen{Sent: Sent{Story: "yours", OrderNo: r.ref, Body: r.args}, At: r.created}
 			w.all = append(w.all, s)
