@@ -15,7 +15,7 @@ run: ## watch payments go through the daemon, on stand-ins for every service
 	$(GO) run ./cmd/jdpay-sandbox
 
 build: ## build bin/jdpay-listener and bin/jdpay-sandbox
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/ ./cmd/jdpay-listener ./cmd/jdpay-sandbox
 
 test: ## run all tests, on private servers; installs missing Debian packages and says so
 	sh .ci/packages
@@ -46,7 +46,7 @@ sbom: ## write bin/jdpay-listener.spdx.json, the bill of materials of this commi
 
 bench: ## measure the daemon on private servers; writes docs/performance.md's figures
 	sh .ci/packages
-	$(GO) run ./internal/bench
+	$(GO) run ./cmd/jdpay-bench
 
 clean: ## remove what was built
 	rm -rf bin

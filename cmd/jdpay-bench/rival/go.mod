@@ -1,4 +1,4 @@
-module jdpay-listener/internal/bench/rival
+module jdpay-listener/cmd/jdpay-bench/rival
 
 go 1.26
 

@@ -1,8 +1,8 @@
-// Command bench measures the daemon as it runs in production: the built program, as a process of its own, on a private
-// MariaDB with durable commits, Mosquitto and Redis, with stand-ins for MNS and JD in another process. A payment counts
-// when all of its effects are there, and a figure counts when every effect was found exactly once and the audit is
-// clean. Beside the daemon runs the loop that it replaces (loop.go), in the same minutes on the same machine: ratios
-// between the two mean more than seconds on a machine that others use as well.
+// Command jdpay-bench measures the daemon as it runs in production: the built program, as a process of its own, on a
+// private MariaDB with durable commits, Mosquitto and Redis, with stand-ins for MNS and JD in another process. A
+// payment counts when all of its effects are there, and a figure counts when every effect was found exactly once and
+// the audit is clean. Beside the daemon runs the loop that it replaces (loop.go), in the same minutes on the same
+// machine: ratios between the two mean more than seconds on a machine that others use as well.
 //
 // Reading order: site.go, standins.go and cabinets.go are the surroundings, order.go the data, measure.go one
 // measurement, check.go what makes it count, the parts (drain.go, latency.go, …) what is measured, and table.go,
@@ -35,7 +35,7 @@ func exitCode(err error) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	default:
-		fmt.Fprintln(os.Stderr, "bench:", err)
+		fmt.Fprintln(os.Stderr, "jdpay-bench:", err)
 		return 1
 	}
 }
@@ -87,7 +87,7 @@ func run(args []string, stdout io.Writer) error {
 	for i, p := range parts {
 		names[i] = p.name
 	}
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags := flag.NewFlagSet("jdpay-bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "smaller figures, in about a minute")
 	only := flags.String("only", "", "measure one part: "+strings.Join(names, ", "))
 	out := flags.String("out", "bench-results", "`folder` for the raw figures, the table and the picture of the run")

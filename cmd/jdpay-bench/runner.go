@@ -36,7 +36,7 @@ func (b *bench) runner(ctx context.Context) error {
 		return fmt.Errorf("finding the module: %w", err)
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
-	build.Dir = filepath.Join(strings.TrimSpace(string(root)), "internal", "bench", "rival")
+	build.Dir = filepath.Join(strings.TrimSpace(string(root)), "cmd", "jdpay-bench", "rival")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the rival: %w: %s", err, out)
 	}
