@@ -23,7 +23,7 @@ func (b *bench) latency(ctx context.Context) error {
 			return err
 		}
 		b.results.Latency = append(b.results.Latency, l)
-		progress("%d/s: p50 %.1f ms, p99 %.1f ms", rate, l.P50, l.P99)
+		progress("%d/s: p50 %.1f ms, p99 %.1f ms, %.0f µs of CPU each", rate, l.P50, l.P99, l.CPU[programCPU])
 	}
 	return c.close()
 }
@@ -62,6 +62,10 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 	if err := prepare(daemons); err != nil {
 		return l, orders, err
 	}
+	before, err := c.snapshot(ctx, daemons)
+	if err != nil {
+		return l, orders, err
+	}
 	var sent []time.Time
 	if err := c.standIns.Call("StandIns.Pace", Pacing{orders, rate}, &sent); err != nil {
 		return l, orders, fmt.Errorf("pacing messages: %w", err)
@@ -72,6 +76,11 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 		}
 	}
 	fault(c.awaitEffects(ctx, true, orders))
+	after, err := c.snapshot(ctx, daemons)
+	if err != nil {
+		return l, orders, err
+	}
+	l.CPU = before.cpuEach(after, n)
 	var waits []time.Duration
 	for _, a := range c.cabinets.arrivals() {
 		if id, problem := a.order(); problem == "" && orders.contains(id) {

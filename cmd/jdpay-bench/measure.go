@@ -52,6 +52,15 @@ func (c *company) snapshot(ctx context.Context, programs []*process) (s snapshot
 	return s, err
 }
 
+// cpuEach is the processor time that each of n payments cost until after, in microseconds.
+func (s snapshot) cpuEach(after snapshot, n int) map[string]float64 {
+	each := map[string]float64{}
+	for name := range after.cpu {
+		each[name] = float64((after.cpu[name] - s.cpu[name]).Microseconds()) / float64(n)
+	}
+	return each
+}
+
 // status reads a counter of the database server.
 func status(ctx context.Context, db *sql.DB, name string) (int64, error) {
 	var value string
@@ -97,10 +106,7 @@ func (c *company) drainBacklog(ctx context.Context, d Drain, orders Orders, prog
 	each := func(n float64) float64 { return n / float64(orders.N) }
 	d.Seconds = last.Sub(began).Seconds()
 	d.PerSecond = float64(orders.N) / d.Seconds
-	d.CPU = map[string]float64{}
-	for name := range after.cpu {
-		d.CPU[name] = each(float64((after.cpu[name] - before.cpu[name]).Microseconds()))
-	}
+	d.CPU = before.cpuEach(after, orders.N)
 	d.Statements = each(float64(after.questions - before.questions))
 	d.Requests = each(float64(after.requests - before.requests))
 	return d, nil

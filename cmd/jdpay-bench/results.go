@@ -19,6 +19,7 @@ type Results struct {
 
 	Drains   []Drain   `json:"drains"` // the daemon and the loop, at each latency of JD
 	Latency  []Latency `json:"latency"`
+	Far      *Far      `json:"far"`
 	Replies  *Latency  `json:"replies"` // from a cabinet's reply to the conclusion of its command
 	Idle     *Idle     `json:"idle"`
 	Purge    []Purge   `json:"purge"`
@@ -72,13 +73,24 @@ func (d *Drain) note(err error) {
 
 // Latency is how long cabinets waited for their commands, at an even load.
 type Latency struct {
-	PerSecond int      `json:"payments_per_second"`
-	Payments  int      `json:"payments"`
-	P50       float64  `json:"p50_ms"`
-	P95       float64  `json:"p95_ms"`
-	P99       float64  `json:"p99_ms"`
-	Max       float64  `json:"max_ms"`
-	Faults    []string `json:"faults"`
+	PerSecond int                `json:"payments_per_second"`
+	Payments  int                `json:"payments"`
+	P50       float64            `json:"p50_ms"`
+	P95       float64            `json:"p95_ms"`
+	P99       float64            `json:"p99_ms"`
+	Max       float64            `json:"max_ms"`
+	CPU       map[string]float64 `json:"cpu_microseconds_each"`
+	Faults    []string           `json:"faults"`
+}
+
+// Far is how long cabinets waited while the databases were far away.
+type Far struct {
+	Latency
+	DelayMS    float64  `json:"delay_ms"`           // of each round trip to a database
+	Trip       float64  `json:"round_trip_ms"`      // the median, with the server's own time
+	Alone      float64  `json:"alone_ms"`           // that the cabinet of a lone payment waited
+	InARow     int      `json:"round_trips_in_row"` // of a lone payment, from its notification to its command
+	Statements []string `json:"statements_in_row"`  // their beginnings
 }
 
 // Idle is what the daemon costs when nothing happens.
@@ -130,6 +142,9 @@ func (r *Results) invalid() bool {
 	latencies := slices.Clone(r.Latency)
 	if r.Replies != nil {
 		latencies = append(latencies, *r.Replies)
+	}
+	if r.Far != nil {
+		latencies = append(latencies, r.Far.Latency)
 	}
 	for _, p := range r.Purge {
 		latencies = append(latencies, p.Latency)

@@ -151,9 +151,14 @@ func (c *company) seed(ctx context.Context, n int) (Orders, error) {
 	return orders, orders.seed(ctx, c.db)
 }
 
+// connection is the connection string of both databases.
+func (c *company) connection(host string, port int) string {
+	return fmt.Sprintf("Server=%s;Port=%d;Database=%s;Uid=root;Pwd=;SslMode=None", host, port, c.name)
+}
+
 // env is the program's whole configuration: environment variables, as a container would have them.
 func (c *company) env(more ...string) []string {
-	dsn := fmt.Sprintf("Server=%s;Port=%d;Database=%s;Uid=root;Pwd=;SslMode=None", c.mysql.Host, c.mysql.Port, c.name)
+	dsn := c.connection(c.mysql.Host, c.mysql.Port)
 	return append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir,
 		"ConnectionStrings__Account=" + dsn, "ConnectionStrings__Main=" + dsn,

@@ -30,10 +30,14 @@ func printTable(w io.Writer, r *Results) {
 		}
 	}
 	if len(r.Latency) > 0 {
-		row("\nqueue to cabinet, JD 50 ms\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\t")
+		row("\nqueue to cabinet, JD 50 ms\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\tCPU µs\tMariaDB µs\t")
 		for _, l := range r.Latency {
-			row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, invalid(l.Faults))
+			row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, l.CPU[programCPU], l.CPU[mariadbCPU], invalid(l.Faults))
 		}
+	}
+	if f := r.Far; f != nil {
+		row("\nqueue to cabinet, databases %.0f ms away\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\talone ms\tround trips in a row\t", f.DelayMS)
+		row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%s", f.PerSecond, f.Payments, f.P50, f.P95, f.P99, f.Max, f.Alone, f.InARow, invalid(f.Faults))
 	}
 	if l := r.Replies; l != nil {
 		row("\nreply to confirmation\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\t")
