@@ -120,7 +120,10 @@ func (b *bench) ownRunner(ctx context.Context, workers, n int) (Runner, error) {
 	}
 	var t times
 	begin := time.Now()
-	if err := inParallel(workers, n, func(i int) error { return r.Enqueue(ctx, nil, "empty", empty{i}, job.Key(fmt.Sprint("empty:", i))) }); err != nil {
+	if err := inParallel(workers, n, func(i int) error {
+		_, err := r.Insert(ctx, nil, job.New{Kind: "empty", Args: empty{i}, Key: fmt.Sprint("empty:", i)})
+		return err
+	}); err != nil {
 		return result, err
 	}
 	t.Insert = time.Since(begin).Seconds()

@@ -204,8 +204,9 @@ var breaches = []breach{
 	{
 		"steps are created after the order's transaction", "settle committed", "../../internal/payment/settle.go",
 		[][2]string{
-			{"if err := steps.Insert(ctx, tx); err != nil {", "if false {"},
-			{"\tcrash.At(\"settle committed\")\n", "\tcrash.At(\"settle committed\")\n\tif err := steps.Insert(context.Background(), nil); err != nil {\n\t\treturn err\n\t}\n"},
+			{"\tvar steps []*job.Job\n", "\tvar steps []*job.Job\n\tvar late []job.New\n"},
+			{"if steps, err = s.runner.Insert(ctx, tx, follow...); err != nil {", "if late = follow; false {"},
+			{"\tcrash.At(\"settle committed\")\n", "\tcrash.At(\"settle committed\")\n\tif steps, err = s.runner.Insert(context.Background(), nil, late...); err != nil {\n\t\treturn err\n\t}\n"},
 		},
 	},
 	{

@@ -177,7 +177,7 @@ proctype Reply() {
 #endif
 }
 
-/* Runner.keepHold and keepLeases. A lock is retaken sooner than any lock gets old: 1.2 s against a lease time of 2 s. */
+/* Runner.keepLock and keepLeases. A lock is retaken sooner than any lock gets old: 1.2 s against a lease time of 2 s. */
 #define locked(p) (!up(p) || lock[p] || cut[p])
 proctype Keep(byte p) {
 	do

@@ -210,10 +210,10 @@ begin:			lockOrder();
 #else
 				:: job[w] == running && lease[w] == p -> row[w] = p; txDone = 1; unlessInTx()
 #endif
-#ifdef NO_R_ALL_HELD
+#ifdef NO_R_ALL_LEASED
 				:: else
 #else
-				/* R-ALL-HELD: a transaction that concludes a job which is not held any more is rolled back. */
+				/* R-ALL-LEASED: a transaction that concludes a job whose lease is lost is rolled back. */
 				:: else -> rollback(); forget(w, p); w = 0; in0 = 0; in1 = 0; goto next
 #endif
 				fi }

@@ -26,11 +26,11 @@ func TestActsAreWrittenDown(t *testing.T) {
 		store := s.Store.(*MySQL)
 		var ids []int64
 		for i, ref := range []string{"R1", "R2", "", "R1"} {
-			j := insert(t, s, "a", New{Kind: "k", Key: fmt.Sprint(i), Ref: ref, Leased: true})[0]
+			j := insert(t, s, "a", NewRow{Kind: "k", Key: fmt.Sprint(i), Ref: ref, Leased: true})[0]
 			conclude1(t, s, "a", Conclusion{ID: j.ID, State: Parked, Outcome: "refused"})
 			ids = append(ids, j.ID)
 		}
-		running := insert(t, s, "a", New{Kind: "k", Key: "running", Leased: true})[0].ID
+		running := insert(t, s, "a", NewRow{Kind: "k", Key: "running", Leased: true})[0].ID
 		if got, err := store.Retry(t.Context(), operator, Filter{IDs: append(slices.Clone(ids), running, 999999)}, nil, false); err != nil || !slices.Equal(got, ids) {
 			t.Fatalf("retried %v, %v; want %v", got, err, ids)
 		}

@@ -87,10 +87,10 @@ type benchStore struct {
 
 func (s *benchStore) insert(b *testing.B, n int, leased bool) []*Job {
 	b.Helper()
-	news := make([]New, n)
+	news := make([]NewRow, n)
 	for i := range news {
 		s.stored++
-		news[i] = New{Kind: "k", Key: fmt.Sprint("k:", s.stored), Ref: fmt.Sprint("R", s.stored), Args: bodyLike, Timeout: time.Hour, Leased: leased}
+		news[i] = NewRow{Kind: "k", Key: fmt.Sprint("k:", s.stored), Ref: fmt.Sprint("R", s.stored), Args: bodyLike, Timeout: time.Hour, Leased: leased}
 	}
 	jobs, err := s.Insert(b.Context(), nil, benchLease, news)
 	if err != nil || leased && len(jobs) != n {

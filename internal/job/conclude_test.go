@@ -70,7 +70,7 @@ func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 				})
 				serve(t, r)
 				synctest.Wait()
-				mustEnqueue(t, r, "k", note{}, Key("x"))
+				mustEnqueue(t, r, "k", note{}, "x")
 				e := <-ended
 				if n := effects.Load(); n != 1 {
 					t.Errorf("the effect happened %d times", n)
@@ -109,7 +109,7 @@ func TestConclusionWithoutItsText(t *testing.T) {
 				serve(t, r)
 				synctest.Wait()
 				for i := range 20 {
-					mustEnqueue(t, r, "k", note{i}, Key(fmt.Sprint(i)))
+					mustEnqueue(t, r, "k", note{i}, fmt.Sprint(i))
 				}
 				for range 20 {
 					<-ended
@@ -196,9 +196,9 @@ func TestStoreConcludesManyFailures(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
 		const n = concludeErrors + 20
-		var news []New
+		var news []NewRow
 		for i := range n {
-			news = append(news, New{Kind: "k", Key: fmt.Sprint("key ", i), Leased: true})
+			news = append(news, NewRow{Kind: "k", Key: fmt.Sprint("key ", i), Leased: true})
 		}
 		var cs []Conclusion
 		for _, j := range insert(t, s, "a", news...) {

@@ -18,7 +18,7 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 	server := testenv.MariaDB(t)
 	for name, write := range map[string]func(ctx context.Context, s Store, tx *sql.Tx, held *Job) error{
 		"Insert": func(ctx context.Context, s Store, tx *sql.Tx, _ *Job) error {
-			_, err := s.Insert(ctx, tx, "a", []New{{Kind: "k", Key: "step"}})
+			_, err := s.Insert(ctx, tx, "a", []NewRow{{Kind: "k", Key: "step"}})
 			return err
 		},
 		"Conclude": func(ctx context.Context, s Store, tx *sql.Tx, held *Job) error {
@@ -37,7 +37,7 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 			}
 			exec("CREATE TABLE orders (id INT PRIMARY KEY, paid INT NOT NULL, filler VARCHAR(100) NOT NULL)")
 			exec("INSERT INTO orders VALUES (1, 0, '')")
-			held := insert(t, s, "a", New{Kind: "k", Key: "settle", Leased: true})[0]
+			held := insert(t, s, "a", NewRow{Kind: "k", Key: "settle", Leased: true})[0]
 
 			// The other transaction has the jobs' rows and wants the order. It changes more rows, so that the server
 			// chooses the first one as the victim.

@@ -5,29 +5,22 @@ import (
 	"time"
 )
 
-// keepHold proves this instance's life to the others.
-func (r *Runner) keepHold(ctx context.Context) {
+// keepLock holds this instance's lock, which proves to the others that it lives.
+func (r *Runner) keepLock(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := r.store.Hold(ctx, r.lease)
+		err := r.store.KeepLock(ctx, r.lease)
 		if ctx.Err() == nil {
-			r.opts.Log.Debug("the instance's lock is not held; trying again", "error", err)
-			sleep(ctx, RenewEvery/3)
+			r.opts.Log.Debug("the instance lock is not held; trying again", "error", err)
+			sleep(ctx, RenewInterval/3)
 		}
 	}
 }
 
 // keepLeases renews the leases of jobs that take long, and interrupts those that were lost.
 func (r *Runner) keepLeases(ctx context.Context) {
-	for sleep(ctx, RenewEvery); ctx.Err() == nil; sleep(ctx, RenewEvery) {
-		var ids []int64
+	for sleep(ctx, RenewInterval); ctx.Err() == nil; sleep(ctx, RenewInterval) {
 		now := time.Now()
-		r.mu.Lock()
-		for id, h := range r.held {
-			if now.Sub(h.renewed) >= RenewEvery {
-				ids = append(ids, id)
-			}
-		}
-		r.mu.Unlock()
+		ids := r.slots.toRenew(now)
 		if len(ids) == 0 {
 			continue
 		}
@@ -35,20 +28,8 @@ func (r *Runner) keepLeases(ctx context.Context) {
 		// R-RENEW: the lease of a job that is being worked on is prolonged before it runs out.
 		lost, err := r.store.Renew(renew, r.lease, ids)
 		cancel()
-		if err != nil {
-			continue // the lock still protects the jobs; the outage is logged by those who wait for the database
+		if err == nil { // else the lock still protects the jobs; those who wait for the database log the outage
+			r.slots.renewed(ids, lost, now)
 		}
-		r.mu.Lock()
-		for _, id := range ids {
-			if h := r.held[id]; h != nil {
-				h.renewed = now
-			}
-		}
-		for _, id := range lost {
-			if h := r.held[id]; h != nil && h.cancel != nil {
-				h.cancel(errLeaseLost)
-			}
-		}
-		r.mu.Unlock()
 	}
 }

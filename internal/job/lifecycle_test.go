@@ -22,16 +22,16 @@ func TestRunnerHoldsAKindBack(t *testing.T) {
 		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) {
 			calls.Add(1)
 			if down.Load() {
-				return "", Hold(time.Minute, errors.New("the other side is down"))
+				return "", Pause(time.Minute, errors.New("the other side is down"))
 			}
 			return "sent", nil
 		})
 		stop := serve(t, r)
 		synctest.Wait()
-		mustEnqueue(t, r, "k", note{}, Key("first"))
+		mustEnqueue(t, r, "k", note{}, "first")
 		synctest.Wait()
 		for i := range 20 {
-			mustEnqueue(t, r, "k", note{}, Key(fmt.Sprint(i)))
+			mustEnqueue(t, r, "k", note{}, fmt.Sprint(i))
 		}
 		time.Sleep(30 * time.Second)
 		if calls.Load() != 1 {
@@ -69,7 +69,7 @@ func TestRunnerGivesUp(t *testing.T) {
 		stop := serve(t, r)
 		synctest.Wait()
 		start := time.Now()
-		mustEnqueue(t, r, "k", note{}, Key("x"))
+		mustEnqueue(t, r, "k", note{}, "x")
 		time.Sleep(10 * time.Minute)
 		stop()
 		row := m.look(t, "x")
@@ -97,7 +97,7 @@ func TestRunnerShutdown(t *testing.T) {
 			})
 			stop := serve(t, r)
 			synctest.Wait()
-			mustEnqueue(t, r, "k", note{}, Key("x"))
+			mustEnqueue(t, r, "k", note{}, "x")
 			time.Sleep(time.Second)
 			start := time.Now()
 			stop()
@@ -107,7 +107,7 @@ func TestRunnerShutdown(t *testing.T) {
 			if took := time.Since(start); took > 19*time.Second+time.Millisecond {
 				t.Errorf("stopping took %s, longer than the job", took)
 			}
-			mustEnqueue(t, r, "k", note{}, Key("late"))
+			mustEnqueue(t, r, "k", note{}, "late")
 			if row := m.look(t, "late"); row.State != Ready {
 				t.Errorf("enqueued after the stop: %+v", row)
 			}
@@ -123,7 +123,7 @@ func TestRunnerShutdown(t *testing.T) {
 			})
 			stop := serve(t, r)
 			synctest.Wait()
-			mustEnqueue(t, r, "k", note{}, Key("x"))
+			mustEnqueue(t, r, "k", note{}, "x")
 			synctest.Wait()
 			start := time.Now()
 			stop()

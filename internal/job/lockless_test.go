@@ -34,7 +34,7 @@ func TestEvidence(t *testing.T) {
 			{"much later", answers, time.Hour, byLock},
 		},
 		"the lock cannot be taken": {
-			{"the table answers, the lock is refused", func(l *instanceLock) { lost(l); answers(l) }, locklessAfter - time.Millisecond, noEvidence},
+			{"the table answers, the lock is refused", func(l *instanceLock) { lost(l); answers(l) }, locklessTimeout - time.Millisecond, noEvidence},
 			{"three lease times later", answers, time.Millisecond, byLease},
 			{"the lock is taken after all", taken, LeaseTime, byLock},
 		},
@@ -46,7 +46,7 @@ func TestEvidence(t *testing.T) {
 			{"the lock is held", func(l *instanceLock) { taken(l) }, LeaseTime, byLock},
 			{"the server is away", func(l *instanceLock) { lost(l); l.answered(down) }, 0, noEvidence},
 			{"an hour later", func(l *instanceLock) { time.Sleep(time.Hour); l.answered(down) }, 0, noEvidence},
-			{"it is back, without the lock", answers, locklessAfter - time.Second, noEvidence},
+			{"it is back, without the lock", answers, locklessTimeout - time.Second, noEvidence},
 			{"the lock is taken", taken, LeaseTime - time.Millisecond, noEvidence},
 			{"a lease time later", answers, time.Millisecond, byLock},
 		},
@@ -73,8 +73,8 @@ func TestTakeOverWithoutLocks(t *testing.T) {
 	server := testenv.MariaDB(t)
 	s := mysqlStore(t, server.DSN(server.Create(t)))
 	rescuer := NewMySQL(s.db)
-	insert(t, s, "dead", New{Kind: "k", Key: "orphan", Leased: true})
-	living := insert(t, s, "alive", New{Kind: "k", Key: "busy", Leased: true})[0]
+	insert(t, s, "dead", NewRow{Kind: "k", Key: "orphan", Leased: true})
+	living := insert(t, s, "alive", NewRow{Kind: "k", Key: "busy", Leased: true})[0]
 
 	// Another connection has the rescuer's lock, as a connection that a proxy left behind would.
 	blocker, err := s.db.Conn(t.Context())
@@ -107,8 +107,8 @@ func TestTakeOverWithoutLocks(t *testing.T) {
 			t.Fatalf("the living instance lost its job: %v %v", lost, err)
 		}
 		taken = append(taken, keysOf(claim(t, rescuer, "rescuer", map[string]int{"k": 10}))...)
-		if len(taken) > 0 && time.Since(begin) < locklessAfter {
-			t.Fatalf("%v is taken over after %s, want not before %s", taken, time.Since(begin), locklessAfter)
+		if len(taken) > 0 && time.Since(begin) < locklessTimeout {
+			t.Fatalf("%v is taken over after %s, want not before %s", taken, time.Since(begin), locklessTimeout)
 		}
 		return len(taken) > 0
 	})
@@ -154,7 +154,7 @@ func TestValuesAreNotCut(t *testing.T) {
 	s := mysqlStore(t, server.DSN("d"))
 	key := strings.Repeat("k", maxKey)
 	for _, last := range []string{"1", "2"} {
-		_, err := s.Insert(t.Context(), nil, "a", []New{{Kind: "k", Key: key + last}})
+		_, err := s.Insert(t.Context(), nil, "a", []NewRow{{Kind: "k", Key: key + last}})
 		if !sqldb.IsRefusedValue(err) {
 			t.Errorf("a key of %d bytes is stored: %v", len(key)+1, err)
 		}
@@ -181,7 +181,7 @@ func TestLockLeavesOldPrimary(t *testing.T) {
 	root := mysqlStore(t, server.DSN("d"))
 	s := NewMySQL(openDB(t, strings.Replace(server.DSN("d"), "root:", "daemon:", 1)))
 	ended := make(chan error, 1)
-	go func() { ended <- s.Hold(t.Context(), "a") }()
+	go func() { ended <- s.KeepLock(t.Context(), "a") }()
 	testenv.Eventually(t, 20*time.Second, "the lock is held", func() bool {
 		var holder sql.NullInt64
 		return root.db.QueryRow("SELECT IS_USED_LOCK('a')").Scan(&holder) == nil && holder.Valid

@@ -17,7 +17,7 @@ type deafOnce struct {
 	lost atomic.Bool
 }
 
-func (s *deafOnce) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error) {
+func (s *deafOnce) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
 	done, err := s.Store.Insert(ctx, tx, lease, jobs)
 	if err == nil && s.lost.CompareAndSwap(false, true) {
 		return nil, mysql.ErrInvalidConn
@@ -40,30 +40,29 @@ func TestLostAnswer(t *testing.T) {
 				})
 				serve(t, r)
 				synctest.Wait()
-				if err := r.Enqueue(t.Context(), nil, "k", note{}, Key("x")); err == nil {
+				if err := enqueue(t.Context(), r, "k", note{}, "x"); err == nil {
 					t.Fatal("the answer was not lost")
 				}
 				if again {
-					mustEnqueue(t, r, "k", note{}, Key("x"))
+					mustEnqueue(t, r, "k", note{}, "x")
 				}
-				time.Sleep(LeaseTime + ownOrphanAfter + 2*pollEvery)
+				time.Sleep(LeaseTime + ownOrphanTimeout + 2*pollInterval)
 				if n := effects.Load(); n != 1 {
 					t.Errorf("the effect happened %d times", n)
 				}
 				if row := m.look(t, "x"); row.State != Done {
 					t.Errorf("the job is %+v", row)
 				}
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				if len(r.starting) != 0 || r.kinds["k"].held != 0 {
-					t.Errorf("left behind: %v starting, %d places", r.starting, r.kinds["k"].held)
+				if left := r.slots.kinds["k"].running; left != 0 {
+					t.Errorf("%d slots are not given back", left)
 				}
 			})
 		})
 	}
 }
 
-// TestSlowTransaction: a job whose transaction takes longer than a lease is not claimed by its own instance beside it.
+// TestSlowTransaction: a job whose transaction takes so long that this instance's own claim may have taken it is not started
+// a second time.
 func TestSlowTransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRunner(&Memory{}, "a", Options{})
@@ -74,18 +73,16 @@ func TestSlowTransaction(t *testing.T) {
 		})
 		serve(t, r)
 		synctest.Wait()
-		b := r.NewBatch()
-		if err := b.Add("k", note{}, Key("x")); err != nil {
+		jobs, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: note{}, Key: "x"})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Insert(t.Context(), nil); err != nil {
-			t.Fatal(err)
+		time.Sleep(startTimeout - time.Millisecond)
+		if n := effects.Load(); n != 0 {
+			t.Fatalf("a claim carried it out %d times while it may still be started", n)
 		}
 		time.Sleep(time.Minute) // the rest of the transaction
-		if n := effects.Load(); n != 0 {
-			t.Errorf("a claim carried it out %d times before its transaction ended", n)
-		}
-		b.Start()
+		r.Start(jobs)
 		synctest.Wait()
 		if n := effects.Load(); n != 1 {
 			t.Errorf("the effect happened %d times", n)

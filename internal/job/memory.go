@@ -34,7 +34,7 @@ type memoryRow struct {
 var errNoTransactions = errors.New("the memory store takes part in no transaction")
 
 // Insert stores jobs; tx must be nil.
-func (m *Memory) Insert(_ context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error) {
+func (m *Memory) Insert(_ context.Context, tx *sql.Tx, lease string, rows []NewRow) ([]*Job, error) {
 	if tx != nil {
 		return nil, errNoTransactions
 	}
@@ -45,7 +45,7 @@ func (m *Memory) Insert(_ context.Context, tx *sql.Tx, lease string, jobs []New)
 	}
 	now := time.Now()
 	var mine []*Job
-	for _, n := range jobs {
+	for _, n := range rows {
 		if id, ok := m.keys[n.Key]; ok && n.Key != "" {
 			if r := m.rows[id]; n.Leased && r.state == Running && r.lease == lease {
 				mine = append(mine, r.hand(now))
@@ -96,7 +96,7 @@ func (m *Memory) Claim(_ context.Context, lease string, want map[string]int) ([]
 	due := map[string][]*memoryRow{}
 	for _, r := range m.rows {
 		ready := (r.state == Ready || r.state == Waiting) && !r.nextTry.After(now)
-		orphan := r.state == Running && r.leaseUntil.Before(now) && (m.alive[r.lease] == 0 || r.lease == lease && r.leaseUntil.Before(now.Add(-ownOrphanAfter)))
+		orphan := r.state == Running && r.leaseUntil.Before(now) && (m.alive[r.lease] == 0 || r.lease == lease && r.leaseUntil.Before(now.Add(-ownOrphanTimeout)))
 		if want[r.Kind] > 0 && (ready || orphan) {
 			due[r.Kind] = append(due[r.Kind], r)
 		}
@@ -130,7 +130,7 @@ func (m *Memory) Renew(_ context.Context, lease string, ids []int64) (lost []int
 }
 
 // Conclude writes what became of jobs; tx must be nil.
-func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conclusion) (held int, err error) {
+func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conclusion) (written int, err error) {
 	if tx != nil {
 		return 0, errNoTransactions
 	}
@@ -142,7 +142,7 @@ func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conc
 		if r == nil || r.state != Running || r.lease != lease {
 			continue
 		}
-		held++
+		written++
 		r.state, r.outcome, r.lease, r.nextTry = c.State, c.Outcome, "", now.Add(c.Wait)
 		if c.Ref != "" {
 			r.Ref = c.Ref
@@ -157,14 +157,14 @@ func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conc
 			r.Errors = c.Errors
 		}
 	}
-	return held, nil
+	return written, nil
 }
 
 // Lockless returns nil: a lock of this process is never unavailable.
 func (m *Memory) Lockless() error { return nil }
 
-// Hold marks the lease as alive until ctx ends.
-func (m *Memory) Hold(ctx context.Context, lease string) error {
+// KeepLock marks the lease as alive until ctx ends.
+func (m *Memory) KeepLock(ctx context.Context, lease string) error {
 	m.mark(lease, 1)
 	defer m.mark(lease, -1)
 	<-ctx.Done()

@@ -28,9 +28,9 @@ type MySQL struct {
 // NewMySQL returns the store in the account database. The table must exist: see Migrate.
 func NewMySQL(db *sql.DB) *MySQL { return &MySQL{DB: db, Log: slog.New(slog.DiscardHandler)} }
 
-// ownOrphanAfter is how long after the end of its lease a job that is leased by this very instance, but not being renewed,
+// ownOrphanTimeout is how long after the end of its lease a job that is leased by this very instance, but not being renewed,
 // is taken to be one whose insertion succeeded although the answer was lost. The runner knows which of its jobs run.
-const ownOrphanAfter = 2 * time.Second
+const ownOrphanTimeout = 2 * time.Second
 
 // Times are computed by the server, from one clock. DATE_ADD because plain "+ INTERVAL" loses fractions on the
 // in-process server.
@@ -60,11 +60,11 @@ func (s *MySQL) query(ctx context.Context, tx *sql.Tx, query string, args ...any
 	if tx != nil {
 		return tx.QueryContext(ctx, query, args...)
 	}
-	return s.DB.QueryContext(ctx, query, args...)
+	return sqldb.Query(ctx, s.DB, query, args...)
 }
 
 // Insert stores jobs and returns the leased ones.
-func (s *MySQL) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error) {
+func (s *MySQL) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
 	var mine []*Job
 	for rest := jobs; len(rest) > 0; {
 		n, size := 0, 0
@@ -82,11 +82,11 @@ func (s *MySQL) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 	return mine, nil
 }
 
-func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error) {
+func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
 	var q strings.Builder
 	q.WriteString("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, lease, lease_until, created_at) VALUES ")
 	args := make([]any, 0, len(jobs)*10)
-	leased := make(map[string]*New, len(jobs))
+	leased := make(map[string]*NewRow, len(jobs))
 	keys := make([]any, 1, len(jobs)+1)
 	keys[0] = lease
 	for i := range jobs {
@@ -119,18 +119,17 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 	// Not INSERT IGNORE: that would also swallow a value too long or of the wrong form.
 	// R-ONE-ROW: a message that is delivered again meets the unique key and changes nothing.
 	q.WriteString(" ON DUPLICATE KEY UPDATE id = id")
-	if _, err := s.exec(ctx, tx, q.String(), args...); err != nil {
+	if len(leased) == 0 {
+		_, err := s.exec(ctx, tx, q.String(), args...)
 		return nil, err
 	}
-	if len(leased) == 0 {
-		return nil, nil
+	// In the same round trip the rows are read back: what the insert met may be an earlier one of ours whose answer was lost.
+	q.WriteString("; SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE lease = ? AND unique_key IN " + sqldb.In(len(keys)-1))
+	rows, err := s.query(ctx, tx, q.String(), append(args, keys...)...)
+	if err != nil {
+		return nil, err
 	}
 	crash.At("inserted")
-	rows, err := s.query(ctx, tx, `SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
-		FROM jdpay_job WHERE lease = ? AND unique_key IN `+sqldb.In(len(keys)-1), keys...)
-	if err != nil {
-		return nil, fmt.Errorf("reading back: %w", err)
-	}
 	defer rows.Close()
 	began := time.Now()
 	mine := make([]*Job, 0, len(leased))

@@ -71,7 +71,7 @@ func (s *MySQL) due(lease string) (string, []any) {
 func (s *MySQL) orphaned(lease string) (string, []any) {
 	// R-OWN-ORPHAN: an instance takes its own job again when nobody has renewed the lease for long.
 	const mine = "lease = ? AND lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)"
-	args := []any{lease, ownOrphanAfter.Microseconds()}
+	args := []any{lease, ownOrphanTimeout.Microseconds()}
 	switch s.lock.evidence() {
 	// R-LEASE-AND-LOCK: a running job is taken over when lease_until has passed and its holder's lock is gone, not before.
 	case byLock:

@@ -57,7 +57,7 @@ func TestClockSetBack(t *testing.T) {
 		})
 	}
 	want := map[string]int{"k": 10}
-	insert(t, s, "a", New{Kind: "k", Key: "soon", Delay: 20 * time.Second}, New{Kind: "k", Key: "later", Delay: time.Hour})
+	insert(t, s, "a", NewRow{Kind: "k", Key: "soon", Delay: 20 * time.Second}, NewRow{Kind: "k", Key: "later", Delay: time.Hour})
 	if got := claim(t, s, "a", want); len(got) != 0 {
 		t.Fatalf("claimed %v before its time", keysOf(got))
 	}
@@ -71,7 +71,7 @@ func TestClockSetBack(t *testing.T) {
 		t.Fatalf("row %+v", again)
 	}
 	conclude1(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: 3 * time.Second})
-	insert(t, s, "dead", New{Kind: "k", Key: "orphan", Leased: true})
+	insert(t, s, "dead", NewRow{Kind: "k", Key: "orphan", Leased: true})
 	begin := time.Now()
 
 	hold(t, s, "a")
@@ -92,7 +92,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 	// A new process has not seen the clock go back, but the jobs tell.
 	shift(-5 * time.Minute)
-	insert(t, s, "a", New{Kind: "k", Key: "written by the wrong clock"})
+	insert(t, s, "a", NewRow{Kind: "k", Key: "written by the wrong clock"})
 	conclude1(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: time.Second})
 	shift(-10 * time.Minute)
 	restarted := NewMySQL(s.db)

@@ -12,10 +12,10 @@ import (
 
 // Conclude writes conclusions, all or none: those that differ only in the job, its ref, its wait and its error in one
 // statement, several statements in one transaction.
-func (s *MySQL) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (held int, err error) {
+func (s *MySQL) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (written int, err error) {
 	statements := conclusionStatements(lease, cs)
 	run := func(tx *sql.Tx) error {
-		held = 0
+		written = 0
 		for _, st := range statements {
 			res, err := s.exec(ctx, tx, st.query, st.args...)
 			if err != nil {
@@ -25,7 +25,7 @@ func (s *MySQL) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Con
 			if err != nil {
 				return err
 			}
-			held += int(n)
+			written += int(n)
 		}
 		return nil
 	}
@@ -34,7 +34,7 @@ func (s *MySQL) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Con
 	} else {
 		err = run(tx)
 	}
-	return held, err
+	return written, err
 }
 
 type statement struct {

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// pingEvery is how often the lock's connection is used: often enough to notice its loss before a lease time is
+	// pingInterval is how often the lock's connection is used: often enough to notice its loss before a lease time is
 	// over, and far more often than the server's limit on silent connections (sqldb sets it to 15 s), after which a
 	// host without power loses its locks.
-	pingEvery   = time.Second
-	pingTimeout = 5 * time.Second
-	// locklessAfter is how long an instance waits for its lock, on a database that works, before it goes by lease_until
+	pingInterval = time.Second
+	pingTimeout  = 5 * time.Second
+	// locklessTimeout is how long an instance waits for its lock, on a database that works, before it goes by lease_until
 	// alone.
-	locklessAfter = 3 * LeaseTime
+	locklessTimeout = 3 * LeaseTime
 )
 
 // evidence is what tells this instance that the holder of a lease is gone.
@@ -69,7 +69,7 @@ func (l *instanceLock) answered(err error) {
 func (l *instanceLock) stable() bool { return !l.since.IsZero() && time.Since(l.since) >= LeaseTime }
 
 func (l *instanceLock) lockless() bool {
-	return !l.without.IsZero() && time.Since(l.without) >= locklessAfter
+	return !l.without.IsZero() && time.Since(l.without) >= locklessTimeout
 }
 
 func (l *instanceLock) evidence() evidence {
@@ -99,14 +99,14 @@ func (s *MySQL) Lockless() error {
 
 var errLockless = errors.New("the instance lock (GET_LOCK) cannot be held: jobs of an instance that does not renew its leases are taken over after their lease time alone")
 
-// Hold keeps a named lock of the database (GET_LOCK), called like the lease, on a connection of its own. The server
+// KeepLock keeps a named lock of the database (GET_LOCK), called like the lease, on a connection of its own. The server
 // frees it the moment that connection ends: at once when the process is killed, after sqldb's limit on silent
 // connections when the whole host is gone, and never while this process lives, however slow it is. lease_until decides
 // beside it, for databases in which such a lock is not seen by all (a cluster, a proxy), and for the moment after a
 // restart of the server.
 //
 // It returns when ctx ends or the lock could not be taken or is lost; the runner calls it again.
-func (s *MySQL) Hold(ctx context.Context, lease string) (err error) {
+func (s *MySQL) KeepLock(ctx context.Context, lease string) (err error) {
 	defer func() { s.lock.taken(false, err) }()
 	connect, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -124,7 +124,7 @@ func (s *MySQL) Hold(ctx context.Context, lease string) (err error) {
 		return errors.New("taking the instance lock: an earlier connection of this instance still holds it")
 	}
 	s.lock.taken(true, nil)
-	tick := time.NewTicker(pingEvery)
+	tick := time.NewTicker(pingInterval)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {

@@ -19,7 +19,7 @@ func TestMySQLTransactions(t *testing.T) {
 	s := mysqlStore(t, server.DSN(server.Create(t)))
 	stop := errors.New("stop")
 	err := sqldb.InTx(t.Context(), s.db, func(tx *sql.Tx) error {
-		jobs, err := s.Insert(t.Context(), tx, "a", []New{{Kind: "k", Key: "gone", Leased: true}})
+		jobs, err := s.Insert(t.Context(), tx, "a", []NewRow{{Kind: "k", Key: "gone", Leased: true}})
 		if err != nil || len(jobs) != 1 {
 			t.Errorf("inserted %v, %v", jobs, err)
 		}

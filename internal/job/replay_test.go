@@ -14,7 +14,7 @@ func TestReplayKeepsHistory(t *testing.T) {
 	server := testenv.MariaDB(t)
 	s := mysqlStore(t, server.DSN(server.Create(t)))
 	store := s.Store.(*MySQL)
-	id := insert(t, s, "a", New{Kind: "k", Key: "x", Leased: true})[0].ID
+	id := insert(t, s, "a", NewRow{Kind: "k", Key: "x", Leased: true})[0].ID
 	conclude1(t, s, "a", Conclusion{ID: id, State: Done, Outcome: "settled"})
 	row := func() Row {
 		t.Helper()
@@ -98,7 +98,7 @@ func TestRetryBeginsAnew(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			id := insert(t, s, "a", New{Kind: name, Key: name, Leased: true})[0].ID
+			id := insert(t, s, "a", NewRow{Kind: name, Key: name, Leased: true})[0].ID
 			end(id)
 			if ids, err := store.Retry(t.Context(), operator, Filter{IDs: []int64{id}}, nil, true); len(ids) != 1 || err != nil {
 				t.Fatal(ids, err)

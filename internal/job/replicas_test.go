@@ -26,12 +26,12 @@ func TestRunnerInterruptsWhatItLost(t *testing.T) {
 		})
 		stop := serve(t, r)
 		synctest.Wait()
-		mustEnqueue(t, r, "k", note{}, Key("x"))
+		mustEnqueue(t, r, "k", note{}, "x")
 		synctest.Wait()
 		m.mu.Lock()
 		m.rows[1].lease = "thief"
 		m.mu.Unlock()
-		if err := <-cause; !errors.Is(err, errLeaseLost) {
+		if err := <-cause; !errors.Is(err, ErrLeaseLost) {
 			t.Errorf("cause %v", err)
 		}
 		synctest.Wait()
@@ -79,7 +79,7 @@ func TestReplicas(t *testing.T) {
 		}
 		first, _ := instance("a", s.peer())
 		for i := range total {
-			mustEnqueue(t, first, "k", note{i}, Key(fmt.Sprint(i)))
+			mustEnqueue(t, first, "k", note{i}, fmt.Sprint(i))
 		}
 		instance("b", s.peer())
 		instance("c", s.peer())
@@ -127,12 +127,12 @@ func (k *killable) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []
 	return k.Store.Conclude(ctx, tx, lease, cs)
 }
 
-func (k *killable) Hold(ctx context.Context, lease string) error {
+func (k *killable) KeepLock(ctx context.Context, lease string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(k.life, cancel)()
 	if k.life.Err() != nil {
 		return errKilled
 	}
-	return k.Store.Hold(ctx, lease)
+	return k.Store.KeepLock(ctx, lease)
 }

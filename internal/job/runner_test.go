@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,9 +43,18 @@ func mustRegister[T any](t *testing.T, r *Runner, name string, k Kind, p Policy,
 	}
 }
 
-func mustEnqueue(t *testing.T, r *Runner, kind string, args any, opts ...Option) {
+// enqueue stores a job, with a key if one is given, and starts it.
+func enqueue(ctx context.Context, r *Runner, kind string, args any, key ...string) error {
+	jobs, err := r.Insert(ctx, nil, New{Kind: kind, Args: args, Key: strings.Join(key, "")})
+	if err == nil {
+		r.Start(jobs)
+	}
+	return err
+}
+
+func mustEnqueue(t *testing.T, r *Runner, kind string, args any, key ...string) {
 	t.Helper()
-	if err := r.Enqueue(t.Context(), nil, kind, args, opts...); err != nil {
+	if err := enqueue(t.Context(), r, kind, args, key...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -87,7 +97,7 @@ func TestRunnerVerdicts(t *testing.T) {
 		}
 		serve(t, r)
 		for name := range handlers {
-			mustEnqueue(t, r, name, note{1}, Key(name))
+			mustEnqueue(t, r, name, note{1}, name)
 		}
 		want := map[string]storedRow{
 			"done":      {State: Done, Outcome: "sent", Tries: 1},
@@ -131,17 +141,17 @@ func second(n int64, outcome string, err error) (string, error) {
 	return outcome, nil
 }
 
-func TestRegisterAndEnqueue(t *testing.T) {
+func TestRegisterAndInsert(t *testing.T) {
 	r := NewRunner(&Memory{}, "a", Options{})
 	h := func(context.Context, *Job, note) (string, error) { return "", nil }
 	mustRegister(t, r, "k", Kind{}, quick, h)
 	if err := Register(r, "k", Kind{}, quick, h); err == nil {
 		t.Error("a kind was registered twice")
 	}
-	if err := r.Enqueue(t.Context(), nil, "nobody", note{}); !errors.Is(err, errUnknownKind) {
+	if err := enqueue(t.Context(), r, "nobody", note{}); !errors.Is(err, errUnknownKind) {
 		t.Errorf("an unknown kind: %v", err)
 	}
-	if err := r.Enqueue(t.Context(), nil, "k", "text"); err == nil {
+	if err := enqueue(t.Context(), r, "k", "text"); err == nil {
 		t.Error("arguments of the wrong type were taken")
 	}
 }
@@ -152,7 +162,7 @@ func TestRunnerLeavesUnknownKindsAndBadArgs(t *testing.T) {
 		r := NewRunner(m, "a", Options{})
 		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) { return "sent", nil })
 		stop := serve(t, r)
-		insert(t, m, "other", New{Kind: "newer", Key: "newer"}, New{Kind: "k", Key: "bad", Args: []byte("{")})
+		insert(t, m, "other", NewRow{Kind: "newer", Key: "newer"}, NewRow{Kind: "k", Key: "bad", Args: []byte("{")})
 		time.Sleep(time.Minute)
 		if row := m.look(t, "newer"); row.State != Ready || row.Tries != 0 {
 			t.Errorf("unknown kind: %+v", row)
@@ -184,7 +194,7 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 		stop := serve(t, r)
 		synctest.Wait()
 		for i := range 40 {
-			mustEnqueue(t, r, "k", note{i}, Key(fmt.Sprint(i)))
+			mustEnqueue(t, r, "k", note{i}, fmt.Sprint(i))
 			time.Sleep(50 * time.Millisecond) // new ones keep coming while old ones wait
 		}
 		time.Sleep(time.Minute)
@@ -205,11 +215,24 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 	})
 }
 
-// TestRunnerTakesUpWhatFoundItFull: a job that found no place, and is committed only after a claim has looked for such jobs in
+// slowInsert is a store that inserts when it is told to.
+type slowInsert struct {
+	Store
+	commit chan struct{}
+}
+
+func (s *slowInsert) Insert(ctx context.Context, tx *sql.Tx, lease string, rows []NewRow) ([]*Job, error) {
+	<-s.commit
+	return s.Store.Insert(ctx, tx, lease, rows)
+}
+
+// TestRunnerTakesUpWhatFoundItFull: a job that found no slot, and is committed only after a claim has looked for such jobs in
 // vain, begins at once all the same, and not at the next regular look.
 func TestRunnerTakesUpWhatFoundItFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewRunner(&Memory{}, "a", Options{})
+		commit := make(chan struct{}, 1)
+		commit <- struct{}{} // the first one
+		r := NewRunner(&slowInsert{&Memory{}, commit}, "a", Options{})
 		finish := make(chan struct{})
 		began := make(chan string, 2)
 		one := quick
@@ -221,24 +244,72 @@ func TestRunnerTakesUpWhatFoundItFull(t *testing.T) {
 		})
 		stop := serve(t, r)
 		synctest.Wait()
-		mustEnqueue(t, r, "k", note{}, Key("first"))
+		mustEnqueue(t, r, "k", note{}, "first")
 		<-began
-		b := r.NewBatch()
-		if err := b.Add("k", note{}, Key("second")); err != nil {
-			t.Fatal(err)
-		}
-		finish <- struct{}{} // and the runner looks for due jobs, for which there is room now
+		go func() {
+			if err := enqueue(t.Context(), r, "k", note{}, "second"); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+		finish <- struct{}{} // and the runner looks for due jobs, for which there is a slot now
 		synctest.Wait()
 		start := time.Now()
-		if err := b.Insert(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
-		b.Start()
+		commit <- struct{}{}
 		if key := <-began; key != "second" || time.Since(start) > 0 {
 			t.Errorf("%s began after %s", key, time.Since(start))
 		}
 		finish <- struct{}{}
 		stop()
+	})
+}
+
+// TestRunnerStartsEverythingBornLeased: several transactions lease jobs for the same free slot. All of them run from memory,
+// one at a time; what is rolled back takes no slot.
+func TestRunnerStartsEverythingBornLeased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &Memory{}
+		r := NewRunner(m, "a", Options{})
+		var inside testenv.AtOnce
+		one := quick
+		one.Concurrency = 1
+		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (string, error) {
+			defer inside.Enter()()
+			time.Sleep(100 * time.Millisecond)
+			return "done", nil
+		})
+		stop := serve(t, r)
+		synctest.Wait()
+		var inserted [][]*Job
+		for i := range 5 {
+			jobs, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: note{i}, Key: fmt.Sprint(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if jobs[0].ID == 0 {
+				t.Errorf("job %d is not leased although the slot is free", i)
+			}
+			inserted = append(inserted, jobs)
+		}
+		for _, jobs := range inserted[1:] { // the first one's transaction is rolled back
+			r.Start(jobs)
+		}
+		if again, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: note{}, Key: "1"}); err != nil || again[0] != nil && again[0].ID != 0 {
+			t.Errorf("a stored job is stored again: %v, %v", again, err)
+		}
+		time.Sleep(450 * time.Millisecond)
+		for i := 1; i < 5; i++ {
+			if row := m.look(t, fmt.Sprint(i)); row.State != Done || row.Tries != 1 {
+				t.Errorf("job %d: %+v", i, row)
+			}
+		}
+		if most := inside.Most(); most != 1 {
+			t.Errorf("%d at once, want 1", most)
+		}
+		stop()
+		if n := r.slots.kinds["k"].running; n != 0 || len(r.slots.leased) != 0 {
+			t.Errorf("%d slots and %d leases are left", n, len(r.slots.leased))
+		}
 	})
 }
 

@@ -9,36 +9,36 @@ import (
 // Store keeps jobs. There are two: MySQL, and Memory for tests and embedding; one suite of tests holds both to the same
 // behaviour.
 //
-// A lease names the instance that works on a job. It protects the job while the instance lives, which Hold sees to, and
+// A lease names the instance that works on a job. It protects the job while the instance lives, which KeepLock proves, and
 // in any case for LeaseTime from the last Renew. All times are taken from the store's own clock.
 type Store interface {
 	// Insert stores jobs, in the caller's transaction unless tx is nil. A job whose key exists is left as it is. Of those
 	// with Leased set it returns the ones that are now running under this lease, whether this call inserted them or an
 	// earlier one whose answer was lost.
-	Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New) ([]*Job, error)
+	Insert(ctx context.Context, tx *sql.Tx, lease string, rows []NewRow) ([]*Job, error)
 	// InsertRejected stores a job that nobody is to work on, with its outcome and reason, and returns its id, or 0 when its
 	// key exists.
-	InsertRejected(ctx context.Context, n New, outcome, reason string) (id int64, err error)
+	InsertRejected(ctx context.Context, n NewRow, outcome, reason string) (id int64, err error)
 	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due; of a
 	// long backlog with one priority those that are due longest come first, whatever their tries.
 	// Jobs of instances that died are due as well.
 	Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error)
-	// Renew prolongs the lease of jobs and returns the ids that this lease holds no more.
+	// Renew prolongs the lease of jobs and returns the ids of those whose lease is lost.
 	Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error)
 	// Conclude writes what became of jobs, in the caller's transaction unless tx is nil, and returns how many of them
-	// this lease still held; the others are left as they are. A job that was concluded before, and is being replayed,
-	// keeps its first conclusion.
-	Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (held int, err error)
-	// Hold proves to other instances that the holder of the lease lives, until ctx ends. It returns earlier, with an
-	// error, when it cannot; the runner then calls it again.
-	Hold(ctx context.Context, lease string) error
-	// Lockless returns why Hold's proof cannot be given, once that has lasted so long that only the time of a lease
+	// still had this lease; the others are left as they are. A job that was concluded before, and is being replayed, keeps
+	// its first conclusion.
+	Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (written int, err error)
+	// KeepLock holds the instance lock of the lease's owner, which proves to other instances that it lives, until ctx ends.
+	// It returns earlier, with an error, when it cannot; the runner then calls it again.
+	KeepLock(ctx context.Context, lease string) error
+	// Lockless returns why the instance lock is not held, once that has lasted so long that only the time of a lease
 	// decides whether its holder lives; else nil.
 	Lockless() error
 }
 
-// New is a job to be stored.
-type New struct {
+// NewRow is a job to be stored, as its row has it.
+type NewRow struct {
 	Kind     string
 	Key      string // empty: no other job is the same work
 	Ref      string
@@ -53,6 +53,6 @@ const (
 	// LeaseTime is how long a lease lasts without renewal. It is short, because a killed instance's customers wait for
 	// it, and may be short, because a lease ends only when its holder is gone as well.
 	LeaseTime = 2 * time.Second
-	// RenewEvery is the pause between renewals of the leases of running jobs.
-	RenewEvery = 600 * time.Millisecond
+	// RenewInterval is the pause between renewals of the leases of running jobs.
+	RenewInterval = 600 * time.Millisecond
 )

@@ -19,13 +19,13 @@ func TestStoreClaims(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
 		insert(t, s, "a",
-			New{Kind: "k", Key: "normal", Priority: Normal, Args: []byte(`{"x":1}`), Ref: "R1", Timeout: time.Hour},
-			New{Kind: "k", Key: "low", Priority: Low},
-			New{Kind: "k", Key: "high", Priority: High},
-			New{Kind: "k", Key: "normal later", Priority: Normal, Delay: time.Microsecond},
-			New{Kind: "k", Key: "not due", Priority: High, Delay: time.Hour},
-			New{Kind: "unknown", Key: "another kind", Priority: High},
-			New{Kind: "l", Key: "other", Priority: BelowNormal},
+			NewRow{Kind: "k", Key: "normal", Priority: Normal, Args: []byte(`{"x":1}`), Ref: "R1", Timeout: time.Hour},
+			NewRow{Kind: "k", Key: "low", Priority: Low},
+			NewRow{Kind: "k", Key: "high", Priority: High},
+			NewRow{Kind: "k", Key: "normal later", Priority: Normal, Delay: time.Microsecond},
+			NewRow{Kind: "k", Key: "not due", Priority: High, Delay: time.Hour},
+			NewRow{Kind: "unknown", Key: "another kind", Priority: High},
+			NewRow{Kind: "l", Key: "other", Priority: BelowNormal},
 		)
 		first := claim(t, s, "a", map[string]int{"k": 1, "l": 5})
 		if diff := cmp.Diff([]string{"high", "other"}, keysOf(first)); diff != "" {
@@ -54,10 +54,10 @@ func TestStoreClaims(t *testing.T) {
 func TestStoreFewestTriesFirst(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
-		insert(t, s, "a", New{Kind: "k", Key: "tried"})
+		insert(t, s, "a", NewRow{Kind: "k", Key: "tried"})
 		j := claim(t, s, "a", map[string]int{"k": 1})[0]
 		conclude1(t, s, "a", Conclusion{ID: j.ID, State: Ready})
-		insert(t, s, "a", New{Kind: "k", Key: "fresh"})
+		insert(t, s, "a", NewRow{Kind: "k", Key: "fresh"})
 		if diff := cmp.Diff([]string{"fresh", "tried"}, keysOf(claim(t, s, "a", map[string]int{"k": 2}))); diff != "" {
 			t.Error(diff)
 		}
@@ -67,24 +67,24 @@ func TestStoreFewestTriesFirst(t *testing.T) {
 func TestStoreKeepsSameWorkOnce(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
-		first := insert(t, s, "a", New{Kind: "k", Key: "x", Args: []byte("1"), Leased: true}, New{Kind: "k", Key: "y", Leased: true}, New{Kind: "k", Key: "z"})
+		first := insert(t, s, "a", NewRow{Kind: "k", Key: "x", Args: []byte("1"), Leased: true}, NewRow{Kind: "k", Key: "y", Leased: true}, NewRow{Kind: "k", Key: "z"})
 		if diff := cmp.Diff([]string{"x", "y"}, slices.Sorted(slices.Values(keysOf(first)))); diff != "" {
 			t.Errorf("leased at once (-want +got):\n%s", diff)
 		}
 		// The answer was lost and the same instance inserts again: it finds its jobs. Others do not.
-		again := insert(t, s, "a", New{Kind: "k", Key: "x", Args: []byte("2"), Leased: true}, New{Kind: "k", Key: "new", Leased: true})
+		again := insert(t, s, "a", NewRow{Kind: "k", Key: "x", Args: []byte("2"), Leased: true}, NewRow{Kind: "k", Key: "new", Leased: true})
 		if diff := cmp.Diff([]string{"new", "x"}, slices.Sorted(slices.Values(keysOf(again)))); diff != "" {
 			t.Errorf("by the same instance (-want +got):\n%s", diff)
 		}
-		if other := insert(t, s, "b", New{Kind: "k", Key: "x", Leased: true}, New{Kind: "k", Key: "z", Leased: true}); len(other) != 0 {
+		if other := insert(t, s, "b", NewRow{Kind: "k", Key: "x", Leased: true}, NewRow{Kind: "k", Key: "z", Leased: true}); len(other) != 0 {
 			t.Errorf("by another: %v", keysOf(other))
 		}
 		conclude1(t, s, "a", Conclusion{ID: first[0].ID, State: Done, Outcome: "ok"})
-		if done := insert(t, s, "a", New{Kind: "k", Key: first[0].Key, Leased: true}); len(done) != 0 {
+		if done := insert(t, s, "a", NewRow{Kind: "k", Key: first[0].Key, Leased: true}); len(done) != 0 {
 			t.Errorf("finished work was inserted again: %v", keysOf(done))
 		}
 		// Without a key nothing is the same.
-		insert(t, s, "a", New{Kind: "k"}, New{Kind: "k"})
+		insert(t, s, "a", NewRow{Kind: "k"}, NewRow{Kind: "k"})
 		if got := len(claim(t, s, "a", map[string]int{"k": 10})); got != 3 { // z and the two without a key
 			t.Errorf("%d jobs left to claim, want 3", got)
 		}
@@ -94,9 +94,9 @@ func TestStoreKeepsSameWorkOnce(t *testing.T) {
 func TestStoreConcludes(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
-		var news []New
+		var news []NewRow
 		for _, key := range []string{"done", "done too", "rejected", "parked", "again", "waiting", "snoozed", "stolen"} {
-			news = append(news, New{Kind: "k", Key: key, Leased: true})
+			news = append(news, NewRow{Kind: "k", Key: key, Leased: true})
 		}
 		byKey := map[string]*Job{}
 		for _, j := range insert(t, s, "a", news...) {
@@ -150,9 +150,9 @@ func TestStoreTakesOverFromTheDead(t *testing.T) {
 		release := hold(t, s.peer(), "dead")
 		hold(t, s.peer(), "alive")
 		hold(t, s, "rescuer")
-		insert(t, s, "dead", New{Kind: "k", Key: "orphan", Leased: true})
-		insert(t, s, "alive", New{Kind: "k", Key: "slow", Leased: true})
-		insert(t, s, "nobody", New{Kind: "k", Key: "stray", Leased: true})
+		insert(t, s, "dead", NewRow{Kind: "k", Key: "orphan", Leased: true})
+		insert(t, s, "alive", NewRow{Kind: "k", Key: "slow", Leased: true})
+		insert(t, s, "nobody", NewRow{Kind: "k", Key: "stray", Leased: true})
 
 		// Until well after every lease ran out, only what no living instance holds is handed over. Nobody renews here:
 		// life alone protects.
@@ -184,7 +184,7 @@ func TestStoreTakesOverFromTheDead(t *testing.T) {
 func TestStoreRenews(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
-		jobs := insert(t, s, "a", New{Kind: "k", Key: "x", Leased: true}, New{Kind: "k", Key: "y", Leased: true})
+		jobs := insert(t, s, "a", NewRow{Kind: "k", Key: "x", Leased: true}, NewRow{Kind: "k", Key: "y", Leased: true})
 		ids := []int64{jobs[0].ID, jobs[1].ID}
 		if lost, err := s.Renew(t.Context(), "a", ids); err != nil || len(lost) != 0 {
 			t.Errorf("lost %v, %v", lost, err)
@@ -203,9 +203,9 @@ func TestStoreHandsOutNothingTwice(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
 		const total = 300
-		var news []New
+		var news []NewRow
 		for i := range total {
-			news = append(news, New{Kind: "k", Key: fmt.Sprint("job ", i)})
+			news = append(news, NewRow{Kind: "k", Key: fmt.Sprint("job ", i)})
 		}
 		insert(t, s, "a", news...)
 		var mu sync.Mutex

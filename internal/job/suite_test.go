@@ -100,7 +100,7 @@ func (m *Memory) look(t *testing.T, key string) storedRow {
 	return storedRow{State: r.state, Outcome: r.outcome, Ref: r.Ref, Tries: r.Tries, Lease: r.lease, LastError: r.lastError, Failures: len(r.Errors)}
 }
 
-func insert(t *testing.T, s Store, lease string, jobs ...New) []*Job {
+func insert(t *testing.T, s Store, lease string, jobs ...NewRow) []*Job {
 	t.Helper()
 	got, err := s.Insert(t.Context(), nil, lease, jobs)
 	if err != nil {
@@ -133,7 +133,7 @@ func hold(t *testing.T, s Store, lease string) (release func()) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			_ = s.Hold(ctx, lease)
+			_ = s.KeepLock(ctx, lease)
 		}
 	}()
 	release = sync.OnceFunc(func() { cancel(); <-done })

@@ -108,7 +108,7 @@ func TestBacklog(t *testing.T) {
 		if s.db == nil {
 			return // a question for the table
 		}
-		insert(t, s, "a", New{Kind: "k", Key: "1"}, New{Kind: "k", Key: "2"}, New{Kind: "k", Key: "3", Leased: true}, New{Kind: "l", Key: "4", Leased: true})
+		insert(t, s, "a", NewRow{Kind: "k", Key: "1"}, NewRow{Kind: "k", Key: "2"}, NewRow{Kind: "k", Key: "3", Leased: true}, NewRow{Kind: "l", Key: "4", Leased: true})
 		conclude1(t, s, "a", Conclusion{ID: 4, State: Done, Outcome: "x"})
 		counts, err := s.Store.(*MySQL).Backlog(t.Context())
 		if err != nil {
@@ -136,12 +136,12 @@ func TestRetryAndDiscard(t *testing.T) {
 		store := s.Store.(*MySQL)
 		ends := map[string]State{"done": Done, "parked": Parked, "rejected": Rejected, "running": ""}
 		for key, state := range ends {
-			j := insert(t, s, "a", New{Kind: "k", Key: key, Ref: "R1", Leased: true, Timeout: time.Second})[0]
+			j := insert(t, s, "a", NewRow{Kind: "k", Key: key, Ref: "R1", Leased: true, Timeout: time.Second})[0]
 			if state != "" {
 				conclude1(t, s, "a", Conclusion{ID: j.ID, State: state, Outcome: "x", Error: "e", Errors: []Failure{{Error: "e"}}})
 			}
 		}
-		insert(t, s, "a", New{Kind: "k", Key: "later", Ref: "R1", Delay: time.Hour}, New{Kind: "other", Key: "other"})
+		insert(t, s, "a", NewRow{Kind: "k", Key: "later", Ref: "R1", Delay: time.Hour}, NewRow{Kind: "other", Key: "other"})
 
 		if _, err := store.Retry(t.Context(), operator, Filter{}, nil, false); err != ErrNoFilter {
 			t.Errorf("without a filter: %v", err)

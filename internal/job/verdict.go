@@ -14,8 +14,7 @@ type verdict struct {
 	outcome string        // of a final state
 	wait    time.Duration // until the next try; negative: by the schedule
 	free    bool          // the try does not count
-	hold    bool          // the whole kind is held back for wait
-	settled bool          // the handler has concluded the job itself
+	pause   bool          // the whole kind rests for wait
 	class   string        // of the failure, in the history
 	err     error
 }
@@ -56,30 +55,18 @@ func Snooze(d time.Duration, err error) error {
 	return &verdict{state: Ready, wait: d, free: true, err: err}
 }
 
-// Hold is Snooze for the whole kind on this instance: a dependency of all its jobs is down, so none of them is worth a
+// Pause is Snooze for the whole kind on this instance: a dependency of all its jobs is down, so none of them is worth a
 // try for d, or until Runner.Resume says otherwise.
-func Hold(d time.Duration, err error) error {
-	return &verdict{state: Ready, wait: d, free: true, hold: true, err: err}
+func Pause(d time.Duration, err error) error {
+	return &verdict{state: Ready, wait: d, free: true, pause: true, err: err}
 }
 
 // Wait leaves the job in the table, holding no goroutine, until something concludes it (a reply) or d has passed, when
 // it is tried again.
 func Wait(d time.Duration) error { return &verdict{state: Waiting, wait: d} }
 
-// Concluded says that the handler has concluded the job itself, in a transaction of its own, with this result.
-func Concluded(state State, outcome string, err error) error {
-	return &verdict{state: state, outcome: outcome, settled: true, err: err}
-}
-
-// Lost says that the job turned out to belong to another instance, or to be concluded already: nothing is to be
-// written.
-var Lost error = &verdict{settled: true, err: errors.New("the job is no longer held by this instance")}
-
 // errShutdown is the cause of a context that ended because the runner stops.
 var errShutdown = errors.New("shutting down")
-
-// errLeaseLost is the cause of a context that ended because another instance may have taken the job over.
-var errLeaseLost = errors.New("lease lost: another instance took the job over")
 
 // Conclusion is what becomes of a job after a try.
 type Conclusion struct {

@@ -84,11 +84,18 @@ func (r *Runner) AddWorker(w Worker) error {
 
 // ensureWorkers creates the jobs of the workers that do not exist yet.
 func (r *Runner) ensureWorkers(ctx context.Context) error {
-	for _, name := range r.workers {
-		if err := r.Enqueue(ctx, nil, name, tick{}, Key(WorkerKey+name)); err != nil {
-			return err
-		}
+	if len(r.workers) == 0 {
+		return nil
+	}
+	news := make([]New, len(r.workers))
+	for i, name := range r.workers {
+		news[i] = New{Kind: name, Args: tick{}, Key: WorkerKey + name}
+	}
+	jobs, err := r.Insert(ctx, nil, news...)
+	if err != nil {
+		return err
 	}
 	r.workers = nil
+	r.Start(jobs)
 	return nil
 }

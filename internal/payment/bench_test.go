@@ -117,7 +117,7 @@ func newCounter(b *testing.B) *counter {
 func (c *counter) batch(size int) []*settlement {
 	c.b.Helper()
 	var rows []any
-	var news []job.New
+	var news []job.NewRow
 	payments := make(map[string]Notification, size)
 	for range size {
 		c.orders++
@@ -132,7 +132,7 @@ func (c *counter) batch(size int) []*settlement {
 		if payments[key], err = DecodeNotification(env, benchRules.Format); err != nil {
 			c.b.Fatal(err)
 		}
-		news = append(news, job.New{Kind: KindSettle, Key: key, Args: []byte(body), Leased: true})
+		news = append(news, job.NewRow{Kind: KindSettle, Key: key, Args: []byte(body), Leased: true})
 	}
 	insert := sqldb.Rows("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES ", "(?, ?, ?)", "", size)
 	if _, err := c.settler.orders.DB.Exec(insert, rows...); err != nil {

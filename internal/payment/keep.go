@@ -7,6 +7,7 @@ package payment
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,11 +41,17 @@ type Keeper struct {
 	Alert func(ctx context.Context, msg string, attrs ...any)
 
 	runner *job.Runner
-	group  *gather.Group[*job.Batch]
+	group  *gather.Group[*kept]
+}
+
+// kept is a batch of messages on its way into the table.
+type kept struct {
+	news []job.New
+	jobs []*job.Job
 }
 
 const (
-	keepMost    = 16 // batches of up to 16 messages in one insert
+	maxKept     = 16 // batches of up to 16 messages in one insert
 	keepWidth   = 2
 	keepTimeout = 15 * time.Second
 )
@@ -52,19 +59,32 @@ const (
 // NewKeeper returns a Keeper that stores into the runner's table.
 func NewKeeper(runner *job.Runner) *Keeper {
 	k := &Keeper{runner: runner}
-	k.group = gather.New(keepMost, keepWidth, func(batches []*job.Batch) []error {
-		ctx, cancel := context.WithTimeout(context.Background(), keepTimeout)
-		defer cancel()
-		if err := runner.Insert(ctx, nil, batches...); err != nil {
-			errs := make([]error, len(batches))
-			for i := range errs {
-				errs[i] = err
-			}
-			return errs
+	k.group = gather.New(maxKept, keepWidth, func(batches []*kept) []error {
+		err := k.insert(batches)
+		if err == nil {
+			return nil
 		}
-		return nil
+		return slices.Repeat([]error{err}, len(batches))
 	})
 	return k
+}
+
+// insert stores several batches in one go.
+func (k *Keeper) insert(batches []*kept) error {
+	ctx, cancel := context.WithTimeout(context.Background(), keepTimeout)
+	defer cancel()
+	var news []job.New
+	for _, b := range batches {
+		news = append(news, b.news...)
+	}
+	jobs, err := k.runner.Insert(ctx, nil, news...)
+	if err != nil {
+		return err
+	}
+	for _, b := range batches {
+		b.jobs, jobs = jobs[:len(b.news)], jobs[len(b.news):]
+	}
+	return nil
 }
 
 // Keep stores messages of a queue as jobs of the kind. A message that is stored already, because it was delivered
@@ -79,22 +99,17 @@ func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (
 			return nil, err
 		}
 	}
-	b := k.runner.NewBatch()
 	if len(intact) == 0 {
-		return b.Cancel, nil
+		return func() {}, nil
 	}
-	for _, m := range intact {
-		body := strings.ToValidUTF8(m.Body, "�")
-		if err := b.Add(kind, job.Raw(body), job.Key(kind+":"+queue+":"+m.ID)); err != nil {
-			b.Cancel()
-			return nil, err
-		}
+	b := &kept{news: make([]job.New, len(intact))}
+	for i, m := range intact {
+		b.news[i] = job.New{Kind: kind, Args: job.Raw(strings.ToValidUTF8(m.Body, "�")), Key: kind + ":" + queue + ":" + m.ID}
 	}
 	if err := k.group.Do(ctx, b); err != nil {
-		b.Cancel()
 		return nil, fmt.Errorf("keeping %d messages of queue %s: %w", len(msgs), queue, err)
 	}
-	return b.Start, nil
+	return func() { k.runner.Start(b.jobs) }, nil
 }
 
 var errDamaged = malformed("the queue's checksum is of another text: the message was damaged on its way")

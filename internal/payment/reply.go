@@ -131,7 +131,7 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string,
 	if a.ended != nil && r.report.Ended != nil {
 		r.report.Ended(*a.ended)
 	}
-	return "", job.Concluded(job.Done, a.outcome, nil)
+	return a.outcome, nil
 }
 
 // command is the pay-complete job that a reply answers.
@@ -154,15 +154,16 @@ func (r *Replies) match(batch []*answer) error {
 	if err := r.findCabinets(ctx, batch); err != nil {
 		return fmt.Errorf("matching %d replies: %w", len(batch), err)
 	}
-	follow := r.runner.NewBatch()
+	var publications []*job.Job
 	err := sqldb.InTx(ctx, r.db, func(tx *sql.Tx) error {
-		follow.Reset() // what an attempt that met a deadlock has added
+		publications = nil // those of an attempt that met a deadlock
 		commands, err := lockCommands(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
 		concluded := make([]job.Conclusion, 0, len(batch))
 		var confirmed []any
+		var follow []job.New
 		for _, a := range batch {
 			c := commands[a.messageID]
 			a.outcome, a.ended = r.decide(c, a), nil
@@ -187,16 +188,16 @@ func (r *Replies) match(batch []*answer) error {
 			}
 			concluded = append(concluded, conclusion)
 			if r.Publisher != nil && a.outcome != ReplyForeign { // another cabinet must not end others' waiting
-				if err := follow.Add(KindPublishReply, publication{a.messageID, string(a.payload)}, job.Key(KindPublishReply+":"+a.job.Key), job.Ref(conclusion.Ref)); err != nil {
-					return err
-				}
+				follow = append(follow, job.New{
+					Kind: KindPublishReply, Args: publication{a.messageID, string(a.payload)}, Key: KindPublishReply + ":" + a.job.Key, Ref: conclusion.Ref,
+				})
 			}
 		}
 		if err := confirm(ctx, tx, confirmed); err != nil {
 			return err
 		}
-		if r.Publisher != nil {
-			if err := follow.Insert(ctx, tx); err != nil {
+		if len(follow) > 0 {
+			if publications, err = r.runner.Insert(ctx, tx, follow...); err != nil {
 				return err
 			}
 		}
@@ -205,11 +206,10 @@ func (r *Replies) match(batch []*answer) error {
 		return err
 	})
 	if err != nil {
-		follow.Cancel()
 		return fmt.Errorf("matching %d replies: %w", len(batch), err)
 	}
 	crash.At("reply committed")
-	follow.Start()
+	r.runner.Start(publications)
 	return nil
 }
 
@@ -358,7 +358,7 @@ type publication struct {
 // Publish is the handler of KindPublishReply.
 func (r *Replies) Publish(ctx context.Context, j *job.Job, p publication) (string, error) {
 	if err := r.Publisher.PublishReply(ctx, p.MessageID, []byte(p.Reply), r.reply.PublishTTL); err != nil {
-		return "", job.Hold(downPause, err) // nothing but Redis can be the matter
+		return "", job.Pause(downPause, err) // nothing but Redis can be the matter
 	}
 	crash.At("reply published")
 	return Published, nil

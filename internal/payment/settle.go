@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -161,7 +160,7 @@ func (s *Settler) settle(j *job.Job, env Envelope, p payload) (string, error) {
 		if st.err != nil {
 			s.report.alert("payment settled although its amount differs", "order_no", n.OrderNo, "error", st.err)
 		}
-		return "", job.Concluded(job.Done, Settled, nil)
+		return Settled, nil
 	case st.outcome == Duplicate:
 		return Duplicate, nil
 	case st.outcome == "", st.outcome == UnknownOrder && j.Elapsed() < s.rules.UnknownOrderWindow:
@@ -217,10 +216,7 @@ func (s *Settler) payType(n Notification) int {
 
 // undone is the verdict on a job of which the transaction with others was rolled back.
 func undone(err error) error {
-	switch {
-	case errors.Is(err, job.ErrNotHeld):
-		return job.Lost
-	case sqldb.IsDown(err):
+	if sqldb.IsDown(err) {
 		return job.Snooze(time.Second, err)
 	}
 	return err
@@ -271,16 +267,17 @@ func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 // settleInTx is the transaction: lock the orders, decide, mark paid, create the steps, conclude the settle jobs. Either
 // all of it happens or nothing.
 func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
-	steps := s.runner.NewBatch()
+	var steps []*job.Job
 	// R-ONE-TX: order, steps and settle job change in one transaction.
 	err := sqldb.InTx(ctx, s.orders.DB, func(tx *sql.Tx) error {
-		steps.Reset() // those of an attempt that met a deadlock
+		steps = nil // those of an attempt that met a deadlock
 		orders, err := s.orders.lock(ctx, tx, orderNumbers(batch))
 		if err != nil {
 			return err
 		}
 		crash.At("settle locked")
 		var paid []*settlement
+		var follow []job.New
 		var concluded []job.Conclusion
 		for _, st := range batch {
 			o := orders[st.n.OrderNo]
@@ -294,9 +291,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			o.paid, o.externalID = true, st.n.ExternalID // for a second notification in the same batch
 			paid = append(paid, st)
 			concluded = append(concluded, job.Conclusion{ID: st.job.ID, State: job.Done, Outcome: Settled, Ref: st.n.OrderNo})
-			if err := addSteps(steps, o.id, st); err != nil {
-				return err
-			}
+			follow = append(follow, newSteps(o.id, st)...)
 		}
 		if len(paid) == 0 {
 			return nil
@@ -305,7 +300,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			return err
 		}
 		crash.At("settle paid")
-		if err := steps.Insert(ctx, tx); err != nil {
+		if steps, err = s.runner.Insert(ctx, tx, follow...); err != nil {
 			return err
 		}
 		crash.At("settle steps created")
@@ -314,12 +309,11 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 		return err
 	})
 	if err != nil {
-		steps.Cancel()
 		return fmt.Errorf("settling %d payments: %w", len(batch), err)
 	}
 	crash.At("settle committed")
 	// R-START-AFTER-COMMIT: steps begin when their transaction is committed.
-	steps.Start()
+	s.runner.Start(steps)
 	return nil
 }
 

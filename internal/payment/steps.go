@@ -38,19 +38,18 @@ type step struct {
 	received time.Time // when this instance received the notification; zero after a restart
 }
 
-// addSteps adds the follow-ups of a settled payment. Their keys are of the order: it has them once.
-func addSteps(b *job.Batch, orderID int64, st *settlement) error {
-	for _, kind := range Steps {
+// newSteps are the steps of a settled payment. Their keys are of the order: it has them once.
+func newSteps(orderID int64, st *settlement) []job.New {
+	steps := make([]job.New, len(Steps))
+	for i, kind := range Steps {
 		args := step{OrderID: orderID, received: st.job.Began()}
 		if kind == KindPayInfo {
 			args.PayType = st.payType
 			args.PayTime = st.n.PayTime.Format(time.DateTime)
 		}
-		if err := b.Add(kind, args, job.Key(stepKey(kind, orderID)), job.Ref(st.n.OrderNo)); err != nil {
-			return err
-		}
+		steps[i] = job.New{Kind: kind, Args: args, Key: stepKey(kind, orderID), Ref: st.n.OrderNo}
 	}
-	return nil
+	return steps
 }
 
 func stepKey(kind string, orderID int64) string { return fmt.Sprintf("%s:%d", kind, orderID) }
@@ -113,7 +112,7 @@ func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (string, e
 	var refused *device.RefusedError
 	switch {
 	case errors.Is(err, device.ErrNotConnected):
-		return "", job.Hold(downPause, err)
+		return "", job.Pause(downPause, err)
 	case errors.Is(err, device.ErrLater):
 		return "", job.Snooze(laterPause, err)
 	case errors.As(err, &badTopic), errors.As(err, &refused):
@@ -152,7 +151,7 @@ func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (string,
 	var refused *jdapi.Error
 	switch {
 	case errors.As(err, &held):
-		return "", job.Hold(held.RetryAfter, err)
+		return "", job.Pause(held.RetryAfter, err)
 	case errors.As(err, &refused) && refused.Class == jdapi.Refused && j.Failures(Refused)+1 < maxRefusals:
 		return "", job.Retry(Refused, err)
 	case errors.As(err, &refused) && (refused.Class == jdapi.Refused || refused.Class == jdapi.Permanent):
@@ -175,7 +174,7 @@ func (f *Follow) PayInfo(ctx context.Context, j *job.Job, s step) (string, error
 		payTime = j.Now().In(f.Zone).Format(time.DateTime)
 	}
 	if err := f.Parcels.writeInfo(ctx, payInfo{s.OrderID, s.PayType, payTime}); err != nil {
-		return "", holdIfDown(err)
+		return "", pauseIfDown(err)
 	}
 	crash.At("pay info written")
 	f.Report.stage(KindPayInfo, time.Since(j.Began()))
@@ -187,13 +186,13 @@ func (f *Follow) find(ctx context.Context, j *job.Job, s step) (Parcel, error) {
 	if err == nil {
 		j.Notes = append(j.Notes, "device_sn", parcel.DeviceSN, "waybill", parcel.Waybill)
 	}
-	return parcel, holdIfDown(err)
+	return parcel, pauseIfDown(err)
 }
 
-// holdIfDown lets a whole kind of steps rest while the main database is down, instead of using up each one's tries.
-func holdIfDown(err error) error {
+// pauseIfDown lets a whole kind of steps rest while the main database is down, instead of using up each one's tries.
+func pauseIfDown(err error) error {
 	if sqldb.IsDown(err) {
-		return job.Hold(downPause, err)
+		return job.Pause(downPause, err)
 	}
 	return err
 }

@@ -101,12 +101,13 @@ func (s *session) text(ctx context.Context, query string) (string, error) {
 
 // Open returns a pool of at most maxOpen connections to the database of cfg. It does not connect yet.
 //
-// Statements go out with their arguments filled in (one round trip each), counts of affected rows are of rows matched,
-// and times are UTC. Once a statement has shown that its server takes no writes (read-only after a switch-over, a cluster
+// Statements go out with their arguments filled in (one round trip each), several may go out together, counts of affected
+// rows are of rows matched, and times are UTC. Once a statement has shown that its server takes no writes (read-only after a switch-over, a cluster
 // node that is not ready), every connection that was opened before is closed instead of being used again.
 func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
 	cfg = cfg.Clone()
 	cfg.InterpolateParams = true
+	cfg.MultiStatements = true
 	cfg.ClientFoundRows = true
 	cfg.ParseTime = true
 	cfg.Loc = time.UTC

@@ -18,8 +18,8 @@ const conflictTries = 4
 // long. An error of the commit itself leaves open whether it happened.
 //
 // With a deadlock the server has rolled back everything that the transaction did before. Only the whole transaction may
-// be run again, never its last statement, which would then commit alone. So the retries are here and in Exec, which
-// takes no transaction.
+// be run again, never its last statement, which would then commit alone. So the retries are here and in Exec and Query,
+// which take no transaction.
 func InTx(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) error) error {
 	// R-RETRY-WHOLE: a deadlock has rolled the whole transaction back, so the whole of it is run again.
 	return retryRolledBack(ctx, func() error {
@@ -45,6 +45,17 @@ func Exec(ctx context.Context, db *sql.DB, query string, args ...any) (sql.Resul
 		return err
 	})
 	return res, err
+}
+
+// Query runs a query that is a transaction of its own, again after a deadlock. It may consist of several statements, of which
+// the last one has rows; a deadlock must then roll back the first.
+func Query(ctx context.Context, db *sql.DB, query string, args ...any) (*sql.Rows, error) {
+	var rows *sql.Rows
+	err := retryRolledBack(ctx, func() (err error) {
+		rows, err = db.QueryContext(ctx, query, args...)
+		return err
+	})
+	return rows, err
 }
 
 func retryRolledBack(ctx context.Context, fn func() error) error {

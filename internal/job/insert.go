@@ -1,0 +1,114 @@
+package job
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// New is a job to be stored.
+type New struct {
+	Kind string
+	Args any    // of the kind's type: JSON in the table, Raw as it is
+	Key  string // unique: while another job has it, finished or not, this one is not stored; empty: none
+	Ref  string // the order number that the job belongs to
+	// Delay puts the first try off.
+	Delay time.Duration
+}
+
+// startTimeout is how long after its insertion a job may be started. An older one may have been taken for one whose
+// insertion was not answered, and have been claimed by this very instance (R-OWN-ORPHAN), so it is left to a claim.
+const startTimeout = LeaseTime + ownOrphanTimeout/2
+
+// Insert stores jobs, in the caller's transaction unless tx is nil, and returns a job for each of them in order: nil for one
+// that is stored already. Call Start with them after the commit; after a rollback there is nothing to undo.
+//
+// It returns an error if a kind is not registered or its arguments have another type.
+func (r *Runner) Insert(ctx context.Context, tx *sql.Tx, news ...New) ([]*Job, error) {
+	rows := make([]NewRow, len(news))
+	for i := range news {
+		row, err := r.row(&news[i])
+		if err != nil {
+			return nil, fmt.Errorf("storing a job of kind %q: %w", news[i].Kind, err)
+		}
+		rows[i] = row
+	}
+	r.slots.lease(rows)
+	index := make(map[string]int, len(rows))
+	jobs := make([]*Job, len(rows))
+	for i := range rows {
+		switch n := &rows[i]; {
+		case !n.Leased && n.Delay == 0:
+			jobs[i] = &Job{Kind: n.Kind, Key: n.Key}
+		case n.Leased && n.Key == "":
+			n.Key = n.Kind + ":" + rand.Text() // rows are found again by their key
+			fallthrough
+		default:
+			index[n.Key] = i
+		}
+	}
+	leased, err := r.store.Insert(ctx, tx, r.lease, rows)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range leased {
+		if i, ok := index[j.Key]; ok {
+			j.value = news[i].Args
+			jobs[i] = j
+		}
+	}
+	return jobs, nil
+}
+
+// row is how a new job is stored.
+func (r *Runner) row(n *New) (NewRow, error) {
+	k := r.slots.kinds[n.Kind] // kinds are registered before work begins
+	if k == nil {
+		return NewRow{}, errUnknownKind
+	}
+	if t := reflect.TypeOf(n.Args); t != k.args {
+		return NewRow{}, fmt.Errorf("arguments are of type %v, want %v", t, k.args)
+	}
+	args, err := encode(n.Args)
+	if err != nil {
+		return NewRow{}, err
+	}
+	return NewRow{Kind: n.Kind, Key: fitKey(n.Key), Ref: n.Ref, Args: args, Priority: k.Priority, Delay: n.Delay, Timeout: r.slots.timeout(k)}, nil
+}
+
+// Start begins jobs that Insert returned, once their transaction is committed. Those for which there was no slot wait in the
+// table.
+func (r *Runner) Start(jobs []*Job) {
+	fresh := make([]*Job, 0, len(jobs))
+	for _, j := range jobs {
+		if j != nil && (j.ID == 0 || j.Elapsed() < startTimeout) {
+			fresh = append(fresh, j)
+		}
+	}
+	r.start(fresh)
+}
+
+// maxKey is what column unique_key holds, in bytes.
+const maxKey = 191
+
+// fitKey returns a key that fits its column: a longer one keeps its first and its last part, and a hash of the whole stands
+// between them. Cut instead, two messages of a queue with a long name would be one.
+func fitKey(key string) string {
+	if len(key) <= maxKey {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	hash := "#" + hex.EncodeToString(sum[:])
+	first, _, _ := strings.Cut(key, ":")
+	last := key[strings.LastIndexByte(key, ':')+1:]
+	if len(first)+len(hash)+len(last)+2 > maxKey {
+		return hash
+	}
+	return first + ":" + hash + ":" + last
+}

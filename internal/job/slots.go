@@ -1,0 +1,300 @@
+package job
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+)
+
+// slots is the work of one instance: which jobs it has leased, and how many more it may take. It is all that the
+// goroutines of a Runner change together, and only the methods in this file change it:
+//
+//   - whoever inserts jobs asks which of them are born leased (lease)
+//   - whoever inserts jobs, and the claim loop, hand over jobs that this instance has leased (take)
+//   - a job's goroutine begins (begin), ends (release), and may pause the whole kind (pause)
+//   - the claim loop asks how many jobs to claim (wanted) and notes what the table still has (claimed)
+//   - the renewal loop asks which leases to renew (toRenew), and notes the answer (renewed)
+//   - pollers wait for free slots (waitFree), the end of Serve for the last job (drained)
+type slots struct {
+	mu      sync.Mutex
+	kinds   map[string]*kind
+	leased  map[int64]*leasedJob // by id, from claim or start to the written conclusion
+	serving bool                 // new jobs begin at once
+	closed  bool                 // nothing begins any more
+	empty   chan struct{}        // closed when no job is leased, if anybody waits for that
+}
+
+// kind is what is registered of a kind of jobs, and its share of the slots.
+type kind struct {
+	Kind
+	policy Policy
+	args   reflect.Type
+	handle func(ctx context.Context, j *Job) (string, error)
+
+	running int
+	// fifo has leased jobs that wait for a slot: several transactions may each lease jobs for the same free slots.
+	fifo []*Job
+	// spilled: due jobs of this kind wait in the table, because all slots were taken. New ones queue up behind them there,
+	// or the old ones would starve.
+	spilled     bool
+	pausedUntil time.Time
+	freed       chan struct{} // closed when a slot becomes free, if anybody waits for that
+}
+
+// leasedJob is a job that this instance has leased.
+type leasedJob struct {
+	*Job
+	interrupt context.CancelCauseFunc // nil until it runs
+	renewed   time.Time
+	concluded string // the outcome with which its handler's own transaction concluded it, if that was committed
+}
+
+func (k *kind) paused() bool { return time.Now().Before(k.pausedUntil) }
+
+// free is how many more jobs may run.
+func (k *kind) free() int { return k.policy.Concurrency - k.running - len(k.fifo) }
+
+// mostlyFree: a claim costs three statements, however few jobs it brings, so it waits until half of the slots are free.
+func (k *kind) mostlyFree() bool { return k.free() >= (k.policy.Concurrency+1)/2 && !k.paused() }
+
+// lease marks the new jobs for which there is a slot. It takes no slot: a transaction that is rolled back has taken none.
+func (s *slots) lease(rows []NewRow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	marked := make(map[string]int, 4)
+	for i := range rows {
+		n := &rows[i]
+		k := s.kinds[n.Kind]
+		if n.Delay == 0 && s.serving && !k.spilled && !k.paused() && marked[n.Kind] < k.free() {
+			marked[n.Kind]++
+			n.Leased = true
+		}
+	}
+}
+
+// take hands over leased jobs and returns those that run now; the others wait for a slot. A job without an id was stored
+// ready, because all slots were taken. look says that there are slots for such jobs by now: a claim may have looked between
+// their insertion and its commit, and have missed them.
+func (s *slots) take(jobs []*Job) (run []*Job, look bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range jobs {
+		k := s.kinds[j.Kind]
+		switch {
+		case j.ID == 0:
+			k.spilled = true
+			look = look || k.mostlyFree()
+		// R-START-ONCE: a job that this instance works on is not started a second time.
+		case s.closed || s.leased[j.ID] != nil:
+		default:
+			s.leased[j.ID] = &leasedJob{Job: j, renewed: j.began}
+			k.fifo = append(k.fifo, j)
+			run = k.next(run)
+		}
+	}
+	return run, look
+}
+
+// next moves jobs from the FIFO to free slots.
+func (k *kind) next(run []*Job) []*Job {
+	for len(k.fifo) > 0 && k.running < k.policy.Concurrency {
+		run = append(run, k.fifo[0])
+		k.fifo = k.fifo[1:]
+		k.running++
+	}
+	if len(k.fifo) == 0 {
+		k.fifo = nil
+	}
+	return run
+}
+
+// begin notes how to interrupt a job, and returns its kind's schedule at the moment.
+func (s *slots) begin(j *Job, interrupt context.CancelCauseFunc) (*kind, Schedule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.leased[j.ID]; l != nil {
+		l.interrupt = interrupt
+	}
+	k := s.kinds[j.Kind]
+	return k, k.policy.Schedule
+}
+
+// release gives the slot of a job back, whose conclusion is written, and returns what runs next. look says that the table
+// has more, and that enough slots are free for a claim.
+func (s *slots) release(j *Job) (run []*Job, look bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.leased, j.ID)
+	k := s.kinds[j.Kind]
+	k.running--
+	run = k.next(nil)
+	if k.freed != nil {
+		close(k.freed)
+		k.freed = nil
+	}
+	if len(s.leased) == 0 && s.empty != nil {
+		close(s.empty)
+		s.empty = nil
+	}
+	return run, k.spilled && k.mostlyFree()
+}
+
+// pause lets a kind rest: none of its jobs begins, here, until d is over or resume is called.
+func (s *slots) pause(k *kind, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k.pausedUntil = time.Now().Add(d)
+}
+
+func (s *slots) resume(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.kinds[name]; k != nil {
+		k.pausedUntil = time.Time{}
+	}
+}
+
+// timeout is how long after their creation new jobs of a kind are given up.
+func (s *slots) timeout(k *kind) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return k.policy.Schedule.Timeout
+}
+
+func (s *slots) setPolicy(name string, p Policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.kinds[name]; k != nil {
+		k.policy = p
+	}
+}
+
+// wanted is how many jobs of each kind to claim.
+func (s *slots) wanted() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want := map[string]int{}
+	for name, k := range s.kinds {
+		if free := k.free(); free > 0 && !k.paused() {
+			want[name] = free
+		}
+	}
+	return want
+}
+
+// claimed notes of which kinds the table may have more due jobs than were claimed.
+func (s *slots) claimed(want map[string]int, jobs []*Job) {
+	got := map[string]int{}
+	for _, j := range jobs {
+		got[j.Kind]++
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, n := range want {
+		s.kinds[name].spilled = got[name] >= n
+	}
+}
+
+// conclude notes that a handler's own transaction concludes jobs. It counts if the handler then succeeds with that outcome.
+func (s *slots) conclude(cs []Conclusion) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range cs {
+		cs[i].Error = clean(cs[i].Error)
+		if l := s.leased[cs[i].ID]; l != nil {
+			cs[i].noteReplay(l.Job)
+			l.concluded = cs[i].Outcome
+		}
+	}
+}
+
+// concludedAs reports whether the handler's own transaction concluded the job with this outcome.
+func (s *slots) concludedAs(j *Job, outcome string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.leased[j.ID]
+	return l != nil && l.concluded != "" && l.concluded == outcome
+}
+
+// toRenew is which leases were not renewed for a while.
+func (s *slots) toRenew(now time.Time) (ids []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, l := range s.leased {
+		if now.Sub(l.renewed) >= RenewInterval {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// renewed notes renewals, and interrupts the jobs whose leases are lost.
+func (s *slots) renewed(ids, lost []int64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if l := s.leased[id]; l != nil {
+			l.renewed = now
+		}
+	}
+	for _, id := range lost {
+		if l := s.leased[id]; l != nil && l.interrupt != nil {
+			l.interrupt(ErrLeaseLost)
+		}
+	}
+}
+
+// waitFree waits until n slots of a kind are free, or half of all.
+func (s *slots) waitFree(ctx context.Context, name string, n int) error {
+	for {
+		s.mu.Lock()
+		k := s.kinds[name]
+		if k.free() >= min(n, k.policy.Concurrency/2+1) {
+			s.mu.Unlock()
+			return nil
+		}
+		if k.freed == nil {
+			k.freed = make(chan struct{})
+		}
+		freed := k.freed
+		s.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-freed:
+		}
+	}
+}
+
+func (s *slots) setServing(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serving = on
+	s.closed = s.closed && !on
+}
+
+// drained is closed when no job is leased any more.
+func (s *slots) drained() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+	}
+	drained := s.empty
+	if len(s.leased) == 0 {
+		close(s.empty)
+		s.empty = nil
+	}
+	return drained
+}
+
+// close gives up the jobs that are still leased, and returns how many. Nothing begins any more.
+func (s *slots) close() (left int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	left = len(s.leased)
+	clear(s.leased)
+	return left
+}
