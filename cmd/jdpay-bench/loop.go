@@ -16,8 +16,8 @@ import (
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/mns"
-	"jdpay-listener/internal/payment"
 )
 
 // loop measures the replaced program's design on the same machine, in the same run.
@@ -72,7 +72,7 @@ const loopWarmUp = 20
 // that design allows: one message at a time, every step in sequence, connections kept open, one round trip a statement.
 // It deletes first, as that program did.
 type oldLoop struct {
-	rules   payment.Rules
+	rules   message.Rules
 	cfg     *config.Config
 	queue   *mns.Queue
 	account *sql.DB
@@ -89,7 +89,7 @@ func runLoop() error {
 		return err
 	}
 	c := loaded.Config
-	l := &oldLoop{cfg: c, rules: daemon.Rules(c)}
+	l := &oldLoop{cfg: c, rules: daemon.MessageRules(c)}
 	if l.queue, err = daemon.Queue(c, c.JDPay.NotifyQueueName); err != nil {
 		return err
 	}
@@ -131,14 +131,11 @@ func runLoop() error {
 
 // handle is the whole way of one payment, in sequence.
 func (l *oldLoop) handle(ctx context.Context, body string) error {
-	env, err := payment.ParseEnvelope(body, l.rules.BodyEncoding)
+	env, p, err := l.rules.Open(body)
 	if err != nil {
 		return err
 	}
-	if err := l.rules.Profile.Verify(env, l.rules.Keys); err != nil {
-		return err
-	}
-	n, err := payment.DecodeNotification(env, l.rules.Format)
+	n, err := l.rules.Notification(env, p)
 	if err != nil {
 		return err
 	}

@@ -62,12 +62,12 @@ func (o Orders) contains(id int64) bool { return id >= o.From && id < o.From+int
 func (o Orders) messages() []string {
 	bodies := make([]string, o.N)
 	for i := range bodies {
-		bodies[i] = message(o.From + int64(i))
+		bodies[i] = notification(o.From + int64(i))
 	}
 	return bodies
 }
 
-func message(id int64) string {
+func notification(id int64) string {
 	payType := "WXPAY"
 	if id%3 == 0 {
 		payType = "ALIPAY"
@@ -155,7 +155,7 @@ func (o Orders) pay(ctx context.Context, db *sql.DB) error {
 // conclude creates the four done jobs of each order, days ago.
 func (o Orders) conclude(ctx context.Context, db *sql.DB) error {
 	ids := fmt.Sprintf(" FROM (SELECT seq AS id FROM seq_%d_to_%d) ids", o.From, o.From+int64(o.N)-1)
-	body := strings.ReplaceAll(message(o.From), "'", "''")
+	body := strings.ReplaceAll(notification(o.From), "'", "''")
 	for _, k := range []struct{ kind, key, args, outcome, priority string }{
 		{"settle", "CONCAT('settle:" + sandbox.NotifyQueue + ":', UPPER(MD5(id)))", "CONCAT('" + body + "', id)", "settled", "20"},
 		{"pay-complete", "CONCAT('pay-complete:', id)", `CONCAT('{"order_id":', id, '}')`, "sent", "25"},

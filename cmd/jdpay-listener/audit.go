@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/auditlog"
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/inspect"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -47,7 +47,7 @@ or that all were written anew.`,
 			}
 			defer account.Close()
 			defer main.Close()
-			found, err := payment.Audit{Account: account, Main: main, PaidElsewhere: elsewhere}.Run(cmd.Context())
+			found, err := inspect.Audit{Account: account, Main: main, PaidElsewhere: elsewhere}.Run(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -56,11 +56,11 @@ or that all were written anew.`,
 				return advise(cmd.Context(), account, err)
 			}
 			for _, f := range faults {
-				found.Offenders = append(found.Offenders, payment.Offender{What: fmt.Sprintf("act %d", f.ID), Problem: f.Problem})
+				found.Offenders = append(found.Offenders, inspect.Offender{What: fmt.Sprintf("act %d", f.ID), Problem: f.Problem})
 			}
 			if a.json {
 				err = a.printJSON(struct {
-					*payment.Audited
+					*inspect.Audited
 					Acts auditlog.Head `json:"acts"`
 				}{found, head})
 			} else {
@@ -77,7 +77,7 @@ or that all were written anew.`,
 	return cmd
 }
 
-func (a *app) printAudit(found *payment.Audited, acts auditlog.Head) {
+func (a *app) printAudit(found *inspect.Audited, acts auditlog.Head) {
 	section := func(title string, counts map[string]int) {
 		a.say("%s", title)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"jdpay-listener/internal/auditlog"
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
 )
@@ -85,7 +85,7 @@ func TestActsOfOperators(t *testing.T) {
 		if strings.Contains(out, "\x1b") {
 			t.Errorf("it commands the terminal: %q", out)
 		}
-		var trace payment.Trace
+		var trace inspect.Trace
 		if err := json.Unmarshal([]byte(s.run("trace", order.No(), "--json")), &trace); err != nil || len(trace.Acts) != 5 || trace.Acts[1].Who != "anna" {
 			t.Errorf("%v: %+v", err, trace.Acts)
 		}

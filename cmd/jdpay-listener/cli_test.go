@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/inspect"
 )
 
 // inProcess runs a command line in this process, with the environment of the test.
@@ -103,7 +103,7 @@ func TestVerify(t *testing.T) {
 	t.Run("the wrong key", func(t *testing.T) {
 		t.Setenv("JDPay__Md5Key", "another")
 		out, errOut, code := inProcess(t, message, "verify", "--json")
-		var in payment.Inspection
+		var in inspect.Inspection
 		if err := json.Unmarshal([]byte(out), &in); err != nil || code != exitFailed || in.Accepted || len(in.Matches) != 0 || !strings.Contains(errOut, "bad signature") {
 			t.Errorf("exit %d, %v\n%s%s", code, err, out, errOut)
 		}
@@ -125,12 +125,12 @@ func TestLanguage(t *testing.T) {
 	for name, tt := range map[string]struct {
 		flag string
 		env  map[string]string
-		want payment.Lang
+		want inspect.Lang
 	}{
-		"nothing said":        {"", nil, payment.English},
-		"LANG":                {"", map[string]string{"LANG": "zh_CN.UTF-8"}, payment.Chinese},
-		"LC_ALL before LANG":  {"", map[string]string{"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, payment.English},
-		"the flag before all": {"zh", map[string]string{"LC_ALL": "en_US.UTF-8"}, payment.Chinese},
+		"nothing said":        {"", nil, inspect.English},
+		"LANG":                {"", map[string]string{"LANG": "zh_CN.UTF-8"}, inspect.Chinese},
+		"LC_ALL before LANG":  {"", map[string]string{"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, inspect.English},
+		"the flag before all": {"zh", map[string]string{"LC_ALL": "en_US.UTF-8"}, inspect.Chinese},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := language(tt.flag, func(name string) string { return tt.env[name] })

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
 )
@@ -78,7 +78,7 @@ time (Asia/Shanghai)     job  kind
 		}
 	})
 	t.Run("one JSON document", func(t *testing.T) {
-		var got payment.Trace
+		var got inspect.Trace
 		if err := json.Unmarshal([]byte(s.run("trace", paid.No(), "--json")), &got); err != nil || len(got.Events) != 10 || len(got.Jobs) != 4 || got.Order.ExternalID != "X1" || got.PayInfo.Message != "寄件支付" {
 			t.Errorf("%v: %+v", err, got)
 		}
@@ -100,7 +100,7 @@ time (Asia/Shanghai)     job  kind
 	})
 	t.Run("an unknown order is an error, in JSON too", func(t *testing.T) {
 		out, errOut, code := s.try("trace", "R-NEVER", "--json")
-		var got payment.Trace
+		var got inspect.Trace
 		if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFailed || got.Order != nil || !strings.Contains(out, `"jobs": []`) || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("exit %d, %v: %s%s", code, err, out, errOut)
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/inspect"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -44,15 +44,15 @@ func (a *app) explainCommand() *cobra.Command {
 }
 
 // language is the one asked for, or the environment's.
-func language(flag string, getenv func(string) string) (payment.Lang, error) {
+func language(flag string, getenv func(string) string) (inspect.Lang, error) {
 	switch flag {
 	case "en", "zh":
-		return payment.Lang(flag), nil
+		return inspect.Lang(flag), nil
 	case "":
 		if strings.HasPrefix(cmp.Or(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")), "zh") {
-			return payment.Chinese, nil
+			return inspect.Chinese, nil
 		}
-		return payment.English, nil
+		return inspect.English, nil
 	}
 	return "", errors.New("--lang is en or zh")
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
 	"jdpay-listener/internal/sandbox/mnsserver"
@@ -175,7 +175,7 @@ func (r *faultRound) problems() (found []string) {
 	if n := len(w.cabinet.messageIDs(r.wrong.ID)) + calls[r.wrong.Waybill()]; n > 0 {
 		blame("%s (wrong amount): told to cabinet or JD", no)
 	}
-	audited, err := payment.Audit{Account: w.db, Main: w.db}.Run(context.Background())
+	audited, err := inspect.Audit{Account: w.db, Main: w.db}.Run(context.Background())
 	if err != nil {
 		blame("audit: %v", err)
 		return found

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
 )
@@ -56,7 +56,7 @@ func TestOperator(t *testing.T) {
 		says(t, s.run("explain", good.No(), "--lang", "zh"), "已支付 8.00 元")
 		says(t, s.run("trace", good.No()), "paid 8.00 of 8.00 yuan", `external id "EXT-7001"`, "cabinet CAB-7 of type 6, cell A07", "pay info",
 			"received: 8.00 by WXPAY", "done: settled, at try 1", "done: sent", "done: updated", "done: written", "Asia/Shanghai")
-		var trace payment.Trace
+		var trace inspect.Trace
 		if err := json.Unmarshal([]byte(s.run("trace", good.No(), "--json")), &trace); err != nil || len(trace.Jobs) != 4 || trace.Parcel.Waybill != good.Waybill() {
 			t.Errorf("%v: %+v", err, trace)
 		}

@@ -16,7 +16,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/printable"
 )
 
@@ -120,8 +120,8 @@ func (s sending) check() error {
 			return fmt.Errorf("--field %q is not NAME=VALUE", field)
 		case strings.EqualFold(strings.TrimSpace(name), "orderNo"):
 			return errors.New("the order is named by --order, not by --field")
-		case strings.EqualFold(strings.TrimSpace(name), payment.SentBy):
-			return fmt.Errorf("field %s is set by the program", payment.SentBy)
+		case strings.EqualFold(strings.TrimSpace(name), message.SentBy):
+			return fmt.Errorf("field %s is set by the program", message.SentBy)
 		}
 	}
 	return nil
@@ -145,19 +145,19 @@ func (a *app) message(c *config.Config, s sending, who string) (string, error) {
 		name, value, _ := strings.Cut(field, "=")
 		payload[name] = value
 	}
-	payload[payment.SentBy] = "jdpay-listener send: " + who
+	payload[message.SentBy] = "jdpay-listener send: " + who
 	text, err := json.Marshal(payload)
 	if err != nil {
 		return "", err
 	}
-	env := payment.Envelope{Data: base64.StdEncoding.EncodeToString(text)}
-	env.Fields = []payment.Field{{Name: "timestamp", Value: strconv.FormatInt(now.UnixMilli(), 10)}, {Name: "data", Value: env.Data}}
+	env := message.Envelope{Data: base64.StdEncoding.EncodeToString(text)}
+	env.Fields = []message.Field{{Name: "timestamp", Value: strconv.FormatInt(now.UnixMilli(), 10)}, {Name: "data", Value: env.Data}}
 	body := map[string]string{"sign": daemon.SignProfile(c).Sign(env, c.JDPay.Md5Key[0].Reveal())}
 	for _, f := range env.Fields {
 		body[f.Name] = f.Value
 	}
 	whole, err := json.Marshal(body)
-	if payment.BodyEncoding(c.JDPay.BodyEncoding) == payment.BodyBase64 {
+	if message.BodyEncoding(c.JDPay.BodyEncoding) == message.BodyBase64 {
 		return base64.StdEncoding.EncodeToString(whole), err // the daemon takes nothing else then
 	}
 	return string(whole), err

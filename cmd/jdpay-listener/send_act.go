@@ -14,6 +14,7 @@ import (
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/inspect"
 )
 
 // afterSend bounds the note of what became of a message, also when the command is being interrupted.
@@ -85,7 +86,7 @@ func (a *app) put(ctx context.Context, c *config.Config, name, body string, s se
 	write := func(ctx context.Context, change auditlog.Change) (int64, error) {
 		if s.order != "" {
 			change.Refs = []string{s.order}
-		} else if in := daemon.Rules(c).Inspect(body, nil); in.Notification != nil {
+		} else if in := inspect.Message(daemon.MessageRules(c), nil, body); in.Notification != nil {
 			change.Refs = []string{in.Notification.OrderNo}
 		}
 		entries, err := auditlog.Do(ctx, db, who, func(*sql.Tx) ([]auditlog.Change, error) { return []auditlog.Change{change}, nil })

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/inspect"
 )
 
 func (a *app) traceCommand() *cobra.Command {
@@ -42,7 +42,7 @@ next. Times are in Payment:TimeZone. It only reads.`,
 }
 
 // lookUp reads what is known of an order.
-func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *payment.Trace, error) {
+func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *inspect.Trace, error) {
 	c, err := a.load()
 	if err != nil {
 		return nil, nil, err
@@ -53,11 +53,11 @@ func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *payme
 	}
 	defer account.Close()
 	defer main.Close()
-	t, err := payment.LookUp(cmd.Context(), account, main, orderNo)
+	t, err := inspect.LookUp(cmd.Context(), account, main, orderNo)
 	return c, t, advise(cmd.Context(), account, err)
 }
 
-func (a *app) printTrace(t *payment.Trace, zone *time.Location) {
+func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush() // a closed pipe is its reader's choice
 	line := func(name, format string, args ...any) { cells(w, name, fmt.Sprintf(format, args...)) }

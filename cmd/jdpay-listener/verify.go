@@ -14,6 +14,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/payment"
 )
 
@@ -42,19 +43,19 @@ genuine.`,
 				return err
 			}
 			var replies *payment.ReplyRules
+			rules := daemon.MessageRules(c)
 			if reply {
-				rules := daemon.ReplyRules(c)
-				replies = &rules
+				genuine, meaning := daemon.ReplyRules(c)
+				rules, replies = genuine, &meaning
 			}
-			rules := daemon.Rules(c)
-			in := rules.Inspect(string(body), replies)
+			in := inspect.Message(rules, replies, string(body))
 			var wanted []string
 			if showSignature {
-				wanted = rules.Signatures(string(body), replies)
+				wanted = inspect.Signatures(rules, string(body))
 			}
 			if a.json {
 				err = a.printJSON(struct {
-					payment.Inspection
+					inspect.Inspection
 					Wanted []string `json:"wanted,omitempty"`
 				}{in, wanted})
 			} else {
@@ -114,7 +115,7 @@ func (a *app) input(args []string) ([]byte, error) {
 	return body, nil
 }
 
-func (a *app) printInspection(in payment.Inspection, wanted []string, zone *time.Location) {
+func (a *app) printInspection(in inspect.Inspection, wanted []string, zone *time.Location) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush() // a closed pipe is its reader's choice
 	line := func(name, format string, args ...any) {

@@ -15,9 +15,10 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/mns"
-	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -41,11 +42,11 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 	for _, db := range []struct {
 		name       string
 		connection config.Secret
-		indexes    []payment.Index
+		indexes    []inspect.Index
 		write      func(context.Context, *sql.DB) error
 	}{
-		{"account", c.ConnectionStrings.Account, payment.AccountIndexes, func(ctx context.Context, conn *sql.DB) error { return job.NewMySQL(conn).CheckWritable(ctx) }},
-		{"main", c.ConnectionStrings.Main, payment.MainIndexes, payment.CheckPayInfoWritable},
+		{"account", c.ConnectionStrings.Account, inspect.AccountIndexes, func(ctx context.Context, conn *sql.DB) error { return job.NewMySQL(conn).CheckWritable(ctx) }},
+		{"main", c.ConnectionStrings.Main, inspect.MainIndexes, inspect.CheckPayInfoWritable},
 	} {
 		on := func(look func(context.Context, *sql.DB) (string, error)) func(context.Context) (string, error) {
 			return func(ctx context.Context) (string, error) {
@@ -62,7 +63,7 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 				return "takes writes at READ COMMITTED", sqldb.CheckBinlog(ctx, conn)
 			})},
 			probe{db.name + " indexes", "create the index: without it each payment reads, and locks, the whole table", on(func(ctx context.Context, conn *sql.DB) (string, error) {
-				missing, err := payment.MissingIndexes(ctx, conn, db.indexes)
+				missing, err := inspect.MissingIndexes(ctx, conn, db.indexes)
 				if err == nil && len(missing) > 0 {
 					err = fmt.Errorf("missing: %s", strings.Join(missing, "; "))
 				}
@@ -80,7 +81,7 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 		}},
 		probe{"mqtt round trip", "check what the broker lets this user publish", func(ctx context.Context) (string, error) { return roundTrip(ctx, c) }},
 		probe{"signature self-test", "this program is broken: install it again", func(context.Context) (string, error) {
-			return c.JDPay.SignProfile + " gives the signature of the documented example", payment.SignSelfTest(c.JDPay.SignProfile)
+			return c.JDPay.SignProfile + " gives the signature of the documented example", message.SelfTest(c.JDPay.SignProfile)
 		}},
 		probe{"secret files", "", func(context.Context) (string, error) { return filePermissions(loaded) }},
 	)

@@ -17,6 +17,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
@@ -80,13 +81,13 @@ func connectProbes(c *config.Config) []probe {
 			return withDatabase(ctx, c.ConnectionStrings.Account, func(db *sql.DB) (string, error) { return "up to date", job.CheckVersion(ctx, db) })
 		}},
 		{"account tables", "create the table or column, or a view with these names", func(ctx context.Context) (string, error) {
-			return columns(ctx, c.ConnectionStrings.Account, payment.AccountTables)
+			return columns(ctx, c.ConnectionStrings.Account, inspect.AccountTables)
 		}},
 		{"main database", "check ConnectionStrings:Main and that the server is up", func(ctx context.Context) (string, error) {
 			return withDatabase(ctx, c.ConnectionStrings.Main, func(db *sql.DB) (string, error) { return serverVersion(ctx, db) })
 		}},
 		{"main tables", "create the table or column, or a view with these names", func(ctx context.Context) (string, error) {
-			return columns(ctx, c.ConnectionStrings.Main, payment.MainTables)
+			return columns(ctx, c.ConnectionStrings.Main, inspect.MainTables)
 		}},
 		{"mqtt broker", "check section Mqtt and that the broker is up", func(ctx context.Context) (string, error) {
 			return withSession(ctx, c, "check", func(*device.Session) (string, error) { return "connected", nil })
@@ -148,7 +149,7 @@ func serverVersion(ctx context.Context, db *sql.DB) (version string, err error) 
 
 func columns(ctx context.Context, connection config.Secret, tables map[string][]string) (string, error) {
 	return withDatabase(ctx, connection, func(db *sql.DB) (string, error) {
-		missing, err := payment.MissingColumns(ctx, db, tables)
+		missing, err := inspect.MissingColumns(ctx, db, tables)
 		if err == nil && len(missing) > 0 {
 			err = fmt.Errorf("missing: %s", strings.Join(missing, ", "))
 		}

@@ -122,7 +122,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 
 	// … through settling …
 	say := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Ended: report.ended, Alert: alert(d.log)}
-	d.settler = payment.NewSettler(Rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, say)
+	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, say)
 
 	// … to the cabinet, to JD and to the pay info.
 	redis, err := d.openRedis()
@@ -163,7 +163,8 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 
 	// The way back: cabinets' replies.
-	replies := payment.NewReplies(Rules(c), ReplyRules(c), d.account, d.settler, d.runner, say)
+	genuine, meaning := ReplyRules(c)
+	replies := payment.NewReplies(genuine, meaning, d.account, d.settler, d.runner, say)
 	replies.Parcels = parcels
 	if redis != nil {
 		replies.Publisher = redis

@@ -8,6 +8,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
 )
 
@@ -22,33 +23,43 @@ func leaseName(instance string) string {
 	return instance + ":" + hex.EncodeToString(random[:])
 }
 
-// Rules are what the configuration says about genuine and bookable payments.
-func Rules(c *config.Config) payment.Rules {
-	return payment.Rules{
+// MessageRules are what the configuration says about genuine messages of the notify queue.
+func MessageRules(c *config.Config) message.Rules {
+	return message.Rules{
 		Keys:         Reveal(c.JDPay.Md5Key),
 		Profile:      SignProfile(c),
-		BodyEncoding: payment.BodyEncoding(c.JDPay.BodyEncoding),
-		Format: payment.Format{
+		BodyEncoding: message.BodyEncoding(c.JDPay.BodyEncoding),
+		Format: message.Format{
 			InFen: c.Payment.AmountUnit == "fen", Zone: c.Payment.Location(), StatusField: c.Payment.StatusField,
 		},
+		Success: c.Payment.SuccessStatuses,
+	}
+}
+
+// rules are what the configuration says about genuine and bookable payments.
+func rules(c *config.Config) payment.Rules {
+	return payment.Rules{
+		Message:            MessageRules(c),
 		AmountCheck:        payment.AmountCheck(c.Payment.AmountCheck),
-		Success:            c.Payment.SuccessStatuses,
 		UnknownOrderWindow: c.Payment.UnknownOrderWindow,
 	}
 }
 
-// ReplyRules are what the configuration says about the messages of the sync-reply queue.
-func ReplyRules(c *config.Config) payment.ReplyRules {
+// ReplyRules are what the configuration says about the messages of the sync-reply queue: which are genuine, and what a
+// cabinet's reply says.
+func ReplyRules(c *config.Config) (message.Rules, payment.ReplyRules) {
 	r := c.SyncReply
-	return payment.ReplyRules{
-		Keys: Reveal(r.Md5Key), MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text, RequireDevice: r.RequireDevice,
+	genuine := MessageRules(c)
+	genuine.ReplyKeys = Reveal(r.Md5Key)
+	return genuine, payment.ReplyRules{
+		MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text, RequireDevice: r.RequireDevice,
 		Success: r.SuccessCodes, Pending: r.PendingCodes, PublishTTL: c.Redis.ReplyTtl,
 	}
 }
 
 // SignProfile is how messages are signed.
-func SignProfile(c *config.Config) payment.SignProfile {
-	return payment.SignProfile{
+func SignProfile(c *config.Config) message.Profile {
+	return message.Profile{
 		Name: c.JDPay.SignProfile, SkipEmpty: c.JDPay.SkipEmpty, Exclude: c.JDPay.Exclude, Include: c.JDPay.Include,
 		CaseInsensitiveSort: c.JDPay.CaseInsensitiveSort,
 	}

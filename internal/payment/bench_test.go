@@ -4,49 +4,15 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
 )
-
-var benchRules = Rules{
-	Keys: []string{testKey}, Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, BodyEncoding: BodyAuto,
-	Format: Format{Zone: beijing}, AmountCheck: AmountEnforce, UnknownOrderWindow: time.Minute,
-}
-
-// BenchmarkVerify is the signature of one message.
-func BenchmarkVerify(b *testing.B) {
-	env, err := ParseEnvelope(pay("R1", "8.00"), BodyAuto)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := benchRules.Profile.Verify(env, benchRules.Keys); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkDecode is one message from its raw body to the notification, without the signature.
-func BenchmarkDecode(b *testing.B) {
-	body := pay("R1", "8.00")
-	b.ReportAllocs()
-	for b.Loop() {
-		env, err := ParseEnvelope(body, BodyAuto)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := DecodeNotification(env, benchRules.Format); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
 
 // BenchmarkSettle is the transaction that books a batch, on MariaDB with durable commits. No runner serves: the steps
 // are stored for a later claim, as they are when the instance is full, and nothing else uses the database meanwhile.
@@ -110,7 +76,7 @@ func newCounter(b *testing.B) *counter {
 		}
 	}
 	types := PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}
-	return &counter{b: b, store: store, settler: NewSettler(benchRules, types, &Orders{db}, runner, Report{Log: slog.New(slog.DiscardHandler)})}
+	return &counter{b: b, store: store, settler: NewSettler(testRules, types, &Orders{db}, runner, Report{Log: slog.New(slog.DiscardHandler)})}
 }
 
 // batch makes unpaid orders and the settle jobs of their payments.
@@ -118,18 +84,18 @@ func (c *counter) batch(size int) []*settlement {
 	c.b.Helper()
 	var rows []any
 	var news []job.NewRow
-	payments := make(map[string]Notification, size)
+	payments := make(map[string]message.Notification, size)
 	for range size {
 		c.orders++
 		no := fmt.Sprint("R", c.orders)
 		rows = append(rows, c.orders, no, "8.00")
 		body := pay(no, "8.00")
-		env, err := ParseEnvelope(body, BodyAuto)
+		env, p, err := testRules.Message.Open(body)
 		if err != nil {
 			c.b.Fatal(err)
 		}
 		key := "settle:notify:" + no
-		if payments[key], err = DecodeNotification(env, benchRules.Format); err != nil {
+		if payments[key], err = testRules.Message.Notification(env, p); err != nil {
 			c.b.Fatal(err)
 		}
 		news = append(news, job.NewRow{Kind: KindSettle, Key: key, Args: []byte(body), Leased: true})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -44,7 +45,7 @@ func KeepCount(context.Context, *job.Job, job.Raw) (string, error) {
 // Evidence bounds the rejected messages in the table. One goroutine at a time may use it.
 type Evidence struct {
 	DB      *sql.DB
-	Profile SignProfile
+	Profile message.Profile
 	Keys    []string // of payments and of replies
 
 	bounded time.Time          // up to where all is bounded
@@ -246,7 +247,7 @@ func (e *Evidence) forged(ctx context.Context, ids []int64) (forged []any, err e
 		if err := rows.Scan(&id, &body); err != nil {
 			return nil, fmt.Errorf("reading them: %w", err)
 		}
-		if !e.Profile.signedWithAny(body, e.Keys) {
+		if !signedWithAny(e.Profile, body, e.Keys) {
 			forged = append(forged, id)
 			continue
 		}
@@ -259,12 +260,12 @@ func (e *Evidence) forged(ctx context.Context, ids []int64) (forged []any, err e
 }
 
 // signedWithAny reports whether one of the keys gives the signature of the message, with this profile or another one.
-func (p SignProfile) signedWithAny(body string, keys []string) bool {
-	env, err := ParseEnvelope(body, BodyAuto)
+func signedWithAny(p message.Profile, body string, keys []string) bool {
+	env, err := message.ParseEnvelope(body, message.BodyAuto)
 	if err != nil {
 		return false
 	}
-	for _, p.Name = range append([]string{p.Name}, SignProfiles...) {
+	for _, p.Name = range append([]string{p.Name}, message.Profiles...) {
 		if p.Verify(env, keys) == nil {
 			return true
 		}
@@ -272,8 +273,8 @@ func (p SignProfile) signedWithAny(body string, keys []string) bool {
 	return false
 }
 
-// deletedEvidence is how many rejected messages that name the order were deleted and counted.
-func deletedEvidence(ctx context.Context, account *sql.DB, orderNo string) (n int, err error) {
+// DeletedEvidence is how many rejected messages that name the order were deleted and counted.
+func DeletedEvidence(ctx context.Context, account *sql.DB, orderNo string) (n int, err error) {
 	err = account.QueryRowContext(ctx, "SELECT COALESCE(SUM(CAST(args AS UNSIGNED)), 0) FROM jdpay_job WHERE ref = ? AND kind = ?", orderNo, KindEvidence).Scan(&n)
 	if err != nil {
 		err = fmt.Errorf("counting the deleted messages: %w", err)

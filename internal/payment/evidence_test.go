@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
@@ -68,7 +69,7 @@ func (w *world) count(q string, args ...any) (n int) {
 }
 
 func (w *world) evidence() *Evidence {
-	return &Evidence{DB: w.db, Profile: w.rules.Profile, Keys: []string{"the other key", testKey}}
+	return &Evidence{DB: w.db, Profile: w.rules.Message.Profile, Keys: []string{"the other key", testKey}}
 }
 
 func (w *world) bound(e *Evidence) int64 {
@@ -78,44 +79,6 @@ func (w *world) bound(e *Evidence) int64 {
 		w.t.Fatal(err)
 	}
 	return n
-}
-
-// TestRealWorkBeforeForgeries names an order in 1,008 unsigned messages and in 1,008 copies of its payment. What matters is
-// told all the same.
-func TestRealWorkBeforeForgeries(t *testing.T) {
-	w := newWorld(t)
-	w.order(1, "99.00")
-	w.serve()
-	w.keep(pay("R1", "8.00"))
-	if !testenv.Poll(20*time.Second, func() bool { return w.count("SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'amount_mismatch'") == 1 }) {
-		t.Fatal("the payment is not parked")
-	}
-	hour := time.Now().UTC().Truncate(time.Hour)
-	w.reject(hour, "R1", forgeries(1008, "R1")...)
-	copies := w.reject(hour, "R1", forgeries(1008, "R1")...)
-	w.exec("UPDATE jdpay_job SET state = 'done', outcome = 'duplicate' WHERE id >= ?", copies[0])
-
-	trace, err := LookUp(t.Context(), w.db, w.db, "R1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if j := trace.Jobs[0]; j.Outcome != AmountMismatch {
-		t.Errorf("trace begins with %s %s", j.State, j.Outcome)
-	}
-	if trace.Unlisted != 2016-2*traceNoise {
-		t.Errorf("%d messages are not listed, want %d", trace.Unlisted, 2016-2*traceNoise)
-	}
-	if said := trace.Explain(English, beijing); !strings.Contains(said, "99.00") || !strings.Contains(said, "jobs retry") {
-		t.Errorf("explain says: %s", said)
-	}
-	list, err := job.NewMySQL(w.db).List(t.Context(), job.Filter{Ref: "R1"}, 3000, false)
-	if err != nil || len(list) != 2017 || list[2016].State != job.Rejected || list[1008].State != job.Parked || list[0].Outcome != Duplicate {
-		t.Errorf("%d jobs are listed, %v", len(list), err)
-	}
-	found, err := Audit{Account: w.db, Main: w.db}.Run(t.Context())
-	if err != nil || found.Messages["rejected bad_signature"] != 1008 {
-		t.Errorf("audit: %v, %+v", err, found)
-	}
 }
 
 // TestEvidenceIsBounded fills an hour with forgeries, beside what must stay.
@@ -171,18 +134,6 @@ func TestEvidenceIsBounded(t *testing.T) {
 	w.reject(hour.Add(time.Millisecond), "R1", forgeries(7, "R1")...)
 	if n := w.bound(w.evidence()); n != 7 || counted("evidence:"+stamp+":R1") != wantOrder+7 {
 		t.Errorf("%d are deleted after 7 more, and %d counted", n, counted("evidence:"+stamp+":R1"))
-	}
-	trace, err := LookUp(t.Context(), w.db, w.db, "R1")
-	if err != nil || trace.Deleted != int(wantOrder+7) {
-		t.Errorf("trace tells of %d deleted messages: %v", trace.Deleted, err)
-	}
-	for _, j := range trace.Jobs {
-		if j.Kind == KindEvidence {
-			t.Errorf("a count is listed as work: %+v", j)
-		}
-	}
-	if found, err := (Audit{Account: w.db, Main: w.db}).Run(t.Context()); err != nil || len(found.Offenders) > 0 {
-		t.Errorf("audit: %v, %+v", err, found.Offenders)
 	}
 }
 
@@ -258,7 +209,7 @@ func TestEvidenceInTheSandbox(t *testing.T) {
 	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
-	e := &Evidence{DB: w.db, Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, Keys: []string{testKey}}
+	e := &Evidence{DB: w.db, Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, Keys: []string{testKey}}
 	hour := time.Now().UTC().Truncate(time.Hour)
 	for want := range 2 { // the second run adds to the count
 		w.reject(hour, "R1", forgeries(30-10*want, "R1")...)
@@ -266,7 +217,7 @@ func TestEvidenceInTheSandbox(t *testing.T) {
 		if n := w.count("SELECT CAST(args AS UNSIGNED) FROM jdpay_job WHERE kind = 'evidence' AND ref = 'R1'"); n != 10+20*want {
 			t.Errorf("%d are counted, want %d", n, 10+20*want)
 		}
-		if n, err := deletedEvidence(t.Context(), w.db, "R1"); n != 10+20*want || err != nil {
+		if n, err := DeletedEvidence(t.Context(), w.db, "R1"); n != 10+20*want || err != nil {
 			t.Errorf("%d were deleted, %v", n, err)
 		}
 	}

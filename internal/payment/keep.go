@@ -1,7 +1,6 @@
-// Package payment carries one payment through the program: keep the message (keep.go), check that it is genuine
-// (envelope.go, signature.go), read what it says (notification.go, money.go), settle it (settle.go, store.go), and
-// follow up: tell the cabinet, tell JD, write the pay info (steps.go, parcel.go). Replies of cabinets come back through
-// reply.go. Each of these is a durable job, so that a crash between any two lines only delays the rest.
+// Package payment carries one payment through the program: keep the message (keep.go), settle it (settle.go, store.go),
+// and follow up: tell the cabinet, tell JD, write the pay info (steps.go, parcel.go). Replies of cabinets come back through
+// reply.go. What a message says, and whether it is genuine, package message tells. Each of these is a durable job, so that a crash between any two lines only delays the rest.
 package payment
 
 import (
@@ -13,6 +12,7 @@ import (
 
 	"jdpay-listener/internal/gather"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 )
 
 // The kinds of jobs that a payment consists of.
@@ -112,7 +112,7 @@ func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (
 	return func() { k.runner.Start(b.jobs) }, nil
 }
 
-var errDamaged = malformed("the queue's checksum is of another text: the message was damaged on its way")
+var errDamaged = message.Malformedf("the queue's checksum is of another text: the message was damaged on its way")
 
 // keepDamaged stores a damaged message as rejected, before anything else of its batch. Its key is not that of the
 // message: should the queue deliver the message again, since it could not be deleted, and intact, it is a payment.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/gather"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -53,7 +54,7 @@ type BadValueError struct {
 func (e *BadValueError) Error() string {
 	found := "NULL"
 	if e.Found.Valid {
-		found = fmt.Sprintf("'%s'", cut(e.Found.String, 40))
+		found = fmt.Sprintf("'%s'", message.Cut(e.Found.String, 40))
 	}
 	return fmt.Sprintf("%s.%s is %s in the row with %s = '%s': correct the row", e.Table, e.Column, found, e.Key, e.Value)
 }

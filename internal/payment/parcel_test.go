@@ -151,15 +151,6 @@ func TestOneBadRow(t *testing.T) {
 	w.eventually("the neighbours are done, and R2's cabinet is told", func() bool {
 		return len(w.cabinets.commands()) == neighbours-len(cases)+1 && w.stepState(KindPayComplete, 2) == "done sent"
 	})
-	for _, ref := range []string{"R8", "R9"} {
-		if trace := w.lookUp(ref); trace.Order == nil || trace.Order.Paid {
-			t.Errorf("trace of %s: %+v", ref, trace.Order)
-		}
-	}
-	if trace := w.lookUp("R1"); trace.Missing != cases[0].reason {
-		t.Errorf("trace of R1: %q", trace.Missing)
-	}
-	w.audit(false)
 	for _, c := range cases {
 		table, _, _ := strings.Cut(c.set, " ")
 		w.exec("UPDATE " + table + " SET " + c.mend + " WHERE " + c.where)

@@ -14,6 +14,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/gather"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -32,28 +33,18 @@ const (
 
 // ReplyRules are what the configuration fixes about cabinets' replies.
 type ReplyRules struct {
-	Keys              []string // MD5 keys; empty: those of payments
-	MessageID, Device string   // names of payload fields, without regard to case
+	MessageID, Device string // names of payload fields, without regard to case
 	Code, Text        string
 	RequireDevice     bool     // a reply that names no device does not count
 	Success, Pending  []string // codes; any other one is a refusal
 	PublishTTL        time.Duration
 }
 
-// keysOf are the keys with which a message must be signed, by what its payload claims to be. reply is nil for the notify
-// queue. Whoever holds the cabinets' key can so speak for cabinets, and not for JD.
-func (r Rules) keysOf(p payload, reply *ReplyRules) []string {
-	if reply == nil || len(reply.Keys) == 0 || p.isPayment() {
-		return r.Keys
-	}
-	return reply.Keys
-}
-
-// complete returns an ErrMalformed if a reply lacks what it must have to be matched with a command.
-func (r *ReplyRules) complete(p payload) error {
+// Complete returns an ErrMalformed if a reply lacks what it must have to be matched with a command.
+func (r *ReplyRules) Complete(p message.Payload) error {
 	for _, name := range []string{r.MessageID, r.Code} {
-		if p.get(name) == "" {
-			return malformed("a reply without %s", name)
+		if p.Get(name) == "" {
+			return message.Malformedf("a reply without %s", name)
 		}
 	}
 	return nil
@@ -69,7 +60,7 @@ type Replies struct {
 	Publisher replyPublisher // nil: nobody is told
 	Parcels   *Parcels       // know which cabinet a command is for
 
-	rules   Rules
+	rules   message.Rules
 	reply   ReplyRules
 	db      *sql.DB
 	settler *Settler
@@ -84,8 +75,8 @@ const (
 	replyTimeout = 20 * time.Second
 )
 
-// NewReplies returns the handlers of the sync-reply queue.
-func NewReplies(rules Rules, reply ReplyRules, db *sql.DB, settler *Settler, runner *job.Runner, report Report) *Replies {
+// NewReplies returns the handlers of the sync-reply queue; rules are those of its messages.
+func NewReplies(rules message.Rules, reply ReplyRules, db *sql.DB, settler *Settler, runner *job.Runner, report Report) *Replies {
 	r := &Replies{rules: rules, reply: reply, db: db, settler: settler, runner: runner, report: report}
 	r.group = gather.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.Together(batch, r.match) })
 	return r
@@ -109,24 +100,24 @@ type answer struct {
 // Handle is the handler of KindReply. What comes is either a cabinet's reply or JD's synchronous answer to a payment,
 // which is settled like any other notification.
 func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
-	env, p, err := r.rules.open(j, string(body), func(p payload) []string { return r.rules.keysOf(p, &r.reply) })
+	env, p, err := open(j, r.rules, string(body))
 	if err != nil {
 		return "", err
 	}
-	if p.isPayment() {
+	if p.IsPayment() {
 		return r.settler.settle(j, env, p)
 	}
-	a := &answer{job: j, messageID: p.get(r.reply.MessageID), device: p.get(r.reply.Device), code: p.get(r.reply.Code), text: p.get(r.reply.Text), payload: p.text}
-	if err := r.reply.complete(p); err != nil {
+	a := &answer{job: j, messageID: p.Get(r.reply.MessageID), device: p.Get(r.reply.Device), code: p.Get(r.reply.Code), text: p.Get(r.reply.Text), payload: p.Text}
+	if err := r.reply.Complete(p); err != nil {
 		return "", job.Reject(Malformed, err)
 	}
 	a.orderID, _ = device.ParseMessageID(a.messageID)
-	j.Notes = append(j.Notes, "reply_to", cut(a.messageID, 64), "device_sn", cut(a.device, 64), "code", cut(a.code, 40))
+	j.Notes = append(j.Notes, "reply_to", message.Cut(a.messageID, 64), "device_sn", message.Cut(a.device, 64), "code", message.Cut(a.code, 40))
 	if err := r.group.Do(context.Background(), a); err != nil { // without ctx: it bounds itself
 		return "", undone(err)
 	}
 	if a.outcome == ReplyForeign {
-		j.Notes = append(j.Notes, "sent_to", cut(a.cabinet, 64))
+		j.Notes = append(j.Notes, "sent_to", message.Cut(a.cabinet, 64))
 	}
 	if a.ended != nil && r.report.Ended != nil {
 		r.report.Ended(*a.ended)
@@ -175,7 +166,7 @@ func (r *Replies) match(batch []*answer) error {
 				}
 				a.ended = c.end(job.Done, Confirmed, nil, a)
 			case Refused:
-				reason := fmt.Errorf("the cabinet refused with code %s: %s", cut(a.code, 40), cut(a.text, 200))
+				reason := fmt.Errorf("the cabinet refused with code %s: %s", message.Cut(a.code, 40), message.Cut(a.text, 200))
 				if err := errors.Join(refuse(ctx, tx, c, reason), noteReplay(ctx, tx, c, a, reason)); err != nil {
 					return err
 				}
@@ -244,7 +235,9 @@ func (r *Replies) from(c *command, a *answer) bool {
 
 // decide is the rule by which a reply counts, and notes in c that it did: the first final one wins.
 func (r *Replies) decide(c *command, a *answer) string {
-	has := func(codes []string) bool { return holds(codes, a.code) }
+	has := func(codes []string) bool {
+		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, a.code) })
+	}
 	switch {
 	case c == nil:
 		return ReplyUnknown
@@ -272,7 +265,7 @@ func lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[string]
 	keys := map[string]string{} // message id by job key
 	for _, a := range batch {
 		if a.orderID != 0 {
-			keys[stepKey(KindPayComplete, a.orderID)] = a.messageID
+			keys[StepKey(KindPayComplete, a.orderID)] = a.messageID
 		}
 	}
 	commands := map[string]*command{}

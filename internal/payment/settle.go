@@ -4,16 +4,17 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"jdpay-listener/internal/crash"
 	"jdpay-listener/internal/gather"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -51,12 +52,8 @@ const (
 
 // Rules are what the configuration fixes about genuine and bookable payments.
 type Rules struct {
-	Keys         []string // MD5 keys; several while a key is rotated
-	Profile      SignProfile
-	BodyEncoding BodyEncoding
-	Format       Format
-	AmountCheck  AmountCheck
-	Success      []string // accepted values of Format.StatusField
+	Message     message.Rules
+	AmountCheck AmountCheck
 	// UnknownOrderWindow is how long an order row may come later than its payment.
 	UnknownOrderWindow time.Duration
 }
@@ -99,7 +96,7 @@ func NewSettler(rules Rules, types PayTypes, orders *Orders, runner *job.Runner,
 // settlement is one notification on its way through a transaction.
 type settlement struct {
 	job     *job.Job
-	n       Notification
+	n       message.Notification
 	payType int
 	outcome string // what decide said; empty: nothing could be decided, because of err
 	err     error  // why the outcome is not settled
@@ -109,43 +106,35 @@ type settlement struct {
 
 // Handle is the handler of KindSettle.
 func (s *Settler) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
-	env, p, err := s.rules.open(j, string(body), func(payload) []string { return s.rules.Keys })
+	env, p, err := open(j, s.rules.Message, string(body))
 	if err != nil {
 		return "", err
 	}
 	return s.settle(j, env, p)
 }
 
-// open reads a message body up to its payload and makes sure that it is genuine. Which keys count may depend on what the
-// payload claims to be; nothing else is done with it before one of them has verified it. The error is the job's verdict. A
-// forged message is found by the order that it speaks of, too: most of them are genuine ones, and the key is wrong.
-func (r Rules) open(j *job.Job, body string, keys func(payload) []string) (Envelope, payload, error) {
-	env, err := ParseEnvelope(body, r.BodyEncoding)
-	if err == nil {
-		err = r.Profile.Unambiguous(env, r.Format.StatusField)
-	}
-	if err != nil {
-		return env, payload{}, job.Reject(Malformed, err)
-	}
-	p, unreadable := decodePayload(env.Data)
-	if err := r.Profile.Verify(env, keys(p)); err != nil {
-		j.SetRef(p.orderNo())
-		return env, payload{}, job.Reject(BadSignature, err)
-	}
-	if unreadable != nil {
-		return env, p, job.Reject(Malformed, unreadable)
+// open reads a kept message and makes sure that it is genuine. The error is the job's verdict. A forged message is found by
+// the order that it speaks of, too: most of them are genuine ones, and the key is wrong.
+func open(j *job.Job, rules message.Rules, body string) (message.Envelope, message.Payload, error) {
+	env, p, err := rules.Open(body)
+	switch {
+	case errors.Is(err, message.ErrBadSignature):
+		j.SetRef(p.OrderNo())
+		return env, p, job.Reject(BadSignature, err)
+	case err != nil:
+		return env, p, job.Reject(Malformed, err)
 	}
 	return env, p, nil
 }
 
 // settle books a genuine notification on behalf of job j, together with others that arrive at the same time.
-func (s *Settler) settle(j *job.Job, env Envelope, p payload) (string, error) {
-	j.SetRef(p.orderNo())
-	n, err := s.rules.notification(p, env)
+func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (string, error) {
+	j.SetRef(p.OrderNo())
+	n, err := s.rules.Message.Notification(env, p)
 	if err != nil {
 		return "", job.Reject(Malformed, err)
 	}
-	if err := s.rules.success(n); err != nil {
+	if err := s.rules.Message.CheckStatus(n); err != nil {
 		return "", job.Permanent(NotSuccess, err)
 	}
 	st := &settlement{job: j, n: n, payType: s.payType(n)}
@@ -170,30 +159,6 @@ func (s *Settler) settle(j *job.Job, env Envelope, p payload) (string, error) {
 	}
 }
 
-// notification reads a verified payload. A status that stands in the envelope counts only if it is signed there.
-func (r Rules) notification(p payload, env Envelope) (Notification, error) {
-	n, err := r.Format.notification(p)
-	if field := r.Format.StatusField; field != "" && n.Status == "" && r.Profile.signs(field) {
-		n.Status = strings.TrimSpace(env.Get(field))
-	}
-	return n, err
-}
-
-// success returns why a notification, by its status, is not one of a successful payment. A message without a status is
-// taken for one, unless whoever passed it on could have removed the status from the envelope.
-func (r Rules) success(n Notification) error {
-	field := r.Format.StatusField
-	switch {
-	case field == "" || slices.Contains(r.Success, n.Status):
-		return nil
-	case n.Status != "":
-		return fmt.Errorf("%s is %q, which is not one of Payment:SuccessStatuses", field, cut(n.Status, 40))
-	case !r.Profile.signs(field):
-		return fmt.Errorf("%s is not in data, and in the envelope it is not signed (JDPay:SignProfile %s): it is not trusted there", field, r.Profile.Name)
-	}
-	return nil
-}
-
 // note tells the log line what was booked.
 func (st *settlement) note() {
 	st.job.Notes = append(st.job.Notes, "amount", st.n.Amount.String(), "pay_type", st.payType)
@@ -203,13 +168,13 @@ func (st *settlement) note() {
 }
 
 // payType is the company's code of JD's pay type; an unknown one is warned about once.
-func (s *Settler) payType(n Notification) int {
+func (s *Settler) payType(n message.Notification) int {
 	types := s.PayTypes.Load()
 	if code, ok := types.Known[n.PayType]; ok {
 		return code
 	}
 	if s.unknown.first(n.PayType) {
-		s.report.Log.Warn("unknown payType: booked with Payment:DefaultPayType", "pay_type", cut(n.PayType, 40), "code", types.Default, "order_no", n.OrderNo)
+		s.report.Log.Warn("unknown payType: booked with Payment:DefaultPayType", "pay_type", message.Cut(n.PayType, 40), "code", types.Default, "order_no", n.OrderNo)
 	}
 	return types.Default
 }
@@ -238,13 +203,30 @@ func (s *Settler) settleTogether(batch []*settlement) error {
 	return err
 }
 
+// field is a text of a notification and its column in kernelorder_charge.
+type field struct {
+	column string
+	value  *string
+}
+
+// descriptive are the texts that only describe a payment: nothing is decided by them.
+func descriptive(n *message.Notification) []field {
+	return []field{
+		{"order_type", &n.OrderType},
+		{"order_source", &n.OrderSource},
+		{"business_type", &n.BusinessType},
+		{"out_biz_no", &n.OutBizNo},
+		{"term_no", &n.TermNo},
+	}
+}
+
 // fitColumns replaces the descriptive texts of a batch by what their columns can hold. The externalId tells a payment
 // that came twice from a second one, so it is never altered.
 func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 	var texts []columnText
 	for _, st := range batch {
 		texts = append(texts, columnText{"external_id", st.n.ExternalID})
-		for _, f := range st.n.descriptive() {
+		for _, f := range descriptive(&st.n) {
 			texts = append(texts, columnText{f.column, *f.value})
 		}
 	}
@@ -254,7 +236,7 @@ func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 	}
 	for _, st := range batch {
 		st.unstorable, fitted = fitted[0] != st.n.ExternalID, fitted[1:]
-		for _, f := range st.n.descriptive() {
+		for _, f := range descriptive(&st.n) {
 			if fitted[0] != *f.value {
 				warnCut(s.report.Log, &s.cut, ordersTable, f.column, "order_no", st.n.OrderNo)
 			}
@@ -296,7 +278,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 		if len(paid) == 0 {
 			return nil
 		}
-		if err := s.orders.markPaid(ctx, tx, paid, orders, s.rules.Format.Zone); err != nil {
+		if err := s.orders.markPaid(ctx, tx, paid, orders, s.rules.Message.Format.Zone); err != nil {
 			return err
 		}
 		crash.At("settle paid")
@@ -329,7 +311,7 @@ func orderNumbers(batch []*settlement) []string {
 // decide is the rule that a payment may be booked by. o is nil if there is no such order. An order without an amount takes
 // any payment except one of nothing, which would open a cabinet for free. An empty outcome means that the order's row must
 // be corrected first.
-func decide(o *order, n Notification, check AmountCheck) (outcome string, err error) {
+func decide(o *order, n message.Notification, check AmountCheck) (outcome string, err error) {
 	switch {
 	case o == nil:
 		return UnknownOrder, fmt.Errorf("there is no order with order_no %q", n.OrderNo)

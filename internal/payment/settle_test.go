@@ -12,16 +12,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 )
 
 func TestDecide(t *testing.T) {
-	n := Notification{OrderNo: "R1", Amount: 800, ExternalID: "X1"}
-	zero := Notification{OrderNo: "R1", ExternalID: "X1"}
+	n := message.Notification{OrderNo: "R1", Amount: 800, ExternalID: "X1"}
+	zero := message.Notification{OrderNo: "R1", ExternalID: "X1"}
 	const noAmount = "paid 0.00 yuan, the order has no amount: only an order of 0.00 yuan may be paid with nothing"
 	for _, tt := range []struct {
 		name  string
 		order *order
-		n     Notification
+		n     message.Notification
 		check AmountCheck
 		want  string
 		err   string
@@ -32,7 +33,7 @@ func TestDecide(t *testing.T) {
 		{"paid by the same", &order{paid: true, externalID: "X1"}, n, AmountEnforce, Duplicate, ""},
 		{"paid by the same, another amount", &order{paid: true, externalID: "X1", hasAmount: true, amount: 1}, n, AmountEnforce, Duplicate, ""},
 		{"paid by unknown", &order{paid: true}, n, AmountEnforce, Duplicate, ""},
-		{"paid, this one unknown", &order{paid: true, externalID: "X1"}, Notification{OrderNo: "R1"}, AmountEnforce, Duplicate, ""},
+		{"paid, this one unknown", &order{paid: true, externalID: "X1"}, message.Notification{OrderNo: "R1"}, AmountEnforce, Duplicate, ""},
 		{"paid by another", &order{paid: true, externalID: "X0"}, n, AmountEnforce, PaidTwice, `the order was paid already by externalId "X0"; this is "X1": the customer needs a refund`},
 		{"too little", &order{hasAmount: true, amount: 801}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 8.01"},
 		{"too little, reported", &order{hasAmount: true, amount: 801}, n, AmountReport, Settled, "paid 8.00 yuan, the order's amount is 8.01"},
@@ -44,7 +45,7 @@ func TestDecide(t *testing.T) {
 		{"nothing for an order of something", &order{hasAmount: true, amount: 800}, zero, AmountEnforce, AmountMismatch, "paid 0.00 yuan, the order's amount is 8.00"},
 		{"nothing for an amount that is not money", &order{hasAmount: true, amountErr: errors.New("bad column")}, zero, AmountEnforce, AmountMismatch, "bad column"},
 		{"something for an order of nothing", &order{hasAmount: true}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 0.00"},
-		{"one fen for an order without an amount", &order{}, Notification{OrderNo: "R1", Amount: 1}, AmountEnforce, Settled, ""},
+		{"one fen for an order without an amount", &order{}, message.Notification{OrderNo: "R1", Amount: 1}, AmountEnforce, Settled, ""},
 		{"nothing a second time", &order{paid: true}, zero, AmountEnforce, Duplicate, ""},
 		{"an amount that is not money", &order{hasAmount: true, amountErr: errors.New("bad column")}, n, AmountEnforce, AmountMismatch, "bad column"},
 	} {
@@ -55,11 +56,22 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestAmountColumn(t *testing.T) {
+	for s, want := range map[string]message.Fen{"8.00": 800, "8.0000": 800, "8": 800, "8.5": 850} {
+		if got, err := columnYuan(s); err != nil || got != want {
+			t.Errorf("column %q: %v, %v", s, got, err)
+		}
+	}
+	if got, err := columnYuan("8.001"); err == nil {
+		t.Errorf("column 8.001: %v", got)
+	}
+}
+
 func TestSettle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
-		w.rules.Format.StatusField = "status"
-		w.rules.Success = []string{"FINISH"}
+		w.rules.Message.Format.StatusField = "status"
+		w.rules.Message.Success = []string{"FINISH"}
 		w.rules.UnknownOrderWindow = 200 * time.Millisecond
 	})
 	w.serve()

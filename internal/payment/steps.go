@@ -47,12 +47,13 @@ func newSteps(orderID int64, st *settlement) []job.New {
 			args.PayType = st.payType
 			args.PayTime = st.n.PayTime.Format(time.DateTime)
 		}
-		steps[i] = job.New{Kind: kind, Args: args, Key: stepKey(kind, orderID), Ref: st.n.OrderNo}
+		steps[i] = job.New{Kind: kind, Args: args, Key: StepKey(kind, orderID), Ref: st.n.OrderNo}
 	}
 	return steps
 }
 
-func stepKey(kind string, orderID int64) string { return fmt.Sprintf("%s:%d", kind, orderID) }
+// StepKey is the unique key of the step of the kind of an order.
+func StepKey(kind string, orderID int64) string { return fmt.Sprintf("%s:%d", kind, orderID) }
 
 // commander sends commands to cabinets; see device.Session.
 type commander interface {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -22,7 +23,7 @@ type order struct {
 	paid       bool
 	externalID string
 	hasAmount  bool
-	amount     Fen
+	amount     message.Fen
 	amountErr  error
 	rowErr     error // the row has no usable id, or does not say whether it is paid
 }
@@ -69,9 +70,9 @@ func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[st
 	return found, rows.Err()
 }
 
-// paidColumns are what a payment writes into its order, beside is_paid. An optional field that did not arrive leaves
+// PaidColumns are what a payment writes into its order, beside is_paid. An optional field that did not arrive leaves
 // its column as it is.
-var paidColumns = []string{"pay_type", "pay_amount", "pay_time", "order_type", "order_source", "external_id", "business_type", "out_biz_no", "term_no"}
+var PaidColumns = []string{"pay_type", "pay_amount", "pay_time", "order_type", "order_source", "external_id", "business_type", "out_biz_no", "term_no"}
 
 // markPaid marks all orders paid in one statement.
 func (s *Orders) markPaid(ctx context.Context, tx *sql.Tx, paid []*settlement, orders map[string]*order, zone *time.Location) error {
@@ -88,7 +89,7 @@ func (s *Orders) markPaid(ctx context.Context, tx *sql.Tx, paid []*settlement, o
 	var q strings.Builder
 	var args []any
 	q.WriteString("UPDATE kernelorder_charge SET is_paid = 1")
-	for c, column := range paidColumns {
+	for c, column := range PaidColumns {
 		set := false
 		for i := range paid {
 			if values[i][c] == "" {
@@ -115,6 +116,17 @@ func (s *Orders) markPaid(ctx context.Context, tx *sql.Tx, paid []*settlement, o
 		return fmt.Errorf("marking %d orders paid changed %d rows: %v", len(paid), n, err)
 	}
 	return nil
+}
+
+// columnYuan reads an amount column; a company's own table or view may have more decimals than two.
+func columnYuan(s string) (message.Fen, error) {
+	if whole, frac, ok := strings.Cut(s, "."); ok {
+		s = whole + "." + frac[:min(len(frac), 2)]
+		if strings.Trim(frac[min(len(frac), 2):], "0") != "" {
+			return 0, fmt.Errorf("the order's amount %s.%s is not in whole fen", whole, frac)
+		}
+	}
+	return message.ParseYuan(s)
 }
 
 // onceEach says the first time a text is seen; it remembers a bounded number.

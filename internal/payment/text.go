@@ -45,7 +45,7 @@ func storable(ctx context.Context, db querier, table string, texts []columnText)
 	for i, t := range texts {
 		c, known := columns[t.column]
 		switch {
-		case !known || c.most == 0 && digits(t.value):
+		case !known || c.most == 0 && strings.Trim(t.value, "0123456789") == "":
 			fitted[i] = t.value
 			continue
 		case c.most == 0:
@@ -112,7 +112,10 @@ func textColumns(ctx context.Context, db querier, table string) (map[string]text
 // cut shortens a text to the column's length, after a whole character.
 func (c textColumn) cut(s string) string {
 	if !c.bytes {
-		return fit(s, c.most)
+		if r := []rune(s); len(r) > c.most {
+			return string(r[:c.most])
+		}
+		return s
 	}
 	if len(s) <= c.most {
 		return s

@@ -21,12 +21,23 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
 )
 
 const testKey = "TESTKEY"
+
+var beijing = time.FixedZone("CST", 8*3600)
+
+var testRules = Rules{
+	Message: message.Rules{
+		Keys: []string{testKey}, Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, BodyEncoding: message.BodyAuto,
+		Format: message.Format{Zone: beijing},
+	},
+	AmountCheck: AmountEnforce, UnknownOrderWindow: time.Minute,
+}
 
 // world is a company with one database, and an instance of the daemon's payment side in it.
 type world struct {
@@ -41,8 +52,10 @@ type world struct {
 	jd       *fakeJD
 	rules    Rules
 	reply    ReplyRules
-	ended    endings
-	alerts   sync.Map
+
+	replyKeys []string
+	ended     endings
+	alerts    sync.Map
 
 	published publications
 }
@@ -56,10 +69,7 @@ func newWorld(t *testing.T, change ...func(w *world)) *world {
 	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
-	w.rules = Rules{
-		Keys: []string{testKey}, Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, BodyEncoding: BodyAuto,
-		Format: Format{Zone: beijing}, AmountCheck: AmountEnforce, UnknownOrderWindow: time.Minute,
-	}
+	w.rules = testRules
 	w.follow = &Follow{
 		Cabinets: w.cabinets, JD: w.jd, CommandTTL: 15 * time.Minute, ReplyTimeout: 10 * time.Second,
 		ProducerCode: "JD-SEND", CloudProducerCode: "JD-CLOUD", Zone: beijing,
@@ -88,7 +98,9 @@ func (w *world) assemble(lease string) {
 	register(w.t, w.runner, KindPayComplete, job.Kind{Priority: 25, GaveUp: Expired}, w.follow.PayComplete)
 	register(w.t, w.runner, KindWaybillStatus, job.Kind{}, w.follow.WaybillStatus)
 	register(w.t, w.runner, KindPayInfo, job.Kind{}, w.follow.PayInfo)
-	w.replies = NewReplies(w.rules, w.reply, w.db, w.settler, w.runner, report)
+	messages := w.rules.Message
+	messages.ReplyKeys = w.replyKeys
+	w.replies = NewReplies(messages, w.reply, w.db, w.settler, w.runner, report)
 	w.replies.Publisher, w.replies.Parcels = &w.published, w.follow.Parcels
 	register(w.t, w.runner, KindReply, job.Kind{Priority: 20}, w.replies.Handle)
 	register(w.t, w.runner, KindPublishReply, job.Kind{}, w.replies.Publish)

@@ -1,4 +1,4 @@
-package payment
+package inspect
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
 )
 
 // actsOn reads the acts on an order: those that name it, and those on messages that nobody had looked into at the time,
@@ -17,7 +18,7 @@ import (
 func actsOn(ctx context.Context, account *sql.DB, orderNo string, jobs []job.Row) ([]auditlog.Entry, error) {
 	var messages []int64
 	for _, j := range jobs {
-		if j.Kind == KindSettle || j.Kind == KindReply {
+		if j.Kind == payment.KindSettle || j.Kind == payment.KindReply {
 			messages = append(messages, j.ID)
 		}
 	}

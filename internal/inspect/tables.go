@@ -1,4 +1,4 @@
-package payment
+package inspect
 
 import (
 	"context"
@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
 
 // AccountTables and MainTables are the business tables, or views, and the columns of them that the daemon uses.
 var (
 	AccountTables = map[string][]string{
-		"kernelorder_charge": append([]string{"order_id", "order_no", "amount", "is_paid"}, paidColumns...),
+		"kernelorder_charge": append([]string{"order_id", "order_no", "amount", "is_paid"}, payment.PaidColumns...),
 	}
 	MainTables = map[string][]string{
 		"kernel_post_order":           {"post_order_id", "device_sn", "express_number"},

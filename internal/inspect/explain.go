@@ -1,4 +1,4 @@
-package payment
+package inspect
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/payment"
 )
 
 // Lang is a language of explanations.
@@ -47,7 +49,7 @@ func (t *Trace) Explain(lang Lang, zone *time.Location) string {
 func (t *Trace) troubles() []job.Row {
 	var open []job.Row
 	for _, j := range t.Jobs {
-		ignored := j.Kind == KindPublishReply || j.State == job.Rejected && t.Order != nil && t.Order.Paid
+		ignored := j.Kind == payment.KindPublishReply || j.State == job.Rejected && t.Order != nil && t.Order.Paid
 		if j.State != job.Done && !ignored {
 			open = append(open, j)
 		}
@@ -72,7 +74,7 @@ const onItsWay = 30 * time.Second
 // troubleText finds the words for a job that is not done.
 func (t *Trace) troubleText(j job.Row) text {
 	switch {
-	case j.Outcome == AmountMismatch && t.Order != nil && t.Order.Amount == "":
+	case j.Outcome == payment.AmountMismatch && t.Order != nil && t.Order.Amount == "":
 		return firstText("no amount")
 	case j.State.Finished():
 		return firstText(j.Kind+" "+j.Outcome, j.Outcome, "parked")
@@ -82,7 +84,7 @@ func (t *Trace) troubleText(j job.Row) text {
 		return firstText("soon "+j.Kind, "open")
 	case j.LastError == "":
 		return firstText("held "+j.Kind, "open")
-	case j.Kind == KindSettle || j.Kind == KindReply:
+	case j.Kind == payment.KindSettle || j.Kind == payment.KindReply:
 		if strings.Contains(j.LastError, "there is no order") {
 			return firstText("order awaited")
 		}
@@ -110,19 +112,19 @@ func (t *Trace) calm() string {
 	undone := false
 	for _, j := range t.Jobs {
 		outcomes[j.Outcome] = true
-		undone = undone || j.Outcome == discarded && slices.Contains(Steps, j.Kind)
+		undone = undone || j.Outcome == discarded && slices.Contains(payment.Steps, j.Kind)
 	}
 	switch {
-	case outcomes[Settled] && (t.Order == nil || !t.Order.Paid):
+	case outcomes[payment.Settled] && (t.Order == nil || !t.Order.Paid):
 		return "unbooked"
-	case undone, outcomes[discarded] && !outcomes[Settled]:
+	case undone, outcomes[discarded] && !outcomes[payment.Settled]:
 		return discarded
-	case outcomes[Confirmed]:
-		return Confirmed
-	case outcomes[Settled]:
-		return Settled
-	case outcomes[Duplicate], t.Order != nil && t.Order.Paid:
-		return Duplicate
+	case outcomes[payment.Confirmed]:
+		return payment.Confirmed
+	case outcomes[payment.Settled]:
+		return payment.Settled
+	case outcomes[payment.Duplicate], t.Order != nil && t.Order.Paid:
+		return payment.Duplicate
 	case t.Order != nil:
 		return "unpaid"
 	}
@@ -143,7 +145,7 @@ func (t *Trace) sentence(words text, lang Lang, j job.Row, zone *time.Location) 
 		device, waybill = t.Parcel.DeviceSN, t.Parcel.Waybill
 	}
 	reason, _, _ := strings.Cut(j.LastError, "\n") // a panic's stack is for `jobs show`
-	reason = strings.TrimRight(cut(reason, 200), ".")
+	reason = strings.TrimRight(message.Cut(reason, 200), ".")
 	return strings.NewReplacer(
 		"{order}", t.OrderNo, "{amount}", amount, "{device}", device, "{waybill}", waybill, "{reason}", cmp.Or(reason, "?"), "{job}", strconv.FormatInt(j.ID, 10),
 		"{kind}", j.Kind, "{tries}", strconv.Itoa(j.Tries), "{next}", j.NextTry.In(zone).Format(time.DateTime), "{since}", j.Created.In(zone).Format(time.DateTime),

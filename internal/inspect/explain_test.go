@@ -1,9 +1,10 @@
-package payment
+package inspect
 
 import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,13 +13,14 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
 )
 
-// outcomeConstants reads the values of all constants that are declared as outcomes in this package.
+// outcomeConstants reads the values of all constants that are declared as outcomes of payments and their steps.
 func outcomeConstants(t *testing.T) (values []string) {
 	t.Helper()
 	for _, name := range []string{"settle.go", "steps.go", "reply.go"} {
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../payment", name), nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +45,7 @@ func outcomeConstants(t *testing.T) (values []string) {
 
 // TestExplainKnowsEveryOutcome fails when an outcome is added without a sentence.
 func TestExplainKnowsEveryOutcome(t *testing.T) {
-	calm := []string{Settled, Duplicate, Sent, Confirmed, Updated, Already, Written, Published, ReplyPending, ReplyRepeated, ReplyLate, ReplyUnknown, ReplyForeign, "discarded"}
+	calm := []string{payment.Settled, payment.Duplicate, payment.Sent, payment.Confirmed, payment.Updated, payment.Already, payment.Written, payment.Published, payment.ReplyPending, payment.ReplyRepeated, payment.ReplyLate, payment.ReplyUnknown, payment.ReplyForeign, "discarded"}
 	outcomes := outcomeConstants(t)
 	if len(outcomes) < 20 {
 		t.Fatalf("found only the outcomes %v", outcomes)
@@ -78,11 +80,11 @@ func TestExplain(t *testing.T) {
 	order := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
 	parcel := &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}
 	next := time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
-	settled := job.Row{ID: 1, Kind: KindSettle, State: job.Done, Outcome: Settled}
+	settled := job.Row{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled}
 	step := func(id int64, kind string, state job.State, outcome, reason string) job.Row {
 		return job.Row{ID: id, Kind: kind, State: state, Outcome: outcome, LastError: reason, Tries: 3, NextTry: next}
 	}
-	done := []job.Row{settled, step(2, KindPayComplete, job.Done, Sent, ""), step(3, KindWaybillStatus, job.Done, Updated, ""), step(4, KindPayInfo, job.Done, Written, "")}
+	done := []job.Row{settled, step(2, payment.KindPayComplete, job.Done, payment.Sent, ""), step(3, payment.KindWaybillStatus, job.Done, payment.Updated, ""), step(4, payment.KindPayInfo, job.Done, payment.Written, "")}
 	with := func(rows ...job.Row) []job.Row { return append(slices.Clone(done), rows...) }
 	for name, tt := range map[string]struct {
 		order  *TracedOrder
@@ -94,51 +96,51 @@ func TestExplain(t *testing.T) {
 		"all done":      {order, done, []string{"paid with 8.00 yuan", "D1 was told", "Nothing to do"}, []string{"已支付 8.00 元", "无需处理"}},
 		"the cabinet confirmed": {
 			order,
-			[]job.Row{settled, step(2, KindPayComplete, job.Done, Confirmed, "")},
+			[]job.Row{settled, step(2, payment.KindPayComplete, job.Done, payment.Confirmed, "")},
 			[]string{"D1 says that it opened"},
 			[]string{"已确认开门"},
 		},
 		"paid by somebody else":       {order, nil, []string{"its booking is not in the job table"}, []string{"任务表中没有"}},
-		"a copy":                      {order, []job.Row{{Kind: KindSettle, State: job.Done, Outcome: Duplicate}}, []string{"Copies of its notification are ignored"}, []string{"重复的通知"}},
-		"just received":               {nil, []job.Row{step(1, KindSettle, job.Running, "", "")}, []string{"received just now"}, []string{"正在入账"}},
-		"the order row is not there":  {nil, []job.Row{step(1, KindSettle, job.Ready, "", `there is no order with order_no "R1"`)}, []string{"no such order yet", "2026-11-20 12:00:00"}, []string{"还没有这个订单"}},
-		"JD is down":                  {order, with(step(5, KindWaybillStatus, job.Ready, "", "http 503")), []string{"JD has not taken waybill JD1 after 3 tries (http 503)", "12:00:00"}, []string{"京东仍未接受运单 JD1"}},
-		"the cabinet has not replied": {order, with(step(5, KindPayComplete, job.Waiting, "", "")), []string{"told 3 times", "not answered"}, []string{"还没有回复"}},
-		"the cabinet refused":         {order, with(step(5, KindPayComplete, job.Parked, Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
-		"JD refused":                  {order, with(step(5, KindWaybillStatus, job.Parked, Refused, "code 24")), []string{"JD refuses the status of waybill JD1 (code 24)"}, []string{"京东拒绝运单"}},
-		"expired":                     {order, with(step(5, KindPayComplete, job.Parked, Expired, "no reply came")), []string{"Call the customer"}, []string{"请联系客户"}},
-		"paid twice":                  {order, with(step(5, KindSettle, job.Parked, PaidTwice, "externalId")), []string{"Refund it", "jobs discard 5"}, []string{"退款"}},
+		"a copy":                      {order, []job.Row{{Kind: payment.KindSettle, State: job.Done, Outcome: payment.Duplicate}}, []string{"Copies of its notification are ignored"}, []string{"重复的通知"}},
+		"just received":               {nil, []job.Row{step(1, payment.KindSettle, job.Running, "", "")}, []string{"received just now"}, []string{"正在入账"}},
+		"the order row is not there":  {nil, []job.Row{step(1, payment.KindSettle, job.Ready, "", `there is no order with order_no "R1"`)}, []string{"no such order yet", "2026-11-20 12:00:00"}, []string{"还没有这个订单"}},
+		"JD is down":                  {order, with(step(5, payment.KindWaybillStatus, job.Ready, "", "http 503")), []string{"JD has not taken waybill JD1 after 3 tries (http 503)", "12:00:00"}, []string{"京东仍未接受运单 JD1"}},
+		"the cabinet has not replied": {order, with(step(5, payment.KindPayComplete, job.Waiting, "", "")), []string{"told 3 times", "not answered"}, []string{"还没有回复"}},
+		"the cabinet refused":         {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
+		"JD refused":                  {order, with(step(5, payment.KindWaybillStatus, job.Parked, payment.Refused, "code 24")), []string{"JD refuses the status of waybill JD1 (code 24)"}, []string{"京东拒绝运单"}},
+		"expired":                     {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Expired, "no reply came")), []string{"Call the customer"}, []string{"请联系客户"}},
+		"paid twice":                  {order, with(step(5, payment.KindSettle, job.Parked, payment.PaidTwice, "externalId")), []string{"Refund it", "jobs discard 5"}, []string{"退款"}},
 		"another amount": {
 			&TracedOrder{Amount: "8.00"},
-			[]job.Row{step(5, KindSettle, job.Parked, AmountMismatch, "paid 1.00 yuan, the order's amount is 8.00")},
+			[]job.Row{step(5, payment.KindSettle, job.Parked, payment.AmountMismatch, "paid 1.00 yuan, the order's amount is 8.00")},
 			[]string{"because its amount is wrong (paid 1.00 yuan, the order's amount is 8.00)", "jobs retry 5"},
 			[]string{"因金额不符没有入账", "jobs retry 5"},
 		},
 		"nothing for an order without an amount": {
 			&TracedOrder{},
-			[]job.Row{step(5, KindSettle, job.Parked, AmountMismatch, "paid 0.00 yuan, …")},
+			[]job.Row{step(5, payment.KindSettle, job.Parked, payment.AmountMismatch, "paid 0.00 yuan, …")},
 			[]string{"R1 is not booked, because the order has no amount to confirm it (paid 0.00 yuan, …)", "0.00 if it is free of charge", "jobs retry 5", "jobs discard 5"},
 			[]string{"因为订单没有金额，无法核对（paid 0.00 yuan, …）", "免费订单填 0.00", "jobs retry 5", "jobs discard 5"},
 		},
 		"parked comes first": {
-			order, with(step(5, KindPayInfo, job.Ready, "", "down"), step(6, KindPayComplete, job.Parked, Expired, "late")),
+			order, with(step(5, payment.KindPayInfo, job.Ready, "", "down"), step(6, payment.KindPayComplete, job.Parked, payment.Expired, "late")),
 			[]string{"did not open in time", "pay info could not be written"},
 			[]string{"没有及时打开"},
 		},
 		"no more than two": {
-			order, with(step(5, KindPayInfo, job.Ready, "", "down"), step(6, KindPayComplete, job.Parked, Expired, "late"), step(7, KindWaybillStatus, job.Ready, "", "x")),
+			order, with(step(5, payment.KindPayInfo, job.Ready, "", "down"), step(6, payment.KindPayComplete, job.Parked, payment.Expired, "late"), step(7, payment.KindWaybillStatus, job.Ready, "", "x")),
 			[]string{"There is more (1)"},
 			[]string{"还有 1 项"},
 		},
 		"refused for its signature": {
 			&TracedOrder{Amount: "8.00"},
-			[]job.Row{step(5, KindSettle, job.Rejected, BadSignature, "")},
+			[]job.Row{step(5, payment.KindSettle, job.Rejected, payment.BadSignature, "")},
 			[]string{"its signature is wrong", "jobs show 5"},
 			[]string{"签名错误"},
 		},
-		"a forged copy is nobody's worry":       {order, with(step(5, KindSettle, job.Rejected, BadSignature, "")), []string{"everything is done"}, []string{"全部完成"}},
-		"discarded":                             {order, []job.Row{settled, step(2, KindPayComplete, job.Done, "discarded", "")}, []string{"was discarded by a person"}, []string{"人工放弃"}},
-		"a discarded second payment is no step": {order, with(step(5, KindSettle, job.Done, "discarded", "")), []string{"everything is done"}, []string{"全部完成"}},
+		"a forged copy is nobody's worry":       {order, with(step(5, payment.KindSettle, job.Rejected, payment.BadSignature, "")), []string{"everything is done"}, []string{"全部完成"}},
+		"discarded":                             {order, []job.Row{settled, step(2, payment.KindPayComplete, job.Done, "discarded", "")}, []string{"was discarded by a person"}, []string{"人工放弃"}},
+		"a discarded second payment is no step": {order, with(step(5, payment.KindSettle, job.Done, "discarded", "")), []string{"everything is done"}, []string{"全部完成"}},
 		"an outcome of a newer version":         {order, with(step(5, "new-kind", job.Parked, "new", "why")), []string{"needs a person (why)"}, []string{"人工处理"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,31 +164,30 @@ func TestExplain(t *testing.T) {
 func TestExplainIsHonest(t *testing.T) {
 	now := time.Date(2026, 11, 20, 4, 10, 0, 0, time.UTC)
 	paid := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
-	settled := job.Row{ID: 1, Kind: KindSettle, State: job.Done, Outcome: Settled, Created: now.Add(-time.Hour)}
+	settled := job.Row{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled, Created: now.Add(-time.Hour)}
 	open := func(kind string, age time.Duration, reason string) job.Row {
 		return job.Row{ID: 2, Kind: kind, State: job.Ready, LastError: reason, Created: now.Add(-age), NextTry: now}
 	}
-	_, noOrder := decide(nil, Notification{OrderNo: "R1"}, AmountEnforce)
 	for name, tt := range map[string]struct {
 		order  *TracedOrder
 		jobs   []job.Row
 		en, zh []string
 		never  string
 	}{
-		"settle found no order":        {nil, []job.Row{open(KindSettle, time.Minute, noOrder.Error())}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
-		"sent this second":             {paid, []job.Row{settled, open(KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜子"}, "down"},
-		"the broker has been down":     {paid, []job.Row{settled, open(KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
-		"JD has been down":             {paid, []job.Row{settled, open(KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},
-		"the main database is down":    {paid, []job.Row{settled, open(KindPayInfo, 10*time.Minute, "")}, []string{"pay info has not been written", "`doctor`"}, []string{"支付信息"}, "Nothing to do"},
-		"no daemon runs":               {nil, []job.Row{open(KindSettle, 10*time.Minute, "")}, []string{"not booked since", "`doctor`"}, []string{"尚未入账"}, "Nothing to do"},
-		"nobody works on a reply":      {paid, []job.Row{settled, open(KindReply, 10*time.Minute, "")}, []string{"not worked on since", "`doctor`"}, []string{"尚未处理"}, "Nothing to do"},
+		"settle found no order":        {nil, []job.Row{open(payment.KindSettle, time.Minute, `there is no order with order_no "R1"`)}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
+		"sent this second":             {paid, []job.Row{settled, open(payment.KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜子"}, "down"},
+		"the broker has been down":     {paid, []job.Row{settled, open(payment.KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
+		"JD has been down":             {paid, []job.Row{settled, open(payment.KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},
+		"the main database is down":    {paid, []job.Row{settled, open(payment.KindPayInfo, 10*time.Minute, "")}, []string{"pay info has not been written", "`doctor`"}, []string{"支付信息"}, "Nothing to do"},
+		"no daemon runs":               {nil, []job.Row{open(payment.KindSettle, 10*time.Minute, "")}, []string{"not booked since", "`doctor`"}, []string{"尚未入账"}, "Nothing to do"},
+		"nobody works on a reply":      {paid, []job.Row{settled, open(payment.KindReply, 10*time.Minute, "")}, []string{"not worked on since", "`doctor`"}, []string{"尚未处理"}, "Nothing to do"},
 		"a kind of a newer version":    {paid, []job.Row{settled, open("new-kind", time.Second, "")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
 		"the same, after an error":     {paid, []job.Row{settled, open("new-kind", time.Hour, "why")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
 		"settled, but marked unpaid":   {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
 		"settled, but the row is gone": {nil, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
-		"a panic's stack":              {paid, []job.Row{settled, open(KindPayInfo, time.Hour, "panic: boom\ngoroutine 7 [running]:")}, []string{"(panic: boom)"}, []string{"panic: boom"}, "goroutine"},
-		"an endless reason":            {paid, []job.Row{settled, open(KindPayInfo, time.Hour, strings.Repeat("长", 1000))}, []string{"长…"}, []string{"长…"}, strings.Repeat("长", 300)},
-		"what needs a person is first": {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled, {ID: 3, Kind: KindPayComplete, State: job.Parked, Outcome: Expired, LastError: "late"}}, []string{"Call the customer"}, []string{"请联系客户"}, "everything is done"},
+		"a panic's stack":              {paid, []job.Row{settled, open(payment.KindPayInfo, time.Hour, "panic: boom\ngoroutine 7 [running]:")}, []string{"(panic: boom)"}, []string{"panic: boom"}, "goroutine"},
+		"an endless reason":            {paid, []job.Row{settled, open(payment.KindPayInfo, time.Hour, strings.Repeat("长", 1000))}, []string{"长…"}, []string{"长…"}, strings.Repeat("长", 300)},
+		"what needs a person is first": {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled, {ID: 3, Kind: payment.KindPayComplete, State: job.Parked, Outcome: payment.Expired, LastError: "late"}}, []string{"Call the customer"}, []string{"请联系客户"}, "everything is done"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}, Jobs: tt.jobs, Now: now}

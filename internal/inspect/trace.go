@@ -1,4 +1,7 @@
-package payment
+// Package inspect answers the operator's questions: is every message and every paid order accounted for (audit), what
+// happened to an order (trace) and why (explain), what is wrong with a message (verify), what do the company's databases
+// lack (doctor). It changes nothing.
+package inspect
 
 import (
 	"cmp"
@@ -12,6 +15,9 @@ import (
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/sqldb"
 )
 
 // Trace is everything known of one order.
@@ -69,9 +75,6 @@ type TracedEvent struct {
 	What  string    `json:"what"`
 }
 
-// SentBy is the payload field with which the command send marks what it sends.
-const SentBy = "sentBy"
-
 const (
 	traceMost = 1000 // jobs of one order that are read
 	// traceNoise bounds each kind of messages that others can make any number of: rejected ones, and copies of a payment.
@@ -125,9 +128,9 @@ func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 		filter job.Filter
 		most   int
 	}{
-		{job.Filter{States: unrejected, Except: Duplicate}, traceMost},
-		{job.Filter{States: unrejected, Outcome: Duplicate}, traceNoise},
-		{job.Filter{States: []job.State{job.Rejected}, Except: Counted}, traceNoise},
+		{job.Filter{States: unrejected, Except: payment.Duplicate}, traceMost},
+		{job.Filter{States: unrejected, Outcome: payment.Duplicate}, traceNoise},
+		{job.Filter{States: []job.State{job.Rejected}, Except: payment.Counted}, traceNoise},
 	} {
 		part.filter.Ref = t.OrderNo
 		rows, err := store.List(ctx, part.filter, part.most, true)
@@ -141,17 +144,17 @@ func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 	}
 	slices.SortFunc(t.Jobs, func(a, b job.Row) int { return cmp.Compare(a.ID, b.ID) })
 	err = account.QueryRowContext(ctx, `SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND (state = 'rejected' AND outcome <> ? OR state <> 'rejected' AND outcome = ?)`,
-		t.OrderNo, Counted, Duplicate).Scan(&t.Unlisted)
+		t.OrderNo, payment.Counted, payment.Duplicate).Scan(&t.Unlisted)
 	if err != nil {
 		return fmt.Errorf("counting the messages that name the order: %w", err)
 	}
 	t.Unlisted = max(0, t.Unlisted-noise)
-	t.Deleted, err = deletedEvidence(ctx, account, t.OrderNo)
+	t.Deleted, err = payment.DeletedEvidence(ctx, account, t.OrderNo)
 	return err
 }
 
 func unread(ctx context.Context, account *sql.DB) (n int, err error) {
-	err = account.QueryRowContext(ctx, `SELECT COUNT(*) FROM jdpay_job WHERE state IN ('ready', 'running') AND kind IN (?, ?) AND ref IS NULL`, KindSettle, KindReply).Scan(&n)
+	err = account.QueryRowContext(ctx, `SELECT COUNT(*) FROM jdpay_job WHERE state IN ('ready', 'running') AND kind IN (?, ?) AND ref IS NULL`, payment.KindSettle, payment.KindReply).Scan(&n)
 	if err != nil {
 		err = fmt.Errorf("counting the messages that nobody has looked into: %w", err)
 	}
@@ -160,10 +163,11 @@ func unread(ctx context.Context, account *sql.DB) (n int, err error) {
 
 func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOrder, error) {
 	// The column may compare without regard to case; order numbers do not.
-	rows, err := selectIn(ctx, account, ordersTable, "order_no", []any{orderNo}, func(number []any) (*sql.Rows, error) {
-		return account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, pay_time, pay_type, external_id
-			FROM kernelorder_charge WHERE order_no = ?`, number...)
-	})
+	rows, err := account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, pay_time, pay_type, external_id
+		FROM kernelorder_charge WHERE order_no = ?`, orderNo)
+	if sqldb.IsBadText(err) { // the column cannot hold it, so that no row has it
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the order: %w", err)
 	}
@@ -197,9 +201,9 @@ func wallClock(column string) string {
 }
 
 func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParcel, string, error) {
-	parcel, err := NewParcels(main, PayInfo{}).Find(ctx, orderID)
-	var missing *MissingRowError
-	var bad *BadValueError
+	parcel, err := payment.NewParcels(main, payment.PayInfo{}).Find(ctx, orderID)
+	var missing *payment.MissingRowError
+	var bad *payment.BadValueError
 	switch {
 	case errors.As(err, &missing), errors.As(err, &bad):
 		return nil, err.Error(), nil
@@ -268,27 +272,27 @@ func events(jobs []job.Row) []TracedEvent {
 // begun says how a job came about: what a kept message says, or that a step was created.
 func begun(j job.Row) string {
 	switch j.Kind {
-	case KindSettle, KindReply:
-	case KindPublishReply:
+	case payment.KindSettle, payment.KindReply:
+	case payment.KindPublishReply:
 		return "the reply is to be handed to other services"
 	default:
 		return "created"
 	}
-	id := MessageID(&job.Job{Kind: j.Kind, Key: j.Key})
-	env, err := ParseEnvelope(j.Args, BodyAuto)
+	id := payment.MessageID(&job.Job{Kind: j.Kind, Key: j.Key})
+	env, err := message.ParseEnvelope(j.Args, message.BodyAuto)
 	if err != nil {
 		return "message " + id + " received"
 	}
-	p, err := decodePayload(env.Data)
+	p, err := message.DecodePayload(env.Data)
 	switch {
 	case err != nil:
 		return "message " + id + " received"
-	case p.isPayment():
-		said := fmt.Sprintf("notification %s received: %s by %s, external id %q", id, cut(p.get("payAmount"), 40), cut(p.get("payType"), 40), cut(p.get("externalId"), 128))
-		if by := p.get(SentBy); by != "" {
-			said += fmt.Sprintf(", not from JD: it names %q as its sender", cut(by, 160))
+	case p.IsPayment():
+		said := fmt.Sprintf("notification %s received: %s by %s, external id %q", id, message.Cut(p.Get("payAmount"), 40), message.Cut(p.Get("payType"), 40), message.Cut(p.Get("externalId"), 128))
+		if by := p.Get(message.SentBy); by != "" {
+			said += fmt.Sprintf(", not from JD: it names %q as its sender", message.Cut(by, 160))
 		}
 		return said
 	}
-	return fmt.Sprintf("reply %s received: %s", id, cut(string(p.text), 300))
+	return fmt.Sprintf("reply %s received: %s", id, message.Cut(string(p.Text), 300))
 }

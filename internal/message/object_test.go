@@ -1,4 +1,4 @@
-package payment
+package message
 
 import (
 	"encoding/json"

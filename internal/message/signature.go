@@ -1,4 +1,4 @@
-package payment
+package message
 
 import (
 	"crypto/md5"
@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// SignProfile is a recipe for the text that is hashed with MD5. JD's products use at least these (domain notes §1.3),
+// Profile is a recipe for the text that is hashed with MD5. JD's products use at least these (domain notes §1.3),
 // and which one this product uses is known only from a real message: `jdpay-listener verify` tells.
-type SignProfile struct {
+type Profile struct {
 	Name                string
 	SkipEmpty           bool     // leave fields without a value out
 	Exclude             []string // never hashed, in whatever case; sign itself never is
@@ -20,8 +20,8 @@ type SignProfile struct {
 	CaseInsensitiveSort bool
 }
 
-// SignProfiles are the names of all recipes. a and b stand for fields in sorted order, K for the key.
-var SignProfiles = []string{
+// Profiles are the names of all recipes. a and b stand for fields in sorted order, K for the key.
+var Profiles = []string{
 	"kv_amp_bare",       // a=1&b=2&K
 	"kv_append",         // a=1&b=2K
 	"kv_amp_key",        // a=1&b=2&key=K
@@ -38,7 +38,7 @@ var ErrBadSignature = errors.New("bad signature")
 
 // Verify returns ErrBadSignature unless the envelope is signed with one of the keys. Several are accepted while a key
 // is rotated. An empty key never verifies anything, nor does a profile that leaves data unsigned.
-func (p SignProfile) Verify(e Envelope, keys []string) error {
+func (p Profile) Verify(e Envelope, keys []string) error {
 	if !p.signs("data") {
 		return ErrBadSignature
 	}
@@ -56,13 +56,13 @@ func (p SignProfile) Verify(e Envelope, keys []string) error {
 }
 
 // Sign is the lower-case hex MD5 that the envelope must carry.
-func (p SignProfile) Sign(e Envelope, key string) string {
+func (p Profile) Sign(e Envelope, key string) string {
 	sum := md5.Sum([]byte(p.Text(e, key)))
 	return hex.EncodeToString(sum[:])
 }
 
 // Text is what is hashed.
-func (p SignProfile) Text(e Envelope, key string) string {
+func (p Profile) Text(e Envelope, key string) string {
 	switch p.Name {
 	case "data_key":
 		return e.Data + key
@@ -99,7 +99,7 @@ func (p SignProfile) Text(e Envelope, key string) string {
 }
 
 // signed are the fields that are hashed, sorted by name.
-func (p SignProfile) signed(e Envelope) []Field {
+func (p Profile) signed(e Envelope) []Field {
 	fields := make([]Field, 0, len(e.Fields))
 	for _, f := range e.Fields {
 		if p.signs(f.Name) && !(p.SkipEmpty && f.Value == "") {
@@ -118,7 +118,7 @@ func (p SignProfile) signed(e Envelope) []Field {
 }
 
 // signs reports whether a field of the envelope is hashed, if it has a value.
-func (p SignProfile) signs(name string) bool {
+func (p Profile) signs(name string) bool {
 	switch {
 	case strings.EqualFold(name, "sign"):
 		return false
@@ -129,7 +129,7 @@ func (p SignProfile) signs(name string) bool {
 }
 
 // dataOnly reports whether the recipe hashes data and no other field.
-func (p SignProfile) dataOnly() bool { return p.Name == "data_key" || p.Name == "key_data" }
+func (p Profile) dataOnly() bool { return p.Name == "data_key" || p.Name == "key_data" }
 
 func holds(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(s string) bool { return strings.EqualFold(s, name) })
@@ -143,7 +143,7 @@ func holds(names []string, name string) bool {
 // names hold neither & nor =, no value holds it, and no second field is called so. It is the same with the status. The
 // concat_ recipes and values_only mark no borders. With them this holds only if data is the only field that is hashed
 // (JDPay:Include), and values of which others choose the text can be taken for another data.
-func (p SignProfile) Unambiguous(e Envelope, status string) error {
+func (p Profile) Unambiguous(e Envelope, status string) error {
 	if status != "" {
 		if err := e.once(status); err != nil {
 			return err
@@ -154,12 +154,12 @@ func (p SignProfile) Unambiguous(e Envelope, status string) error {
 	}
 	for _, f := range p.signed(e) {
 		if strings.ContainsAny(f.Name, "&=") {
-			return malformed("the name of field %q holds & or =, so that its signed text can be read in two ways", cut(f.Name, 40))
+			return Malformedf("the name of field %q holds & or =, so that its signed text can be read in two ways", Cut(f.Name, 40))
 		}
 		for _, part := range strings.Split(f.Value, "&")[1:] {
 			name, _, pair := strings.Cut(part, "=")
 			if pair && (strings.EqualFold(name, "data") || status != "" && strings.EqualFold(name, status)) {
-				return malformed("field %q holds &%s=, so that its signed text can be read in two ways", cut(f.Name, 40), name)
+				return Malformedf("field %q holds &%s=, so that its signed text can be read in two ways", Cut(f.Name, 40), name)
 			}
 		}
 	}
@@ -167,10 +167,10 @@ func (p SignProfile) Unambiguous(e Envelope, status string) error {
 }
 
 // Validate returns an error if the profile is unknown or leaves data, and so the payment, unsigned.
-func (p SignProfile) Validate() error {
+func (p Profile) Validate() error {
 	switch {
-	case !slices.Contains(SignProfiles, p.Name):
-		return fmt.Errorf("unknown signature profile %q: use one of %s", p.Name, strings.Join(SignProfiles, ", "))
+	case !slices.Contains(Profiles, p.Name):
+		return fmt.Errorf("unknown signature profile %q: use one of %s", p.Name, strings.Join(Profiles, ", "))
 	case !p.signs("data"):
 		return errors.New("the signature profile leaves data unsigned: anybody could alter a payment")
 	}

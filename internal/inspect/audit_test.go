@@ -1,12 +1,10 @@
-package payment
+package inspect
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 	"time"
-
-	"jdpay-listener/internal/job"
 )
 
 func (w *world) audit(elsewhere bool) *Audited {
@@ -28,11 +26,10 @@ func TestAudit(t *testing.T) {
 	w.exec("UPDATE kernelorder_charge SET is_paid = 1, external_id = 'OTHER' WHERE order_id = 3")
 	w.serve()
 	w.keep(pay("R1", "8.00"), pay("R2", "8.00"), pay("R3", "8.00"), pay("R4", "9.99"), "junk")
-	w.eventually("all is done", func() bool {
-		return w.ended.count(KindSettle, job.Done, Settled) == 2 && len(w.strings("SELECT id FROM jdpay_job WHERE kind <> 'settle' AND state = 'done'")) == 6
-	})
+	w.eventually("R1 and R2 are done", 2+6, "SELECT COUNT(*) FROM jdpay_job WHERE state = 'done'")
+	w.eventually("the others are finished", 5, "SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND finished_at IS NOT NULL")
 	w.keep(pay("R1", "8.00"))
-	w.eventually("the copy is noticed", func() bool { return w.ended.count(KindSettle, job.Done, Duplicate) == 1 })
+	w.eventually("the copy is noticed", 1, "SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'duplicate'")
 
 	clean := w.audit(false)
 	if len(clean.Offenders) > 0 || clean.PaidOrders != 2 || clean.PaidUnknown != 1 || clean.Messages["done settled"] != 2 || clean.Messages["done duplicate"] != 1 ||
@@ -101,7 +98,7 @@ func TestAuditOnALiveSystem(t *testing.T) {
 			t.Fatalf("audit %d: %+v", audits, found.Offenders)
 		}
 	}
-	w.eventually("all is done", func() bool { return w.ended.count(KindPayInfo, job.Done, Written) == orders })
+	w.eventually("all is done", orders, "SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'written'")
 	begin := time.Now()
 	if found := w.audit(false); len(found.Offenders) > 0 || found.PaidOrders != orders {
 		t.Errorf("in the end: %+v", found)

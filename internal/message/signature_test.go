@@ -1,4 +1,4 @@
-package payment
+package message
 
 import (
 	"errors"
@@ -10,18 +10,18 @@ import (
 
 func TestSignatureVectors(t *testing.T) {
 	for _, tt := range []struct {
-		profile SignProfile
+		profile Profile
 		want    string
 	}{
-		{SignProfile{Name: "kv_amp_bare", SkipEmpty: true}, signVectors["kv_amp_bare"]},
-		{SignProfile{Name: "kv_amp_bare"}, "c027c8808230c73b431f9b12c5ca9acb"},
-		{SignProfile{Name: "kv_append", SkipEmpty: true}, signVectors["kv_append"]},
-		{SignProfile{Name: "kv_amp_key", SkipEmpty: true}, signVectors["kv_amp_key"]},
-		{SignProfile{Name: "concat_kv", SkipEmpty: true}, signVectors["concat_kv"]},
-		{SignProfile{Name: "concat_kv_wrapped", SkipEmpty: true}, signVectors["concat_kv_wrapped"]},
-		{SignProfile{Name: "values_only", SkipEmpty: true}, signVectors["values_only"]},
-		{SignProfile{Name: "data_key"}, signVectors["data_key"]},
-		{SignProfile{Name: "key_data"}, signVectors["key_data"]},
+		{Profile{Name: "kv_amp_bare", SkipEmpty: true}, signVectors["kv_amp_bare"]},
+		{Profile{Name: "kv_amp_bare"}, "c027c8808230c73b431f9b12c5ca9acb"},
+		{Profile{Name: "kv_append", SkipEmpty: true}, signVectors["kv_append"]},
+		{Profile{Name: "kv_amp_key", SkipEmpty: true}, signVectors["kv_amp_key"]},
+		{Profile{Name: "concat_kv", SkipEmpty: true}, signVectors["concat_kv"]},
+		{Profile{Name: "concat_kv_wrapped", SkipEmpty: true}, signVectors["concat_kv_wrapped"]},
+		{Profile{Name: "values_only", SkipEmpty: true}, signVectors["values_only"]},
+		{Profile{Name: "data_key"}, signVectors["data_key"]},
+		{Profile{Name: "key_data"}, signVectors["key_data"]},
 	} {
 		t.Run(tt.profile.Name, func(t *testing.T) {
 			env := vectorEnvelope()
@@ -45,14 +45,14 @@ func TestSignatureVectors(t *testing.T) {
 func TestSignatureOptions(t *testing.T) {
 	env := Envelope{Data: "d", Fields: []Field{{"b", "1"}, {"Z", "2"}, {"a", "3"}, {"data", "d"}, {"sign", "x"}, {"SIGN", "y"}, {"empty", ""}}}
 	for name, tt := range map[string]struct {
-		profile SignProfile
+		profile Profile
 		want    string
 	}{
-		"ASCII order, empties":  {SignProfile{Name: "kv_append"}, "Z=2&a=3&b=1&data=d&empty=K"},
-		"case-insensitive sort": {SignProfile{Name: "kv_append", SkipEmpty: true, CaseInsensitiveSort: true}, "a=3&b=1&data=d&Z=2K"},
-		"exclude":               {SignProfile{Name: "kv_append", SkipEmpty: true, Exclude: []string{"a", "sign"}}, "Z=2&b=1&data=dK"},
-		"include":               {SignProfile{Name: "kv_append", SkipEmpty: true, Include: []string{"data", "b", "gone"}}, "b=1&data=dK"},
-		"wrapped":               {SignProfile{Name: "concat_kv_wrapped", SkipEmpty: true, Include: []string{"data", "b"}}, "Kb1datadK"},
+		"ASCII order, empties":  {Profile{Name: "kv_append"}, "Z=2&a=3&b=1&data=d&empty=K"},
+		"case-insensitive sort": {Profile{Name: "kv_append", SkipEmpty: true, CaseInsensitiveSort: true}, "a=3&b=1&data=d&Z=2K"},
+		"exclude":               {Profile{Name: "kv_append", SkipEmpty: true, Exclude: []string{"a", "sign"}}, "Z=2&b=1&data=dK"},
+		"include":               {Profile{Name: "kv_append", SkipEmpty: true, Include: []string{"data", "b", "gone"}}, "b=1&data=dK"},
+		"wrapped":               {Profile{Name: "concat_kv_wrapped", SkipEmpty: true, Include: []string{"data", "b"}}, "Kb1datadK"},
 	} {
 		if got := tt.profile.Text(env, "K"); got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
@@ -62,14 +62,14 @@ func TestSignatureOptions(t *testing.T) {
 
 func TestSignatureFailsClosed(t *testing.T) {
 	env := vectorEnvelope()
-	p := SignProfile{Name: "kv_amp_bare", SkipEmpty: true}
+	p := Profile{Name: "kv_amp_bare", SkipEmpty: true}
 	for name, keys := range map[string][]string{"no keys": nil, "an empty key": {""}} {
 		env.Sign = p.Sign(env, "")
 		if err := p.Verify(env, keys); !errors.Is(err, ErrBadSignature) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, bad := range []SignProfile{
+	for _, bad := range []Profile{
 		{Name: "kv_amp_bare", Exclude: []string{"data"}},
 		{Name: "kv_amp_bare", Include: []string{"timestamp"}},
 		{Name: "md5"},
@@ -84,7 +84,7 @@ func TestSignatureFailsClosed(t *testing.T) {
 // TestSignatureCoversEveryField changes one character of any signed message and requires that it no longer verifies.
 func TestSignatureCoversEveryField(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := SignProfile{Name: rapid.SampledFrom(SignProfiles[:5]).Draw(t, "profile"), SkipEmpty: true}
+		p := Profile{Name: rapid.SampledFrom(Profiles[:5]).Draw(t, "profile"), SkipEmpty: true}
 		env := vectorEnvelope()
 		env.Sign = p.Sign(env, "TESTKEY")
 		f := &env.Fields[rapid.SampledFrom([]int{0, 2, 3}).Draw(t, "field")]

@@ -1,4 +1,6 @@
-package payment
+// Package message reads JD's messages: the envelope, its signature, and what the payload says of a payment. It decides
+// nothing about orders and needs neither database nor network.
+package message
 
 import (
 	"bytes"
@@ -32,12 +34,14 @@ type Envelope struct {
 	Fields []Field
 	Data   string
 	Sign   string
+	Form   string // how the body carried it: JSON, form fields, or one of these inside base64 or a topic's wrapper
 }
 
 // ErrMalformed means that a message is not of the agreed form. Trying again cannot help.
 var ErrMalformed = errors.New("malformed message")
 
-func malformed(format string, args ...any) error {
+// Malformedf returns an ErrMalformed with a reason.
+func Malformedf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
@@ -54,16 +58,18 @@ func parseEnvelope(body string, enc BodyEncoding, depth int) (Envelope, error) {
 	body = strings.TrimSpace(strings.TrimPrefix(body, "\ufeff"))
 	switch {
 	case body == "":
-		return Envelope{}, malformed("the body is empty")
+		return Envelope{}, Malformedf("the body is empty")
 	case depth == 0:
-		return Envelope{}, malformed("the body is wrapped more than %d times", maxWrapping)
+		return Envelope{}, Malformedf("the body is wrapped more than %d times", maxWrapping)
 	case enc == BodyBase64, enc == BodyAuto && body[0] != '{':
 		text, err := decodeBase64(body)
 		switch {
 		case err == nil && utf8.Valid(text):
-			return parseEnvelope(string(text), BodyRaw, depth-1)
+			env, err := parseEnvelope(string(text), BodyRaw, depth-1)
+			env.Form = "base64 of " + env.Form
+			return env, err
 		case enc == BodyBase64:
-			return Envelope{}, malformed("the body is not base64 of text (JDPay:BodyEncoding is base64)")
+			return Envelope{}, Malformedf("the body is not base64 of text (JDPay:BodyEncoding is base64)")
 		}
 	}
 	if body[0] != '{' {
@@ -71,20 +77,22 @@ func parseEnvelope(body string, enc BodyEncoding, depth int) (Envelope, error) {
 	}
 	o, err := readObject([]byte(body))
 	if err != nil {
-		return Envelope{}, malformed("the body is not JSON: %v", err)
+		return Envelope{}, Malformedf("the body is not JSON: %v", err)
 	}
 	if inner, ok := topicMessage(o); ok {
-		return parseEnvelope(inner, BodyAuto, depth-1)
+		env, err := parseEnvelope(inner, BodyAuto, depth-1)
+		env.Form = "a topic's wrapper around " + env.Form
+		return env, err
 	}
-	env := Envelope{Fields: make([]Field, 0, len(o))}
+	env := Envelope{Form: "JSON", Fields: make([]Field, 0, len(o))}
 	seen := make(map[string]bool, len(o))
 	for _, m := range o {
 		value, err := scalar(m.raw)
 		if err != nil {
-			return Envelope{}, malformed("field %q: %v", cut(m.name, 40), err)
+			return Envelope{}, Malformedf("field %q: %v", Cut(m.name, 40), err)
 		}
 		if seen[m.name] {
-			return Envelope{}, malformed("field %q occurs twice", cut(m.name, 40))
+			return Envelope{}, Malformedf("field %q occurs twice", Cut(m.name, 40))
 		}
 		seen[m.name] = true
 		env.Fields = append(env.Fields, Field{m.name, value})
@@ -96,12 +104,12 @@ func parseEnvelope(body string, enc BodyEncoding, depth int) (Envelope, error) {
 func formEnvelope(body string) (Envelope, error) {
 	values, err := url.ParseQuery(body)
 	if err != nil || !strings.Contains(body, "=") {
-		return Envelope{}, malformed("the body is neither JSON nor base64 of JSON nor form fields")
+		return Envelope{}, Malformedf("the body is neither JSON nor base64 of JSON nor form fields")
 	}
-	var env Envelope
+	env := Envelope{Form: "form fields"}
 	for name, vs := range values {
 		if len(vs) > 1 {
-			return Envelope{}, malformed("field %q occurs %d times", name, len(vs))
+			return Envelope{}, Malformedf("field %q occurs %d times", name, len(vs))
 		}
 		env.Fields = append(env.Fields, Field{name, vs[0]})
 	}
@@ -122,9 +130,9 @@ func (e Envelope) complete() (Envelope, error) {
 	e.Data, e.Sign = e.Get("data"), strings.TrimSpace(e.Get("sign"))
 	switch {
 	case strings.TrimSpace(e.Data) == "":
-		return Envelope{}, malformed("field data is missing or empty")
+		return Envelope{}, Malformedf("field data is missing or empty")
 	case e.Sign == "":
-		return Envelope{}, malformed("field sign is missing or empty")
+		return Envelope{}, Malformedf("field sign is missing or empty")
 	}
 	return e, cmp.Or(e.once("data"), e.once("sign"))
 }
@@ -137,7 +145,7 @@ func (e Envelope) once(name string) error {
 		switch {
 		case !strings.EqualFold(f.Name, name):
 		case found != "":
-			return malformed("fields %q and %q differ only in case", found, f.Name)
+			return Malformedf("fields %q and %q differ only in case", found, f.Name)
 		default:
 			found = f.Name
 		}

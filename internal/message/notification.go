@@ -1,4 +1,4 @@
-package payment
+package message
 
 import (
 	"strconv"
@@ -27,23 +27,6 @@ type Notification struct {
 	GBK    bool   `json:"gbk,omitempty"`    // the payload was not UTF-8: JD's older products send GBK
 }
 
-// field is a text of a notification and its column in kernelorder_charge.
-type field struct {
-	column string
-	value  *string
-}
-
-// descriptive are the texts that only describe a payment: nothing is decided by them.
-func (n *Notification) descriptive() []field {
-	return []field{
-		{"order_type", &n.OrderType},
-		{"order_source", &n.OrderSource},
-		{"business_type", &n.BusinessType},
-		{"out_biz_no", &n.OutBizNo},
-		{"term_no", &n.TermNo},
-	}
-}
-
 // Format is what the configuration says about payloads.
 type Format struct {
 	InFen       bool           // payAmount is in fen instead of yuan
@@ -54,94 +37,89 @@ type Format struct {
 // orderNoLength is the size of the order number's column, in characters; other sizes stand beside the fields below.
 const orderNoLength = 64
 
-// DecodeNotification reads the payload of a verified envelope. Of a status, only that inside of data is looked at. Every
-// error is an ErrMalformed that names the field.
-func DecodeNotification(e Envelope, f Format) (Notification, error) {
-	p, err := decodePayload(e.Data)
-	if err != nil {
-		return Notification{}, err
-	}
-	return f.notification(p)
-}
+// Payload is the decoded data of an envelope.
+type Payload struct {
+	Text []byte // JSON, UTF-8
+	GBK  bool   // it was not UTF-8 when it arrived
 
-// payload is the decoded data of an envelope.
-type payload struct {
-	text   []byte            // JSON, UTF-8
 	fields map[string]string // by lower-case name, values as text
-	gbk    bool
 }
 
-func decodePayload(data string) (p payload, err error) {
+// DecodePayload reads the data of an envelope. Every error is an ErrMalformed.
+func DecodePayload(data string) (p Payload, err error) {
 	data = strings.TrimSpace(data)
-	p.text = []byte(data)
+	p.Text = []byte(data)
 	if !strings.HasPrefix(data, "{") {
-		if p.text, err = decodeBase64(data); err != nil {
-			return p, malformed("data is not base64: %v", err)
+		if p.Text, err = decodeBase64(data); err != nil {
+			return p, Malformedf("data is not base64: %v", err)
 		}
 	}
-	if !utf8.Valid(p.text) {
-		if p.text, err = simplifiedchinese.GBK.NewDecoder().Bytes(p.text); err != nil || !utf8.Valid(p.text) {
-			return p, malformed("data is neither UTF-8 nor GBK")
+	if !utf8.Valid(p.Text) {
+		if p.Text, err = simplifiedchinese.GBK.NewDecoder().Bytes(p.Text); err != nil || !utf8.Valid(p.Text) {
+			return p, Malformedf("data is neither UTF-8 nor GBK")
 		}
-		p.gbk = true
+		p.GBK = true
 	}
-	o, err := readObject(p.text)
+	o, err := readObject(p.Text)
 	if err != nil {
-		return p, malformed("data is not a JSON object: %v", err)
+		return p, Malformedf("data is not a JSON object: %v", err)
 	}
 	p.fields = make(map[string]string, len(o))
 	names := make(map[string]string, len(o))
 	for _, m := range o {
 		lower := strings.ToLower(m.name)
 		if before, ok := names[lower]; ok && before != m.name {
-			return p, malformed("data: fields %q and %q differ only in case", cut(before, 40), cut(m.name, 40))
+			return p, Malformedf("data: fields %q and %q differ only in case", Cut(before, 40), Cut(m.name, 40))
 		}
 		names[lower] = m.name
 		if p.fields[lower], err = scalar(m.raw); err != nil {
-			return p, malformed("data: field %q: %v", cut(m.name, 40), err)
+			return p, Malformedf("data: field %q: %v", Cut(m.name, 40), err)
 		}
 	}
 	return p, nil
 }
 
-func (p payload) get(name string) string { return strings.TrimSpace(p.fields[strings.ToLower(name)]) }
+// Get returns the value of a field, whatever the case of its name, without white space around it.
+func (p Payload) Get(name string) string { return strings.TrimSpace(p.fields[strings.ToLower(name)]) }
 
-// orderNo is the order that a payload speaks of; empty if it names none that could exist.
-func (p payload) orderNo() string {
-	if no := p.get("orderNo"); utf8.RuneCountInString(no) <= orderNoLength {
+// OrderNo is the order that a payload speaks of; empty if it names none that could exist.
+func (p Payload) OrderNo() string {
+	if no := p.Get("orderNo"); utf8.RuneCountInString(no) <= orderNoLength {
 		return no
 	}
 	return ""
 }
 
-// isPayment reports whether a payload is about a payment, and not a cabinet's reply.
-func (p payload) isPayment() bool { return p.get("orderNo") != "" && p.get("payAmount") != "" }
+// IsPayment reports whether a payload is about a payment, and not a cabinet's reply.
+func (p Payload) IsPayment() bool { return p.Get("orderNo") != "" && p.Get("payAmount") != "" }
 
-func (f Format) notification(p payload) (n Notification, err error) {
+// notification reads a payload. Of a status, only that inside of data is looked at. Every error is an ErrMalformed that
+// names the field.
+func (f Format) notification(p Payload) (n Notification, err error) {
 	n = Notification{
-		OrderNo:      p.get("orderNo"),
+		OrderNo:      p.Get("orderNo"),
 		PayType:      p.fields["paytype"], // exactly as it came: only exactly WXPAY is WeChat
-		ExternalID:   p.get("externalId"),
-		OrderType:    fit(p.get("orderType"), 64),
-		OrderSource:  fit(p.get("orderSource"), 64),
-		BusinessType: fit(p.get("businessType"), 64),
-		OutBizNo:     fit(p.get("outBizNo"), 128),
-		TermNo:       fit(p.get("termNo"), 64),
-		GBK:          p.gbk,
+		ExternalID:   p.Get("externalId"),
+		OrderType:    fit(p.Get("orderType"), 64),
+		OrderSource:  fit(p.Get("orderSource"), 64),
+		BusinessType: fit(p.Get("businessType"), 64),
+		OutBizNo:     fit(p.Get("outBizNo"), 128),
+		TermNo:       fit(p.Get("termNo"), 64),
+		GBK:          p.GBK,
 	}
 	switch _, typed := p.fields["paytype"]; {
 	case n.OrderNo == "":
-		return n, malformed("orderNo is missing")
+		return n, Malformedf("orderNo is missing")
 	case utf8.RuneCountInString(n.OrderNo) > orderNoLength:
-		return n, malformed("orderNo %q is longer than %d characters", cut(n.OrderNo, 40), orderNoLength)
+		return n, Malformedf("orderNo %q is longer than %d characters", Cut(n.OrderNo, 40), orderNoLength)
 	case !typed:
-		return n, malformed("payType is missing")
+		return n, Malformedf("payType is missing")
 	case utf8.RuneCountInString(n.ExternalID) > 128:
-		return n, malformed("externalId %q is longer than 128 characters", cut(n.ExternalID, 40))
+		return n, Malformedf("externalId %q is longer than 128 characters", Cut(n.ExternalID, 40))
 	}
-	amount := p.get("payAmount")
+	amount := p.Get("payAmount")
 	if amount == "" {
-		return n, malformed("payAmount is missing")
+		return n, Malformedf("payAmount is missing")
 	}
 	if f.InFen {
 		n.Amount, err = ParseFen(amount)
@@ -151,11 +129,11 @@ func (f Format) notification(p payload) (n Notification, err error) {
 	if err != nil {
 		return n, err
 	}
-	if n.PayTime, err = parsePayTime(p.get("payTime"), f.Zone); err != nil {
+	if n.PayTime, err = parsePayTime(p.Get("payTime"), f.Zone); err != nil {
 		return n, err
 	}
 	if f.StatusField != "" {
-		n.Status = p.get(f.StatusField)
+		n.Status = p.Get(f.StatusField)
 	}
 	return n, nil
 }
@@ -188,7 +166,7 @@ func parsePayTime(s string, zone *time.Location) (time.Time, error) {
 	t, ok := time.Time{}, false
 	switch {
 	case s == "":
-		return t, malformed("payTime is missing")
+		return t, Malformedf("payTime is missing")
 	case len(s) == 14 && digits(s):
 		parsed, err := time.ParseInLocation("20060102150405", s, zone)
 		t, ok = parsed, err == nil
@@ -204,7 +182,7 @@ func parsePayTime(s string, zone *time.Location) (time.Time, error) {
 		}
 	}
 	if !ok || t.Year() < 2000 || t.Year() > 2999 {
-		return time.Time{}, malformed("payTime %q is not a time: expected 2006-01-02 15:04:05, 20060102150405, ISO 8601 or epoch milliseconds", cut(s, 40))
+		return time.Time{}, Malformedf("payTime %q is not a time: expected 2006-01-02 15:04:05, 20060102150405, ISO 8601 or epoch milliseconds", Cut(s, 40))
 	}
 	return t, nil
 }

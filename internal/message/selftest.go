@@ -1,4 +1,4 @@
-package payment
+package message
 
 import (
 	"encoding/base64"
@@ -26,9 +26,9 @@ func vectorEnvelope() Envelope {
 	}}
 }
 
-// SignSelfTest returns an error unless the profile gives the signature of the documented example.
-func SignSelfTest(profile string) error {
-	p := SignProfile{Name: profile, SkipEmpty: true}
+// SelfTest returns an error unless the profile gives the signature of the documented example.
+func SelfTest(profile string) error {
+	p := Profile{Name: profile, SkipEmpty: true}
 	if got, want := p.Sign(vectorEnvelope(), "TESTKEY"), signVectors[profile]; got != want {
 		return fmt.Errorf("profile %s signs the documented example with %s instead of %s", profile, got, want)
 	}

@@ -1,4 +1,4 @@
-package payment
+package inspect
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -139,15 +140,15 @@ func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 				where += " " + j.outcome
 			}
 			switch {
-			case j.kind == KindSettle || j.kind == KindReply:
+			case j.kind == payment.KindSettle || j.kind == payment.KindReply:
 				r.found.Messages[where]++
-				if j.outcome == Duplicate {
+				if j.outcome == payment.Duplicate {
 					r.copies[j.ref] = j.id
 				}
 				if r.oldest.IsZero() {
 					r.oldest = j.created
 				}
-			case slices.Contains(Steps, j.kind):
+			case slices.Contains(payment.Steps, j.kind):
 				r.found.Steps[j.kind+" "+where]++
 			}
 		}
@@ -176,7 +177,7 @@ func (j auditRow) contradiction() string {
 
 // settled checks that what was settled is paid, once, and has its steps.
 func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
-	return r.eachPage(ctx, tx, "kind IN ('settle', 'reply') AND outcome = '"+Settled+"'", func(page []auditRow) error {
+	return r.eachPage(ctx, tx, "kind IN ('settle', 'reply') AND outcome = '"+payment.Settled+"'", func(page []auditRow) error {
 		numbers := make([]any, 0, len(page))
 		for _, j := range page {
 			if other, ok := r.settles[j.ref]; ok {
@@ -189,10 +190,10 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 		if err != nil {
 			return err
 		}
-		keys := make([]any, 0, len(Steps)*len(page))
+		keys := make([]any, 0, len(payment.Steps)*len(page))
 		for _, o := range paid {
-			for _, kind := range Steps {
-				keys = append(keys, stepKey(kind, o.id))
+			for _, kind := range payment.Steps {
+				keys = append(keys, payment.StepKey(kind, o.id))
 			}
 		}
 		have, err := existing(ctx, tx, keys)
@@ -209,8 +210,8 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 				r.blame("order "+j.ref, "settled by job %d, and not marked paid", j.id)
 			}
 			r.found.PaidOrders++
-			for _, kind := range Steps {
-				if !have[stepKey(kind, o.id)] {
+			for _, kind := range payment.Steps {
+				if !have[payment.StepKey(kind, o.id)] {
 					r.blame("order "+j.ref, "paid, and its step %s does not exist", kind)
 				}
 			}
@@ -242,7 +243,7 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 				continue
 			}
 			ids[id] = j
-			if j.kind == KindPayInfo && j.outcome == Written {
+			if j.kind == payment.KindPayInfo && j.outcome == payment.Written {
 				r.written = append(r.written, text)
 			}
 			// A step outlives its settle job when it took days; the settle job is purged first.
@@ -316,14 +317,20 @@ func (r *auditRun) payInfos(ctx context.Context) error {
 	return nil
 }
 
+// auditOrder is what the audit needs of an order.
+type auditOrder struct {
+	id   int64
+	paid bool
+}
+
 // ordersByNumber reads orders without locking them.
-func ordersByNumber(ctx context.Context, tx *sql.Tx, numbers []any) (map[string]order, error) {
+func ordersByNumber(ctx context.Context, tx *sql.Tx, numbers []any) (map[string]auditOrder, error) {
 	rows, err := tx.QueryContext(ctx, "SELECT order_id, order_no, is_paid <> 0 FROM kernelorder_charge WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
 	if err != nil {
 		return nil, fmt.Errorf("reading orders: %w", err)
 	}
 	defer rows.Close()
-	found := map[string]order{}
+	found := map[string]auditOrder{}
 	for rows.Next() {
 		var id sql.NullInt64
 		var no string
@@ -331,7 +338,7 @@ func ordersByNumber(ctx context.Context, tx *sql.Tx, numbers []any) (map[string]
 		if err := rows.Scan(&id, &no, &paid); err != nil {
 			return nil, fmt.Errorf("reading orders: %w", err)
 		}
-		found[no] = order{id: id.Int64, paid: paid.Bool}
+		found[no] = auditOrder{id: id.Int64, paid: paid.Bool}
 	}
 	return found, rows.Err()
 }

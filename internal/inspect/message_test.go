@@ -1,16 +1,27 @@
-package payment
+package inspect
 
 import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/payment"
 )
 
+// example is the message of the documented example, without its signature.
+func example() message.Envelope {
+	data := base64.StdEncoding.EncodeToString([]byte(`{"orderNo":"R20200101001","payType":"WXPAY","payAmount":"8.00","payTime":"2020-01-01 12:00:00"}`))
+	return message.Envelope{Data: data, Fields: []message.Field{
+		{Name: "timestamp", Value: "20200101120001"}, {Name: "remark"}, {Name: "data", Value: data}, {Name: "merchantNo", Value: "110000001"},
+	}}
+}
+
 // signedWith is a genuine message in the documented example's form.
-func signedWith(t *testing.T, p SignProfile, key string) string {
+func signedWith(t *testing.T, p message.Profile, key string) string {
 	t.Helper()
-	env := vectorEnvelope()
+	env := example()
 	fields := map[string]string{}
 	for _, f := range env.Fields {
 		fields[f.Name] = f.Value
@@ -24,18 +35,18 @@ func signedWith(t *testing.T, p SignProfile, key string) string {
 }
 
 func TestInspect(t *testing.T) {
-	rules := Rules{Profile: SignProfile{Name: "kv_amp_bare", SkipEmpty: true}, BodyEncoding: BodyAuto, Format: Format{Zone: beijing, StatusField: "payStatus"}, Success: []string{"FINISH"}, Keys: []string{"old", "k"}}
+	rules := message.Rules{Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true}, BodyEncoding: message.BodyAuto, Format: message.Format{Zone: beijing, StatusField: "payStatus"}, Success: []string{"FINISH"}, Keys: []string{"old", "k"}}
 	t.Run("every profile is found, and only one accepted", func(t *testing.T) {
-		for _, name := range SignProfiles {
+		for _, name := range message.Profiles {
 			for _, skip := range []bool{true, false} {
-				p := SignProfile{Name: name, SkipEmpty: skip}
-				in := rules.Inspect(signedWith(t, p, "k"), nil)
-				same := p.Text(vectorEnvelope(), "k") == rules.Profile.Text(vectorEnvelope(), "k")
+				p := message.Profile{Name: name, SkipEmpty: skip}
+				in := Message(rules, nil, signedWith(t, p, "k"))
+				same := p.Text(example(), "k") == rules.Profile.Text(example(), "k")
 				if in.Accepted != same {
-					t.Errorf("%s: accepted %v", p.describe(), in.Accepted)
+					t.Errorf("%s: accepted %v", describe(p), in.Accepted)
 				}
 				if len(in.Matches) != 1 || !strings.HasPrefix(in.Matches[0], name) {
-					t.Errorf("%s: matches %q", p.describe(), in.Matches)
+					t.Errorf("%s: matches %q", describe(p), in.Matches)
 				}
 			}
 		}
@@ -52,7 +63,7 @@ func TestInspect(t *testing.T) {
 			"another status": {statusMessage(rules.Profile, "REFUND"), "JSON", `payStatus is "REFUND"`},
 			"no amount":      {noAmount(rules.Profile), "JSON", "payAmount is missing"},
 		} {
-			in := rules.Inspect(tt.body, nil)
+			in := Message(rules, nil, tt.body)
 			if in.Accepted != (tt.problem == "") || !strings.Contains(in.Problem, tt.problem) || in.Form != tt.form {
 				t.Errorf("%s: accepted %v, form %q, problem %q", name, in.Accepted, in.Form, in.Problem)
 			}
@@ -64,7 +75,7 @@ func TestInspect(t *testing.T) {
 	t.Run("the configured profile comes first among twins", func(t *testing.T) {
 		rules := rules
 		for _, rules.Profile.Name = range []string{"data_key", "values_only"} { // the same text, if data is the only field
-			in := rules.Inspect(statusMessage(rules.Profile, "REFUND"), nil)
+			in := Message(rules, nil, statusMessage(rules.Profile, "REFUND"))
 			if len(in.Matches) != 1 || in.Matches[0] != in.Profile {
 				t.Errorf("%s: matches %q", in.Profile, in.Matches)
 			}
@@ -72,24 +83,26 @@ func TestInspect(t *testing.T) {
 	})
 	t.Run("a cabinet's reply is accepted from its own queue", func(t *testing.T) {
 		body := signedPayload(rules.Profile, `{"messageId":"pay-complete-1","code":"0"}`)
-		reply := &ReplyRules{MessageID: "messageId", Code: "code"}
-		if in := rules.Inspect(body, reply); !in.Accepted {
+		reply := &payment.ReplyRules{MessageID: "messageId", Code: "code"}
+		if in := Message(rules, reply, body); !in.Accepted {
 			t.Errorf("not accepted: %s", in.Problem)
 		}
 		for name, payload := range map[string]string{"messageId": `{"code":"0"}`, "code": `{"messageId":"pay-complete-1"}`} {
-			in := rules.Inspect(signedPayload(rules.Profile, payload), reply)
+			in := Message(rules, reply, signedPayload(rules.Profile, payload))
 			if in.Accepted || !strings.Contains(in.Problem, "a reply without "+name) {
 				t.Errorf("without %s: accepted %v, problem %q", name, in.Accepted, in.Problem)
 			}
 		}
-		strict := ReplyRules{MessageID: "messageId", Code: "code", Device: "deviceSn", RequireDevice: true}
-		if in := rules.Inspect(body, &strict); in.Accepted || !strings.Contains(in.Problem, "without deviceSn") {
+		strict := payment.ReplyRules{MessageID: "messageId", Code: "code", Device: "deviceSn", RequireDevice: true}
+		if in := Message(rules, &strict, body); in.Accepted || !strings.Contains(in.Problem, "without deviceSn") {
 			t.Errorf("without a device: accepted %v, problem %q", in.Accepted, in.Problem)
 		}
-		if in := rules.Inspect(body, &ReplyRules{Keys: []string{"another"}, MessageID: "messageId", Code: "code"}); in.Accepted {
+		theirs := rules
+		theirs.ReplyKeys = []string{"another"}
+		if in := Message(theirs, reply, body); in.Accepted {
 			t.Error("accepted with a key of the other queue")
 		}
-		if in := rules.Inspect(body, nil); in.Accepted {
+		if in := Message(rules, nil, body); in.Accepted {
 			t.Error("accepted as a payment")
 		}
 	})
@@ -100,16 +113,16 @@ func quoted(s string) string {
 	return string(b)
 }
 
-func signedPayload(p SignProfile, payload string) string {
+func signedPayload(p message.Profile, payload string) string {
 	data := base64.StdEncoding.EncodeToString([]byte(payload))
-	env := Envelope{Data: data, Fields: []Field{{"data", data}}}
+	env := message.Envelope{Data: data, Fields: []message.Field{{Name: "data", Value: data}}}
 	return `{"data":"` + data + `","sign":"` + p.Sign(env, "k") + `"}`
 }
 
-func statusMessage(p SignProfile, status string) string {
+func statusMessage(p message.Profile, status string) string {
 	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","payTime":"2026-11-20 12:00:00","payStatus":"`+status+`"}`)
 }
 
-func noAmount(p SignProfile) string {
+func noAmount(p message.Profile) string {
 	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payTime":"2026-11-20 12:00:00"}`)
 }

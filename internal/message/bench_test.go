@@ -1,0 +1,40 @@
+package message
+
+import "testing"
+
+// benchBody is a genuine message, and benchRules accept it.
+var (
+	benchRules = rulesOf(Profile{Name: "kv_amp_bare", Exclude: []string{"sign"}}, "")
+	benchBody  = func() string {
+		data := inBase64(payText("R1", "8.00", "externalId", "X-R1"))
+		return body("merchantNo", "110000001", "data", data, "sign", signedBy("kv_amp_bare", testKey, "data", data, "merchantNo", "110000001"))
+	}()
+)
+
+// BenchmarkVerify is the signature of one message.
+func BenchmarkVerify(b *testing.B) {
+	env, err := ParseEnvelope(benchBody, BodyAuto)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := benchRules.Profile.Verify(env, benchRules.Keys); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDecode is one message from its raw body to the notification, without the signature.
+func BenchmarkDecode(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		env, err := ParseEnvelope(benchBody, BodyAuto)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := decodeNotification(env, benchRules.Format); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
