@@ -143,6 +143,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.closers = append(d.closers, func() error { jd.Close(); return nil })
 	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
 	parcels.Log = d.log
+	d.settler.Parcels = parcels
 	if redis != nil {
 		parcels.Cache = deviceCache{redis, c.Redis.DeviceCacheTtl}
 	}

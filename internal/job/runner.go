@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jdpay-listener/internal/gather"
+	"jdpay-listener/internal/batcher"
 )
 
 // Runner carries out jobs of registered kinds: those that Start hands over, and those that it claims from the table.
@@ -24,7 +24,7 @@ type Runner struct {
 
 	slots        slots
 	wake         wake
-	conclusions  *gather.Group[Conclusion]
+	conclusions  *batcher.Batcher[Conclusion]
 	concludeRows atomic.Int64 // how many conclusions go into one transaction
 	unwritten    atomic.Int64 // jobs whose conclusion could not be written at the first try
 	outage       atomic.Pointer[outage]
@@ -91,7 +91,7 @@ func NewRunner(store Store, lease string, opts Options) *Runner {
 	}
 	r.tries, r.interrupt = context.WithCancelCause(context.Background())
 	r.concludeRows.Store(maxConclusions)
-	r.conclusions = gather.New(maxConclusions, concludeWidth, r.writeConclusions)
+	r.conclusions = batcher.New(maxConclusions, concludeWidth, r.writeConclusions)
 	return r
 }
 

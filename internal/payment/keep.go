@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"jdpay-listener/internal/gather"
+	"jdpay-listener/internal/batcher"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
 )
@@ -41,7 +41,7 @@ type Keeper struct {
 	Alert func(ctx context.Context, msg string, attrs ...any)
 
 	runner *job.Runner
-	group  *gather.Group[*kept]
+	group  *batcher.Batcher[*kept]
 }
 
 // kept is a batch of messages on its way into the table.
@@ -59,7 +59,7 @@ const (
 // NewKeeper returns a Keeper that stores into the runner's table.
 func NewKeeper(runner *job.Runner) *Keeper {
 	k := &Keeper{runner: runner}
-	k.group = gather.New(maxKept, keepWidth, func(batches []*kept) []error {
+	k.group = batcher.New(maxKept, keepWidth, func(batches []*kept) []error {
 		err := k.insert(batches)
 		if err == nil {
 			return nil

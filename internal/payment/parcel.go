@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"jdpay-listener/internal/gather"
+	"jdpay-listener/internal/batcher"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
 )
@@ -67,8 +67,8 @@ type Parcels struct {
 
 	info    PayInfo
 	cut     onceEach // columns that did not hold a text
-	lookups *gather.Group[*lookup]
-	infos   *gather.Group[payInfo]
+	lookups *batcher.Batcher[*lookup]
+	infos   *batcher.Batcher[payInfo]
 }
 
 const (
@@ -80,8 +80,8 @@ const (
 // NewParcels returns the parcels of the main database.
 func NewParcels(db *sql.DB, info PayInfo) *Parcels {
 	p := &Parcels{DB: db, info: info}
-	p.lookups = gather.New(parcelMost, parcelWidth, p.find)
-	p.infos = gather.New(parcelMost, parcelWidth, func(batch []payInfo) []error { return sqldb.Together(batch, p.writeInfos) })
+	p.lookups = batcher.New(parcelMost, parcelWidth, p.find)
+	p.infos = batcher.New(parcelMost, parcelWidth, func(batch []payInfo) []error { return sqldb.Together(batch, p.writeInfos) })
 	return p
 }
 
@@ -93,11 +93,27 @@ type lookup struct {
 
 // Find returns the parcel of an order, a *MissingRowError or a *BadValueError.
 func (p *Parcels) Find(ctx context.Context, orderID int64) (Parcel, error) {
+	return p.begin(orderID).wait(ctx)
+}
+
+// found is a parcel that is being looked up.
+type found struct {
+	*lookup
+	result *batcher.Result
+	asked  time.Time
+}
+
+// begin has the parcel of an order looked up, and does not wait for it.
+func (p *Parcels) begin(orderID int64) *found {
 	l := &lookup{id: strconv.FormatInt(orderID, 10)}
-	if err := p.lookups.Do(ctx, l); err != nil {
-		return Parcel{}, err // without a look at l: if ctx ended, it may still be written
+	return &found{l, p.lookups.Add(l), time.Now()}
+}
+
+func (f *found) wait(ctx context.Context) (Parcel, error) {
+	if err := f.result.Wait(ctx); err != nil {
+		return Parcel{}, err // without a look at the parcel: if ctx ended, it may still be written
 	}
-	return l.parcel, nil
+	return f.parcel, nil
 }
 
 // find answers many lookups together; if that fails on somebody's row, each by itself.

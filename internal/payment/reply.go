@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"jdpay-listener/internal/batcher"
 	"jdpay-listener/internal/crash"
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/gather"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
@@ -66,7 +66,7 @@ type Replies struct {
 	settler *Settler
 	runner  *job.Runner
 	report  Report
-	group   *gather.Group[*answer]
+	group   *batcher.Batcher[*answer]
 }
 
 const (
@@ -78,7 +78,7 @@ const (
 // NewReplies returns the handlers of the sync-reply queue; rules are those of its messages.
 func NewReplies(rules message.Rules, reply ReplyRules, db *sql.DB, settler *Settler, runner *job.Runner, report Report) *Replies {
 	r := &Replies{rules: rules, reply: reply, db: db, settler: settler, runner: runner, report: report}
-	r.group = gather.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.Together(batch, r.match) })
+	r.group = batcher.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.Together(batch, r.match) })
 	return r
 }
 

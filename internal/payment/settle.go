@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jdpay-listener/internal/batcher"
 	"jdpay-listener/internal/crash"
-	"jdpay-listener/internal/gather"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
@@ -68,12 +68,14 @@ type PayTypes struct {
 type Settler struct {
 	// PayTypes may be replaced while it runs.
 	PayTypes atomic.Pointer[PayTypes]
+	// Parcels, if set, are asked for the parcel while the order is being marked paid, so that the steps need not wait.
+	Parcels *Parcels
 
 	rules   Rules
 	orders  *Orders
 	runner  *job.Runner
 	report  Report
-	group   *gather.Group[*settlement]
+	group   *batcher.Batcher[*settlement]
 	unknown onceEach
 	cut     onceEach // columns that did not hold a text
 }
@@ -89,7 +91,7 @@ const (
 func NewSettler(rules Rules, types PayTypes, orders *Orders, runner *job.Runner, report Report) *Settler {
 	s := &Settler{rules: rules, orders: orders, runner: runner, report: report}
 	s.PayTypes.Store(&types)
-	s.group = gather.New(settleMost, settleWidth, func(batch []*settlement) []error { return sqldb.Together(batch, s.settleTogether) })
+	s.group = batcher.New(settleMost, settleWidth, func(batch []*settlement) []error { return sqldb.Together(batch, s.settleTogether) })
 	return s
 }
 
@@ -273,7 +275,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			o.paid, o.externalID = true, st.n.ExternalID // for a second notification in the same batch
 			paid = append(paid, st)
 			concluded = append(concluded, job.Conclusion{ID: st.job.ID, State: job.Done, Outcome: Settled, Ref: st.n.OrderNo})
-			follow = append(follow, newSteps(o.id, st)...)
+			follow = append(follow, s.steps(o.id, st)...)
 		}
 		if len(paid) == 0 {
 			return nil

@@ -35,14 +35,20 @@ type step struct {
 	PayType int    `json:"pay_type,omitempty"`
 	PayTime string `json:"pay_time,omitempty"` // wall clock in Payment:TimeZone
 
-	received time.Time // when this instance received the notification; zero after a restart
+	// Known only to the instance that settled the payment, on the first try.
+	received time.Time // when it received the notification
+	parcel   *found    // being looked up since before the commit
 }
 
-// newSteps are the steps of a settled payment. Their keys are of the order: it has them once.
-func newSteps(orderID int64, st *settlement) []job.New {
+// steps are the steps of a payment that is being settled. Their keys are of the order: it has them once.
+func (s *Settler) steps(orderID int64, st *settlement) []job.New {
+	var parcel *found
+	if s.Parcels != nil {
+		parcel = s.Parcels.begin(orderID)
+	}
 	steps := make([]job.New, len(Steps))
 	for i, kind := range Steps {
-		args := step{OrderID: orderID, received: st.job.Began()}
+		args := step{OrderID: orderID, received: st.job.Began(), parcel: parcel}
 		if kind == KindPayInfo {
 			args.PayType = st.payType
 			args.PayTime = st.n.PayTime.Format(time.DateTime)
@@ -96,6 +102,8 @@ const (
 	// maxRefusals is how often JD may say no without saying why before a person is asked. Tries that it could not answer
 	// do not count.
 	maxRefusals = 3
+	// maxParcelAge is how old a parcel may be that was looked up while its payment was being settled. Parcels move.
+	maxParcelAge = time.Second
 )
 
 // PayComplete is the handler of KindPayComplete: it tells the cabinet to open.
@@ -182,8 +190,13 @@ func (f *Follow) PayInfo(ctx context.Context, j *job.Job, s step) (string, error
 	return Written, nil
 }
 
+// find returns the parcel: the one that was looked up while the payment was being settled, if that was just now.
 func (f *Follow) find(ctx context.Context, j *job.Job, s step) (Parcel, error) {
-	parcel, err := f.Parcels.Find(ctx, s.OrderID)
+	lookup := s.parcel
+	if lookup == nil || time.Since(lookup.asked) > maxParcelAge {
+		lookup = f.Parcels.begin(s.OrderID)
+	}
+	parcel, err := lookup.wait(ctx)
 	if err == nil {
 		j.Notes = append(j.Notes, "device_sn", parcel.DeviceSN, "waybill", parcel.Waybill)
 	}

@@ -1,4 +1,4 @@
-package gather_test
+package batcher_test
 
 import (
 	"context"
@@ -9,12 +9,12 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"jdpay-listener/internal/gather"
+	"jdpay-listener/internal/batcher"
 )
 
 func TestDo(t *testing.T) {
 	t.Run("a lone item is handled at once", func(t *testing.T) {
-		g := gather.New(10, 1, func(items []int) []error { return nil })
+		g := batcher.New(10, 1, func(items []int) []error { return nil })
 		if err := g.Do(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
@@ -25,7 +25,7 @@ func TestDo(t *testing.T) {
 			release := make(chan struct{})
 			var mu sync.Mutex
 			var sizes []int
-			g := gather.New(4, 1, func(items []int) []error {
+			g := batcher.New(4, 1, func(items []int) []error {
 				mu.Lock()
 				sizes = append(sizes, len(items))
 				mu.Unlock()
@@ -49,7 +49,7 @@ func TestDo(t *testing.T) {
 
 	t.Run("each item gets its own error", func(t *testing.T) {
 		bad := errors.New("odd")
-		g := gather.New(100, 2, func(items []int) []error {
+		g := batcher.New(100, 2, func(items []int) []error {
 			errs := make([]error, len(items))
 			for i, n := range items {
 				if n%2 == 1 {
@@ -70,7 +70,7 @@ func TestDo(t *testing.T) {
 	})
 
 	t.Run("a panic is an error and the group goes on", func(t *testing.T) {
-		g := gather.New(10, 1, func(items []string) []error {
+		g := batcher.New(10, 1, func(items []string) []error {
 			if items[0] == "boom" {
 				panic("boom")
 			}
@@ -85,7 +85,7 @@ func TestDo(t *testing.T) {
 	})
 
 	t.Run("a wrong number of results is an error", func(t *testing.T) {
-		g := gather.New(10, 1, func(items []string) []error { return make([]error, 7) })
+		g := batcher.New(10, 1, func(items []string) []error { return make([]error, 7) })
 		if err := g.Do(t.Context(), "x"); err == nil {
 			t.Error("no error")
 		}
@@ -94,7 +94,7 @@ func TestDo(t *testing.T) {
 	t.Run("a caller that gives up is released", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			release := make(chan struct{})
-			g := gather.New(10, 1, func(items []string) []error { <-release; return nil })
+			g := batcher.New(10, 1, func(items []string) []error { <-release; return nil })
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cause := errors.New("shutdown")
 			done := make(chan error)
@@ -110,7 +110,7 @@ func TestDo(t *testing.T) {
 }
 
 func BenchmarkDo(b *testing.B) {
-	g := gather.New(64, 2, func(items []int) []error { return nil })
+	g := batcher.New(64, 2, func(items []int) []error { return nil })
 	b.SetParallelism(64)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
