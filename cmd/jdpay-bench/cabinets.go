@@ -82,6 +82,18 @@ func (c *cabinets) arrivals() []arrival {
 	return slices.Clone(c.got)
 }
 
+// waits is how long the commands took of those orders whose messages were sent then.
+func (c *cabinets) waits(sent map[int64]time.Time) (waits []time.Duration) {
+	for _, a := range c.arrivals() {
+		if id, fault := a.order(); fault == "" {
+			if at, ok := sent[id]; ok {
+				waits = append(waits, a.at.Sub(at))
+			}
+		}
+	}
+	return waits
+}
+
 // take returns what has arrived and forgets it.
 func (c *cabinets) take() []arrival {
 	c.mu.Lock()

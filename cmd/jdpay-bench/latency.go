@@ -66,9 +66,9 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 	if err != nil {
 		return l, orders, err
 	}
-	var sent []time.Time
-	if err := c.standIns.Call("StandIns.Pace", Pacing{orders, rate}, &sent); err != nil {
-		return l, orders, fmt.Errorf("pacing messages: %w", err)
+	sent, err := c.send(orders, rate)
+	if err != nil {
+		return l, orders, err
 	}
 	fault := func(err error) {
 		if err != nil {
@@ -81,12 +81,7 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 		return l, orders, err
 	}
 	l.CPU = before.cpuEach(after, n)
-	var waits []time.Duration
-	for _, a := range c.cabinets.arrivals() {
-		if id, problem := a.order(); problem == "" && orders.contains(id) {
-			waits = append(waits, a.at.Sub(sent[id-orders.From]))
-		}
-	}
+	waits := c.cabinets.waits(sent)
 	_, faults, err := c.check(ctx, true, orders)
 	if err != nil {
 		return l, orders, err
@@ -99,6 +94,19 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 	}
 	l.measure(waits)
 	return l, orders, nil
+}
+
+// send puts the messages of the orders into the queue at an even rate and says when each was put.
+func (c *company) send(orders Orders, rate int) (map[int64]time.Time, error) {
+	var at []time.Time
+	if err := c.standIns.Call("StandIns.Pace", Pacing{orders, rate}, &at); err != nil {
+		return nil, fmt.Errorf("pacing messages: %w", err)
+	}
+	sent := make(map[int64]time.Time, len(at))
+	for i, t := range at {
+		sent[orders.From+int64(i)] = t
+	}
+	return sent, nil
 }
 
 // measure notes the distribution of waits.

@@ -19,7 +19,8 @@ const (
 )
 
 const (
-	stallLimit = 20 * time.Second // without any progress a measurement has failed
+	// stallLimit is how long nothing may happen before a measurement has failed: longer than the queue's visibility timeout.
+	stallLimit = 40 * time.Second
 	pollEvery  = 5 * time.Millisecond
 )
 

@@ -20,6 +20,7 @@ type Results struct {
 	Drains   []Drain   `json:"drains"` // the daemon and the loop, at each latency of JD
 	Latency  []Latency `json:"latency"`
 	Far      *Far      `json:"far"`
+	Trouble  []Trouble `json:"trouble"`
 	Replies  *Latency  `json:"replies"` // from a cabinet's reply to the conclusion of its command
 	Idle     *Idle     `json:"idle"`
 	Purge    []Purge   `json:"purge"`
@@ -93,6 +94,15 @@ type Far struct {
 	Statements []string `json:"statements_in_row"`  // their beginnings
 }
 
+// Trouble is how long cabinets waited at one stage of an outage of JD.
+type Trouble struct {
+	What string `json:"what"`
+	Latency
+	PeakMiB float64 `json:"peak_mib"`
+	Backlog int     `json:"backlog_jobs"`    // when JD had taken the first of them
+	Seconds float64 `json:"backlog_seconds"` // from then until it was worked off
+}
+
 // Idle is what the daemon costs when nothing happens.
 type Idle struct {
 	Seconds    float64 `json:"seconds"`
@@ -145,6 +155,9 @@ func (r *Results) invalid() bool {
 	}
 	if r.Far != nil {
 		latencies = append(latencies, r.Far.Latency)
+	}
+	for _, t := range r.Trouble {
+		latencies = append(latencies, t.Latency)
 	}
 	for _, p := range r.Purge {
 		latencies = append(latencies, p.Latency)

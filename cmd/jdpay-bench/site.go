@@ -107,6 +107,7 @@ type company struct {
 	next    int64    // the id of the next order
 	extra   []string // settings of the daemons, beside the usual ones
 	replies bool     // cabinets answer, and their answers are waited for
+	retried bool     // JD is down for a while, or a daemon stops: jobs may take several tries
 }
 
 // newCompany creates an empty company with its tables.

@@ -117,6 +117,26 @@ func (s *StandIns) Calls(_ int, calls *[]jdserver.Call) error {
 	return nil
 }
 
+// Hang makes JD leave calls without an answer, or ends that.
+func (s *StandIns) Hang(on bool, _ *int) error {
+	if on {
+		s.jd.ScriptNext(-1, jdserver.Reply{Hang: true})
+	} else {
+		s.jd.ClearScripts()
+	}
+	return nil
+}
+
+// Accepted counts the statuses that JD has taken.
+func (s *StandIns) Accepted(_ int, n *int) error {
+	for _, call := range s.jd.Calls() {
+		if call.Accepted {
+			*n++
+		}
+	}
+	return nil
+}
+
 // standIns is the bench's end of the process.
 type standIns struct {
 	*rpc.Client

@@ -39,6 +39,12 @@ func printTable(w io.Writer, r *Results) {
 		row("\nqueue to cabinet, databases %.0f ms away\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\talone ms\tround trips in a row\t", f.DelayMS)
 		row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%s", f.PerSecond, f.Payments, f.P50, f.P95, f.P99, f.Max, f.Alone, f.InARow, invalid(f.Faults))
 	}
+	if len(r.Trouble) > 0 {
+		row("\nqueue to cabinet in an outage of JD\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\tpeak MiB\tjobs worked off\tin s\t")
+		for _, o := range r.Trouble {
+			row("%s, %d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%d\t%.1f\t%s", o.What, o.PerSecond, o.Payments, o.P50, o.P95, o.P99, o.Max, o.PeakMiB, o.Backlog, o.Seconds, invalid(o.Faults))
+		}
+	}
 	if l := r.Replies; l != nil {
 		row("\nreply to confirmation\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\t")
 		row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, invalid(l.Faults))

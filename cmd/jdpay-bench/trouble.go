@@ -1,0 +1,210 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"time"
+)
+
+const (
+	troubleRate = 100
+	// troubleJD is how long JD takes for an answer before it hangs and when it is back.
+	troubleJD = 5 * time.Millisecond
+	// troubleChunk is how many live payments are sent between two looks at the backlog.
+	troubleChunk = troubleRate / 4
+	// troubleTimeout is the longest that the backlog may take.
+	troubleTimeout = 2 * time.Minute
+)
+
+// trouble measures an even load of live payments before JD hangs, while it does, and while the backlog of that time is
+// worked off beside them.
+func (b *bench) trouble(ctx context.Context) error {
+	c, err := b.newCompany(ctx)
+	if err != nil {
+		return err
+	}
+	c.retried = true
+	warm, err := c.seed(ctx, warmUp)
+	if err != nil {
+		return err
+	}
+	orders, err := c.seed(ctx, b.sizes.unsent+int(troubleTimeout.Seconds()*troubleRate)+2*int(b.sizes.paced.Seconds()*troubleRate))
+	if err != nil {
+		return err
+	}
+	if err := c.open(troubleJD); err != nil {
+		return err
+	}
+	daemons, err := c.startDaemons(ctx, 1)
+	defer func() {
+		for _, p := range daemons {
+			p.kill()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	if _, err := c.drainBacklog(ctx, Drain{Program: daemonProgram}, warm, daemons); err != nil {
+		return err
+	}
+	o := &outage{company: c, daemon: daemons[0], orders: orders, next: orders.From}
+	if err := o.measure(ctx, b.sizes); err != nil {
+		return err
+	}
+	b.results.Trouble = o.phases
+	return c.close()
+}
+
+// outage is one course of the events.
+type outage struct {
+	*company
+	daemon *process
+	orders Orders // that may be sent
+	next   int64  // that was not sent
+	phases []Trouble
+	sent   map[int64]time.Time // in the phase under way
+}
+
+func (o *outage) measure(ctx context.Context, sizes sizes) error {
+	live := int(sizes.paced.Seconds() * troubleRate)
+	if err := o.phase(ctx, "calm", func(*Trouble) error { return o.pace(live) }); err != nil {
+		return err
+	}
+	if err := o.hang(true); err != nil {
+		return err
+	}
+	if err := o.pile(ctx, sizes.unsent); err != nil {
+		return err
+	}
+	if err := o.phase(ctx, "JD hangs", func(*Trouble) error { return o.pace(live) }); err != nil {
+		return err
+	}
+	if err := o.hang(false); err != nil {
+		return err
+	}
+	if err := o.phase(ctx, "JD is back", func(t *Trouble) error { return o.workOff(ctx, t) }); err != nil {
+		return err
+	}
+	used := Orders{o.orders.From, int(o.next - o.orders.From)}
+	last := &o.phases[len(o.phases)-1]
+	fault := func(err error) {
+		if err != nil {
+			last.Faults = append(last.Faults, err.Error())
+		}
+	}
+	fault(o.awaitEffects(ctx, true, used))
+	_, faults, err := o.check(ctx, true, used)
+	last.Faults = append(last.Faults, faults...)
+	fault(o.daemon.stop(ctx))
+	fault(o.audit(ctx))
+	return err
+}
+
+// take returns the next n orders.
+func (o *outage) take(n int) Orders {
+	orders := Orders{o.next, n}
+	o.next += int64(n)
+	return orders
+}
+
+// phase measures the payments that do sends, and the daemon's memory meanwhile.
+func (o *outage) phase(ctx context.Context, what string, do func(*Trouble) error) error {
+	t := Trouble{What: what}
+	o.sent = map[int64]time.Time{}
+	if err := forgetPeak(o.daemon.cmd.Process.Pid); err != nil {
+		return err
+	}
+	if err := do(&t); err != nil {
+		return err
+	}
+	var err error
+	if _, t.PeakMiB, err = resident(o.daemon.cmd.Process.Pid); err != nil {
+		return fmt.Errorf("%w; the daemon's log ends:\n%s", err, o.daemon.tail())
+	}
+	if err := o.awaitCommands(ctx); err != nil {
+		return err
+	}
+	waits := o.cabinets.waits(o.sent)
+	t.PerSecond, t.Payments = troubleRate, len(waits)
+	t.Latency.measure(waits)
+	o.phases = append(o.phases, t)
+	progress("%s: p50 %.1f ms, p99 %.1f ms, %.0f MiB; %d jobs in %.1f s", what, t.P50, t.P99, t.PeakMiB, t.Backlog, t.Seconds)
+	return nil
+}
+
+// pace sends n payments at the even rate.
+func (o *outage) pace(n int) error {
+	sent, err := o.company.send(o.take(n), troubleRate)
+	maps.Copy(o.sent, sent)
+	return err
+}
+
+func (o *outage) awaitCommands(ctx context.Context) error {
+	return await(ctx, "cabinet commands", func() (int, error) { return int(o.next-o.orders.From) - o.cabinets.count(), nil })
+}
+
+func (o *outage) hang(on bool) error {
+	var none int
+	if err := o.standIns.Call("StandIns.Hang", on, &none); err != nil {
+		return fmt.Errorf("making JD hang: %w", err)
+	}
+	return nil
+}
+
+// accepted is how many statuses JD has taken.
+func (o *outage) accepted() (n int, err error) {
+	if err := o.standIns.Call("StandIns.Accepted", 0, &n); err != nil {
+		return 0, fmt.Errorf("asking the stand-in for JD: %w", err)
+	}
+	return n, nil
+}
+
+// pile has n payments settled whose statuses JD does not take.
+func (o *outage) pile(ctx context.Context, n int) error {
+	var at time.Time
+	if err := o.standIns.Call("StandIns.Put", o.take(n), &at); err != nil {
+		return fmt.Errorf("putting messages into the queue: %w", err)
+	}
+	return o.awaitCommands(ctx)
+}
+
+// workOff sends live payments until the backlog is gone. Those count that were sent after JD had taken the first status:
+// before, the daemon has not noticed yet that JD is back.
+func (o *outage) workOff(ctx context.Context, t *Trouble) error {
+	before, err := o.accepted()
+	if err != nil {
+		return err
+	}
+	var began time.Time
+	for end := time.Now().Add(troubleTimeout); ctx.Err() == nil && time.Now().Before(end); {
+		if err := o.pace(troubleChunk); err != nil {
+			return err
+		}
+		accepted, err := o.accepted()
+		if err != nil {
+			return err
+		}
+		left := int(o.next-o.orders.From) + warmUp - accepted
+		switch {
+		case accepted == before:
+		case began.IsZero():
+			began, t.Backlog = time.Now(), left
+			clear(o.sent)
+			if err := forgetPeak(o.daemon.cmd.Process.Pid); err != nil {
+				return err
+			}
+		case left < troubleChunk:
+			t.Seconds = time.Since(began).Seconds()
+			return nil
+		}
+	}
+	return cmp.Or(ctx.Err(), fmt.Errorf("the backlog is not worked off after %s", troubleTimeout))
+}
+
+// forgetPeak lets the peak of a process's resident memory begin anew (proc(5), clear_refs).
+func forgetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200)
+}
