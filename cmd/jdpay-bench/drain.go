@@ -77,8 +77,8 @@ func (c *company) drainDaemon(ctx context.Context, d Drain, n int) (Drain, error
 		return d, err
 	}
 	for _, p := range daemons {
-		d.note(p.stop(ctx))
+		d.Faults.note(p.stop(ctx))
 	}
-	d.note(c.audit(ctx))
+	d.Faults.note(c.audit(ctx))
 	return d, nil
 }

@@ -70,12 +70,7 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 	if err != nil {
 		return l, orders, err
 	}
-	fault := func(err error) {
-		if err != nil {
-			l.Faults = append(l.Faults, err.Error())
-		}
-	}
-	fault(c.awaitEffects(ctx, true, orders))
+	l.Faults.note(c.awaitEffects(ctx, true, orders))
 	after, err := c.snapshot(ctx, daemons)
 	if err != nil {
 		return l, orders, err
@@ -87,8 +82,8 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 		return l, orders, err
 	}
 	l.Faults = append(l.Faults, faults...)
-	fault(daemons[0].stop(ctx))
-	fault(c.audit(ctx))
+	l.Faults.note(daemons[0].stop(ctx))
+	l.Faults.note(c.audit(ctx))
 	if len(waits) == 0 {
 		return l, orders, fmt.Errorf("at %d/s no command arrived", rate)
 	}

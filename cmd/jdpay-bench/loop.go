@@ -55,7 +55,7 @@ func (b *bench) loop(ctx context.Context) error {
 			p.kill()
 			return err
 		}
-		d.note(p.stop(ctx))
+		d.Faults.note(p.stop(ctx))
 		b.results.Drains = append(b.results.Drains, d)
 		progress("loop, JD at %s: %.0f payments/s", latency, d.PerSecond)
 		if err := c.close(); err != nil {

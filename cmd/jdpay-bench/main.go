@@ -66,6 +66,7 @@ var parts = []part{
 	{"latency", (*bench).latency},
 	{"far", (*bench).far},
 	{"trouble", (*bench).trouble},
+	{"deploy", (*bench).deploy},
 	{"replies", (*bench).replies},
 	{"idle", (*bench).idle},
 	{"growth", (*bench).growth},
@@ -168,6 +169,8 @@ type sizes struct {
 	paced        time.Duration // of one rate
 	alone        int           // payments on an idle daemon
 	unsent       int           // statuses that JD does not take while it hangs
+	stops        int           // at each latency of MNS
+	rolling      time.Duration // of the payments while replicas are restarted
 	settle, idle time.Duration // before and of the idle measurement
 	growBacklog  int
 	rows         []int
@@ -181,12 +184,14 @@ type sizes struct {
 var (
 	full = sizes{
 		backlog: 20_000, repeat: 3, loopBacklog: [2]int{3_000, 150}, rates: []int{10, 100, 300, 1000, 2000, 3000}, paced: 10 * time.Second, alone: 9,
-		unsent: 20_000, settle: 5 * time.Second, idle: 15 * time.Second, growBacklog: 10_000, rows: []int{1_000, 100_000, 1_000_000}, replicas: []int{1, 2, 4},
+		unsent: 20_000, stops: 4, rolling: 15 * time.Second,
+		settle: 5 * time.Second, idle: 15 * time.Second, growBacklog: 10_000, rows: []int{1_000, 100_000, 1_000_000}, replicas: []int{1, 2, 4},
 		memory: 100_000, waiting: 8 * time.Second, jobs: 5_000, workers: []int{1, 4, 16, 256},
 	}
 	quickly = sizes{
 		backlog: 5_000, repeat: 1, loopBacklog: [2]int{500, 50}, rates: []int{100}, paced: 4 * time.Second, alone: 3,
-		unsent: 5_000, settle: 2 * time.Second, idle: 5 * time.Second, growBacklog: 3_000, rows: []int{1_000, 50_000}, replicas: []int{1, 2},
+		unsent: 5_000, stops: 2, rolling: 10 * time.Second,
+		settle: 2 * time.Second, idle: 5 * time.Second, growBacklog: 3_000, rows: []int{1_000, 50_000}, replicas: []int{1, 2},
 		memory: 10_000, waiting: 3 * time.Second, jobs: 1_000, workers: []int{1, 16},
 	}
 )

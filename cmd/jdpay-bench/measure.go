@@ -83,7 +83,7 @@ func (c *company) drainBacklog(ctx context.Context, d Drain, orders Orders, prog
 	if err := c.standIns.Call("StandIns.Put", orders, &began); err != nil {
 		return d, fmt.Errorf("putting messages into the queue: %w", err)
 	}
-	d.note(c.awaitEffects(ctx, d.Program == daemonProgram, orders))
+	d.Faults.note(c.awaitEffects(ctx, d.Program == daemonProgram, orders))
 	after, err := c.snapshot(ctx, programs)
 	if err != nil {
 		return d, err

@@ -91,14 +91,10 @@ func fullQueue(ctx context.Context, b *bench, c *company) (Memory, error) {
 
 // prove looks for every effect of what was worked off; whatever is missing is a fault of the figure.
 func (m *Memory) prove(ctx context.Context, c *company, orders Orders) error {
-	if err := c.awaitEffects(ctx, true, orders); err != nil {
-		m.Faults = append(m.Faults, err.Error())
-	}
+	m.Faults.note(c.awaitEffects(ctx, true, orders))
 	_, faults, err := c.check(ctx, true, orders)
 	m.Faults = append(m.Faults, faults...)
-	if err := c.audit(ctx); err != nil {
-		m.Faults = append(m.Faults, err.Error())
-	}
+	m.Faults.note(c.audit(ctx))
 	return err
 }
 

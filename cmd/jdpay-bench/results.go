@@ -1,12 +1,7 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"runtime"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -21,6 +16,8 @@ type Results struct {
 	Latency  []Latency `json:"latency"`
 	Far      *Far      `json:"far"`
 	Trouble  []Trouble `json:"trouble"`
+	Stops    []Stops   `json:"stops"`
+	Rolling  *Rolling  `json:"rolling_restart"`
 	Replies  *Latency  `json:"replies"` // from a cabinet's reply to the conclusion of its command
 	Idle     *Idle     `json:"idle"`
 	Purge    []Purge   `json:"purge"`
@@ -30,22 +27,21 @@ type Results struct {
 	Runner   []Runner  `json:"runner"`
 }
 
-// Machine is what the figures are of.
-type Machine struct {
-	CPU      string `json:"cpu"`
-	Cores    int    `json:"cores"`
-	MemGiB   int    `json:"memory_gib"`
-	Kernel   string `json:"kernel"`
-	Go       string `json:"go"`
-	Database string `json:"database"`
-	Settings string `json:"database_settings"`
-}
-
 // The programs that are measured.
 const (
 	daemonProgram = "daemon"
 	loopProgram   = "loop"
 )
+
+// Faults is why a figure does not count.
+type Faults []string
+
+// note adds a fault, if there is one.
+func (f *Faults) note(err error) {
+	if err != nil {
+		*f = append(*f, err.Error())
+	}
+}
 
 // Drain is how a backlog was worked off. Figures "each" are per payment.
 type Drain struct {
@@ -59,17 +55,10 @@ type Drain struct {
 	CPU       map[string]float64 `json:"cpu_microseconds_each"`
 	// Statements that MariaDB and Requests that MNS got; both are of the measured program alone, but for a few hundred
 	// statements by which the bench follows the progress.
-	Statements float64  `json:"statements_each"`
-	Requests   float64  `json:"mns_requests_each"`
-	PeakMiB    float64  `json:"peak_mib"` // of one process, the largest
-	Faults     []string `json:"faults"`
-}
-
-// note adds a fault, if there is one.
-func (d *Drain) note(err error) {
-	if err != nil {
-		d.Faults = append(d.Faults, err.Error())
-	}
+	Statements float64 `json:"statements_each"`
+	Requests   float64 `json:"mns_requests_each"`
+	PeakMiB    float64 `json:"peak_mib"` // of one process, the largest
+	Faults     Faults  `json:"faults"`
 }
 
 // Latency is how long cabinets waited for their commands, at an even load.
@@ -81,7 +70,7 @@ type Latency struct {
 	P99       float64            `json:"p99_ms"`
 	Max       float64            `json:"max_ms"`
 	CPU       map[string]float64 `json:"cpu_microseconds_each"`
-	Faults    []string           `json:"faults"`
+	Faults    Faults             `json:"faults"`
 }
 
 // Far is how long cabinets waited while the databases were far away.
@@ -101,6 +90,22 @@ type Trouble struct {
 	PeakMiB float64 `json:"peak_mib"`
 	Backlog int     `json:"backlog_jobs"`    // when JD had taken the first of them
 	Seconds float64 `json:"backlog_seconds"` // from then until it was worked off
+}
+
+// Stops is what daemons left behind that were stopped in the middle of a backlog.
+type Stops struct {
+	MNSLatency float64 `json:"mns_latency_ms"`
+	N          int     `json:"stops"`
+	Invisible  int     `json:"invisible_messages"` // of all stops
+	Slowest    float64 `json:"slowest_seconds"`
+	Faults     Faults  `json:"faults"`
+}
+
+// Rolling is how long cabinets waited while all replicas were restarted in turn.
+type Rolling struct {
+	Latency
+	Replicas    int     `json:"replicas"`
+	SlowestStop float64 `json:"slowest_stop_seconds"`
 }
 
 // Idle is what the daemon costs when nothing happens.
@@ -126,7 +131,7 @@ type Memory struct {
 	N        int       `json:"n"`
 	Resident []float64 `json:"resident_mib"` // at even intervals
 	Peak     float64   `json:"peak_mib"`
-	Faults   []string  `json:"faults"`
+	Faults   Faults    `json:"faults"`
 }
 
 // Runner is a job library's speed with an empty handler.
@@ -159,11 +164,19 @@ func (r *Results) invalid() bool {
 	for _, t := range r.Trouble {
 		latencies = append(latencies, t.Latency)
 	}
+	if r.Rolling != nil {
+		latencies = append(latencies, r.Rolling.Latency)
+	}
 	for _, p := range r.Purge {
 		latencies = append(latencies, p.Latency)
 	}
 	for _, l := range latencies {
 		if len(l.Faults) > 0 {
+			return true
+		}
+	}
+	for _, s := range r.Stops {
+		if len(s.Faults) > 0 {
 			return true
 		}
 	}
@@ -183,37 +196,4 @@ func (r *Results) drain(program string, jdLatency float64) *Drain {
 		}
 	}
 	return nil
-}
-
-// describe says what the figures are of.
-func (s *site) describe(ctx context.Context) (m Machine, err error) {
-	m = Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Settings: "innodb_flush_log_at_trx_commit=1 " + strings.ReplaceAll(strings.Join(mariadbSettings, " "), "--", "")}
-	m.CPU = strings.TrimSpace(lineOf("/proc/cpuinfo", "model name"))
-	var kib int
-	if _, err := fmt.Sscanf(lineOf("/proc/meminfo", "MemTotal"), "%d", &kib); err == nil {
-		m.MemGiB = (kib + 1<<19) >> 20
-	}
-	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		m.Kernel = strings.TrimSpace(string(b))
-	}
-	db, err := s.openDB("")
-	if err != nil {
-		return m, err
-	}
-	defer db.Close()
-	return m, db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&m.Database)
-}
-
-// lineOf is what stands behind the first "name:" of a file of /proc.
-func lineOf(path, name string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(b)) {
-		if before, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(before) == name {
-			return value
-		}
-	}
-	return ""
 }

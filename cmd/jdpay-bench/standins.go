@@ -34,6 +34,7 @@ type Pacing struct {
 // QueueState sums up both queues.
 type QueueState struct {
 	Left     int // messages not yet deleted
+	Inactive int // of these, received and not visible
 	Requests int // of all kinds since the stand-ins were opened
 	Open     int // long polls
 }
@@ -102,6 +103,7 @@ func (s *StandIns) Queue(_ int, sum *QueueState) error {
 	for _, name := range []string{sandbox.NotifyQueue, sandbox.ReplyQueue} {
 		stats := s.mns.Stats(name)
 		sum.Left += stats.Active + stats.Inactive + stats.Delayed
+		sum.Inactive += stats.Inactive
 		sum.Open += stats.Waiting
 		for _, n := range stats.Calls {
 			sum.Requests += n
@@ -134,6 +136,18 @@ func (s *StandIns) Accepted(_ int, n *int) error {
 			*n++
 		}
 	}
+	return nil
+}
+
+// SlowDown makes MNS answer every call later by the delay.
+func (s *StandIns) SlowDown(delay time.Duration, _ *int) error {
+	s.mns.Inject(mnsserver.Fault{Times: -1, Delay: delay})
+	return nil
+}
+
+// EndInvisibility lets the visibility timeouts of all received messages pass.
+func (s *StandIns) EndInvisibility(_ int, _ *int) error {
+	s.mns.ShiftClock(time.Minute)
 	return nil
 }
 

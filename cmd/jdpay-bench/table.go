@@ -45,6 +45,16 @@ func printTable(w io.Writer, r *Results) {
 			row("%s, %d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%d\t%.1f\t%s", o.What, o.PerSecond, o.Payments, o.P50, o.P95, o.P99, o.Max, o.PeakMiB, o.Backlog, o.Seconds, invalid(o.Faults))
 		}
 	}
+	if len(r.Stops) > 0 {
+		row("\nstopped in a backlog\tMNS\tmessages left invisible\tslowest stop s\t")
+		for _, s := range r.Stops {
+			row("%d times\t%.0f ms\t%d\t%.2f\t%s", s.N, s.MNSLatency, s.Invisible, s.Slowest, invalid(s.Faults))
+		}
+	}
+	if o := r.Rolling; o != nil {
+		row("\nqueue to cabinet, replicas restarted in turn\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\tslowest stop s\t")
+		row("%d replicas, %d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%s", o.Replicas, o.PerSecond, o.Payments, o.P50, o.P95, o.P99, o.Max, o.SlowestStop, invalid(o.Faults))
+	}
 	if l := r.Replies; l != nil {
 		row("\nreply to confirmation\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\t")
 		row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, invalid(l.Faults))

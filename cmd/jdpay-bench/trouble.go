@@ -90,16 +90,11 @@ func (o *outage) measure(ctx context.Context, sizes sizes) error {
 	}
 	used := Orders{o.orders.From, int(o.next - o.orders.From)}
 	last := &o.phases[len(o.phases)-1]
-	fault := func(err error) {
-		if err != nil {
-			last.Faults = append(last.Faults, err.Error())
-		}
-	}
-	fault(o.awaitEffects(ctx, true, used))
+	last.Faults.note(o.awaitEffects(ctx, true, used))
 	_, faults, err := o.check(ctx, true, used)
 	last.Faults = append(last.Faults, faults...)
-	fault(o.daemon.stop(ctx))
-	fault(o.audit(ctx))
+	last.Faults.note(o.daemon.stop(ctx))
+	last.Faults.note(o.audit(ctx))
 	return err
 }
 
