@@ -21,6 +21,7 @@ import (
 type cloud struct {
 	batches    chan []item
 	visibility time.Duration // of what is received
+	late       time.Duration // between a receive and its answer: a caller that leaves meanwhile loses the messages
 	// receive and remove, if they return a reply or an error, answer instead.
 	receive func(n int) (*response, error) // the n-th receive, from 1
 	remove  func(ctx context.Context, n int, handles []string) (*response, error)
@@ -29,6 +30,7 @@ type cloud struct {
 	polls   []poll
 	open    int // polls in flight
 	most    int // at a time
+	lost    int // messages that were received and not handed over
 	deletes [][]string
 }
 
@@ -80,12 +82,12 @@ func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer timer.Stop()
 	select {
 	case batch := <-c.batches:
-		return c.hand(batch), nil
+		return c.hand(r.Context(), batch)
 	default:
 	}
 	select {
 	case batch := <-c.batches:
-		return c.hand(batch), nil
+		return c.hand(r.Context(), batch)
 	case <-timer.C:
 		return answer(404, errorXML("MessageNotExist")), nil
 	case <-r.Context().Done():
@@ -93,7 +95,13 @@ func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-func (c *cloud) hand(batch []item) *http.Response {
+func (c *cloud) hand(ctx context.Context, batch []item) (*http.Response, error) {
+	if sleep(ctx, c.late); ctx.Err() != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.lost += len(batch)
+		return nil, ctx.Err()
+	}
 	var messages []string
 	now := time.Now()
 	for _, m := range batch {
@@ -102,7 +110,7 @@ func (c *cloud) hand(batch []item) *http.Response {
 	}
 	resp := answer(200, messagesXML(messages...))
 	resp.Header.Set("Date", now.UTC().Format(http.TimeFormat))
-	return resp
+	return resp, nil
 }
 
 func (c *cloud) roundTripDelete(r *http.Request) (*http.Response, error) {
@@ -151,6 +159,12 @@ func (c *cloud) mostInFlight() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.most
+}
+
+func (c *cloud) lostMessages() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
 }
 
 // answer is a reply as MNS writes it.

@@ -83,14 +83,6 @@ func (c *crew) notDeleted(err error) {
 	}
 }
 
-// untilDeleted returns the context of deletes: it outlives ctx, by as long as it takes to keep and delete what is in hand
-// when ctx ends.
-func untilDeleted(ctx context.Context) (deleting context.Context, stop func()) {
-	deleting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	ended := context.AfterFunc(ctx, func() { sleep(deleting, keepTime+deleteTime); cancel() })
-	return deleting, func() { ended(); cancel() }
-}
-
 // deleteBatch deletes messages that are kept, with a few tries. What remains comes again, and the
 // store recognises it.
 func (c *crew) deleteBatch(handles []string) error {

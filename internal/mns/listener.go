@@ -57,9 +57,17 @@ func (l *Listener) Healthy() error { return l.health.check() }
 // by the two clocks; 0 when the queue was empty.
 func (l *Listener) OldestAge() time.Duration { return l.health.oldestAge() }
 
-// Serve listens until ctx ends and then returns its cause. Long polls are cancelled at once, while
-// batches in hand are still kept and deleted, within about 20 s. A panic in a poller, or an error of
-// Gate, ends Serve with an error; it can be called again.
+// lastAnswerTimeout is how long receives in flight may still be answered when the listener stops. One
+// that is cut while MNS answers leaves up to 16 messages with nobody, invisible for the queue's
+// visibility timeout of 30 s. MNS answers within milliseconds once it has messages, so a second covers
+// slow networks, too; a long poll of an empty queue waits for it in vain, at every stop. What MNS
+// hands out at the very end of the second is still left invisible.
+const lastAnswerTimeout = time.Second
+
+// Serve listens until ctx ends and then returns its cause. After ctx has ended no receive begins.
+// Those in flight are cut only after a second; what they bring, and batches in hand, are still kept
+// and deleted, within about 21 s. A panic in a poller, or an error of Gate, ends Serve with an
+// error; it can be called again.
 func (l *Listener) Serve(ctx context.Context) error {
 	if l.Queue == nil || l.Keep == nil {
 		return errors.New("mns: listener without a queue or a way to keep messages")
@@ -67,9 +75,11 @@ func (l *Listener) Serve(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	c := newCrew(l, stop)
-	deleting, stopDeleting := untilDeleted(ctx)
+	var stopReceiving, stopDeleting func()
+	c.receiving, stopReceiving = outlive(ctx, lastAnswerTimeout)
+	defer stopReceiving()
+	c.deleting, stopDeleting = outlive(ctx, lastAnswerTimeout+keepTime+deleteTime)
 	defer stopDeleting()
-	c.deleting = deleting
 	c.grow(ctx)
 	c.running.Wait()
 	return context.Cause(ctx)
@@ -82,12 +92,13 @@ type crew struct {
 	batch int // messages of one receive
 	most  int // pollers
 
-	stop     context.CancelCauseFunc
-	running  sync.WaitGroup // pollers and deletes
-	hold     hold
-	surplus  atomic.Bool // more messages than were asked for came once
-	deletes  deletes
-	deleting context.Context // of deletes
+	stop      context.CancelCauseFunc
+	running   sync.WaitGroup // pollers and deletes
+	hold      hold
+	surplus   atomic.Bool // more messages than were asked for came once
+	deletes   deletes
+	receiving context.Context // of receives: outlives the pollers' own
+	deleting  context.Context // of deletes: outlives receiving, by as long as it takes to keep and delete a batch
 
 	mu      sync.Mutex
 	pollers int
@@ -139,6 +150,13 @@ func (c *crew) start(f func() error) {
 			c.stop(err)
 		}
 	})
+}
+
+// outlive returns a context that ends when the timeout has passed since the end of ctx.
+func outlive(ctx context.Context, timeout time.Duration) (longer context.Context, stop func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := context.AfterFunc(ctx, func() { sleep(longer, timeout); cancel() })
+	return longer, func() { ended(); cancel() }
 }
 
 func (c *crew) beat() {

@@ -21,7 +21,8 @@ type poller struct {
 	slack    int // batches far from full, in a row
 }
 
-// run polls until ctx ends or the poller is superfluous. Its error is Gate's.
+// run polls until ctx ends or the poller is superfluous. A receive in flight at the end of ctx is waited for, and what it
+// brings is taken (see lastAnswerTimeout). The error is Gate's.
 func (p *poller) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		p.beat()
@@ -30,6 +31,9 @@ func (p *poller) run(ctx context.Context) error {
 				break
 			}
 			return err
+		}
+		if ctx.Err() != nil { // it ended at the gate
+			break
 		}
 		messages, pause, surplus := p.poll(ctx)
 		if len(messages) > 0 {
@@ -73,7 +77,7 @@ func (p *poller) poll(ctx context.Context) (messages []Message, pause time.Durat
 		wait = 0
 	}
 	start := time.Now()
-	messages, err := p.Queue.Receive(ctx, p.batch, wait)
+	messages, err := p.Queue.Receive(p.receiving, p.batch, wait)
 	took := time.Since(start)
 
 	switch {

@@ -49,7 +49,8 @@ func (q *Queue) Name() string { return q.name }
 // Receive takes up to n messages (1 to 16) and hides them from other consumers for the queue's
 // visibility timeout. With none there it waits up to wait (0 to 30 s, fractions of a second are cut)
 // for the first, then returns ErrEmpty. It does not wait for a batch to fill. Cancelling ctx ends a
-// long poll at once.
+// long poll at once; messages that MNS is just handing out are then invisible for the visibility
+// timeout although nobody has them.
 //
 // Messages and an error can come together: the error then tells of a message without a receipt
 // handle, which no consumer could delete, or of messages beyond n, which are left where they are.
