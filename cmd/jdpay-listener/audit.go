@@ -33,8 +33,7 @@ or that all were written anew.`,
 			if cmd.Flags().Changed("acts") {
 				var err error
 				if noted, err = auditlog.ParseHead(anchor); err != nil {
-					a.begun = false // wrong usage
-					return fmt.Errorf("--acts: %w", err)
+					return usageError{fmt.Errorf("--acts: %w", err)}
 				}
 			}
 			c, err := a.load()

@@ -17,9 +17,8 @@ func (a *app) configCommand() *cobra.Command {
 		Short:   "Look at the configuration",
 		Example: "  jdpay-listener config check",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.begun = false // without a subcommand this is wrong usage
-			return errors.New("config needs a command: config check")
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("config needs a command: config check")}
 		},
 	}
 	cmd.AddCommand(a.configCheckCommand())

@@ -24,8 +24,7 @@ func (a *app) explainCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			language, err := language(lang, os.Getenv)
 			if err != nil {
-				a.begun = false // wrong usage
-				return err
+				return usageError{err}
 			}
 			c, t, err := a.lookUp(cmd, args[0])
 			if err != nil {

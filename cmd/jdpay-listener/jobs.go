@@ -27,8 +27,7 @@ func (a *app) jobsCommand() *cobra.Command {
 		Example: "  jdpay-listener jobs list --state parked",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			a.begun = false // without a subcommand this is wrong usage
-			return errors.New("jobs needs a command: jobs list, show, retry or discard")
+			return usageError{errors.New("jobs needs a command: jobs list, show, retry or discard")}
 		},
 	}
 	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand())
@@ -126,8 +125,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 				err = errors.New("--limit must be at least 1")
 			}
 			if err != nil {
-				a.begun = false // wrong usage
-				return err
+				return usageError{err}
 			}
 			return a.withJobs(cmd.Context(), func(c *config.Config, store *job.MySQL) error {
 				rows, err := store.List(cmd.Context(), f, limit, false)
@@ -184,8 +182,7 @@ func (a *app) jobsShowCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := ids(args)
 			if err != nil {
-				a.begun = false // wrong usage
-				return err
+				return usageError{err}
 			}
 			return a.withJobs(cmd.Context(), func(c *config.Config, store *job.MySQL) error {
 				rows, err := store.List(cmd.Context(), job.Filter{IDs: wanted}, 1, true)

@@ -90,13 +90,11 @@ func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operat
 ) error {
 	f, err := s.target(args)
 	if err != nil {
-		a.begun = false // wrong usage
-		return err
+		return usageError{err}
 	}
 	who, err := by.who(cmd)
 	if err != nil {
-		a.begun = false
-		return err
+		return usageError{err}
 	}
 	return a.withJobs(cmd.Context(), func(c *config.Config, store *job.MySQL) error {
 		changed, err := do(c, store, who, f)

@@ -48,38 +48,35 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
-	begun  bool // the command line was understood
 }
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
+	root.InitDefaultCompletionCmd() // now, for its errors of usage
+	findUsageErrors(root)
 	root.SetArgs(dotNetFlags(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	var faults config.Faults
+	var wrong usageError
 	switch {
 	case err == nil:
 		return exitFine
-	case errors.Is(err, errSilent):
-		return exitFailed
 	case errors.As(err, &faults):
 		for _, f := range faults {
 			a.warn("%s", f)
 		}
 		return exitUsage
-	case !a.begun:
+	case errors.As(err, &wrong):
 		a.warn("jdpay-listener: %s; see %s --help", oneLine(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
 	a.warn("jdpay-listener: %s", oneLine(err.Error()))
 	return exitFailed
 }
-
-// errSilent is the error of a command that has said on its own what is wrong.
-var errSilent = errors.New("failed")
 
 func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
 
@@ -99,9 +96,6 @@ Without a command it runs the daemon.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          run.RunE,
-		PersistentPreRun: func(*cobra.Command, []string) {
-			a.begun = true
-		},
 	}
 	flags := root.PersistentFlags()
 	flags.StringArrayVar(&a.files, "config", nil, "configuration `FILE`, repeatable, merged in order (default appsettings.json and appsettings.{Environment}.json, here or in configs/)")

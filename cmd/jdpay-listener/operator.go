@@ -25,7 +25,7 @@ func (o *operator) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why you do it: a `TEXT` for jdpay_audit")
 }
 
-// who is the operator as jdpay_audit names it. Its error is wrong usage.
+// who is the operator as jdpay_audit names it. Its errors are of usage.
 func (o *operator) who(cmd *cobra.Command) (auditlog.Operator, error) {
 	if cmd.Flags().Changed("as") && strings.TrimSpace(o.as) == "" { // a variable of the shell that is empty by mistake
 		return auditlog.Operator{}, errors.New("--as is empty: give your name, or leave it out")

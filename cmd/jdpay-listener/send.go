@@ -44,13 +44,11 @@ not on this machine wants --yes-open-a-door, or an order that Payment:TestOrders
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.check(); err != nil {
-				a.begun = false // wrong usage
-				return err
+				return usageError{err}
 			}
 			who, err := s.by.who(cmd)
 			if err != nil {
-				a.begun = false
-				return err
+				return usageError{err}
 			}
 			c, err := a.load()
 			if s.dryRun {
