@@ -32,6 +32,13 @@ type session struct {
 	doubtful bool
 }
 
+// Close implements driver.Conn. It returns no error: the driver has one only when a server that is gone cannot be told of
+// the end, and closes the connection all the same.
+func (s *session) Close() error {
+	_ = s.driverConn.Close()
+	return nil
+}
+
 func (s *session) stale() bool { return s.generation != s.pool.generation.Load() }
 
 // seen looks at a statement's error and returns it.
