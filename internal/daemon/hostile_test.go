@@ -77,7 +77,7 @@ func TestHostileErrorTextEndsNoWorker(t *testing.T) {
 	}
 }
 
-// runOnce serves a worker under supervision until one run has been told, and fails the test if it ended by itself.
+// runOnce serves a worker until one run has been told, and fails the test if it ended by itself.
 func runOnce(t *testing.T, d *daemon, run func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -89,7 +89,7 @@ func runOnce(t *testing.T, d *daemon, run func(context.Context) error) {
 		cancel()
 	}
 	served := make(chan error, 1)
-	go func() { served <- (&service{server: w}).guarded(ctx) }()
+	go func() { served <- w.Serve(ctx) }()
 	select {
 	case err := <-served:
 		if !errors.Is(err, context.Canceled) {

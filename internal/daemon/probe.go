@@ -20,7 +20,6 @@ import (
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
-	"jdpay-listener/internal/payment"
 )
 
 // Finding is what a look at one thing around the daemon brought.
@@ -34,7 +33,7 @@ type Finding struct {
 	Transport *config.Link `json:"transport,omitempty"`
 }
 
-const probeLimit = 10 * time.Second
+const probeTimeout = 10 * time.Second
 
 // probe looks at one dependency. Its error becomes the finding; the text it returns describes what is fine.
 type probe struct {
@@ -55,7 +54,7 @@ func lookAll(ctx context.Context, probes []probe) []Finding {
 	var wg sync.WaitGroup
 	for i, p := range probes {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, probeLimit)
+			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 			defer cancel()
 			detail, err := p.look(ctx)
 			findings[i] = Finding{Name: p.name, OK: err == nil, Detail: detail}
@@ -113,12 +112,11 @@ func connectProbes(c *config.Config) []probe {
 	}
 	if _, on := c.RedisOptions(); on {
 		probes = append(probes, probe{"redis", "check section Redis; without it cabinets are looked up in the database and replies wait", func(ctx context.Context) (string, error) {
-			d := &daemon{cfg: c, log: slog.New(slog.DiscardHandler)}
-			defer d.close()
-			store, err := d.openRedis()
+			store, err := newRedis(c, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return "", err
 			}
+			defer store.Close()
 			return "answers", store.Ping(ctx)
 		}})
 	}
@@ -157,25 +155,9 @@ func columns(ctx context.Context, connection config.Secret, tables map[string][]
 	})
 }
 
-// openSession returns an MQTT session. The client id must be its own: the broker ends an older session of the same id.
-func (d *daemon) openSession(clientID string) (*device.Session, error) {
-	m := d.cfg.Mqtt
-	return device.NewSession(device.Options{
-		Server: m.Server, Port: m.Port, Username: m.Username, Password: m.Password.Reveal(),
-		TLS:      device.TLS{Enabled: m.Tls.Enabled, CAFile: m.Tls.CaFile, CertFile: m.Tls.CertFile, KeyFile: m.Tls.KeyFile},
-		ClientID: clientID, Topic: m.PayCompleteTopic,
-		OnUp: func() {
-			if d.runner != nil {
-				d.runner.Resume(payment.KindPayComplete)
-			}
-		}, Log: d.log,
-	})
-}
-
 // withSession gives use an MQTT session that is connected.
 func withSession(ctx context.Context, c *config.Config, purpose string, use func(*device.Session) (string, error)) (string, error) {
-	d := &daemon{cfg: c, log: slog.New(slog.DiscardHandler)}
-	session, err := d.openSession(c.Mqtt.ClientIdPrefix + "-" + purpose + "-" + c.Host.Instance)
+	session, err := newSession(c, purpose, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return "", err
 	}
@@ -225,26 +207,6 @@ func dialAddress(u *url.URL) string {
 		}
 	}
 	return net.JoinHostPort(u.Hostname(), port)
-}
-
-func mnsClient(c *config.Config, onRequest func(queue, op, result string, took time.Duration)) (*mns.Client, error) {
-	client, err := mns.NewClient(mns.Config{
-		Endpoint: c.Mns.Endpoint, AccessKeyID: c.Mns.AccessKeyId.Reveal(), AccessKeySecret: c.Mns.AccessKeySecret.Reveal(),
-		SecurityToken: c.Mns.SecurityToken.Reveal(), OnRequest: onRequest,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("configuration, section Mns: %w", err)
-	}
-	return client, nil
-}
-
-// Queue returns an MNS queue of the configured account.
-func Queue(c *config.Config, name string) (*mns.Queue, error) {
-	client, err := mnsClient(c, nil)
-	if err != nil {
-		return nil, err
-	}
-	return client.Queue(name)
 }
 
 func queueAttributes(ctx context.Context, c *config.Config, name string) (mns.Attributes, error) {

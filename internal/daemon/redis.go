@@ -3,23 +3,25 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"time"
 
+	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/redisstore"
 )
 
-// openRedis connects to Redis lazily, or returns nil when it is off. Redis being down stops nothing; authorities that
+// newRedis connects to Redis lazily, or returns nil when it is off. Redis being down stops nothing; authorities that
 // cannot be read do. The observers are told of each TLS connection.
-func (d *daemon) openRedis(observers ...func(tls.ConnectionState)) (*redisstore.Store, error) {
-	o, on := d.cfg.RedisOptions()
+func newRedis(c *config.Config, log *slog.Logger, observers ...func(tls.ConnectionState)) (*redisstore.Store, error) {
+	o, on := c.RedisOptions()
 	if !on {
 		return nil, nil
 	}
 	var secure *tls.Config
 	if o.TLS {
 		var err error
-		if secure, err = clientTLS("Redis:CaFile", d.cfg.Redis.CaFile); err != nil {
+		if secure, err = clientTLS("Redis:CaFile", c.Redis.CaFile); err != nil {
 			return nil, err
 		}
 		secure.ServerName = o.ServerName
@@ -30,12 +32,10 @@ func (d *daemon) openRedis(observers ...func(tls.ConnectionState)) (*redisstore.
 			return nil
 		}
 	}
-	store := redisstore.New(redisstore.Options{
+	return redisstore.New(redisstore.Options{
 		Addrs: o.Addrs, MasterName: o.MasterName, Username: o.Username, Password: o.Password.Reveal(), DB: o.DB, TLS: secure,
-		ClientName: o.ClientName, ConnectTimeout: o.ConnectTimeout, ReplyKeyPrefix: d.cfg.Redis.ReplyKeyPrefix, Log: d.log,
-	})
-	d.closers = append(d.closers, store.Close)
-	return store, nil
+		ClientName: o.ClientName, ConnectTimeout: o.ConnectTimeout, ReplyKeyPrefix: c.Redis.ReplyKeyPrefix, Log: log,
+	}), nil
 }
 
 // deviceCache is Redis as the memory of cabinets.

@@ -98,7 +98,7 @@ func Timeouts(c *config.Config) map[string]time.Duration {
 
 // reload applies what may change while payments run, and says what needs a restart.
 func (d *daemon) reload(ctx context.Context) {
-	config.Watch(ctx, reloadEvery, *d.opts.Reload, d.loaded, func(next *config.Loaded, restart []string) {
+	config.Watch(ctx, reloadInterval, *d.opts.Reload, d.loaded, func(next *config.Loaded, restart []string) {
 		c := next.Config
 		if d.opts.Level != nil {
 			d.opts.Level.Set(c.Logging.LogLevel.Default)

@@ -17,15 +17,6 @@ import (
 	"jdpay-listener/internal/device"
 )
 
-// clientTLS checks servers against the authorities of a PEM file, the system's without one. The error names the key.
-func clientTLS(key, caFile string) (*tls.Config, error) {
-	roots, err := config.ReadAuthorities(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("configuration, %s: %w", key, err)
-	}
-	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
-}
-
 // transports connects to every dependency and says how the connection is secured. What is worse than the configuration
 // asks for is a warning; with Security:Strict, what is not encrypted and verified fails.
 func transports(ctx context.Context, c *config.Config) []Finding {
@@ -34,7 +25,7 @@ func transports(ctx context.Context, c *config.Config) []Finding {
 	var wg sync.WaitGroup
 	for i, asked := range links {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, probeLimit)
+			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 			defer cancel()
 			findings[i] = transport(asked, secured(ctx, c, asked), c.Security.Strict)
 		})
@@ -153,11 +144,9 @@ func handshake(ctx context.Context, address, key, caFile string, saw func(*tls.C
 // redisSession asks Redis for a sign of life and tells saw of the encryption. Of several servers, of which one may be
 // found through another, it is the last one's.
 func redisSession(ctx context.Context, c *config.Config, saw func(*tls.ConnectionState)) error {
-	d := &daemon{cfg: c, log: slog.New(slog.DiscardHandler)}
-	defer d.close()
 	var mu sync.Mutex // the client opens connections side by side
 	var last *tls.ConnectionState
-	store, err := d.openRedis(func(state tls.ConnectionState) {
+	store, err := newRedis(c, slog.New(slog.DiscardHandler), func(state tls.ConnectionState) {
 		mu.Lock()
 		defer mu.Unlock()
 		last = &state
@@ -165,6 +154,7 @@ func redisSession(ctx context.Context, c *config.Config, saw func(*tls.Connectio
 	if err != nil {
 		return err
 	}
+	defer store.Close()
 	if err := store.Ping(ctx); err != nil {
 		return err
 	}

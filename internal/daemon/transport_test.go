@@ -120,7 +120,7 @@ func TestSecured(t *testing.T) {
 			if at < 0 {
 				t.Fatalf("%s is not among the links", tt.of)
 			}
-			limit := probeLimit
+			limit := probeTimeout
 			if strings.HasSuffix(tt.want, unseen) {
 				limit /= 5 // what is tried again and again until then is refused at once
 			}

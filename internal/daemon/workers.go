@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	purgeEvery   = time.Hour
-	boundEvery   = time.Minute
-	graceEvery   = time.Minute
-	backlogEvery = 15 * time.Second
-	actsEvery    = 15 * time.Second
-	// attributesLimit bounds the question for a queue's counts, which only people look at.
-	attributesLimit = 5 * time.Second
+	purgeInterval   = time.Hour
+	boundInterval   = time.Minute
+	graceInterval   = time.Minute
+	backlogInterval = 15 * time.Second
+	actsInterval    = 15 * time.Second
+	// attributesTimeout bounds the question for a queue's counts, which only people look at.
+	attributesTimeout = 5 * time.Second
 )
 
 // addWorkers registers the workers of which one replica runs each.
@@ -26,15 +26,15 @@ func (d *daemon) addWorkers() error {
 	evidence := &payment.Evidence{DB: d.account, Profile: SignProfile(d.cfg), Keys: append(Reveal(d.cfg.JDPay.Md5Key), Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
 		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
-		d.runner.AddWorker(d.watched(job.Worker{Name: "bound-evidence", Period: boundEvery, Run: func(ctx context.Context) error {
+		d.runner.AddWorker(d.watched(job.Worker{Name: "bound-evidence", Period: boundInterval, Run: func(ctx context.Context) error {
 			n, err := evidence.Bound(ctx)
 			if n > 0 {
 				d.log.Warn("rejected messages were too many; the first and the newest are kept, the rest is deleted and counted", "deleted", n)
 			}
 			return err
 		}})),
-		d.runner.AddWorker(d.watched(job.Worker{Name: "purge", Period: purgeEvery, Run: d.purge})),
-		d.runner.AddWorker(d.watched(job.Worker{Name: "grace-period", Period: graceEvery, Run: d.gracePeriod})),
+		d.runner.AddWorker(d.watched(job.Worker{Name: "purge", Period: purgeInterval, Run: d.purge})),
+		d.runner.AddWorker(d.watched(job.Worker{Name: "grace-period", Period: graceInterval, Run: d.gracePeriod})),
 	)
 }
 
@@ -66,8 +66,8 @@ func (d *daemon) gracePeriod(ctx context.Context) error {
 // localWorkers are the workers that every replica runs for itself.
 func (d *daemon) localWorkers() []server {
 	return []server{
-		d.watched(job.Worker{Name: "backlog", Period: backlogEvery, Run: d.backlog}),
-		d.watched(job.Worker{Name: "acts", Period: actsEvery, Run: d.acts}),
+		d.watched(job.Worker{Name: "backlog", Period: backlogInterval, Run: d.backlog}),
+		d.watched(job.Worker{Name: "acts", Period: actsInterval, Run: d.acts}),
 	}
 }
 
@@ -122,7 +122,7 @@ func (d *daemon) backlog(ctx context.Context) error {
 }
 
 func (d *daemon) countQueue(ctx context.Context, q *mns.Queue) error {
-	ctx, cancel := context.WithTimeout(ctx, attributesLimit)
+	ctx, cancel := context.WithTimeout(ctx, attributesTimeout)
 	defer cancel()
 	a, err := q.Attributes(ctx)
 	if err != nil {

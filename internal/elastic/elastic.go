@@ -38,6 +38,7 @@ type Sink struct {
 	index     string
 	log       *slog.Logger
 	transport esapi.Transport
+	http      *http.Transport
 	queue     chan line
 	dropped   atomic.Int64
 	failing   bool // Serve's alone
@@ -64,9 +65,10 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch address: %w", err)
 	}
+	conns := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: o.TLS, IdleConnTimeout: time.Minute}
 	opts := []elastictransport.Option{
 		elastictransport.WithURLs(u), elastictransport.WithDisableRetry(),
-		elastictransport.WithTransport(&http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: o.TLS, IdleConnTimeout: time.Minute}),
+		elastictransport.WithTransport(conns),
 	}
 	switch {
 	case o.APIKey != "":
@@ -78,8 +80,11 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch client: %w", err)
 	}
-	return &Sink{index: o.Index, log: o.Log, transport: transport, queue: make(chan line, queued)}, nil
+	return &Sink{index: o.Index, log: o.Log, transport: transport, http: conns, queue: make(chan line, queued)}, nil
 }
+
+// Close closes the connections. It is called after Serve has returned.
+func (s *Sink) Close() { s.http.CloseIdleConnections() }
 
 // Add hands over a document, which must encode as JSON. It never waits: with too many waiting already, the document is
 // dropped.

@@ -1,0 +1,154 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/payment"
+)
+
+// assemble builds everything, in the order in which a payment meets it, and opens the databases; nothing runs yet.
+func (d *daemon) assemble(ctx context.Context) (err error) {
+	c := d.cfg
+	for _, w := range d.loaded.Warnings {
+		d.log.Warn("configuration: " + w)
+	}
+	if err := d.openDatabases(ctx); err != nil {
+		return err
+	}
+	if c.Elasticsearch.Url != "" {
+		if d.elastic, err = newElastic(c.Elasticsearch, d.log); err != nil {
+			return err
+		}
+		d.ends.add("elasticsearch sink", func() error { d.elastic.Close(); return nil })
+	}
+	report := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic}
+
+	// From the queue …
+	d.store = job.NewMySQL(d.account)
+	d.store.Log = d.log
+	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), job.Options{
+		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: report.ended, Beat: d.health.Loop("job runner", loopTimeout), Log: d.log,
+	})
+	keeper := payment.NewKeeper(d.runner)
+	keeper.Alert = alert(d.log)
+	client, err := mnsClient(c, func(queue, op, result string, _ time.Duration) {
+		d.metrics.MnsRequests.WithLabelValues(queue, op, result).Inc()
+	})
+	if err != nil {
+		return err
+	}
+	d.ends.add("mns client", func() error { client.Close(); return nil })
+	if err := d.listen(client, keeper, payment.KindSettle, c.JDPay.NotifyQueueName); err != nil {
+		return err
+	}
+
+	// … through settling …
+	tell := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Ended: report.ended, Alert: alert(d.log)}
+	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, tell)
+
+	// … to the cabinet, to JD and to the pay info.
+	redis, err := newRedis(c, d.log)
+	if err != nil {
+		return err
+	}
+	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
+	parcels.Log = d.log
+	d.settler.Parcels = parcels
+	if redis != nil {
+		d.ends.add("redis", redis.Close)
+		parcels.Cache = deviceCache{redis, c.Redis.DeviceCacheTtl}
+	}
+	if d.session, err = newSession(c, "", func() { d.runner.Resume(payment.KindPayComplete) }, d.log); err != nil {
+		return fmt.Errorf("configuration, section Mqtt: %w", err)
+	}
+	jd, err := d.newJD()
+	if err != nil {
+		return err
+	}
+	d.ends.add("jd client", func() error { jd.Close(); return nil })
+	follow := &payment.Follow{
+		Parcels: parcels, Cabinets: d.session, JD: jd, Report: tell,
+		CommandTTL: c.Mqtt.CommandTtl, RequireReply: c.Mqtt.RequireReply, ReplyTimeout: c.Mqtt.ReplyTimeout,
+		ProducerCode: c.JDApi.ProducerCode, CloudProducerCode: c.JDApi.CloudProducerCode,
+		PayTimeIsNow: c.Payment.PayInfoTime == "now", Zone: c.Payment.Location(),
+	}
+	if err := errors.Join(
+		register(d, payment.KindSettle, job.Kind{Priority: job.AboveNormal}, d.settler.Handle),
+		register(d, payment.KindPayComplete, job.Kind{Priority: job.High, GaveUp: payment.Expired}, follow.PayComplete),
+		register(d, payment.KindWaybillStatus, job.Kind{Priority: job.Normal}, follow.WaybillStatus),
+		register(d, payment.KindPayInfo, job.Kind{Priority: job.Normal}, follow.PayInfo),
+		d.addWorkers(),
+	); err != nil {
+		return err
+	}
+
+	// The way back: cabinets' replies.
+	genuine, meaning := ReplyRules(c)
+	replies := payment.NewReplies(genuine, meaning, d.account, d.settler, d.runner, tell)
+	replies.Parcels = parcels
+	if redis != nil {
+		replies.Publisher = redis
+		if err := register(d, payment.KindPublishReply, job.Kind{}, replies.Publish); err != nil {
+			return err
+		}
+	}
+	if err := register(d, payment.KindReply, job.Kind{Priority: job.AboveNormal}, replies.Handle); err != nil {
+		return err
+	}
+	if c.SyncReply.QueueName != "" {
+		if err := d.listen(client, keeper, payment.KindReply, c.SyncReply.QueueName); err != nil {
+			return err
+		}
+	}
+
+	d.health.Check("account database", func(ctx context.Context) error {
+		if err := d.runner.Healthy(); err != nil {
+			return err
+		}
+		return d.store.CheckWritable(ctx)
+	})
+	d.health.Note("instance lock", d.store.Lockless)
+	d.health.Check("mqtt", func(context.Context) error { return d.session.Healthy() })
+	return nil
+}
+
+func register[T any](d *daemon, kind string, k job.Kind, handle func(context.Context, *job.Job, T) (string, error)) error {
+	return job.Register(d.runner, kind, k, policy(d.cfg, kind), handle)
+}
+
+// listen adds a listener that keeps the queue's messages as jobs of the kind.
+func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name string) error {
+	queue, err := client.Queue(name)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	c := d.cfg
+	l := &mns.Listener{
+		Queue: queue, Wait: time.Duration(c.Mns.WaitSeconds) * time.Second, Batch: c.Mns.BatchSize, MaxPollers: c.Mns.MaxPollers,
+		Gate: func(ctx context.Context) error { return d.runner.WaitFree(ctx, kind, c.Mns.BatchSize*c.Mns.MaxPollers) },
+		Keep: func(ctx context.Context, queue string, received []mns.Message) (func(), error) {
+			begin := time.Now()
+			msgs := make([]payment.Message, len(received))
+			for i, m := range received {
+				msgs[i] = payment.Message{ID: m.ID, Body: m.Body, Damaged: m.Damaged}
+			}
+			start, err := keeper.Keep(ctx, kind, queue, msgs)
+			if err == nil {
+				d.metrics.ObserveStage("keep", time.Since(begin))
+			}
+			return start, err
+		},
+		OnReceived: func(received []mns.Message) { d.metrics.Received.WithLabelValues(name).Add(float64(len(received))) },
+		Log:        d.log,
+	}
+	l.Beat = d.health.Loop(l.String(), loopTimeout)
+	d.health.Check("mns queue "+name, func(context.Context) error { return l.Healthy() })
+	d.listeners = append(d.listeners, l)
+	d.queues = append(d.queues, queue)
+	return nil
+}

@@ -1,0 +1,131 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/testenv"
+)
+
+// company starts stand-ins of all servers and returns the configuration of a daemon for them.
+func company(t *testing.T) (*sandbox.Company, *config.Loaded) {
+	t.Helper()
+	company, err := sandbox.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { company.Close() })
+	loaded, err := config.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, _, err := job.Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	return company, loaded
+}
+
+// runLabelled runs a daemon in this goroutine, for noneLeft.
+func runLabelled(ctx context.Context, loaded *config.Loaded, opts Options) (err error) {
+	pprof.Do(ctx, pprof.Labels("daemon", "this"), func(ctx context.Context) { err = Run(ctx, loaded, opts) })
+	return err
+}
+
+// noneLeft fails the test if a goroutine of a daemon runs on. The libraries' have a moment for their end.
+func noneLeft(t *testing.T) {
+	t.Helper()
+	left := func(of string) (left []string) {
+		var b bytes.Buffer
+		if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range strings.Split(b.String(), "\n\n") {
+			// The library of MNS has one cleaner for each of its clients; it ends by itself, some seconds after the last connection.
+			if strings.Contains(g, `"daemon":"this"`) && strings.Contains(g, of) && !strings.Contains(g, "fasthttp.(*Client).mCleaner") {
+				left = append(left, g)
+			}
+		}
+		return left
+	}
+	if ours := left("jdpay-listener/"); len(ours) > 0 {
+		t.Errorf("goroutines are left that nobody has waited for:\n%s", strings.Join(ours, "\n\n"))
+	}
+	if !testenv.Poll(2*time.Second, func() bool { return len(left("")) == 0 }) {
+		t.Errorf("goroutines are left:\n%s", strings.Join(left(""), "\n\n"))
+	}
+}
+
+func answersOK(url string) bool {
+	resp, err := http.Get(url)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// TestRun starts the whole daemon, has it carry out a payment, and stops it. It says once that it is ready, and leaves no
+// goroutine behind.
+func TestRun(t *testing.T) {
+	company, loaded := company(t)
+	payment := sandbox.Stream(1)
+	if err := company.Prepare(payment); err != nil {
+		t.Fatal(err)
+	}
+	var log testenv.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	ready := 0
+	if err := runLabelled(ctx, loaded, Options{
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Reload: &config.Options{Files: loaded.Files},
+		OnReady: func(addr net.Addr) {
+			ready++
+			if addr == nil || !testenv.Poll(20*time.Second, func() bool { return answersOK("http://" + addr.String() + "/readyz") }) {
+				t.Error("the daemon cannot do its work")
+			}
+			company.Send(payment[0])
+			documents := func() (n int) {
+				for _, docs := range company.ES.Docs() {
+					n += len(docs)
+				}
+				return n
+			}
+			if !testenv.Poll(20*time.Second, func() bool { return documents() == 6 }) {
+				t.Errorf("%d documents tell of the payment, its three steps, the cabinet's reply and its publication", documents())
+			}
+			stop()
+		},
+	}); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	noneLeft(t)
+	if ready != 1 {
+		t.Errorf("it was ready %d times; its log:\n%s", ready, log.String())
+	}
+}
+
+// TestFailedAssembly lets the last part but one be unusable. What was opened before is closed.
+func TestFailedAssembly(t *testing.T) {
+	_, loaded := company(t)
+	loaded.Config.JDApi.CaFile = filepath.Join(t.TempDir(), "missing.pem")
+	err := runLabelled(t.Context(), loaded, Options{Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "JDApi:CaFile") {
+		t.Errorf("Run: %v", err)
+	}
+	noneLeft(t)
+}
