@@ -89,7 +89,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 
 	// The way back: cabinets' replies.
 	genuine, meaning := ReplyRules(c)
-	replies := payment.NewReplies(genuine, meaning, d.account, d.settler, d.runner, tell)
+	replies := payment.NewReplies(genuine, meaning, d.store, d.settler, d.runner, tell)
 	replies.Parcels = parcels
 	if redis != nil {
 		replies.Publisher = redis

@@ -23,7 +23,7 @@ const (
 
 // addWorkers registers the workers of which one replica runs each.
 func (d *daemon) addWorkers() error {
-	evidence := &payment.Evidence{DB: d.account, Profile: SignProfile(d.cfg), Keys: append(Reveal(d.cfg.JDPay.Md5Key), Reveal(d.cfg.SyncReply.Md5Key)...)}
+	evidence := &payment.Evidence{Jobs: d.store, Profile: SignProfile(d.cfg), Keys: append(Reveal(d.cfg.JDPay.Md5Key), Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
 		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
 		d.runner.AddWorker(d.watched(job.Worker{Name: "bound-evidence", Period: boundInterval, Run: func(ctx context.Context) error {
@@ -48,7 +48,7 @@ func (d *daemon) purge(ctx context.Context) error {
 
 // gracePeriod tells a person, once, of each paid order whose steps take too long.
 func (d *daemon) gracePeriod(ctx context.Context) error {
-	late, err := payment.LateSteps(ctx, d.account, d.cfg.Payment.GracePeriod)
+	late, err := d.store.Late(ctx, payment.Steps, d.cfg.Payment.GracePeriod)
 	if err != nil {
 		return err
 	}
@@ -57,10 +57,10 @@ func (d *daemon) gracePeriod(ctx context.Context) error {
 		if reason == "" {
 			reason = "no try has failed yet"
 		}
-		alert(d.log)(ctx, "a paid order's step is late", "order_no", s.OrderNo, "kind", s.Kind, "job_id", s.JobID, "state", s.State,
+		alert(d.log)(ctx, "a paid order's step is late", "order_no", s.Ref, "kind", s.Kind, "job_id", s.ID, "state", s.State,
 			"try", s.Tries, "age_ms", s.Age.Milliseconds(), "error", reason)
 	}
-	return payment.MarkLate(ctx, d.account, late)
+	return d.store.MarkLate(ctx, late)
 }
 
 // localWorkers are the workers that every replica runs for itself.

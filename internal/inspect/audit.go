@@ -39,15 +39,11 @@ type Offender struct {
 	Problem string `json:"problem"`
 }
 
-const (
-	auditPage = 1000
-	// deadAfter is how long a running job may be without a living holder; instances take such jobs over in seconds.
-	deadAfter = time.Minute
-)
+const auditPage = 1000
 
 // Run audits.
 func (a Audit) Run(ctx context.Context) (*Audited, error) {
-	r := &auditRun{Audit: a, settles: map[string]int64{}, copies: map[string]int64{}, found: &Audited{Messages: map[string]int{}, Steps: map[string]int{}, Offenders: []Offender{}}}
+	r := &auditRun{Audit: a, jobs: job.NewMySQL(a.Account), settles: map[string]int64{}, copies: map[string]int64{}, found: &Audited{Messages: map[string]int{}, Steps: map[string]int{}, Offenders: []Offender{}}}
 	tx, err := a.Account.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("beginning a snapshot: %w", err)
@@ -71,6 +67,7 @@ func (a Audit) Run(ctx context.Context) (*Audited, error) {
 
 type auditRun struct {
 	Audit
+	jobs    *job.MySQL
 	found   *Audited
 	settles map[string]int64 // the job that settled an order, by order number
 	copies  map[string]int64 // a job that took its payment for a copy, by order number
@@ -84,135 +81,72 @@ func (r *auditRun) blame(what, format string, args ...any) {
 
 func jobName(id int64) string { return "job " + strconv.FormatInt(id, 10) }
 
-// auditRow is what the audit needs of a job.
-type auditRow struct {
-	id               int64
-	kind, key, ref   string
-	state, outcome   string
-	created          time.Time
-	leased, finished bool
-	leaseDead        bool
-}
-
-// page reads jobs after id last, in the order of their ids.
-func (r *auditRun) page(ctx context.Context, tx *sql.Tx, last int64, where string) ([]auditRow, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), created_at, lease IS NOT NULL,
-		finished_at IS NOT NULL, COALESCE(lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? SECOND) AND IS_USED_LOCK(lease) IS NULL, 0)
-		FROM jdpay_job WHERE id > ? AND `+where+" ORDER BY id LIMIT ?", int(deadAfter.Seconds()), last, auditPage)
-	if err != nil {
-		return nil, fmt.Errorf("reading jobs: %w", err)
-	}
-	defer rows.Close()
-	var page []auditRow
-	for rows.Next() {
-		var j auditRow
-		if err := rows.Scan(&j.id, &j.kind, &j.key, &j.ref, &j.state, &j.outcome, &j.created, &j.leased, &j.finished, &j.leaseDead); err != nil {
-			return nil, fmt.Errorf("reading jobs: %w", err)
-		}
-		page = append(page, j)
-	}
-	return page, rows.Err()
-}
-
-// eachPage calls use for all jobs that fit, a page at a time.
-func (r *auditRun) eachPage(ctx context.Context, tx *sql.Tx, where string, use func([]auditRow) error) error {
-	for last := int64(0); ; {
-		page, err := r.page(ctx, tx, last, where)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		if err := use(page); err != nil {
-			return err
-		}
-		last = page[len(page)-1].id
-	}
-}
-
 // rows checks that each job is in one place, and counts.
 func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
-	return r.eachPage(ctx, tx, "1 = 1", func(page []auditRow) error {
+	return r.jobs.Walk(ctx, tx, nil, "", func(page []job.Summary) error {
 		for _, j := range page {
-			if problem := j.contradiction(); problem != "" {
-				r.blame(jobName(j.id), "%s (%s, state %s): %s", j.kind, j.ref, j.state, problem)
+			if problem := j.Contradiction(); problem != "" {
+				r.blame(jobName(j.ID), "%s (%s, state %s): %s", j.Kind, j.Ref, j.State, problem)
 			}
-			where := j.state
-			if job.State(j.state).Finished() {
-				where += " " + j.outcome
+			where := string(j.State)
+			if j.State.Finished() {
+				where += " " + j.Outcome
 			}
 			switch {
-			case j.kind == payment.KindSettle || j.kind == payment.KindReply:
+			case j.Kind == payment.KindSettle || j.Kind == payment.KindReply:
 				r.found.Messages[where]++
-				if j.outcome == payment.Duplicate {
-					r.copies[j.ref] = j.id
+				if j.Outcome == payment.Duplicate {
+					r.copies[j.Ref] = j.ID
 				}
 				if r.oldest.IsZero() {
-					r.oldest = j.created
+					r.oldest = j.Created
 				}
-			case slices.Contains(payment.Steps, j.kind):
-				r.found.Steps[j.kind+" "+where]++
+			case slices.Contains(payment.Steps, j.Kind):
+				r.found.Steps[j.Kind+" "+where]++
 			}
 		}
 		return nil
 	})
 }
 
-func (j auditRow) contradiction() string {
-	state := job.State(j.state)
-	switch {
-	case !slices.Contains(job.States, state):
-		return "there is no such state"
-	case state.Finished() && (j.outcome == "" || !j.finished):
-		return "finished without an outcome or a time"
-	case !state.Finished() && j.finished && j.outcome == "": // with an outcome it is being replayed
-		return "unfinished, with the time of an end"
-	case state == job.Running && !j.leased:
-		return "running, and leased by nobody"
-	case state != job.Running && j.leased:
-		return "leased, and not running"
-	case j.leaseDead:
-		return "its holder is gone for more than a minute, and no instance has taken it over: is one running?"
-	}
-	return ""
-}
-
 // settled checks that what was settled is paid, once, and has its steps.
 func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
-	return r.eachPage(ctx, tx, "kind IN ('settle', 'reply') AND outcome = '"+payment.Settled+"'", func(page []auditRow) error {
+	return r.jobs.Walk(ctx, tx, []string{payment.KindSettle, payment.KindReply}, payment.Settled, func(page []job.Summary) error {
 		numbers := make([]any, 0, len(page))
 		for _, j := range page {
-			if other, ok := r.settles[j.ref]; ok {
-				r.blame("order "+j.ref, "settled twice, by jobs %d and %d", other, j.id)
+			if other, ok := r.settles[j.Ref]; ok {
+				r.blame("order "+j.Ref, "settled twice, by jobs %d and %d", other, j.ID)
 			}
-			r.settles[j.ref] = j.id
-			numbers = append(numbers, j.ref)
+			r.settles[j.Ref] = j.ID
+			numbers = append(numbers, j.Ref)
 		}
 		paid, err := ordersByNumber(ctx, tx, numbers)
 		if err != nil {
 			return err
 		}
-		keys := make([]any, 0, len(payment.Steps)*len(page))
+		keys := make([]string, 0, len(payment.Steps)*len(page))
 		for _, o := range paid {
 			for _, kind := range payment.Steps {
 				keys = append(keys, payment.StepKey(kind, o.id))
 			}
 		}
-		have, err := existing(ctx, tx, keys)
+		have, err := r.jobs.Existing(ctx, tx, keys)
 		if err != nil {
 			return err
 		}
 		for _, j := range page {
-			o, ok := paid[j.ref]
+			o, ok := paid[j.Ref]
 			switch {
 			case !ok:
-				r.blame("order "+j.ref, "settled by job %d, and there is no such order", j.id)
+				r.blame("order "+j.Ref, "settled by job %d, and there is no such order", j.ID)
 				continue
 			case !o.paid:
-				r.blame("order "+j.ref, "settled by job %d, and not marked paid", j.id)
+				r.blame("order "+j.Ref, "settled by job %d, and not marked paid", j.ID)
 			}
 			r.found.PaidOrders++
 			for _, kind := range payment.Steps {
 				if !have[payment.StepKey(kind, o.id)] {
-					r.blame("order "+j.ref, "paid, and its step %s does not exist", kind)
+					r.blame("order "+j.Ref, "paid, and its step %s does not exist", kind)
 				}
 			}
 		}
@@ -233,22 +167,22 @@ func (r *auditRun) duplicates(context.Context, *sql.Tx) error {
 
 // steps checks that follow-ups belong to paid orders that were settled.
 func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
-	return r.eachPage(ctx, tx, "kind IN ('pay-complete', 'waybill-status', 'pay-info')", func(page []auditRow) error {
-		ids := map[int64]auditRow{}
+	return r.jobs.Walk(ctx, tx, payment.Steps, "", func(page []job.Summary) error {
+		ids := map[int64]job.Summary{}
 		for _, j := range page {
-			_, text, _ := strings.Cut(j.key, ":")
+			_, text, _ := strings.Cut(j.Key, ":")
 			id, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
-				r.blame(jobName(j.id), "%s: its key %q names no order", j.kind, j.key)
+				r.blame(jobName(j.ID), "%s: its key %q names no order", j.Kind, j.Key)
 				continue
 			}
 			ids[id] = j
-			if j.kind == payment.KindPayInfo && j.outcome == payment.Written {
+			if j.Kind == payment.KindPayInfo && j.Outcome == payment.Written {
 				r.written = append(r.written, text)
 			}
 			// A step outlives its settle job when it took days; the settle job is purged first.
-			if _, ok := r.settles[j.ref]; !ok && !r.oldest.IsZero() && j.created.After(r.oldest.Add(time.Hour)) {
-				r.blame("order "+j.ref, "has a step (job %d), and no job that settled it", j.id)
+			if _, ok := r.settles[j.Ref]; !ok && !r.oldest.IsZero() && j.Created.After(r.oldest.Add(time.Hour)) {
+				r.blame("order "+j.Ref, "has a step (job %d), and no job that settled it", j.ID)
 			}
 		}
 		paid, err := paidByID(ctx, tx, slices.Collect(maps.Keys(ids)))
@@ -257,7 +191,7 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 		}
 		for id, j := range ids {
 			if !paid[id] {
-				r.blame("order "+j.ref, "has a step (job %d), and is not marked paid", j.id)
+				r.blame("order "+j.Ref, "has a step (job %d), and is not marked paid", j.ID)
 			}
 		}
 		return nil
@@ -361,19 +295,6 @@ func paidByID(ctx context.Context, tx *sql.Tx, ids []int64) (map[int64]bool, err
 		paid[id] = have[strconv.FormatInt(id, 10)]
 	}
 	return paid, nil
-}
-
-// existing returns which of the job keys exist.
-func existing(ctx context.Context, tx *sql.Tx, keys []any) (map[string]bool, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	rows, err := tx.QueryContext(ctx, "SELECT unique_key FROM jdpay_job WHERE unique_key IN "+sqldb.In(len(keys)), keys...)
-	have, err := collect(rows, err)
-	if err != nil {
-		return nil, fmt.Errorf("reading steps: %w", err)
-	}
-	return have, nil
 }
 
 // collect reads a column of texts.

@@ -101,7 +101,7 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	t.Events = append(events(t.Jobs), actEvents(orderNo, t.Jobs, t.Acts)...)
 	slices.SortStableFunc(t.Events, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
 	if t.Order == nil || !t.Order.Paid {
-		if t.Unread, err = unread(ctx, account); err != nil {
+		if t.Unread, err = job.NewMySQL(account).CountUnread(ctx, []string{payment.KindSettle, payment.KindReply}); err != nil {
 			return nil, err
 		}
 	}
@@ -122,43 +122,33 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 	t.Jobs = []job.Row{} // an empty list in JSON, not null
 	store := job.NewMySQL(account)
+	rejected := []job.State{job.Rejected}
 	unrejected := slices.DeleteFunc(slices.Clone(job.States), func(s job.State) bool { return s == job.Rejected })
-	noise := 0
 	for _, part := range []struct {
 		filter job.Filter
 		most   int
 	}{
 		{job.Filter{States: unrejected, Except: payment.Duplicate}, traceMost},
 		{job.Filter{States: unrejected, Outcome: payment.Duplicate}, traceNoise},
-		{job.Filter{States: []job.State{job.Rejected}, Except: payment.Counted}, traceNoise},
+		{job.Filter{States: rejected, Except: payment.Counted}, traceNoise},
 	} {
 		part.filter.Ref = t.OrderNo
 		rows, err := store.List(ctx, part.filter, part.most, true)
 		if err != nil {
 			return err
 		}
-		if part.most == traceNoise {
-			noise += len(rows)
-		}
 		t.Jobs = append(t.Jobs, rows...)
+		if part.most == traceNoise {
+			n, err := store.CountJobs(ctx, part.filter)
+			if err != nil {
+				return err
+			}
+			t.Unlisted += max(0, n-len(rows))
+		}
 	}
 	slices.SortFunc(t.Jobs, func(a, b job.Row) int { return cmp.Compare(a.ID, b.ID) })
-	err = account.QueryRowContext(ctx, `SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND (state = 'rejected' AND outcome <> ? OR state <> 'rejected' AND outcome = ?)`,
-		t.OrderNo, payment.Counted, payment.Duplicate).Scan(&t.Unlisted)
-	if err != nil {
-		return fmt.Errorf("counting the messages that name the order: %w", err)
-	}
-	t.Unlisted = max(0, t.Unlisted-noise)
-	t.Deleted, err = payment.DeletedEvidence(ctx, account, t.OrderNo)
+	t.Deleted, err = store.Dropped(ctx, payment.KindEvidence, t.OrderNo)
 	return err
-}
-
-func unread(ctx context.Context, account *sql.DB) (n int, err error) {
-	err = account.QueryRowContext(ctx, `SELECT COUNT(*) FROM jdpay_job WHERE state IN ('ready', 'running') AND kind IN (?, ?) AND ref IS NULL`, payment.KindSettle, payment.KindReply).Scan(&n)
-	if err != nil {
-		err = fmt.Errorf("counting the messages that nobody has looked into: %w", err)
-	}
-	return n, err
 }
 
 func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOrder, error) {

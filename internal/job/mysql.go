@@ -216,9 +216,6 @@ func history(fs []Failure) []byte {
 	return b
 }
 
-// AppendHistory returns what the errors column holds with one entry more. The oldest make room for it.
-func AppendHistory(column []byte, f Failure) []byte { return history(remember(failures(column), f)) }
-
 // failures reads the errors column. A text that is not ours is no reason to leave the job undone.
 func failures(history []byte) (fs []Failure) {
 	if len(history) == 0 || json.Unmarshal(history, &fs) != nil {

@@ -93,7 +93,7 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 	}
 	q.WriteString("UPDATE jdpay_job SET lease = NULL, lease_until = NULL, ")
 	if c.State.Finished() {
-		q.WriteString(Concluding)
+		q.WriteString(concluding)
 		args = append(args, c.State, c.Outcome)
 	} else {
 		q.WriteString("state = ?, next_try_at = DATE_ADD(UTC_TIMESTAMP(6), INTERVAL ")
@@ -130,10 +130,10 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 	return statement{q.String(), args}
 }
 
-// Concluding sets the columns of a job that ends, with the arguments state and outcome. A job that was concluded before
+// concluding sets the columns of a job that ends, with the arguments state and outcome. A job that was concluded before
 // and is being replayed keeps its first conclusion: what was settled once stays "settled", whatever a replay says. The
 // time comes last, because the server uses new values for what follows.
-const Concluding = "state = IF(finished_at IS NULL, ?, 'done'), outcome = IF(finished_at IS NULL, ?, outcome), finished_at = COALESCE(finished_at, UTC_TIMESTAMP(6))"
+const concluding = "state = IF(finished_at IS NULL, ?, 'done'), outcome = IF(finished_at IS NULL, ?, outcome), finished_at = COALESCE(finished_at, UTC_TIMESTAMP(6))"
 
 func sameWait(same []Conclusion) bool {
 	for i := range same {

@@ -44,7 +44,7 @@ func KeepCount(context.Context, *job.Job, job.Raw) (string, error) {
 
 // Evidence bounds the rejected messages in the table. One goroutine at a time may use it.
 type Evidence struct {
-	DB      *sql.DB
+	Jobs    *job.MySQL
 	Profile message.Profile
 	Keys    []string // of payments and of replies
 
@@ -52,17 +52,11 @@ type Evidence struct {
 	genuine map[int64]struct{} // signed by one of the keys
 }
 
-// evidenceRow is a rejected message.
-type evidenceRow struct {
-	id  int64
-	ref string // the order it names, or empty
-}
-
 // Bound deletes and counts what is too many, and returns how many it deleted. Between any two of its statements the
 // process may end: the next run goes on.
 func (e *Evidence) Bound(ctx context.Context) (deleted int64, err error) {
 	var now time.Time
-	if err := e.DB.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
+	if err := e.Jobs.DB.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
 		return 0, fmt.Errorf("reading the database's clock: %w", err)
 	}
 	from := e.bounded
@@ -81,14 +75,16 @@ func (e *Evidence) Bound(ctx context.Context) (deleted int64, err error) {
 }
 
 func (e *Evidence) boundHour(ctx context.Context, hour time.Time) (deleted int64, err error) {
-	rows, err := e.rejected(ctx, hour)
+	rows, err := e.Jobs.RejectedIn(ctx, hour, []string{KindSettle, KindReply}, evidenceRows)
 	if err != nil {
 		return 0, err
 	}
+	// A genuine message may be behind each damaged one.
+	rows = slices.DeleteFunc(rows, func(r job.RejectedJob) bool { return strings.Contains(r.Key, ":damaged:") })
 	byOrder := map[string][]int64{}
 	for _, r := range rows {
-		if r.ref != "" {
-			byOrder[r.ref] = append(byOrder[r.ref], r.id)
+		if r.Ref != "" {
+			byOrder[r.Ref] = append(byOrder[r.Ref], r.ID)
 		}
 	}
 	gone := map[int64]bool{}
@@ -102,7 +98,7 @@ func (e *Evidence) boundHour(ctx context.Context, hour time.Time) (deleted int64
 			return deleted, err
 		}
 	}
-	rows = slices.DeleteFunc(rows, func(r evidenceRow) bool { return gone[r.id] })
+	rows = slices.DeleteFunc(rows, func(r job.RejectedJob) bool { return gone[r.ID] })
 	if len(rows) <= 2*strangerEvidence {
 		return deleted, nil
 	}
@@ -122,37 +118,13 @@ func middle(ids []int64, keep int) []int64 {
 	return ids[keep : len(ids)-keep]
 }
 
-// rejected reads which messages were rejected in the hour, the oldest first. Damaged messages are left out: a genuine one
-// may be behind each.
-func (e *Evidence) rejected(ctx context.Context, hour time.Time) ([]evidenceRow, error) {
-	rows, err := e.DB.QueryContext(ctx, `SELECT id, COALESCE(ref, ''), COALESCE(unique_key, '') FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
-		WHERE state = 'rejected' AND kind IN (?, ?) AND priority IN (5, 10, 15, 20, 25) AND next_try_at >= ? AND next_try_at < ? ORDER BY id LIMIT ?`,
-		KindSettle, KindReply, hour, hour.Add(time.Hour), evidenceRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var found []evidenceRow
-	for rows.Next() {
-		var r evidenceRow
-		var key string
-		if err := rows.Scan(&r.id, &r.ref, &key); err != nil {
-			return nil, err
-		}
-		if !strings.Contains(key, ":damaged:") {
-			found = append(found, r)
-		}
-	}
-	return found, rows.Err()
-}
-
 // strangers returns the messages that name no order of ours.
-func (e *Evidence) strangers(ctx context.Context, rows []evidenceRow) (ids []int64, err error) {
+func (e *Evidence) strangers(ctx context.Context, rows []job.RejectedJob) (ids []int64, err error) {
 	for chunk := range slices.Chunk(rows, evidenceBatch) {
 		var numbers []any
 		for _, r := range chunk {
-			if r.ref != "" && !slices.Contains(numbers, any(r.ref)) {
-				numbers = append(numbers, r.ref)
+			if r.Ref != "" && !slices.Contains(numbers, any(r.Ref)) {
+				numbers = append(numbers, r.Ref)
 			}
 		}
 		ours, err := e.orders(ctx, numbers)
@@ -160,8 +132,8 @@ func (e *Evidence) strangers(ctx context.Context, rows []evidenceRow) (ids []int
 			return nil, err
 		}
 		for _, r := range chunk {
-			if !ours[r.ref] {
-				ids = append(ids, r.id)
+			if !ours[r.Ref] {
+				ids = append(ids, r.ID)
 			}
 		}
 	}
@@ -174,8 +146,8 @@ func (e *Evidence) orders(ctx context.Context, numbers []any) (map[string]bool, 
 	if len(numbers) == 0 {
 		return there, nil
 	}
-	rows, err := selectIn(ctx, e.DB, ordersTable, "order_no", numbers, func(numbers []any) (*sql.Rows, error) {
-		return e.DB.QueryContext(ctx, "SELECT order_no FROM "+ordersTable+" WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
+	rows, err := selectIn(ctx, e.Jobs.DB, ordersTable, "order_no", numbers, func(numbers []any) (*sql.Rows, error) {
+		return e.Jobs.DB.QueryContext(ctx, "SELECT order_no FROM "+ordersTable+" WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
 	})
 	if err != nil {
 		return nil, err
@@ -193,6 +165,7 @@ func (e *Evidence) orders(ctx context.Context, numbers []any) (map[string]bool, 
 
 // drop deletes messages that none of our keys signed, and counts them in the same transaction.
 func (e *Evidence) drop(ctx context.Context, hour time.Time, ref string, ids []int64) (deleted int64, err error) {
+	counter := job.New{Kind: KindEvidence, Key: KindEvidence + ":" + hour.Format("2006010215") + ":" + ref, Ref: ref, Priority: job.Low}
 	for chunk := range slices.Chunk(ids, evidenceBatch) {
 		forged, err := e.forged(ctx, chunk)
 		if err != nil {
@@ -201,62 +174,33 @@ func (e *Evidence) drop(ctx context.Context, hour time.Time, ref string, ids []i
 		if len(forged) == 0 {
 			continue
 		}
-		var n int64
-		err = sqldb.InTx(ctx, e.DB, func(tx *sql.Tx) error {
-			// The state again: an operator may have retried one of them just now.
-			res, err := tx.ExecContext(ctx, "DELETE FROM jdpay_job WHERE state = 'rejected' AND id IN "+sqldb.In(len(forged)), forged...)
-			if err != nil {
-				return err
-			}
-			if n, err = res.RowsAffected(); err != nil || n == 0 {
-				return err
-			}
-			_, err = tx.ExecContext(ctx, `INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, next_try_at, last_error, created_at, finished_at)
-				VALUES (?, ?, NULLIF(?, ''), ?, 'rejected', ?, ?, UTC_TIMESTAMP(6), ?, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
-				ON DUPLICATE KEY UPDATE args = args + ?`,
-				KindEvidence, KindEvidence+":"+hour.Format("2006010215")+":"+ref, ref, n, Counted, job.Low, errCounted.Error(), n)
-			return err
-		})
-		if err != nil {
-			return deleted, fmt.Errorf("deleting and counting %d of them: %w", len(forged), err)
+		n, err := e.Jobs.DropRejected(ctx, forged, counter, Counted, errCounted.Error())
+		if deleted += n; err != nil {
+			return deleted, err
 		}
-		deleted += n
 	}
 	return deleted, nil
 }
 
 // forged returns those of the messages that none of our keys signed.
-func (e *Evidence) forged(ctx context.Context, ids []int64) (forged []any, err error) {
-	var unknown []any
+func (e *Evidence) forged(ctx context.Context, ids []int64) (forged []int64, err error) {
+	var unknown []int64
 	for _, id := range ids {
 		if _, known := e.genuine[id]; !known {
 			unknown = append(unknown, id)
 		}
 	}
-	if len(unknown) == 0 {
-		return nil, nil
-	}
-	rows, err := e.DB.QueryContext(ctx, "SELECT id, args FROM jdpay_job WHERE id IN "+sqldb.In(len(unknown)), unknown...)
-	if err != nil {
-		return nil, fmt.Errorf("reading them: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id int64
-		var body string
-		if err := rows.Scan(&id, &body); err != nil {
-			return nil, fmt.Errorf("reading them: %w", err)
-		}
+	err = e.Jobs.EachArgs(ctx, unknown, func(id int64, body string) {
 		if !signedWithAny(e.Profile, body, e.Keys) {
 			forged = append(forged, id)
-			continue
+			return
 		}
 		if e.genuine == nil || len(e.genuine) > evidenceRows {
 			e.genuine = map[int64]struct{}{}
 		}
 		e.genuine[id] = struct{}{}
-	}
-	return forged, rows.Err()
+	})
+	return forged, err
 }
 
 // signedWithAny reports whether one of the keys gives the signature of the message, with this profile or another one.
@@ -271,13 +215,4 @@ func signedWithAny(p message.Profile, body string, keys []string) bool {
 		}
 	}
 	return false
-}
-
-// DeletedEvidence is how many rejected messages that name the order were deleted and counted.
-func DeletedEvidence(ctx context.Context, account *sql.DB, orderNo string) (n int, err error) {
-	err = account.QueryRowContext(ctx, "SELECT COALESCE(SUM(CAST(args AS UNSIGNED)), 0) FROM jdpay_job WHERE ref = ? AND kind = ?", orderNo, KindEvidence).Scan(&n)
-	if err != nil {
-		err = fmt.Errorf("counting the deleted messages: %w", err)
-	}
-	return n, err
 }

@@ -69,7 +69,7 @@ func (w *world) count(q string, args ...any) (n int) {
 }
 
 func (w *world) evidence() *Evidence {
-	return &Evidence{DB: w.db, Profile: w.rules.Message.Profile, Keys: []string{"the other key", testKey}}
+	return &Evidence{Jobs: job.NewMySQL(w.db), Profile: w.rules.Message.Profile, Keys: []string{"the other key", testKey}}
 }
 
 func (w *world) bound(e *Evidence) int64 {
@@ -209,7 +209,7 @@ func TestEvidenceInTheSandbox(t *testing.T) {
 	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
-	e := &Evidence{DB: w.db, Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, Keys: []string{testKey}}
+	e := &Evidence{Jobs: job.NewMySQL(w.db), Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, Keys: []string{testKey}}
 	hour := time.Now().UTC().Truncate(time.Hour)
 	for want := range 2 { // the second run adds to the count
 		w.reject(hour, "R1", forgeries(30-10*want, "R1")...)
@@ -217,7 +217,7 @@ func TestEvidenceInTheSandbox(t *testing.T) {
 		if n := w.count("SELECT CAST(args AS UNSIGNED) FROM jdpay_job WHERE kind = 'evidence' AND ref = 'R1'"); n != 10+20*want {
 			t.Errorf("%d are counted, want %d", n, 10+20*want)
 		}
-		if n, err := DeletedEvidence(t.Context(), w.db, "R1"); n != 10+20*want || err != nil {
+		if n, err := e.Jobs.Dropped(t.Context(), KindEvidence, "R1"); n != 10+20*want || err != nil {
 			t.Errorf("%d were deleted, %v", n, err)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,7 +61,7 @@ type Replies struct {
 
 	rules   message.Rules
 	reply   ReplyRules
-	db      *sql.DB
+	store   *job.MySQL
 	settler *Settler
 	runner  *job.Runner
 	report  Report
@@ -76,8 +75,8 @@ const (
 )
 
 // NewReplies returns the handlers of the sync-reply queue; rules are those of its messages.
-func NewReplies(rules message.Rules, reply ReplyRules, db *sql.DB, settler *Settler, runner *job.Runner, report Report) *Replies {
-	r := &Replies{rules: rules, reply: reply, db: db, settler: settler, runner: runner, report: report}
+func NewReplies(rules message.Rules, reply ReplyRules, store *job.MySQL, settler *Settler, runner *job.Runner, report Report) *Replies {
+	r := &Replies{rules: rules, reply: reply, store: store, settler: settler, runner: runner, report: report}
 	r.group = batcher.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.Together(batch, r.match) })
 	return r
 }
@@ -125,16 +124,6 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string,
 	return a.outcome, nil
 }
 
-// command is the pay-complete job that a reply answers.
-type command struct {
-	id             int64
-	ref            string
-	state, outcome string
-	tries          int
-	created        time.Time
-	replayed       []byte // the history of a command that was concluded before; nil for others
-}
-
 // match is the transaction: lock the commands, conclude those that the replies are final for, note for each reply what
 // it did, and enqueue its publication. A command that is still being sent, by whichever instance, is concluded as well:
 // a cabinet that has opened will not be told again because its answer was quicker than the broker's.
@@ -146,36 +135,33 @@ func (r *Replies) match(batch []*answer) error {
 		return fmt.Errorf("matching %d replies: %w", len(batch), err)
 	}
 	var publications []*job.Job
-	err := sqldb.InTx(ctx, r.db, func(tx *sql.Tx) error {
+	err := sqldb.InTx(ctx, r.store.DB, func(tx *sql.Tx) error {
 		publications = nil // those of an attempt that met a deadlock
-		commands, err := lockCommands(ctx, tx, batch)
+		commands, err := r.lockCommands(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
 		concluded := make([]job.Conclusion, 0, len(batch))
-		var confirmed []any
+		var confirmed []*job.Locked
 		var follow []job.New
 		for _, a := range batch {
-			c := commands[a.messageID]
+			c := commands[a.orderID]
 			a.outcome, a.ended = r.decide(c, a), nil
 			switch a.outcome {
 			case Confirmed:
-				confirmed = append(confirmed, c.id)
-				if err := noteReplay(ctx, tx, c, a, nil); err != nil {
-					return err
-				}
-				a.ended = c.end(job.Done, Confirmed, nil, a)
+				confirmed = append(confirmed, c)
+				a.ended = a.end(c, job.Done, Confirmed, nil)
 			case Refused:
 				reason := fmt.Errorf("the cabinet refused with code %s: %s", message.Cut(a.code, 40), message.Cut(a.text, 200))
-				if err := errors.Join(refuse(ctx, tx, c, reason), noteReplay(ctx, tx, c, a, reason)); err != nil {
+				if err := r.store.ConcludeLocked(ctx, tx, a.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason); err != nil {
 					return err
 				}
-				a.ended = c.end(job.Parked, Refused, reason, a)
+				a.ended = a.end(c, job.Parked, Refused, reason)
 			}
 			conclusion := job.Conclusion{ID: a.job.ID, State: job.Done, Outcome: a.outcome}
 			if c != nil {
-				conclusion.Ref = c.ref
-				a.job.SetRef(c.ref)
+				conclusion.Ref = c.Ref
+				a.job.SetRef(c.Ref)
 			}
 			concluded = append(concluded, conclusion)
 			if r.Publisher != nil && a.outcome != ReplyForeign { // another cabinet must not end others' waiting
@@ -184,7 +170,7 @@ func (r *Replies) match(batch []*answer) error {
 				})
 			}
 		}
-		if err := confirm(ctx, tx, confirmed); err != nil {
+		if err := r.store.ConcludeLocked(ctx, tx, batch[0].job.Now(), confirmed, job.Done, Confirmed, nil); err != nil {
 			return err
 		}
 		if len(follow) > 0 {
@@ -223,9 +209,9 @@ func (r *Replies) findCabinets(ctx context.Context, batch []*answer) error {
 
 // from reports whether a reply comes from the cabinet that the command was sent to. Serials are compared without regard
 // to case and to white space around them, as the database does.
-func (r *Replies) from(c *command, a *answer) bool {
+func (r *Replies) from(c *job.Locked, a *answer) bool {
 	switch {
-	case c.tries == 0: // not sent, or taken back because the broker was not there
+	case c.Tries == 0: // not sent, or taken back because the broker was not there
 		return false
 	case a.device == "":
 		return !r.reply.RequireDevice
@@ -234,7 +220,7 @@ func (r *Replies) from(c *command, a *answer) bool {
 }
 
 // decide is the rule by which a reply counts, and notes in c that it did: the first final one wins.
-func (r *Replies) decide(c *command, a *answer) string {
+func (r *Replies) decide(c *job.Locked, a *answer) string {
 	has := func(codes []string) bool {
 		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, a.code) })
 	}
@@ -245,100 +231,50 @@ func (r *Replies) decide(c *command, a *answer) string {
 		return ReplyForeign
 	case has(r.reply.Pending):
 		return ReplyPending
-	case !job.State(c.state).Finished(): // a replayed command has an outcome and counts all the same
-	case c.outcome == Confirmed || c.outcome == Refused:
+	case !c.State.Finished(): // a replayed command has an outcome and counts all the same
+	case c.Outcome == Confirmed || c.Outcome == Refused:
 		return ReplyRepeated
 	default:
 		return ReplyLate
 	}
 	switch {
 	case has(r.reply.Success):
-		c.state, c.outcome = string(job.Done), Confirmed
+		c.State, c.Outcome = job.Done, Confirmed
 	default:
-		c.state, c.outcome = string(job.Parked), Refused
+		c.State, c.Outcome = job.Parked, Refused
 	}
-	return c.outcome
+	return c.Outcome
 }
 
-// lockCommands reads the pay-complete jobs that replies answer and locks them, in the same order everywhere.
-func lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[string]*command, error) {
-	keys := map[string]string{} // message id by job key
+// lockCommands reads the pay-complete jobs that replies answer, by order id, and locks them.
+func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[int64]*job.Locked, error) {
+	var keys []string
 	for _, a := range batch {
 		if a.orderID != 0 {
-			keys[StepKey(KindPayComplete, a.orderID)] = a.messageID
+			keys = append(keys, StepKey(KindPayComplete, a.orderID))
 		}
 	}
-	commands := map[string]*command{}
-	if len(keys) == 0 {
-		return commands, nil
-	}
-	args := make([]any, 0, len(keys))
-	for key := range keys {
-		args = append(args, key)
-	}
-	slices.SortFunc(args, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
-	// R-REPLY-LOCKS: the command's row is locked from the look at its state to its conclusion.
-	rows, err := tx.QueryContext(ctx, `SELECT id, unique_key, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count, created_at,
-		IF(finished_at IS NULL, NULL, COALESCE(errors, '')) FROM jdpay_job WHERE unique_key IN `+sqldb.In(len(args))+` FOR UPDATE`, args...)
+	locked, err := r.store.Lock(ctx, tx, keys)
 	if err != nil {
-		return nil, fmt.Errorf("locking commands: %w", err)
+		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var c command
-		var key string
-		if err := rows.Scan(&c.id, &key, &c.ref, &c.state, &c.outcome, &c.tries, &c.created, &c.replayed); err != nil {
-			return nil, fmt.Errorf("locking commands: %w", err)
+	commands := make(map[int64]*job.Locked, len(locked))
+	for _, a := range batch {
+		if c := locked[StepKey(KindPayComplete, a.orderID)]; c != nil {
+			commands[a.orderID] = c
 		}
-		commands[keys[key]] = &c
 	}
-	return commands, rows.Err()
+	return commands, nil
 }
 
-const concludeCommand = "UPDATE jdpay_job SET lease = NULL, lease_until = NULL, " + job.Concluding
-
-func confirm(ctx context.Context, tx *sql.Tx, ids []any) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	_, err := tx.ExecContext(ctx, concludeCommand+" WHERE id IN "+sqldb.In(len(ids)), append([]any{job.Done, Confirmed}, ids...)...)
-	if err != nil {
-		return fmt.Errorf("confirming %d commands: %w", len(ids), err)
-	}
-	return nil
-}
-
-func refuse(ctx context.Context, tx *sql.Tx, c *command, reason error) error {
-	_, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET lease = NULL, lease_until = NULL, last_error = ?, "+job.Concluding+" WHERE id = ?", reason.Error(), job.Parked, Refused, c.id)
-	if err != nil {
-		return fmt.Errorf("parking a refused command: %w", err)
-	}
-	return nil
-}
-
-// noteReplay writes the end of a replayed command into its history; the row keeps its first conclusion.
-func noteReplay(ctx context.Context, tx *sql.Tx, c *command, a *answer, reason error) error {
-	if c.replayed == nil {
-		return nil
-	}
-	end := job.Failure{At: a.job.Now().UTC(), Try: c.tries, Outcome: a.outcome}
-	if reason != nil {
-		end.Error = reason.Error()
-	}
-	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET errors = ? WHERE id = ?", job.AppendHistory(c.replayed, end), c.id); err != nil {
-		return fmt.Errorf("noting the end of a replayed command: %w", err)
-	}
-	return nil
-}
-
-// end is what to report of a command that a reply concluded.
-func (c *command) end(state job.State, outcome string, reason error, a *answer) *job.End {
+// end is what to report of a command that the reply concluded.
+func (a *answer) end(c *job.Locked, state job.State, outcome string, reason error) *job.End {
 	return &job.End{
 		Job: &job.Job{
-			ID: c.id, Kind: KindPayComplete, Ref: c.ref, Tries: c.tries, Created: c.created,
-			Age: a.job.Now().Sub(c.created), Notes: []any{"device_sn", a.device, "code", a.code},
+			ID: c.ID, Kind: KindPayComplete, Ref: c.Ref, Tries: c.Tries, Created: c.Created,
+			Age: a.job.Now().Sub(c.Created), Notes: []any{"device_sn", a.device, "code", a.code},
 		},
-		State: state, Outcome: outcome, Err: reason, Took: a.job.Now().Sub(c.created),
+		State: state, Outcome: outcome, Err: reason, Took: a.job.Now().Sub(c.Created),
 	}
 }
 

@@ -326,18 +326,19 @@ func TestLateSteps(t *testing.T) {
 	w.eventually("the steps fail", func() bool {
 		return w.stepState(KindPayInfo, 1) == "done written" && w.stepState(KindPayComplete, 1) == "ready"
 	})
-	if late, err := LateSteps(t.Context(), w.db, time.Hour); err != nil || len(late) != 0 {
+	store := job.NewMySQL(w.db)
+	if late, err := store.Late(t.Context(), Steps, time.Hour); err != nil || len(late) != 0 {
 		t.Errorf("within the grace period: %+v, %v", late, err)
 	}
 	w.exec("UPDATE jdpay_job SET created_at = DATE_SUB(created_at, INTERVAL 3 MINUTE) WHERE ref = 'R1'")
-	late, err := LateSteps(t.Context(), w.db, 2*time.Minute)
-	if err != nil || len(late) != 2 || late[0].OrderNo != "R1" || late[0].Kind != KindPayComplete || !strings.Contains(late[0].Reason, "kernel_device_group") || late[0].Age < 3*time.Minute {
+	late, err := store.Late(t.Context(), Steps, 2*time.Minute)
+	if err != nil || len(late) != 2 || late[0].Ref != "R1" || late[0].Kind != KindPayComplete || !strings.Contains(late[0].Reason, "kernel_device_group") || late[0].Age < 3*time.Minute {
 		t.Fatalf("%+v, %v", late, err)
 	}
-	if err := MarkLate(t.Context(), w.db, late); err != nil {
+	if err := store.MarkLate(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := LateSteps(t.Context(), w.db, 2*time.Minute); err != nil || len(again) != 0 {
+	if again, err := store.Late(t.Context(), Steps, 2*time.Minute); err != nil || len(again) != 0 {
 		t.Errorf("told twice: %+v, %v", again, err)
 	}
 	w.exec("INSERT INTO kernel_device_group VALUES ('D1', 1001, 6)")

@@ -100,7 +100,7 @@ func (w *world) assemble(lease string) {
 	register(w.t, w.runner, KindPayInfo, job.Kind{}, w.follow.PayInfo)
 	messages := w.rules.Message
 	messages.ReplyKeys = w.replyKeys
-	w.replies = NewReplies(messages, w.reply, w.db, w.settler, w.runner, report)
+	w.replies = NewReplies(messages, w.reply, job.NewMySQL(w.db), w.settler, w.runner, report)
 	w.replies.Publisher, w.replies.Parcels = &w.published, w.follow.Parcels
 	register(w.t, w.runner, KindReply, job.Kind{Priority: 20}, w.replies.Handle)
 	register(w.t, w.runner, KindPublishReply, job.Kind{}, w.replies.Publish)
