@@ -165,7 +165,7 @@ func (e *Evidence) orders(ctx context.Context, numbers []any) (map[string]bool, 
 
 // drop deletes messages that none of our keys signed, and counts them in the same transaction.
 func (e *Evidence) drop(ctx context.Context, hour time.Time, ref string, ids []int64) (deleted int64, err error) {
-	counter := job.New{Kind: KindEvidence, Key: KindEvidence + ":" + hour.Format("2006010215") + ":" + ref, Ref: ref, Priority: job.Low}
+	counter := job.NewRow{Kind: KindEvidence, Key: KindEvidence + ":" + hour.Format("2006010215") + ":" + ref, Ref: ref, Priority: job.Low}
 	for chunk := range slices.Chunk(ids, evidenceBatch) {
 		forged, err := e.forged(ctx, chunk)
 		if err != nil {
