@@ -51,7 +51,10 @@ func (r *Runner) Serve(ctx context.Context) error {
 // claim takes due jobs from the table, as many as there are free slots, and starts them.
 func (r *Runner) claim(ctx context.Context) {
 	r.wake.clear()
-	want := r.slots.wanted()
+	want, again := r.slots.wanted()
+	if again > 0 {
+		r.wake.set(again)
+	}
 	if len(want) == 0 {
 		return
 	}
@@ -139,16 +142,21 @@ func (w *wake) now() {
 
 // in makes the claim loop look in d at the latest: a job that is due again in a second is claimed in a second.
 func (w *wake) in(d time.Duration) {
+	if w.set(d) && d < pollInterval {
+		w.now() // the loop may be waiting for a later time
+	}
+}
+
+// set is in for the claim loop itself. It reports whether d is sooner than the time that was set.
+func (w *wake) set(d time.Duration) bool {
 	at := time.Now().Add(d)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	sooner := w.at.IsZero() || at.Before(w.at)
 	if sooner {
 		w.at = at
 	}
-	w.mu.Unlock()
-	if sooner && d < pollInterval {
-		w.now()
-	}
+	return sooner
 }
 
 // wait waits for the next moment at which a claim makes sense.

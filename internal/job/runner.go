@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"jdpay-listener/internal/batcher"
 )
 
@@ -109,7 +111,7 @@ func Register[T any](r *Runner, name string, k Kind, p Policy, handle func(ctx c
 		k.GaveUp = "abandoned"
 	}
 	r.slots.kinds[name] = &kind{
-		Kind: k, policy: p, args: reflect.TypeFor[T](),
+		Kind: k, policy: p, args: reflect.TypeFor[T](), backlog: rate.NewLimiter(backlogRate, 2*backlogClaim),
 		handle: func(ctx context.Context, j *Job) (string, error) {
 			args, ok := j.value.(T)
 			if !ok {

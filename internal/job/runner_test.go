@@ -364,3 +364,41 @@ func TestSetPolicy(t *testing.T) {
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dolthub/go-mysql-server/sql.NewMemoryManager"))
 }
+
+// TestBacklogIsWorkedOffBesideNewWork: while new jobs come in, those of a kind without priority leave the table at a
+// bounded rate; when none come in, as fast as there are slots.
+func TestBacklogIsWorkedOffBesideNewWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const backlog = 2000
+		m := &Memory{}
+		r := NewRunner(m, "a", Options{})
+		policy := quick
+		policy.Concurrency = 256
+		var done atomic.Int64
+		mustRegister(t, r, "old", Kind{}, policy, func(context.Context, *Job, note) (string, error) {
+			time.Sleep(5 * time.Millisecond)
+			done.Add(1)
+			return "done", nil
+		})
+		mustRegister(t, r, "new", Kind{Priority: High}, policy, func(context.Context, *Job, note) (string, error) { return "done", nil })
+		for i := range backlog {
+			insert(t, m, "other", NewRow{Kind: "old", Key: fmt.Sprint("old", i), Args: []byte("{}")})
+		}
+		mustEnqueue(t, r, "new", note{}, "not served yet")
+		stop := serve(t, r)
+		synctest.Wait()
+		atStart := done.Load()
+		for i := range 100 {
+			mustEnqueue(t, r, "new", note{}, fmt.Sprint("new", i))
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := done.Load() - atStart; n < backlogRate/2 || n > backlogRate+3*backlogClaim+256 {
+			t.Errorf("%d jobs of the backlog in a second with new work, want about %d", n, backlogRate)
+		}
+		time.Sleep(liveTimeout + time.Second)
+		if n := done.Load(); n != backlog {
+			t.Errorf("%d jobs of %d a second after the last new one", n, backlog)
+		}
+		stop()
+	})
+}

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // slots is the work of one instance: which jobs it has leased, and how many more it may take. It is all that the
@@ -22,6 +24,7 @@ type slots struct {
 	leased  map[int64]*leasedJob // by id, from claim or start to the written conclusion
 	serving bool                 // new jobs begin at once
 	closed  bool                 // nothing begins any more
+	live    time.Time            // when a new job was last leased at birth
 	empty   chan struct{}        // closed when no job is leased, if anybody waits for that
 }
 
@@ -40,6 +43,28 @@ type kind struct {
 	spilled     bool
 	pausedUntil time.Time
 	freed       chan struct{} // closed when a slot becomes free, if anybody waits for that
+	backlog     *rate.Limiter // of jobs from the table that nobody waits for, while new work comes in
+}
+
+// While new work comes in, a backlog of kinds without priority is worked off beside it and not in front of it: at most
+// backlogRate jobs a second of each such kind are claimed, about backlogClaim at a time. Payments share the database and the
+// processor with them.
+const (
+	backlogRate  = 1000
+	backlogClaim = 50
+	liveTimeout  = time.Second // after the last new job
+)
+
+// paced is how long to wait until a claim of the kind makes sense again, 0 if it does now, and how many jobs it may bring.
+func (k *kind) paced(live bool) (wait time.Duration, limit int) {
+	if !live || k.Priority > Normal {
+		return 0, k.policy.Concurrency
+	}
+	tokens := k.backlog.Tokens()
+	if tokens < backlogClaim {
+		return time.Duration((backlogClaim - tokens) / backlogRate * float64(time.Second)), 0
+	}
+	return 0, int(tokens)
 }
 
 // leasedJob is a job that this instance has leased.
@@ -55,8 +80,13 @@ func (k *kind) paused() bool { return time.Now().Before(k.pausedUntil) }
 // free is how many more jobs may run.
 func (k *kind) free() int { return k.policy.Concurrency - k.running - len(k.fifo) }
 
-// mostlyFree: a claim costs three statements, however few jobs it brings, so it waits until half of the slots are free.
-func (k *kind) mostlyFree() bool { return k.free() >= (k.policy.Concurrency+1)/2 && !k.paused() }
+// worthAClaim: a claim costs three statements, however few jobs it brings, so it waits until half of the slots are free.
+func (k *kind) worthAClaim(live bool) bool {
+	wait, _ := k.paced(live)
+	return wait == 0 && k.free() >= (k.policy.Concurrency+1)/2 && !k.paused()
+}
+
+func (s *slots) isLive() bool { return time.Since(s.live) < liveTimeout }
 
 // lease marks the new jobs for which there is a slot. It takes no slot: a transaction that is rolled back has taken none.
 func (s *slots) lease(rows []NewRow) {
@@ -71,6 +101,9 @@ func (s *slots) lease(rows []NewRow) {
 			n.Leased = true
 		}
 	}
+	if len(marked) > 0 {
+		s.live = time.Now()
+	}
 }
 
 // take hands over leased jobs and returns those that run now; the others wait for a slot. A job without an id was stored
@@ -84,7 +117,7 @@ func (s *slots) take(jobs []*Job) (run []*Job, look bool) {
 		switch {
 		case j.ID == 0:
 			k.spilled = true
-			look = look || k.mostlyFree()
+			look = look || k.worthAClaim(s.isLive())
 		// R-START-ONCE: a job that this instance works on is not started a second time.
 		case s.closed || s.leased[j.ID] != nil:
 		default:
@@ -137,7 +170,7 @@ func (s *slots) release(j *Job) (run []*Job, look bool) {
 		close(s.empty)
 		s.empty = nil
 	}
-	return run, k.spilled && k.mostlyFree()
+	return run, k.spilled && k.worthAClaim(s.isLive())
 }
 
 // pause lets a kind rest: none of its jobs begins, here, until d is over or resume is called.
@@ -170,17 +203,25 @@ func (s *slots) setPolicy(name string, p Policy) {
 	}
 }
 
-// wanted is how many jobs of each kind to claim.
-func (s *slots) wanted() map[string]int {
+// wanted is how many jobs of each kind to claim, and when to ask again for the sake of a backlog; 0: no need.
+func (s *slots) wanted() (want map[string]int, again time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	want := map[string]int{}
+	want = map[string]int{}
+	live := s.isLive()
 	for name, k := range s.kinds {
-		if free := k.free(); free > 0 && !k.paused() {
-			want[name] = free
+		free := k.free()
+		if free <= 0 || k.paused() {
+			continue
+		}
+		wait, limit := k.paced(live)
+		if limit > 0 {
+			want[name] = min(free, limit)
+		} else if k.spilled && (again == 0 || wait < again) {
+			again = max(wait, time.Millisecond)
 		}
 	}
-	return want
+	return want, again
 }
 
 // claimed notes of which kinds the table may have more due jobs than were claimed.
@@ -192,7 +233,9 @@ func (s *slots) claimed(want map[string]int, jobs []*Job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, n := range want {
-		s.kinds[name].spilled = got[name] >= n
+		k := s.kinds[name]
+		k.spilled = got[name] >= n
+		k.backlog.AllowN(time.Now(), got[name])
 	}
 }
 
