@@ -140,6 +140,46 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// TestServeWaitsForChecks stops the server while a probe's checks run. They are told to end, and have ended when Serve
+// returns: what they use may be closed then.
+func TestServeWaitsForChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := pipes{make(chan net.Conn), make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running atomic.Bool
+		h := &Health{}
+		h.Check("slow", func(ctx context.Context) error {
+			running.Store(true)
+			defer running.Store(false)
+			<-ctx.Done()
+			time.Sleep(closeTimeout + time.Second)
+			return ctx.Err()
+		})
+		s := &Server{Health: h, Metrics: NewMetrics()}
+		served := make(chan error, 1)
+		go func() { served <- s.serve(ctx, l) }()
+		ours, theirs := net.Pipe()
+		l.conns <- theirs
+		if _, err := io.WriteString(ours, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !running.Load() {
+			t.Fatal("the check does not run")
+		}
+		begin := time.Now()
+		cancel()
+		<-served
+		if running.Load() {
+			t.Error("the check still runs")
+		}
+		if took := time.Since(begin); took > closeTimeout+2*time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		_ = ours.Close()
+	})
+}
+
 // TestReadinessIsCached asks often and at once: the checks run once a second at most, one run at a time.
 func TestReadinessIsCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -155,7 +195,7 @@ func TestReadinessIsCached(t *testing.T) {
 			return nil
 		})
 		s := &Server{Health: h, Metrics: NewMetrics()}
-		handler := s.Handler()
+		handler := s.handler(t.Context())
 		ask := func(ctx context.Context) {
 			r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil)
 			handler.ServeHTTP(discard{http.Header{}}, r)

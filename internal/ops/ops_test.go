@@ -18,7 +18,7 @@ func get(s *Server, path string, header ...string) *httptest.ResponseRecorder {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	s.Handler().ServeHTTP(w, r)
+	s.handler(context.Background()).ServeHTTP(w, r)
 	return w
 }
 

@@ -23,8 +23,8 @@ type readiness struct {
 	troubles []Trouble
 }
 
-// look returns what is not usable, as found within the last second. The run does not end with the client that caused it.
-func (r *readiness) look(h *Health) []Trouble {
+// look returns what is not usable, as found within the last second. The run ends with ctx.
+func (r *readiness) look(ctx context.Context, h *Health) []Trouble {
 	if troubles, ok := r.last(); ok {
 		return troubles
 	}
@@ -32,7 +32,7 @@ func (r *readiness) look(h *Health) []Trouble {
 		if troubles, ok := r.last(); ok { // a run has ended in between
 			return troubles, nil
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
 		troubles := h.NotReady(ctx)
 		r.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -90,11 +91,20 @@ func (s *Server) listens(addr net.Addr) {
 	}
 }
 
-// serve serves the listener's connections until ctx ends.
+// serve serves the listener's connections until ctx ends. No handler runs when it returns.
 func (s *Server) serve(ctx context.Context, l net.Listener) error {
+	var conns sync.WaitGroup
 	server := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		Handler: s.handler(ctx), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(io.Discard, "", 0), // what clients do wrong is theirs to see
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				conns.Add(1)
+			case http.StateClosed:
+				conns.Done()
+			}
+		},
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -106,20 +116,23 @@ func (s *Server) serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	err := server.Serve(&crowd{Listener: l})
-	if !stop() {
+	if stop() { // the listener failed
+		_ = server.Close()
+	} else {
 		<-stopped
 	}
+	conns.Wait()
 	return err
 }
 
-// Handler is the server's pages.
-func (s *Server) Handler() http.Handler {
+// handler is the server's pages. The checks of readiness end with ctx, and not with the client that caused them.
+func (s *Server) handler(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, s.Health.Stuck(), nil)
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		troubles, notes := s.ready.look(s.Health), s.Health.Notes()
+		troubles, notes := s.ready.look(ctx, s.Health), s.Health.Notes()
 		if s.Token == "" || !s.authorized(r) {
 			troubles, notes = s.public(troubles), s.public(notes)
 		}
