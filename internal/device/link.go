@@ -89,6 +89,7 @@ func (s *Session) connect(ctx context.Context, clientID string) (*link, error) {
 	case <-ctx.Done():
 	}
 	l.client.Disconnect(quiesce)
+	<-token.Done() // the attempt is the library's goroutine; it ends with ctx
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -155,7 +155,7 @@ func (c *crew) start(f func() error) {
 // outlive returns a context that ends when the timeout has passed since the end of ctx.
 func outlive(ctx context.Context, timeout time.Duration) (longer context.Context, stop func()) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	ended := context.AfterFunc(ctx, func() { sleep(longer, timeout); cancel() })
+	ended := context.AfterFunc(ctx, func() { time.AfterFunc(timeout, cancel) })
 	return longer, func() { ended(); cancel() }
 }
 
