@@ -17,8 +17,8 @@ import (
 	"jdpay-listener/internal/inspect"
 )
 
-// afterSend bounds the note of what became of a message, also when the command is being interrupted.
-const afterSend = 15 * time.Second
+// noteTimeout bounds the note of what became of a message, also when the command is being interrupted.
+const noteTimeout = 15 * time.Second
 
 // allowed returns an error if the message would go to a real queue and neither flag nor configuration allows that.
 func (s sending) allowed(c *config.Config, queue string) error {
@@ -106,7 +106,7 @@ func (a *app) put(ctx context.Context, c *config.Config, name, body string, s se
 	if sendErr != nil {
 		ended.Act, ended.After = "send failed", sendEnded{Error: shorten(plain(sendErr.Error()), 500)}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterSend)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
 	if _, err := write(ctx, ended); err != nil && sendErr == nil {
 		return sent, fmt.Errorf("message %s is in queue %s, and act %d of jdpay_audit says that it was to be sent; that it was could not be written down: %w", id, name, sent.act, err)

@@ -24,10 +24,10 @@ type options struct {
 }
 
 const (
-	startLimit = 20 * time.Second
-	lookEvery  = 50 * time.Millisecond
-	// settleLimit is how long the last payments may take after all have been sent: as long as the daemon's own windows.
-	settleLimit = 30 * time.Second
+	startTimeout = 20 * time.Second
+	lookInterval = 50 * time.Millisecond
+	// settleTimeout is how long the last payments may take after all have been sent: as long as the daemon's own windows.
+	settleTimeout = 30 * time.Second
 )
 
 // run is the whole show.
@@ -60,7 +60,7 @@ func run(ctx context.Context, o options, out io.Writer, started time.Time) error
 			if err := look(watch, s); err != nil {
 				return err
 			}
-			pause(ctx, lookEvery)
+			pause(ctx, lookInterval)
 		}
 	}
 	if err := stop(); err != nil {
@@ -111,8 +111,8 @@ func startDaemon(ctx context.Context, company *sandbox.Company) (ops net.Addr, s
 	case err := <-done:
 		cancel()
 		return nil, nil, errors.Join(errors.New("the daemon did not start"), err)
-	case <-time.After(startLimit):
-		return nil, nil, errors.Join(fmt.Errorf("the daemon did not start in %s", startLimit), stop())
+	case <-time.After(startTimeout):
+		return nil, nil, errors.Join(fmt.Errorf("the daemon did not start in %s", startTimeout), stop())
 	}
 }
 
@@ -134,11 +134,11 @@ func play(ctx context.Context, o options, company *sandbox.Company, watch *sandb
 			if allSent.IsZero() {
 				allSent = time.Now()
 			}
-			if s.shown >= len(stream) || time.Since(allSent) > settleLimit {
+			if s.shown >= len(stream) || time.Since(allSent) > settleTimeout {
 				return nil
 			}
 		}
-		pause(ctx, min(lookEvery, time.Duration(float64(time.Second)/o.rate)))
+		pause(ctx, min(lookInterval, time.Duration(float64(time.Second)/o.rate)))
 	}
 	return nil
 }

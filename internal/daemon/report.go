@@ -94,9 +94,9 @@ func document(e job.End) map[string]any {
 }
 
 const (
-	burstSize  = 10
-	burstSpan  = time.Minute
-	burstPause = 10 * time.Minute
+	burstSize          = 10
+	burstInterval      = time.Minute
+	burstAlertInterval = 10 * time.Minute
 )
 
 // bursts notices when an outcome comes often: one bad message is noise, many are a wrong key or an attack.
@@ -118,9 +118,9 @@ func (b *bursts) add(outcome string, now time.Time) bool {
 		times = times[1:]
 	}
 	b.seen[outcome] = times
-	if len(times) < burstSize || now.Sub(times[0]) > burstSpan || now.Before(b.quiet[outcome]) {
+	if len(times) < burstSize || now.Sub(times[0]) > burstInterval || now.Before(b.quiet[outcome]) {
 		return false
 	}
-	b.quiet[outcome] = now.Add(burstPause)
+	b.quiet[outcome] = now.Add(burstAlertInterval)
 	return true
 }
