@@ -95,7 +95,7 @@ func TestRun(t *testing.T) {
 		Log: slog.New(slog.NewTextHandler(&log, nil)), Reload: &config.Options{Files: loaded.Files},
 		OnReady: func(addr net.Addr) {
 			ready++
-			if addr == nil || !testenv.Poll(20*time.Second, func() bool { return answersOK("http://" + addr.String() + "/readyz") }) {
+			if addr == nil || !testenv.Poll(time.Minute, func() bool { return answersOK("http://" + addr.String() + "/readyz") }) {
 				t.Error("the daemon cannot do its work")
 			}
 			company.Send(payment[0])
@@ -105,7 +105,7 @@ func TestRun(t *testing.T) {
 				}
 				return n
 			}
-			if !testenv.Poll(20*time.Second, func() bool { return documents() == 6 }) {
+			if !testenv.Poll(time.Minute, func() bool { return documents() == 6 }) {
 				t.Errorf("%d documents tell of the payment, its three steps, the cabinet's reply and its publication", documents())
 			}
 			stop()
