@@ -1,16 +1,16 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"os"
 	"strconv"
 	"strings"
+
+	"jdpay-listener/internal/check"
 )
 
 // TLS says how the connection to the broker is secured. The files are PEM and are read again for every connection, so
@@ -24,32 +24,47 @@ type TLS struct {
 
 // config reads the files.
 func (t TLS) config(host string) (*tls.Config, error) {
-	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading the mqtt broker's authority: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading the mqtt broker's authority: no PEM certificate in %s", t.CAFile)
-		}
+	c, err := check.TLS(t.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("the mqtt broker's authority: %w", err)
 	}
+	c.ServerName = host
 	if t.CertFile != "" || t.KeyFile != "" {
 		own, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading the mqtt client certificate: %w", err)
+			return nil, fmt.Errorf("the mqtt client certificate: %w", check.Unreadable(err))
 		}
 		c.Certificates = []tls.Certificate{own}
 	}
 	return c, nil
 }
 
+// check adds what is wrong with the files. Those of a connection that is not encrypted are not looked at.
+func (t TLS) check(faults *check.Faults) {
+	if !t.Enabled {
+		if t.CAFile+t.CertFile+t.KeyFile != "" {
+			faults.Warn("TLS.Enabled", "false: the files have no effect and the connection is not encrypted")
+		}
+		return
+	}
+	if _, err := check.Authorities(t.CAFile); err != nil {
+		faults.Add("TLS.CAFile", err.Error(), check.FileRemedy)
+	}
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		faults.Add("TLS.CertFile", "certificate and key are not both set", "give both, or neither")
+	} else if _, err := (TLS{CertFile: t.CertFile, KeyFile: t.KeyFile}).config(""); err != nil {
+		faults.Add("TLS.CertFile", err.Error(), check.FileRemedy)
+	}
+}
+
 // broker is where the session connects to.
 type broker struct {
 	host string
+	port int
 	addr string // host:port
 	tls  TLS
+	// namesOther: Server names another port than Port.
+	namesOther bool
 }
 
 const (
@@ -57,43 +72,36 @@ const (
 	tlsPort   = 8883
 )
 
-// parseBroker accepts host, host:port and scheme://host[:port]; a port in server wins over the separate one, and a
-// scheme such as ssl or mqtts turns TLS on. The text of server is not repeated in an error: it may carry a password.
-func parseBroker(server string, port int, secure TLS) (broker, error) {
-	server = strings.TrimSpace(server)
-	if net.ParseIP(server) != nil && strings.Contains(server, ":") {
-		server = "[" + server + "]"
+// Broker returns what Server, Port and TLS say together: where the broker is, and whether the connection is encrypted.
+func (o Options) Broker() (host string, port int, encrypted bool, err error) {
+	b, err := o.parseBroker()
+	return b.host, b.port, b.tls.Enabled, err
+}
+
+// parseBroker does not repeat the text of Server in an error: it may hold a password.
+func (o Options) parseBroker() (broker, error) {
+	b := broker{tls: o.TLS}
+	scheme, rest, found := strings.Cut(strings.TrimSpace(o.Server), "://")
+	if !found {
+		scheme, rest = "tcp", scheme
 	}
-	if !strings.Contains(server, "://") {
-		server = "tcp://" + server
-	}
-	u, err := url.Parse(server)
-	if err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return broker{}, errors.New("mqtt server must be host, host:port or tcp://host:port or ssl://host:port")
-	}
-	if u.User != nil {
-		return broker{}, errors.New("mqtt server must not contain a user: set Mqtt:Username and Mqtt:Password instead")
-	}
-	switch u.Scheme {
+	byScheme := plainPort
+	switch strings.ToLower(scheme) {
 	case "tcp", "mqtt":
-	case "ssl", "tls", "mqtts", "tcps":
-		secure.Enabled = true
+	case "ssl", "tls", "mqtts":
+		b.tls.Enabled, byScheme = true, tlsPort
 	default:
-		return broker{}, fmt.Errorf("mqtt server has the unknown scheme %q: use tcp://, mqtt://, ssl:// or mqtts://", u.Scheme)
+		return b, errors.New("its scheme is not one of tcp, mqtt, ssl, tls, mqtts")
 	}
-	if text := u.Port(); text != "" {
-		if port, err = strconv.Atoi(text); err != nil || port == 0 {
-			port = -1
-		}
-	} else if port == 0 && secure.Enabled {
-		port = tlsPort
-	} else if port == 0 {
-		port = plainPort
+	if strings.Contains(rest, "@") {
+		return b, errors.New("it holds a user name or password")
 	}
-	if port < 1 || port > 65535 {
-		return broker{}, errors.New("mqtt port must be between 1 and 65535")
-	}
-	return broker{host: u.Hostname(), addr: net.JoinHostPort(u.Hostname(), strconv.Itoa(port)), tls: secure}, nil
+	var err error
+	b.host, b.port, err = check.HostPort(strings.TrimSuffix(rest, "/"))
+	b.namesOther = b.port != 0 && o.Port != 0 && b.port != o.Port
+	b.port = cmp.Or(b.port, o.Port, byScheme)
+	b.addr = net.JoinHostPort(b.host, strconv.Itoa(b.port))
+	return b, err
 }
 
 // dial opens the network connection, TLS handshake included, within ctx.

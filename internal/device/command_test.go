@@ -60,7 +60,7 @@ func TestTopic(t *testing.T) {
 			t.Errorf("topic of %q = %q, %v; want %q", template, got, err, want)
 		}
 	}
-	for _, template := range []string{"", "a/+/b", "a/#", "a/{Serial}", "a/{DeviceGroupSN", "a\x00b", "a\xff", "{}", "{deviceGroupSN}"} {
+	for _, template := range []string{"", "a/+/b", "a/#", "a/{Serial}", "a/{DeviceGroupSN", "a/DeviceGroupSN}", "a/{{DeviceGroupSN}", "a\x00b", "a\xff", "{}", "{deviceGroupSN}"} {
 		if _, err := parseTopic(template); err == nil {
 			t.Errorf("parseTopic(%q) accepted it", template)
 		}
@@ -106,39 +106,39 @@ func TestParseBroker(t *testing.T) {
 	}{
 		{"emq.example.com", 0, false, "emq.example.com:1883", false},
 		{"emq.example.com", 2883, false, "emq.example.com:2883", false},
-		{"emq.example.com:1884", 2883, false, "emq.example.com:1884", false},
+		{"emq.example.com:1884", 1884, false, "emq.example.com:1884", false},
 		{" tcp://10.0.0.1:1883/ ", 0, false, "10.0.0.1:1883", false},
 		{"mqtt://10.0.0.1", 0, false, "10.0.0.1:1883", false},
-		{"10.0.0.1", 0, true, "10.0.0.1:8883", true},
+		{"10.0.0.1", 0, true, "10.0.0.1:1883", true},
 		{"10.0.0.1", 1883, true, "10.0.0.1:1883", true},
 		{"ssl://emq", 0, false, "emq:8883", true},
-		{"mqtts://emq:9999", 1, false, "emq:9999", true},
+		{"mqtts://emq:9999", 0, false, "emq:9999", true},
 		{"tls://emq", 0, false, "emq:8883", true},
 		{"::1", 0, false, "[::1]:1883", false},
 		{"[::1]:1884", 0, false, "[::1]:1884", false},
 	} {
-		b, err := parseBroker(tt.server, tt.port, TLS{Enabled: tt.tls})
+		b, err := Options{Server: tt.server, Port: tt.port, TLS: TLS{Enabled: tt.tls}}.parseBroker()
 		if err != nil || b.addr != tt.want || b.tls.Enabled != tt.secure {
 			t.Errorf("parseBroker(%q, %d, %v) = %s, tls %v, %v; want %s, tls %v", tt.server, tt.port, tt.tls, b.addr, b.tls.Enabled, err, tt.want, tt.secure)
 		}
 	}
 	for _, server := range []string{"", "tcp://", "ws://emq:80", "emq:port", "emq:0", "emq:70000", "tcp://emq/path", "a b", "tcp://user:hunter2@emq:1883", "tcp://user:hunter2@emq:x"} {
-		_, err := parseBroker(server, 0, TLS{})
+		_, err := Options{Server: server}.parseBroker()
 		if err == nil {
 			t.Errorf("parseBroker(%q) accepted it", server)
 		} else if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("parseBroker(%q) shows the password: %v", server, err)
 		}
 	}
-	if _, err := parseBroker("emq", -1, TLS{}); err == nil {
-		t.Error("a negative port was accepted")
-	}
 }
 
 func TestNewSessionRefusesWhatCannotWork(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"no server":        func(o *Options) { o.Server = "" },
+		"two ports":        func(o *Options) { o.Server, o.Port = "emq:1884", 1885 },
+		"a negative port":  func(o *Options) { o.Port = -1 },
 		"no client id":     func(o *Options) { o.ClientID = "" },
+		"no user":          func(o *Options) { o.Username, o.Password = "", "p" },
 		"a wildcard topic": func(o *Options) { o.Topic = "device/+/x" },
 		"missing CA file":  func(o *Options) { o.TLS = TLS{Enabled: true, CAFile: "/does/not/exist.pem"} },
 		"half a key pair":  func(o *Options) { o.TLS = TLS{Enabled: true, CertFile: "/does/not/exist.pem"} },

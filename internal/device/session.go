@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"jdpay-listener/internal/check"
 )
 
 var (
@@ -27,8 +29,8 @@ var (
 
 // Options says where the broker is and how commands are addressed.
 type Options struct {
-	Server     string // host, host:port or scheme://host[:port] with tcp, mqtt, ssl or mqtts
-	Port       int    // used when Server has none; 0 is 1883, or 8883 with TLS
+	Server     string // host, host:port or scheme://host[:port]: tcp or mqtt, and with TLS ssl, tls or mqtts
+	Port       int    // 0: that of Server, else 1883, or 8883 if Server's scheme is one with TLS
 	TLS        TLS
 	Username   string
 	Password   string
@@ -72,25 +74,38 @@ const (
 	maxWait               = 10 * time.Second
 )
 
-// NewSession checks the options; it connects nothing. TLS files that cannot be read are an error here, and an outage
-// when they vanish later.
-func NewSession(o Options) (*Session, error) {
-	b, err := parseBroker(o.Server, o.Port, o.TLS)
+// Check returns what is wrong with the options.
+func (o Options) Check() (faults check.Faults) {
+	b, err := o.parseBroker()
 	if err != nil {
-		return nil, err
+		faults.Add("Server", "not a broker's address: "+err.Error(), "give a host, host:port, tcp:// or mqtts:// address; user and password are set apart")
 	}
-	if b.tls.Enabled {
-		if _, err := b.tls.config(b.host); err != nil {
-			return nil, err
-		}
+	if b.namesOther {
+		faults.Add("Server", "names another port than Port", "correct one of them")
 	}
-	topic, err := parseTopic(o.Topic)
-	if err != nil {
-		return nil, err
+	if o.Port < 0 || o.Port > 65535 {
+		faults.Add("Port", "not a number from 1 to 65535", "give the broker's port")
+	}
+	if o.Password != "" && o.Username == "" {
+		faults.Add("Password", "MQTT knows no password without a user", "give the user, too")
+	}
+	b.tls.check(&faults)
+	if _, err := parseTopic(o.Topic); err != nil {
+		faults.Add("Topic", err.Error(), "name one topic; its placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}")
 	}
 	if o.ClientID == "" {
-		return nil, errors.New("mqtt client id must not be empty")
+		faults.Add("ClientID", "empty", "")
 	}
+	return faults
+}
+
+// NewSession returns a session; it connects nothing. Its error is that of Check; files that vanish later are an outage.
+func NewSession(o Options) (*Session, error) {
+	if err := o.Check().Err("the mqtt session"); err != nil {
+		return nil, err
+	}
+	b, _ := o.parseBroker() // both are checked
+	topic, _ := parseTopic(o.Topic)
 	s := &Session{
 		broker:         b,
 		username:       o.Username,

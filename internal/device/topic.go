@@ -1,7 +1,9 @@
 package device
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,36 +31,33 @@ type topicTemplate struct {
 	fields []string
 }
 
-// parseTopic checks the template once, so that only a serial can make a topic invalid later.
+// parseTopic checks the template once, so that only a serial can make a topic invalid later. The error says what is wrong
+// with it.
 func parseTopic(template string) (topicTemplate, error) {
-	fail := func(reason string) (topicTemplate, error) {
-		return topicTemplate{}, fmt.Errorf("topic template %q: %s", template, reason)
-	}
 	var t topicTemplate
-	rest := template
-	for {
-		text, after, found := strings.Cut(rest, "{")
+	if template == "" {
+		return t, errors.New("it is empty")
+	}
+	for rest, more := template, true; more; {
+		var text, field string
+		text, rest, more = strings.Cut(rest, "{")
 		if reason := illegalInTopic(text); reason != "" {
-			return fail(reason)
+			return t, errors.New(reason)
+		}
+		closed := true
+		if more {
+			field, rest, closed = strings.Cut(rest, "}")
+		}
+		switch {
+		case !closed, strings.Contains(text, "}"), strings.Contains(field, "{"):
+			return t, errors.New("a brace is not paired")
+		case more && !slices.Contains([]string{"DeviceGroupSN", "PostOrderId", "DeviceType"}, field):
+			return t, fmt.Errorf("unknown placeholder {%s}", field)
 		}
 		t.texts = append(t.texts, text)
-		if !found {
-			break
+		if more {
+			t.fields = append(t.fields, field)
 		}
-		field, tail, closed := strings.Cut(after, "}")
-		switch field {
-		case "DeviceGroupSN", "PostOrderId", "DeviceType":
-		default:
-			closed = false
-		}
-		if !closed {
-			return fail("the placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}")
-		}
-		t.fields = append(t.fields, field)
-		rest = tail
-	}
-	if template == "" {
-		return fail("it must not be empty")
 	}
 	return t, nil
 }

@@ -1,9 +1,12 @@
 package job
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"time"
+
+	"jdpay-listener/internal/check"
 )
 
 // Schedule says when a failed try is followed by the next one.
@@ -12,6 +15,14 @@ type Schedule struct {
 	Factor    float64       // each wait is this many times the one before
 	MaxWait   time.Duration // no wait is longer
 	Timeout   time.Duration // since the job's creation: given up afterwards
+}
+
+// Check returns what is wrong with the schedule.
+func (s Schedule) Check() (faults check.Faults) {
+	if s.MaxWait < s.FirstWait {
+		faults.Add("MaxWait", "shorter than FirstWait", fmt.Sprintf("give %s or more", s.FirstWait))
+	}
+	return faults
 }
 
 // jitterShare is how far a wait strays from the schedule, so that jobs that failed together do not come back together.

@@ -21,12 +21,14 @@ import (
 	"time"
 
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
+
+	"jdpay-listener/internal/check"
 )
 
 // Config says where MNS is and who asks.
 type Config struct {
-	// Endpoint is the base address: http(s)://host[:port], a cloud name of any form, or a bare
-	// host[:port], which means http. A path, query or user information is refused.
+	// Endpoint is the base address: http(s)://host[:port], a cloud name of any form. A path, query
+	// or user information is refused.
 	Endpoint string
 	// AccessKeyID and AccessKeySecret sign the requests. Both empty: the vendor's credential chain
 	// (environment, OIDC, profiles, instance role) is asked.
@@ -48,9 +50,12 @@ type Client struct {
 	keyID     string
 }
 
-// NewClient checks the configuration and returns a client; it does no network call. Every fault of
-// the configuration is an error, never a panic of the SDK.
+// NewClient returns a client; it does no network call. Its error is that of Check: no fault of the
+// configuration is a panic of the SDK.
 func NewClient(cfg Config) (client *Client, err error) {
+	if err := cfg.Check().Err("mns"); err != nil {
+		return nil, err
+	}
 	base, err := parseEndpoint(cfg.Endpoint)
 	if err != nil {
 		return nil, err
@@ -87,11 +92,19 @@ func (c *Client) Close() { (&http.Client{Transport: c.transport.http}).CloseIdle
 // queueName follows the vendor's older, longer limit of 256, so that an old queue stays usable.
 var queueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,255}$`)
 
+// CheckQueueName returns what is wrong with the name of a queue.
+func CheckQueueName(name string) (faults check.Faults) {
+	if !queueName.MatchString(name) {
+		faults.Add("Name", "not the name of a queue", "use at most 256 letters, digits and hyphens, a letter or digit first")
+	}
+	return faults
+}
+
 // Queue returns the queue of that name, whether or not it exists. A name MNS would not accept is an
 // error.
 func (c *Client) Queue(name string) (*Queue, error) {
-	if !queueName.MatchString(name) {
-		return nil, fmt.Errorf("mns: queue name %q is not valid: use letters, digits and hyphens, a letter or digit first, at most 256", name)
+	if err := CheckQueueName(name).Err(fmt.Sprintf("mns queue %q", name)); err != nil {
+		return nil, err
 	}
 	return &Queue{client: c, name: name}, nil
 }
@@ -138,28 +151,28 @@ func (c *Client) send(ctx context.Context, op, queue string, r request) (*reply,
 	}
 }
 
+// Check returns what is wrong with the configuration.
+func (c Config) Check() (faults check.Faults) {
+	if _, err := parseEndpoint(c.Endpoint); err != nil {
+		faults.Add("Endpoint", err.Error(), "give http(s)://host[:port] alone; access key and queue are set apart")
+	}
+	switch {
+	case (c.AccessKeyID == "") != (c.AccessKeySecret == ""):
+		faults.Add("AccessKeyID", "access key id and secret are not both set", "give both, or neither for the vendor's credential chain")
+	case c.AccessKeyID == "" && c.SecurityToken != "":
+		faults.Add("SecurityToken", "set without an access key", "give the id and secret issued with it")
+	}
+	return faults
+}
+
 // parseEndpoint returns scheme and host of an endpoint.
 func parseEndpoint(endpoint string) (*url.URL, error) {
-	text := strings.TrimSpace(endpoint)
-	if text == "" {
-		return nil, errors.New("mns: the endpoint is empty: give http(s)://host[:port]")
-	}
-	if !strings.Contains(text, "://") {
-		text = "http://" + text
-	}
-	// The parser's own error would quote the address, and with it a password in it.
-	u, err := url.Parse(text)
+	u, err := check.URL(strings.TrimSpace(endpoint))
 	switch {
 	case err != nil:
-		return nil, errors.New("mns: the endpoint is not an address: give http(s)://host[:port]")
-	case u.User != nil:
-		return nil, errors.New("mns: the endpoint holds user information: give the access key apart from it")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("mns: the endpoint's scheme %q is not known: use http or https", u.Scheme)
-	case u.Hostname() == "":
-		return nil, errors.New("mns: the endpoint has no host: give http(s)://host[:port]")
+		return nil, err
 	case path.Clean("/"+u.Path) != "/" || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("mns: the endpoint has a path or query: give http(s)://host[:port] alone, the queue's name is set apart")
+		return nil, errors.New("has a path or query")
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }

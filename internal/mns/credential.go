@@ -10,14 +10,8 @@ import (
 
 // newCredential returns static keys, or the vendor's chain when there are none.
 func newCredential(cfg Config) (credentials.Credential, error) {
-	if cfg.AccessKeyID == "" && cfg.AccessKeySecret == "" {
-		if cfg.SecurityToken != "" {
-			return nil, errors.New("mns: a security token without an access key: give the id and secret issued with it")
-		}
+	if cfg.AccessKeyID == "" {
 		return &chainCredential{}, nil
-	}
-	if cfg.AccessKeyID == "" || cfg.AccessKeySecret == "" {
-		return nil, errors.New("mns: only one of access key id and secret is set: give both, or none to use the vendor's credential chain")
 	}
 	kind := "access_key"
 	if cfg.SecurityToken != "" {

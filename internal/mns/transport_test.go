@@ -87,7 +87,7 @@ func TestConnectionRefusedIsNetwork(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	q := newQueue(t, Config{Endpoint: address, AccessKeyID: testKeyID, AccessKeySecret: testSecret})
+	q := newQueue(t, Config{Endpoint: "http://" + address, AccessKeyID: testKeyID, AccessKeySecret: testSecret})
 	_, err = q.Receive(t.Context(), 16, 0)
 	if !errors.Is(err, ErrNetwork) || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("error = %v, want ErrNetwork caused by a refused connection", err)

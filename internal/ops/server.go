@@ -11,12 +11,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/printable"
 )
 
@@ -49,6 +51,21 @@ const (
 	firstBindWait = 100 * time.Millisecond
 	maxBindWait   = 30 * time.Second
 )
+
+// Check returns what is wrong with the server's address and token.
+func (s *Server) Check() (faults check.Faults) {
+	host, port, err := net.SplitHostPort(s.Listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	switch {
+	case err != nil:
+		faults.Add("Listen", "not host:port", "give an address such as 127.0.0.1:9300")
+	case !check.IsLoopback(host) && s.Token == "":
+		faults.Add("Listen", "open to other machines without a token", "set a token or listen on 127.0.0.1")
+	}
+	return faults
+}
 
 // String names the service in the supervisor's logs.
 func (s *Server) String() string { return "ops server" }

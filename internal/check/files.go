@@ -1,0 +1,46 @@
+package check
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// FileRemedy is what to do about a file that cannot be read.
+const FileRemedy = "correct the path or the file's permissions, or give a PEM file"
+
+// Authorities reads the certificates of a PEM file to trust; nil, which means the system's, without a file. The error
+// does not name the file.
+func Authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, Unreadable(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the file holds no PEM certificate")
+	}
+	return roots, nil
+}
+
+// TLS checks servers against the authorities of a PEM file, the system's without one. The error does not name the file.
+func TLS(caFile string) (*tls.Config, error) {
+	roots, err := Authorities(caFile)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+}
+
+// Unreadable words an error of opening or reading a file without repeating its name.
+func Unreadable(err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err
+	}
+	return errors.New("cannot be read: " + err.Error())
+}
