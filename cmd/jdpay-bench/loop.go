@@ -84,7 +84,7 @@ type oldLoop struct {
 func runLoop() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	loaded, err := config.Load(config.Options{})
+	loaded, err := daemon.Load(config.Options{})
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
 )
 
 // spaced makes a table comparable, however wide its columns are.
@@ -43,8 +43,8 @@ func TestTransportTable(t *testing.T) {
 	})
 	t.Run("as JSON", func(t *testing.T) {
 		out, _, _ := inProcess(t, "", "config", "check", "--json")
-		var said struct{ Transport []config.Link }
-		if err := json.Unmarshal([]byte(out), &said); err != nil || len(said.Transport) != 7 || said.Transport[0].Credentials != config.Exposed || !said.Transport[1].Local {
+		var said struct{ Transport []daemon.Link }
+		if err := json.Unmarshal([]byte(out), &said); err != nil || len(said.Transport) != 7 || said.Transport[0].Credentials != daemon.Exposed || !said.Transport[1].Local {
 			t.Errorf("%v: %+v", err, said)
 		}
 	})

@@ -38,7 +38,7 @@ the exit code is 1 if one of them fails.`,
   jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := config.Load(a.options())
+			loaded, err := daemon.Load(a.options())
 			var faults config.Faults
 			if err != nil && !errors.As(err, &faults) {
 				return err
@@ -49,7 +49,7 @@ the exit code is 1 if one of them fails.`,
 			}
 			links := transportsOf(findings)
 			if len(links) == 0 {
-				links = loaded.Config.Links()
+				links = daemon.Links(loaded.Config)
 			}
 			if a.json {
 				_ = a.printJSON(map[string]any{

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 )
 
@@ -19,7 +18,7 @@ nothing. Exits with 1 if something fails; what works but should be changed is a 
   jdpay-listener doctor --json --config /etc/jdpay/appsettings.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := config.Load(a.options())
+			loaded, err := daemon.Load(a.options())
 			if err != nil {
 				return err
 			}

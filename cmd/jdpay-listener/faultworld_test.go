@@ -157,7 +157,7 @@ func (w *faultWorld) env() []string {
 
 // start starts the daemon, and starts it again when it ends by itself, as systemd would. It returns when it is ready.
 func (w *faultWorld) start() error {
-	loaded, err := config.Load(config.Options{Environ: w.env(), Dir: w.t.TempDir()})
+	loaded, err := daemon.Load(config.Options{Environ: w.env(), Dir: w.t.TempDir()})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/printable"
 )
 
@@ -129,7 +130,7 @@ func (a *app) options() config.Options { return config.Options{Files: a.files, S
 // load reads the configuration. Its warnings are for run, config check and doctor: most have nothing to do with what other
 // commands are asked.
 func (a *app) load() (*config.Config, error) {
-	loaded, err := config.Load(a.options())
+	loaded, err := daemon.Load(a.options())
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 )
 
@@ -27,7 +26,7 @@ Host:ShutdownTimeout and gives the rest back; a second signal stops at once. Not
 				debug.SetGCPercent(gcPercent)
 			}
 			options := a.options()
-			loaded, err := config.Load(options)
+			loaded, err := daemon.Load(options)
 			if err != nil {
 				return err
 			}

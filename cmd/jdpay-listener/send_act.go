@@ -6,12 +6,11 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
-	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"jdpay-listener/internal/auditlog"
+	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/inspect"
@@ -43,11 +42,7 @@ func hostOf(endpoint string) string {
 }
 
 // onThisMachine reports whether an endpoint is a stand-in on a loopback address. MNS itself never is.
-func onThisMachine(endpoint string) bool {
-	host := hostOf(endpoint)
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
-}
+func onThisMachine(endpoint string) bool { return check.IsLoopback(hostOf(endpoint)) }
 
 // sendAsked is what jdpay_audit keeps of a message before it is sent. The text itself may hold what is nobody's business;
 // its digest tells whether a kept message is this one.

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"text/tabwriter"
 
-	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 )
 
 // printTransports prints how each connection is secured. A dash is where nobody has looked.
-func (a *app) printTransports(links []config.Link) {
+func (a *app) printTransports(links []daemon.Link) {
 	if len(links) == 0 {
 		return
 	}
@@ -31,7 +30,7 @@ func (a *app) printTransports(links []config.Link) {
 }
 
 // transportsOf are the links among findings.
-func transportsOf(findings []daemon.Finding) (links []config.Link) {
+func transportsOf(findings []daemon.Finding) (links []daemon.Link) {
 	for _, f := range findings {
 		if f.Transport != nil {
 			links = append(links, *f.Transport)

@@ -78,7 +78,7 @@ genuine.`,
 // loadSections reads the configuration for a command that needs only some sections of it, and no queue: faults elsewhere
 // do not matter to it.
 func (a *app) loadSections(sections ...string) (*config.Config, error) {
-	loaded, err := config.Load(a.options())
+	loaded, err := daemon.Load(a.options())
 	var faults config.Faults
 	if errors.As(err, &faults) {
 		noQueue := func(f config.Fault) bool { return f.Key == "JDPay:NotifyQueueName" }

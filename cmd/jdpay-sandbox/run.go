@@ -74,7 +74,7 @@ func run(ctx context.Context, o options, out io.Writer, started time.Time) error
 
 // startDaemon runs the real daemon on the generated configuration, as `jdpay-listener migrate` and `run` would.
 func startDaemon(ctx context.Context, company *sandbox.Company) (ops net.Addr, stop func() error, err error) {
-	loaded, err := config.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
+	loaded, err := daemon.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -94,7 +94,7 @@ func TestKeepRunning(t *testing.T) {
 	if settings == nil {
 		t.Fatalf("the configuration is not told: %s", out.String())
 	}
-	loaded, err := config.Load(config.Options{Files: settings[1:], Environ: []string{}})
+	loaded, err := daemon.Load(config.Options{Files: settings[1:], Environ: []string{}})
 	if err != nil {
 		t.Fatal(err)
 	}

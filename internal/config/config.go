@@ -1,6 +1,8 @@
-// Package config turns appsettings files, environment variables and flags into one checked Config before the first
-// payment is received. A fault found here stops the start with a list of everything to correct, instead of stopping a
-// payment later; after the start the package watches the files for the few settings that may change while payments run.
+// Package config reads appsettings files, environment variables and flags into one Config before the first payment is
+// received. It knows where each value comes from and whether it has the type and range of its key. Whether the values
+// work is for those who use them to say; their faults join the list of everything to correct (Loaded.Fault), with the
+// place to correct it. After the start the package watches the files for the few settings that may change while payments
+// run.
 //
 // The struct below is the single description of every key: names are the field names joined with ":", and the tags say
 //
@@ -8,11 +10,11 @@
 //	required  "true" when an empty value is a fault
 //	oneof     the allowed words, separated by spaces
 //	range     the allowed numbers, as min..max
-//	check     what the text must be: url, file, pem, mysql or broker
+//	address   "true" when the text is an address, of which user and password are masked
 //	live      "true" when a changed file applies without a restart
 //	doc       the line printed in docs/configuration.md
 //
-// Defaults, binding, validation, the list of known keys, the print of "config check" and the documentation all walk it.
+// Defaults, binding, checks, the list of known keys, the print of "config check" and the documentation all walk it.
 package config
 
 import (
@@ -58,15 +60,15 @@ type Host struct {
 	Instance        string        `doc:"Name of this process in logs, leases and the MQTT client id; unique per process, at most 40 of A-Z a-z 0-9 . _ -. Empty: made of host name, process id and a random part."`
 }
 
-// ConnectionStrings are the two MySQL databases; ParseMySQL reads them.
+// ConnectionStrings are the two MySQL databases.
 type ConnectionStrings struct {
-	Account Secret `required:"true" check:"mysql" doc:"Database with the recharge orders and the job table."`
-	Main    Secret `required:"true" check:"mysql" doc:"Database with the post orders, devices and pay infos."`
+	Account Secret `required:"true" doc:"Database with the recharge orders and the job table."`
+	Main    Secret `required:"true" doc:"Database with the post orders, devices and pay infos."`
 }
 
 // Mns is the access to the Aliyun message queues.
 type Mns struct {
-	Endpoint        string `required:"true" check:"url" doc:"http(s)://<account>.mns.<region>.aliyuncs.com, its VPC and internal forms, or any http://host:port."`
+	Endpoint        string `required:"true" address:"true" doc:"http(s)://<account>.mns.<region>.aliyuncs.com, its VPC and internal forms, or any http://host:port."`
 	AccessKeyId     Secret `doc:"Access key id. Empty: the SDK's credential chain is asked."`
 	AccessKeySecret Secret `doc:"Secret of the access key id."`
 	SecurityToken   Secret `doc:"Token of temporary (STS) credentials."`
@@ -140,10 +142,9 @@ func (p Payment) Location() *time.Location {
 	return loc
 }
 
-// Mqtt is the broker the cabinets listen to, and the command sent through it. Load splits an address given in Server
-// (tcp://host:1883, mqtts://host, host:1883) into Server, Port and Tls, so Server is a bare host name.
+// Mqtt is the broker the cabinets listen to, and the command sent through it.
 type Mqtt struct {
-	Server           string        `required:"true" check:"broker" doc:"Host of the broker; host:port, tcp:// and mqtts:// forms are understood."`
+	Server           string        `required:"true" address:"true" doc:"Host of the broker; host:port, tcp:// and mqtts:// forms are understood."`
 	Port             int           `default:"1883" range:"1..65535" doc:"Port of the broker (8883 for an mqtts:// server that names none)."`
 	Username         string        `doc:"User name."`
 	Password         Secret        `doc:"Password of the user."`
@@ -158,14 +159,14 @@ type Mqtt struct {
 // MqttTls is the encryption of the broker connection.
 type MqttTls struct {
 	Enabled  bool   `default:"false" doc:"Connect with TLS."`
-	CaFile   string `check:"file" doc:"PEM file with the authorities the broker's certificate is checked against. Empty: the system's."`
-	CertFile string `check:"file" doc:"PEM file with the client certificate."`
-	KeyFile  string `check:"file" doc:"PEM file with the key of the client certificate."`
+	CaFile   string `doc:"PEM file with the authorities the broker's certificate is checked against. Empty: the system's."`
+	CertFile string `doc:"PEM file with the client certificate."`
+	KeyFile  string `doc:"PEM file with the key of the client certificate."`
 }
 
 // JDApi is the call that tells JD a waybill is paid.
 type JDApi struct {
-	BaseUrl                 string            `required:"true" check:"url" doc:"Address of JD's API."`
+	BaseUrl                 string            `required:"true" address:"true" doc:"Address of JD's API."`
 	UpdateWaybillStatusPath string            `default:"/updateWaybillStatus" required:"true" doc:"Path of the call; with the jos signer the name of its method."`
 	Signer                  string            `default:"none" oneof:"none header jos" doc:"How calls are authenticated."`
 	AppKey                  Secret            `doc:"Application key of the jos signer."`
@@ -177,17 +178,17 @@ type JDApi struct {
 	Timeout                 time.Duration     `default:"15s" doc:"Limit of one call."`
 	RetryCodes              []string          `doc:"Reply codes that are worth another try."`
 	DoneCodes               []string          `doc:"Reply codes that mean it was done before."`
-	CaFile                  string            `check:"pem" doc:"PEM file with the authorities that JD's certificate is checked against. Empty: the system's."`
+	CaFile                  string            `doc:"PEM file with the authorities that JD's certificate is checked against. Empty: the system's."`
 	MaxPerSecond            float64           `default:"0" range:"0..100000" doc:"Most calls per second. 0: no limit."`
 }
 
-// Redis is the device cache and the channel to services that wait for replies; Config.RedisOptions reads it.
+// Redis is the device cache and the channel to services that wait for replies.
 type Redis struct {
 	Server         Secret        `doc:"host, host:port, a StackExchange.Redis string or a redis:// address. Empty, with EndPoints empty too: Redis is off."`
 	EndPoints      []Secret      `doc:"Several endpoints (cluster, or Sentinels with serviceName=), as a list or one comma-separated string. Wins over Server."`
 	Password       Secret        `doc:"Wins over the password inside Server or EndPoints."`
 	Db             int           `default:"0" range:"-1..65535" doc:"Database number. 0 and -1: the one inside Server or EndPoints, else 0."`
-	CaFile         string        `check:"pem" doc:"PEM file with the authorities that the servers' certificates are checked against, with ssl=true or rediss://. Empty: the system's."`
+	CaFile         string        `doc:"PEM file with the authorities that the servers' certificates are checked against, with ssl=true or rediss://. Empty: the system's."`
 	DeviceCacheTtl time.Duration `default:"10m" doc:"How long a device group is cached."`
 	ReplyKeyPrefix string        `default:"jdpay:reply:" doc:"Prefix of the keys and channels replies are written to; not one under which cabinets are cached (jdpay:device:)."`
 	ReplyTtl       time.Duration `default:"5m" doc:"How long a reply is kept."`
@@ -195,12 +196,12 @@ type Redis struct {
 
 // Elasticsearch receives one document per concluded job.
 type Elasticsearch struct {
-	Url      string `check:"url" doc:"Address of the cluster. Empty: off."`
+	Url      string `address:"true" doc:"Address of the cluster. Empty: off."`
 	Index    string `default:"jdpay-events" doc:"Index name; -yyyy.MM is appended."`
 	Username string `doc:"User name."`
 	Password Secret `doc:"Password of the user."`
 	ApiKey   Secret `doc:"API key, instead of user and password."`
-	CaFile   string `check:"pem" doc:"PEM file with the authorities that the cluster's certificate is checked against. Empty: the system's."`
+	CaFile   string `doc:"PEM file with the authorities that the cluster's certificate is checked against. Empty: the system's."`
 }
 
 // Ops is the operator's HTTP server.
@@ -223,17 +224,17 @@ type Alerts struct {
 
 // DingTalk is a DingTalk group robot.
 type DingTalk struct {
-	Url    Secret `check:"url" live:"true" doc:"Robot address with its access token. Empty: off."`
+	Url    Secret `live:"true" doc:"Robot address with its access token. Empty: off."`
 	Secret Secret `live:"true" doc:"Signing secret of the robot."`
 }
 
 // WeCom is a WeCom (企业微信) group robot.
 type WeCom struct {
-	Url Secret `check:"url" live:"true" doc:"Robot address with its key. Empty: off."`
+	Url Secret `live:"true" doc:"Robot address with its key. Empty: off."`
 }
 
 // Webhook is any HTTP receiver of alerts.
 type Webhook struct {
-	Url    Secret `check:"url" live:"true" doc:"Address alerts are posted to as JSON. Empty: off."`
+	Url    Secret `live:"true" doc:"Address alerts are posted to as JSON. Empty: off."`
 	Secret Secret `live:"true" doc:"Secret the posts are signed with."`
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"os"
 	"strings"
+
+	"jdpay-listener/internal/check"
 )
 
 const (
@@ -93,7 +95,7 @@ func (s *sources) secretFile(key, name, source string) string {
 	content, err := s.read(name)
 	if err != nil {
 		s.faults = append(s.faults, Fault{
-			Key: key, Source: source, Problem: readProblem(err), Remedy: "correct the path or the file's permissions",
+			Key: key, Source: source, Problem: check.Unreadable(err).Error(), Remedy: "correct the path or the file's permissions",
 		})
 		return ""
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"jdpay-listener/internal/check"
 )
 
 // legacySection is where the replaced program's flat keys may also stand. The dot is part of the name.
@@ -128,37 +130,5 @@ func nearestKey(key string) string {
 			spellings = append(spellings, spelling)
 		}
 	}
-	return nearest(key, spellings)
-}
-
-// nearest returns the candidate with the fewest letters to change, ignoring case; the first of equals.
-func nearest(word string, candidates []string) string {
-	best, least := "", -1
-	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); least < 0 || d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance of two texts, in letters.
-func distance(a, b string) int {
-	from, to := []rune(a), []rune(b)
-	row := make([]int, len(to)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, x := range from {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j, y := range to {
-			cost := diagonal
-			if x != y {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(to)]
+	return check.Nearest(key, spellings)
 }

@@ -1,8 +1,8 @@
 package config
 
 import (
+	"cmp"
 	"encoding/hex"
-	"strings"
 )
 
 // Options say where Load looks. The zero value is the daemon's default behaviour.
@@ -28,15 +28,18 @@ type Loaded struct {
 	// SecretFiles are the files with one secret each (…_FILE) that were read.
 	SecretFiles []string
 
-	sources map[string]string
-	digest  string // of all files that were read or looked for
+	faults     Faults
+	sources    map[string]string // of each key that was given, by the key in lower case
+	incomplete bool              // a source could not be read: what is missing may stand there
+	digest     string            // of all files that were read or looked for
 }
 
-// Load reads every source, fills in defaults and checks everything.
+// Load reads every source, fills in defaults, and checks types and ranges. Then the judges look at the values and add
+// what they find wrong.
 //
 // When the configuration cannot be used the error is Faults, with all that is wrong in it. The Loaded is returned even
 // then, so that "config check" can show what was read beside the faults; its Config must not be used for anything else.
-func Load(opts Options) (*Loaded, error) {
+func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	src := collect(opts)
 	merged := src.merge()
 	merged.adoptLegacy()
@@ -46,18 +49,19 @@ func Load(opts Options) (*Loaded, error) {
 	for _, o := range c.options() {
 		b.bind(o)
 	}
-	v := &validator{c: c, sources: b.sources, faults: b.faults, warnings: b.unknown(), incomplete: src.broken}
-	v.complete()
-	v.check()
-
-	loaded := &Loaded{
-		Config: c, Warnings: v.warnings, Files: src.files, SecretFiles: src.secretFiles,
-		sources: v.sources, digest: hex.EncodeToString(src.seen.Sum(nil)),
+	l := &Loaded{
+		Config: c, Warnings: b.unknown(), Files: src.files, SecretFiles: src.secretFiles,
+		faults: b.faults, sources: b.sources, incomplete: src.broken, digest: hex.EncodeToString(src.seen.Sum(nil)),
 	}
-	if len(v.faults) > 0 {
-		return loaded, v.faults
+	l.complete()
+	l.check()
+	for _, judge := range judges {
+		judge(l)
 	}
-	return loaded, nil
+	if len(l.faults) > 0 {
+		return l, l.faults
+	}
+	return l, nil
 }
 
 // Effective returns every value in force, in the order of the documentation.
@@ -65,11 +69,7 @@ func (l *Loaded) Effective() []Setting {
 	var all []Setting
 	for _, o := range l.Config.options() {
 		for _, e := range o.expand() {
-			source, given := l.sources[strings.ToLower(e.Key)]
-			if !given {
-				source = "default"
-			}
-			all = append(all, Setting{Key: e.Key, Value: e.display(), Source: source})
+			all = append(all, Setting{Key: e.Key, Value: e.display(), Source: cmp.Or(l.Source(e.Key), "default")})
 		}
 	}
 	return all

@@ -102,8 +102,7 @@ func (o option) mask(text string) string {
 	if o.isSecret() {
 		return NewSecret(text).String()
 	}
-	check := o.Tag.Get("check")
-	if at := strings.LastIndex(text, "@"); at >= 0 && (check == "url" || check == "broker") {
+	if at := strings.LastIndex(text, "@"); at >= 0 && o.Tag.Get("address") == "true" {
 		scheme, _, found := strings.Cut(text[:at], "://")
 		if !found {
 			return "***" + text[at:]

@@ -25,14 +25,14 @@ func isPlaceholder(text string) bool {
 }
 
 // placeholders refuses secrets that nobody has filled in.
-func (v *validator) placeholders() {
-	for _, o := range v.c.options() {
+func (l *Loaded) placeholders() {
+	for _, o := range l.Config.options() {
 		for _, e := range o.expand() {
-			if !e.isSecret() || v.faulty(e.Key) || v.sources[strings.ToLower(e.Key)] == "JDPay:Md5Key" {
+			if !e.isSecret() || l.Source(e.Key) == "JDPay:Md5Key" {
 				continue
 			}
 			if slices.ContainsFunc(secretsOf(e.Value), func(s Secret) bool { return isPlaceholder(s.Reveal()) }) {
-				v.fault(e.Key, "a placeholder, which everybody knows", "give the secret itself, there or as "+variableName(e.Key))
+				l.Fault(e.Key, "a placeholder, which everybody knows", "give the secret itself, there or as "+variableName(e.Key))
 			}
 		}
 	}

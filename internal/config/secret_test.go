@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
 // marker stands for every secret; wherever it appears, one has leaked.
@@ -23,7 +21,7 @@ func printAll(l *Loaded, err error) string {
 		fmt.Fprintf(&b, format+"\n", l)
 		fmt.Fprintf(&b, format+"\n", err)
 	}
-	fmt.Fprintln(&b, l.Effective(), l.Warnings, l.Config.Links())
+	fmt.Fprintln(&b, l.Effective(), l.Warnings)
 	asJSON, _ := json.Marshal([]any{l, l.Config, err})
 	b.Write(asJSON)
 	log := slog.New(slog.NewJSONHandler(&b, nil))
@@ -103,10 +101,7 @@ func TestNoSecretIsPrinted(t *testing.T) {
 	t.Run("of addresses with credentials", func(t *testing.T) {
 		loaded, err := loadMinimal(t, "", "Mns__Endpoint=http://u:"+marker+"@h", "JDApi__BaseUrl=u:"+marker+"@h",
 			"Mqtt__Server="+marker+"@h", "Elasticsearch__Url=http://u:"+marker+"@%%", "Alerts__WeCom__Url=x:"+marker)
-		if len(faultsOf(t, err)) != 5 {
-			t.Fatalf("faults: %v", err)
-		}
-		checkNoMarker(t, fmt.Sprint(err, loaded.Effective(), loaded.Warnings, loaded.Config.Links()))
+		checkNoMarker(t, fmt.Sprint(err, loaded.Effective(), loaded.Warnings))
 	})
 	t.Run("of a broken file", func(t *testing.T) {
 		for _, content := range []string{
@@ -119,38 +114,6 @@ func TestNoSecretIsPrinted(t *testing.T) {
 			if err == nil {
 				t.Fatalf("accepted: %s", content)
 			}
-			checkNoMarker(t, printAll(loaded, err))
-		}
-	})
-}
-
-// A secret must not come out through the complaint about the string it stands in, however that is garbled.
-func TestGarbledConnectionStringsAreNotQuoted(t *testing.T) {
-	templates := []string{
-		"Server=h;Port=3306;Database=d;Uid=u;Pwd=" + marker + ";SslMode=None",
-		"Server=h;Database=d;Uid=u;Pwd='" + marker + "';Max Pool Size=10",
-		"u:" + marker + "@tcp(h:3306)/d?parseTime=true&tls=skip-verify",
-		"h:6379,password=" + marker + ",defaultDatabase=1,ssl=true",
-		"rediss://u:" + marker + "@h:6379/1",
-	}
-	opts := testOptions(t)
-	write(t, opts.Dir, "appsettings.json", minimal)
-	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.SampledFrom(templates).Draw(t, "template")
-		for range rapid.IntRange(1, 4).Draw(t, "changes") {
-			at := rapid.IntRange(0, len(text)).Draw(t, "at")
-			if secret := strings.Index(text, marker); secret < at && at < secret+len(marker) {
-				at = secret
-			}
-			cut := at
-			if rapid.Bool().Draw(t, "cut") && at < len(text) && !strings.HasPrefix(text[at:], marker) {
-				cut++
-			}
-			text = text[:at] + rapid.SampledFrom([]string{"", "=", ";", ",", "'", `"`, "@", "/", "?", ":", "%", "(", ")", "&", "x", " "}).Draw(t, "insert") + text[cut:]
-		}
-		for _, key := range []string{"ConnectionStrings__Account", "Redis__Server", "Redis__EndPoints__0"} {
-			opts.Environ = []string{key + "=" + text}
-			loaded, err := Load(opts)
 			checkNoMarker(t, printAll(loaded, err))
 		}
 	})

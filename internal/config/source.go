@@ -12,6 +12,8 @@ import (
 
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
+
+	"jdpay-listener/internal/check"
 )
 
 // sources collects what all sources give, in the order in which a later one wins.
@@ -54,7 +56,7 @@ func (s *sources) file(name string, isDefault bool) {
 	}
 	if err != nil {
 		s.broken = true
-		s.faults = append(s.faults, Fault{Key: name, Problem: readProblem(err), Remedy: "correct its name or permissions"})
+		s.faults = append(s.faults, Fault{Key: name, Problem: check.Unreadable(err).Error(), Remedy: "correct its name or permissions"})
 		return
 	}
 	s.files = append(s.files, name)
@@ -73,14 +75,6 @@ func (s *sources) read(name string) ([]byte, error) {
 	content, err := os.ReadFile(path)
 	fmt.Fprintf(s.seen, "%q %t %q\n", name, err == nil, content)
 	return content, err
-}
-
-// readProblem words an error of opening or reading a file without repeating its name.
-func readProblem(err error) string {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err
-	}
-	return "cannot be read: " + err.Error()
 }
 
 // flag adds one --set Key:Path=value. Each is a layer of its own, so that the last of several wins. A secret is refused.
@@ -108,6 +102,12 @@ func (s *sources) flag(i int, assignment string) {
 	l := layer{}
 	l.put(key, text, "flag --set")
 	s.layers = append(s.layers, l)
+}
+
+// hasCredentials reports whether a text is an address with a user name or password in it.
+func hasCredentials(text string) bool {
+	_, rest, found := strings.Cut(text, "://")
+	return found && strings.Contains(rest, "@")
 }
 
 // merge lays the sources over each other. A list and a single value for the same key replace each other whole; lists

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -11,83 +10,93 @@ import (
 	_ "time/tzdata" // Payment:TimeZone works in an image without a zone database
 )
 
-// validator completes a bound Config and gathers all that is wrong with it.
-type validator struct {
-	c          *Config
-	sources    map[string]string
-	faults     Faults
-	warnings   []string
-	incomplete bool // a source could not be read: what is missing may stand there
-}
-
-// faulty reports whether something is already known to be wrong with the key or an element of it, so that one mistake
-// is reported once.
-func (v *validator) faulty(key string) bool {
-	path := strings.ToLower(key) + ":"
-	return slices.ContainsFunc(v.faults, func(f Fault) bool {
-		return strings.HasPrefix(strings.ToLower(f.Key)+":", path)
-	})
-}
-
-// given reports whether any source set the key.
-func (v *validator) given(key string) bool {
-	_, ok := v.sources[strings.ToLower(key)]
-	return ok
-}
-
-// fault adds a fault of a key with its value, masked, and its source.
-func (v *validator) fault(key, problem, remedy string) {
-	f := Fault{Key: key, Problem: problem, Remedy: remedy, Source: v.sources[strings.ToLower(key)]}
-	for _, o := range v.c.options() {
+// Fault adds what is wrong with the value of a key, and what to do; an empty remedy is to set it. A value that is known to
+// be wrong is not spoken of again, so that one mistake is one fault; nor is a key that nobody has given while a source
+// cannot be read.
+func (l *Loaded) Fault(key, problem, remedy string) {
+	if l.faulty(key) || l.incomplete && l.Source(key) == "" {
+		return
+	}
+	if remedy == "" {
+		remedy = "set it in appsettings.json or as " + variableName(key)
+	}
+	f := Fault{Key: key, Problem: problem, Remedy: remedy, Source: l.Source(key)}
+	for _, o := range l.Config.options() {
 		for _, e := range o.expand() {
-			if e.Key == key && (v.given(key) || !e.Value.IsZero()) {
+			if e.Key == key && (f.Source != "" || !e.Value.IsZero()) {
 				f.Value = e.display()
 			}
 		}
 	}
-	v.faults = append(v.faults, f)
+	l.faults = append(l.faults, f)
 }
 
-func (v *validator) warn(key, notice string) { v.warnings = append(v.warnings, key+": "+notice) }
+// Warn adds a notice about a key, unless its value is wrong anyway.
+func (l *Loaded) Warn(key, notice string) {
+	if !l.faulty(key) {
+		l.Warnings = append(l.Warnings, key+": "+notice)
+	}
+}
 
-// check applies the tags of every key, then the rules that concern several.
-func (v *validator) check() {
-	for _, o := range v.c.options() {
-		if o.Tag.Get("required") == "true" && v.missing(o) {
+// Source says where a key was given, such as "appsettings.json:12"; empty when nowhere.
+func (l *Loaded) Source(key string) string { return l.sources[strings.ToLower(key)] }
+
+// Derive sets a key to the value, as a text, that follows from another key's.
+func (l *Loaded) Derive(key, text, from string) {
+	for _, o := range l.Config.options() {
+		if o.Key == key && printed(o.Value) != text {
+			if err := setText(o.Value, text); err != nil {
+				panic("config: a wrong value was derived for " + key + ": " + err.Error())
+			}
+			l.sources[strings.ToLower(key)] = l.Source(from)
+		}
+	}
+}
+
+// faulty reports whether something is known to be wrong with the key or an element of it.
+func (l *Loaded) faulty(key string) bool {
+	path := strings.ToLower(key) + ":"
+	return slices.ContainsFunc(l.faults, func(f Fault) bool {
+		return strings.HasPrefix(strings.ToLower(f.Key)+":", path)
+	})
+}
+
+// check applies the tags of every key, and what holds for all secrets.
+func (l *Loaded) check() {
+	for _, o := range l.Config.options() {
+		if o.Tag.Get("required") == "true" && l.missing(o) {
 			continue
 		}
 		for _, e := range o.expand() {
-			if !v.faulty(e.Key) {
-				v.checkTags(e)
+			if !l.faulty(e.Key) {
+				l.checkTags(e)
 			}
 		}
 	}
-	v.placeholders()
-	v.mns()
-	v.signatures()
-	v.payment()
-	v.mqtt()
-	v.jdAPI()
-	v.redis()
-	v.elasticsearch()
-	v.alerts()
-	v.jobs()
-	v.process()
-	v.posture()
+	l.placeholders()
+	if !instanceForm.MatchString(l.Config.Host.Instance) {
+		l.Fault("Host:Instance", "not usable in an MQTT client id", "use at most "+strconv.Itoa(maxInstance)+" of A-Z a-z 0-9 . _ -")
+	}
+	if zone := l.Config.Payment.TimeZone; zone == "" || zone == "Local" || !isZone(zone) {
+		l.Fault("Payment:TimeZone", "not a time zone", "give an IANA name such as Asia/Shanghai")
+	}
+}
+
+func isZone(name string) bool {
+	_, err := time.LoadLocation(name)
+	return err == nil
 }
 
 // missing reports, and makes a fault of, a required key without a value.
-func (v *validator) missing(o option) bool {
+func (l *Loaded) missing(o option) bool {
 	if strings.TrimSpace(o.raw()) != "" ||
 		o.Value.Kind() == reflect.Slice && o.Value.Len() > 0 {
 		return false
 	}
-	switch {
-	case v.faulty(o.Key):
-	case v.given(o.Key):
-		v.fault(o.Key, "empty", "give it a value")
-	case !v.incomplete:
-		v.fault(o.Key, "required but not set", "set it in appsettings.json or as "+variableName(o.Key))
+	if l.Source(o.Key) != "" {
+		l.Fault(o.Key, "empty", "give it a value")
+	} else {
+		l.Fault(o.Key, "required but not set", "")
 	}
 	return true
 }
@@ -95,7 +104,7 @@ func (v *validator) missing(o option) bool {
 // variableName is the environment variable of a key.
 func variableName(key string) string { return strings.ReplaceAll(key, ":", "__") }
 
-func (v *validator) checkTags(o option) {
+func (l *Loaded) checkTags(o option) {
 	if words := o.Tag.Get("oneof"); words != "" {
 		for word := range strings.FieldsSeq(words) {
 			if strings.EqualFold(word, o.raw()) {
@@ -103,14 +112,9 @@ func (v *validator) checkTags(o option) {
 				return
 			}
 		}
-		v.fault(o.Key, "not valid", "give "+o.want())
-		return
-	}
-	if !inRange(o) {
-		v.fault(o.Key, "out of range", "give "+o.want())
-	}
-	if text := o.raw(); text != "" {
-		v.checkText(o, text)
+		l.Fault(o.Key, "not valid", "give "+o.want())
+	} else if !inRange(o) {
+		l.Fault(o.Key, "out of range", "give "+o.want())
 	}
 }
 
@@ -135,32 +139,4 @@ func inRange(o option) bool {
 		n = o.Value.Float()
 	}
 	return least <= n && n <= most
-}
-
-func (v *validator) checkText(o option, text string) {
-	switch o.Tag.Get("check") {
-	case "url":
-		if problem := urlProblem(text); problem != "" {
-			v.fault(o.Key, problem, "give an address such as https://host/path")
-		}
-	case "file":
-		info, err := os.Stat(text)
-		if err != nil {
-			v.fault(o.Key, readProblem(err), "correct the path or the file's permissions")
-		} else if info.IsDir() {
-			v.fault(o.Key, "is a directory", "name a file")
-		}
-	case "pem":
-		if _, err := ReadAuthorities(text); err != nil {
-			v.fault(o.Key, err.Error(), "correct the path or the file's permissions, or give a PEM file")
-		}
-	case "mysql":
-		_, notices, err := ParseMySQL(text)
-		if err != nil {
-			v.fault(o.Key, err.Error(), "write Server=…;Port=3306;Database=…;Uid=…;Pwd=… or user:password@tcp(host:3306)/database")
-		}
-		for _, notice := range notices {
-			v.warn(o.Key, notice)
-		}
-	}
 }

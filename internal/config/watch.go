@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Watch loads the configuration again every so often until ctx ends. It compares contents, not times, so it also sees
+// Watch calls load every so often until ctx ends. It compares contents, not times, so it also sees
 // the symlinks Kubernetes swaps and the files editors rename.
 //
 // A changed and valid configuration goes to apply, with the keys that differ from current, the one the process started
 // with, but need a restart; apply is to leave those alone. An unusable one goes to refuse, once for each content; the old
 // values stay in force.
-func Watch(ctx context.Context, every time.Duration, opts Options, current *Loaded,
+func Watch(ctx context.Context, every time.Duration, load func() (*Loaded, error), current *Loaded,
 	apply func(next *Loaded, restart []string), refuse func(error),
 ) {
 	ticker := time.NewTicker(every)
@@ -24,7 +24,7 @@ func Watch(ctx context.Context, every time.Duration, opts Options, current *Load
 			return
 		case <-ticker.C:
 		}
-		next, err := Load(opts)
+		next, err := load()
 		if next.digest == seen {
 			continue
 		}

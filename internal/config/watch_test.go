@@ -40,7 +40,7 @@ func watch(t *testing.T, opts Options, steps func(w *watched)) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			Watch(ctx, every, opts, current, func(next *Loaded, restart []string) {
+			Watch(ctx, every, func() (*Loaded, error) { return Load(opts) }, current, func(next *Loaded, restart []string) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				w.last = next

@@ -15,6 +15,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/redisstore"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -50,7 +51,7 @@ func (d *daemon) openDatabases(ctx context.Context) error {
 
 // OpenDatabase opens a database by its connection string, without connecting yet.
 func OpenDatabase(connection config.Secret) (*sql.DB, error) {
-	parsed, _, err := config.ParseMySQL(connection.Reveal())
+	parsed, _, err := sqldb.ParseConnectionString(connection.Reveal())
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +59,9 @@ func OpenDatabase(connection config.Secret) (*sql.DB, error) {
 }
 
 func mnsClient(c *config.Config, onRequest func(queue, op, result string, took time.Duration)) (*mns.Client, error) {
-	client, err := mns.NewClient(mns.Config{
-		Endpoint: c.Mns.Endpoint, AccessKeyID: c.Mns.AccessKeyId.Reveal(), AccessKeySecret: c.Mns.AccessKeySecret.Reveal(),
-		SecurityToken: c.Mns.SecurityToken.Reveal(), OnRequest: onRequest,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("configuration, section Mns: %w", err)
-	}
-	return client, nil
+	o := mnsConfig(c)
+	o.OnRequest = onRequest
+	return mns.NewClient(o)
 }
 
 // Queue returns an MNS queue of the configured account.
@@ -77,66 +73,39 @@ func Queue(c *config.Config, name string) (*mns.Queue, error) {
 	return client.Queue(name)
 }
 
-// newSession returns an MQTT session. The broker ends an older session of the same client id: whoever opens one beside
-// the daemon's names its purpose, which becomes a part of the id.
+// newSession returns an MQTT session. Whoever opens one beside the daemon's names its purpose.
 func newSession(c *config.Config, purpose string, onUp func(), log *slog.Logger) (*device.Session, error) {
-	m := c.Mqtt
-	if purpose != "" {
-		purpose = "-" + purpose
-	}
-	return device.NewSession(device.Options{
-		Server: m.Server, Port: m.Port, Username: m.Username, Password: m.Password.Reveal(),
-		TLS:      device.TLS{Enabled: m.Tls.Enabled, CAFile: m.Tls.CaFile, CertFile: m.Tls.CertFile, KeyFile: m.Tls.KeyFile},
-		ClientID: m.ClientIdPrefix + purpose + "-" + c.Host.Instance, Topic: m.PayCompleteTopic,
-		OnUp: onUp, Log: log,
-	})
+	o := sessionOptions(c, purpose)
+	o.OnUp, o.Log = onUp, log
+	return device.NewSession(o)
 }
 
 // newJD returns the client of JD's API. While JD is down, the steps that need it pause.
 func (d *daemon) newJD() (*jdapi.Client, error) {
-	c := d.cfg.JDApi
-	secure, err := clientTLS("JDApi:CaFile", c.CaFile)
-	if err != nil {
-		return nil, err
+	o := jdOptions(d.cfg)
+	o.OnOpen = func(err error) {
+		d.log.Error("JD is down; waybill updates wait until it answers again", "error", err)
 	}
-	headers := make(map[string]string, len(c.Headers))
-	for name, value := range c.Headers {
-		headers[name] = value.Reveal()
+	o.OnClose = func(outage time.Duration) {
+		d.log.Info("JD answers again", "outage_ms", outage.Milliseconds())
+		d.runner.Resume(payment.KindWaybillStatus)
 	}
-	client, err := jdapi.New(jdapi.Options{
-		BaseURL: c.BaseUrl, Path: c.UpdateWaybillStatusPath, Signer: c.Signer, TLS: secure,
-		AppKey: c.AppKey.Reveal(), AppSecret: c.AppSecret.Reveal(), AccessToken: c.AccessToken.Reveal(), Headers: headers,
-		Timeout: c.Timeout, RetryCodes: c.RetryCodes, DoneCodes: c.DoneCodes, MaxPerSecond: c.MaxPerSecond,
-		MaxConns: d.cfg.Jobs.ConcurrencyOf(payment.KindWaybillStatus),
-		OnOpen: func(err error) {
-			d.log.Error("JD is down; waybill updates wait until it answers again", "error", err)
-		},
-		OnClose: func(outage time.Duration) {
-			d.log.Info("JD answers again", "outage_ms", outage.Milliseconds())
-			d.runner.Resume(payment.KindWaybillStatus)
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("configuration, section JDApi: %w", err)
-	}
-	return client, nil
+	return jdapi.New(o)
 }
 
-func newElastic(c config.Elasticsearch, log *slog.Logger) (*elastic.Sink, error) {
-	secure, err := clientTLS("Elasticsearch:CaFile", c.CaFile)
-	if err != nil {
-		return nil, err
-	}
-	return elastic.New(elastic.Options{
-		URL: c.Url, Index: c.Index, Username: c.Username, Password: c.Password.Reveal(), APIKey: c.ApiKey.Reveal(), TLS: secure, Log: log,
-	})
+func newElastic(c *config.Config, log *slog.Logger) (*elastic.Sink, error) {
+	o := elasticOptions(c)
+	o.Log = log
+	return elastic.New(o)
 }
 
-// clientTLS checks servers against the authorities of a PEM file, the system's without one. The error names the key.
-func clientTLS(key, caFile string) (*tls.Config, error) {
-	roots, err := config.ReadAuthorities(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("configuration, %s: %w", key, err)
+// newRedis connects to Redis lazily, or returns nil when it is off. Redis being down stops nothing; authorities that
+// cannot be read do. onTLS, which may be nil, is told of each encrypted connection.
+func newRedis(c *config.Config, onTLS func(tls.ConnectionState), log *slog.Logger) (*redisstore.Store, error) {
+	o, _, on, err := redisOptions(c)
+	if !on || err != nil {
+		return nil, err
 	}
-	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+	o.OnTLS, o.Log = onTLS, log
+	return redisstore.New(o)
 }

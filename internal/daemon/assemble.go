@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"jdpay-listener/internal/job"
@@ -21,7 +20,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	if c.Elasticsearch.Url != "" {
-		if d.elastic, err = newElastic(c.Elasticsearch, d.log); err != nil {
+		if d.elastic, err = newElastic(c, d.log); err != nil {
 			return err
 		}
 		d.ends.add("elasticsearch sink", func() error { d.elastic.Close(); return nil })
@@ -52,7 +51,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, tell)
 
 	// … to the cabinet, to JD and to the pay info.
-	redis, err := newRedis(c, d.log)
+	redis, err := newRedis(c, nil, d.log)
 	if err != nil {
 		return err
 	}
@@ -64,7 +63,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		parcels.Cache = deviceCache{redis, c.Redis.DeviceCacheTtl}
 	}
 	if d.session, err = newSession(c, "", func() { d.runner.Resume(payment.KindPayComplete) }, d.log); err != nil {
-		return fmt.Errorf("configuration, section Mqtt: %w", err)
+		return err
 	}
 	jd, err := d.newJD()
 	if err != nil {
@@ -125,7 +124,7 @@ func register[T any](d *daemon, kind string, k job.Kind, handle func(context.Con
 func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name string) error {
 	queue, err := client.Queue(name)
 	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
+		return err
 	}
 	c := d.cfg
 	l := &mns.Listener{

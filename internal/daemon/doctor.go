@@ -231,7 +231,7 @@ func filePermissions(loaded *config.Loaded) (string, error) {
 		files = append(files, key)
 	}
 	for _, text := range []config.Secret{loaded.Config.ConnectionStrings.Account, loaded.Config.ConnectionStrings.Main} {
-		if db, _, err := config.ParseMySQL(text.Reveal()); err == nil && db.SslKey != "" && !slices.Contains(files, db.SslKey) {
+		if db, _, err := sqldb.ParseConnectionString(text.Reveal()); err == nil && db.SslKey != "" && !slices.Contains(files, db.SslKey) {
 			files = append(files, db.SslKey)
 		}
 	}

@@ -56,7 +56,7 @@ func TestServerWithoutTLSReadsThePassword(t *testing.T) {
 
 			// The same words for a server on the network.
 			load := func(strict string) (*config.Loaded, error) {
-				return config.Load(config.Options{Dir: t.TempDir(), Environ: []string{
+				return Load(config.Options{Dir: t.TempDir(), Environ: []string{
 					"ConnectionStrings__Account=" + text("db.test").Reveal(), "ConnectionStrings__Main=Server=127.0.0.1;Database=d;Uid=u",
 					"Mns__Endpoint=https://mns.test", "JDPay__NotifyQueueName=q", "JDPay__Md5Key=a-key-of-the-tests", "Mqtt__Server=127.0.0.1",
 					"JDApi__BaseUrl=https://jd.test", "JDApi__ProducerCode=P", "JDApi__CloudProducerCode=C", "Security__Strict=" + strict,

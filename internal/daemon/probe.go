@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/inspect"
@@ -30,7 +31,7 @@ type Finding struct {
 	Detail  string `json:"detail"`
 	Remedy  string `json:"remedy,omitempty"` // what to change
 	// Transport is how the connection is secured; nil: the finding is about something else.
-	Transport *config.Link `json:"transport,omitempty"`
+	Transport *Link `json:"transport,omitempty"`
 }
 
 const probeTimeout = 10 * time.Second
@@ -94,7 +95,7 @@ func connectProbes(c *config.Config) []probe {
 		{"jd api", "check JDApi:BaseUrl, JDApi:CaFile and the way there", func(ctx context.Context) (string, error) {
 			reachable, err := dialURL(ctx, c.JDApi.BaseUrl)
 			if err == nil {
-				err = handshake(ctx, c.JDApi.BaseUrl, "JDApi:CaFile", c.JDApi.CaFile, func(*tls.ConnectionState) {})
+				err = handshake(ctx, c.JDApi.BaseUrl, c.JDApi.CaFile, func(*tls.ConnectionState) {})
 			}
 			if errors.Is(err, errUnseen) {
 				err = nil
@@ -110,9 +111,9 @@ func connectProbes(c *config.Config) []probe {
 			}})
 		}
 	}
-	if _, on := c.RedisOptions(); on {
+	if _, _, on, _ := redisOptions(c); on {
 		probes = append(probes, probe{"redis", "check section Redis; without it cabinets are looked up in the database and replies wait", func(ctx context.Context) (string, error) {
-			store, err := newRedis(c, slog.New(slog.DiscardHandler))
+			store, err := newRedis(c, nil, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return "", err
 			}
@@ -228,7 +229,7 @@ func getElasticsearch(ctx context.Context, c config.Elasticsearch) (string, erro
 	case c.Username != "":
 		req.SetBasicAuth(c.Username, c.Password.Reveal())
 	}
-	secure, err := clientTLS("Elasticsearch:CaFile", c.CaFile)
+	secure, err := check.TLS(c.CaFile)
 	if err != nil {
 		return "", err
 	}

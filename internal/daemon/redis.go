@@ -2,41 +2,11 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
-	"log/slog"
 	"time"
 
-	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/redisstore"
 )
-
-// newRedis connects to Redis lazily, or returns nil when it is off. Redis being down stops nothing; authorities that
-// cannot be read do. The observers are told of each TLS connection.
-func newRedis(c *config.Config, log *slog.Logger, observers ...func(tls.ConnectionState)) (*redisstore.Store, error) {
-	o, on := c.RedisOptions()
-	if !on {
-		return nil, nil
-	}
-	var secure *tls.Config
-	if o.TLS {
-		var err error
-		if secure, err = clientTLS("Redis:CaFile", c.Redis.CaFile); err != nil {
-			return nil, err
-		}
-		secure.ServerName = o.ServerName
-		secure.VerifyConnection = func(state tls.ConnectionState) error {
-			for _, observe := range observers {
-				observe(state)
-			}
-			return nil
-		}
-	}
-	return redisstore.New(redisstore.Options{
-		Addrs: o.Addrs, MasterName: o.MasterName, Username: o.Username, Password: o.Password.Reveal(), DB: o.DB, TLS: secure,
-		ClientName: o.ClientName, ConnectTimeout: o.ConnectTimeout, ReplyKeyPrefix: c.Redis.ReplyKeyPrefix, Log: log,
-	}), nil
-}
 
 // deviceCache is Redis as the memory of cabinets.
 type deviceCache struct {

@@ -103,16 +103,15 @@ func (d *daemon) run(ctx context.Context) error {
 
 // effects are the services that a payment's last steps, and people, need.
 func (d *daemon) effects() []server {
-	c := d.cfg.Ops
-	services := []server{
-		&ops.Server{Listen: c.Listen, Token: c.Token.Reveal(), Health: d.health, Metrics: d.metrics, Class: errorClass, Log: d.log, OnListen: func(a net.Addr) {
-			select {
-			case d.listening <- a: // the first try alone
-			default:
-			}
-		}},
-		d.session,
+	probes := opsServer(d.cfg)
+	probes.Health, probes.Metrics, probes.Class, probes.Log = d.health, d.metrics, errorClass, d.log
+	probes.OnListen = func(a net.Addr) {
+		select {
+		case d.listening <- a: // the first try alone
+		default:
+		}
 	}
+	services := []server{probes, d.session}
 	if d.elastic != nil {
 		services = append(services, d.elastic)
 	}

@@ -26,7 +26,7 @@ func company(t *testing.T) (*sandbox.Company, *config.Loaded) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { company.Close() })
-	loaded, err := config.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
+	loaded, err := Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestFailedAssembly(t *testing.T) {
 	_, loaded := company(t)
 	loaded.Config.JDApi.CaFile = filepath.Join(t.TempDir(), "missing.pem")
 	err := runLabelled(t.Context(), loaded, Options{Log: slog.New(slog.DiscardHandler)})
-	if err == nil || !strings.Contains(err.Error(), "JDApi:CaFile") {
+	if err == nil || !strings.Contains(err.Error(), "options of the jd api: CAFile") {
 		t.Errorf("Run: %v", err)
 	}
 	noneLeft(t)

@@ -98,7 +98,8 @@ func Timeouts(c *config.Config) map[string]time.Duration {
 
 // reload applies what may change while payments run, and says what needs a restart.
 func (d *daemon) reload(ctx context.Context) {
-	config.Watch(ctx, reloadInterval, *d.opts.Reload, d.loaded, func(next *config.Loaded, restart []string) {
+	load := func() (*config.Loaded, error) { return Load(*d.opts.Reload) }
+	config.Watch(ctx, reloadInterval, load, d.loaded, func(next *config.Loaded, restart []string) {
 		c := next.Config
 		if d.opts.Level != nil {
 			d.opts.Level.Set(c.Logging.LogLevel.Default)

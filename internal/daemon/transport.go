@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
 )
@@ -20,7 +21,7 @@ import (
 // transports connects to every dependency and says how the connection is secured. What is worse than the configuration
 // asks for is a warning; with Security:Strict, what is not encrypted and verified fails.
 func transports(ctx context.Context, c *config.Config) []Finding {
-	links := c.Links()
+	links := Links(c)
 	findings := make([]Finding, len(links))
 	var wg sync.WaitGroup
 	for i, asked := range links {
@@ -35,7 +36,7 @@ func transports(ctx context.Context, c *config.Config) []Finding {
 }
 
 // transport compares a link with what the configuration asks for, of which it warns itself.
-func transport(asked, l config.Link, strict bool) Finding {
+func transport(asked, l Link, strict bool) Finding {
 	f := Finding{Name: "transport: " + l.Name, OK: true, Detail: "encrypted: " + l.Encrypted + ", verified: " + l.Verified + ", credentials: " + l.Credentials, Transport: &l}
 	if l.Session != "" {
 		f.Detail += "; " + l.Session
@@ -51,13 +52,13 @@ func transport(asked, l config.Link, strict bool) Finding {
 var errUnseen = errors.New("not looked at")
 
 // secured returns the link as its connection is.
-func secured(ctx context.Context, c *config.Config, l config.Link) config.Link {
+func secured(ctx context.Context, c *config.Config, l Link) Link {
 	var session string
 	var err error
 	verified := true
 	ofTLS := func(state *tls.ConnectionState) {
 		if state != nil {
-			session, verified = config.SessionName(*state), len(state.VerifiedChains) > 0
+			session, verified = sessionName(*state), len(state.VerifiedChains) > 0
 		}
 	}
 	switch l.Key {
@@ -66,11 +67,11 @@ func secured(ctx context.Context, c *config.Config, l config.Link) config.Link {
 	case "ConnectionStrings:Main":
 		session, err = databaseSession(ctx, c.ConnectionStrings.Main)
 	case "Mns:Endpoint":
-		err = handshake(ctx, c.Mns.Endpoint, l.Key, "", ofTLS)
+		err = handshake(ctx, c.Mns.Endpoint, "", ofTLS)
 	case "JDApi:BaseUrl":
-		err = handshake(ctx, c.JDApi.BaseUrl, "JDApi:CaFile", c.JDApi.CaFile, ofTLS)
+		err = handshake(ctx, c.JDApi.BaseUrl, c.JDApi.CaFile, ofTLS)
 	case "Elasticsearch:Url":
-		err = handshake(ctx, c.Elasticsearch.Url, "Elasticsearch:CaFile", c.Elasticsearch.CaFile, ofTLS)
+		err = handshake(ctx, c.Elasticsearch.Url, c.Elasticsearch.CaFile, ofTLS)
 	case "Mqtt:Server":
 		_, err = withSession(ctx, c, "tls", func(s *device.Session) (string, error) {
 			ofTLS(s.TLS())
@@ -120,7 +121,7 @@ func databaseSession(ctx context.Context, connection config.Secret) (string, err
 }
 
 // handshake connects to an https address, tells saw of the encryption, and sends nothing.
-func handshake(ctx context.Context, address, key, caFile string, saw func(*tls.ConnectionState)) error {
+func handshake(ctx context.Context, address, caFile string, saw func(*tls.ConnectionState)) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" {
 		return err
@@ -128,7 +129,7 @@ func handshake(ctx context.Context, address, key, caFile string, saw func(*tls.C
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil || proxy != nil {
 		return fmt.Errorf("%w: through a proxy", errUnseen)
 	}
-	secure, err := clientTLS(key, caFile)
+	secure, err := check.TLS(caFile)
 	if err != nil {
 		return err
 	}
@@ -146,11 +147,11 @@ func handshake(ctx context.Context, address, key, caFile string, saw func(*tls.C
 func redisSession(ctx context.Context, c *config.Config, saw func(*tls.ConnectionState)) error {
 	var mu sync.Mutex // the client opens connections side by side
 	var last *tls.ConnectionState
-	store, err := newRedis(c, slog.New(slog.DiscardHandler), func(state tls.ConnectionState) {
+	store, err := newRedis(c, func(state tls.ConnectionState) {
 		mu.Lock()
 		defer mu.Unlock()
 		last = &state
-	})
+	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

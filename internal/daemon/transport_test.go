@@ -20,7 +20,7 @@ import (
 // settings loads a configuration that is complete with the given keys, NAME=value as in the environment.
 func settings(t *testing.T, environ ...string) *config.Config {
 	t.Helper()
-	loaded, err := config.Load(config.Options{Dir: t.TempDir(), Environ: append([]string{
+	loaded, err := Load(config.Options{Dir: t.TempDir(), Environ: append([]string{
 		"ConnectionStrings__Account=Server=127.0.0.1;Port=1;Database=d;Uid=u;SslMode=None", "ConnectionStrings__Main=Server=127.0.0.1;Port=1;Database=d;Uid=u;SslMode=None",
 		"Mns__Endpoint=http://127.0.0.1:1", "JDPay__NotifyQueueName=q", "JDPay__Md5Key=a-key-of-the-tests", "Mqtt__Server=127.0.0.1", "Mqtt__Port=1",
 		"JDApi__BaseUrl=http://127.0.0.1:1", "JDApi__ProducerCode=P", "JDApi__CloudProducerCode=C",
@@ -115,8 +115,8 @@ func TestSecured(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := settings(t, tt.environ...)
-			links := c.Links()
-			at := slices.IndexFunc(links, func(l config.Link) bool { return l.Name == tt.of })
+			links := Links(c)
+			at := slices.IndexFunc(links, func(l Link) bool { return l.Name == tt.of })
 			if at < 0 {
 				t.Fatalf("%s is not among the links", tt.of)
 			}
@@ -152,10 +152,10 @@ func TestJDCertificateIsChecked(t *testing.T) {
 }
 
 func TestTransportFindings(t *testing.T) {
-	full := settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=VerifyFull").Links()[0]
-	none := settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=None").Links()[0]
+	full := Links(settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=VerifyFull"))[0]
+	none := Links(settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=None"))[0]
 	tests := map[string]struct {
-		asked, seen config.Link
+		asked, seen Link
 		strict      bool
 		want        string
 	}{

@@ -5,18 +5,19 @@ package elastic
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
+
+	"jdpay-listener/internal/check"
 )
 
 // Options say where documents go.
@@ -26,7 +27,7 @@ type Options struct {
 	Username string
 	Password string
 	APIKey   string
-	TLS      *tls.Config // of https; nil: the certificate is checked against the system's authorities
+	CAFile   string // PEM file with the authorities that the certificate is checked against; empty: the system's
 	Log      *slog.Logger
 }
 
@@ -59,13 +60,34 @@ const (
 	replyLimit   = 16 << 20
 )
 
-// New returns a sink; it does not connect yet.
+// Check returns what is wrong with the options.
+func (o Options) Check() (faults check.Faults) {
+	if _, err := check.URL(o.URL); err != nil {
+		faults.Add("URL", err.Error(), check.URLRemedy)
+	}
+	if o.Index == "" || o.Index != strings.ToLower(o.Index) || strings.ContainsAny(o.Index[:1], "-_+.") || strings.ContainsAny(o.Index, " \"*\\<|,>/?#:") {
+		faults.Add("Index", "not an index name", "use lower-case letters, digits and inner - _ .")
+	}
+	if _, err := check.Authorities(o.CAFile); err != nil {
+		faults.Add("CAFile", err.Error(), check.FileRemedy)
+	}
+	return faults
+}
+
+// New returns a sink; it does not connect yet. Its error is that of Check.
 func New(o Options) (*Sink, error) {
-	u, err := url.Parse(o.URL)
+	if err := o.Check().Err("elasticsearch"); err != nil {
+		return nil, err
+	}
+	u, err := check.URL(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch address: %w", err)
 	}
-	conns := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: o.TLS, IdleConnTimeout: time.Minute}
+	secure, err := check.TLS(o.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the authorities of elasticsearch: %w", err) // the file has changed since its check
+	}
+	conns := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, IdleConnTimeout: time.Minute}
 	opts := []elastictransport.Option{
 		elastictransport.WithURLs(u), elastictransport.WithDisableRetry(),
 		elastictransport.WithTransport(conns),

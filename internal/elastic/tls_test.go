@@ -1,11 +1,12 @@
 package elastic_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,9 +25,11 @@ func TestTLS(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	t.Run("an authority of its own", func(t *testing.T) {
-		own := x509.NewCertPool()
-		own.AddCert(server.Certificate())
-		s, logs, _ := serve(t, elastic.Options{URL: server.URL, Index: "i", TLS: &tls.Config{RootCAs: own}})
+		own := filepath.Join(t.TempDir(), "own.pem")
+		if err := os.WriteFile(own, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, logs, _ := serve(t, elastic.Options{URL: server.URL, Index: "i", CAFile: own})
 		s.Add(time.Now(), map[string]any{"n": 1})
 		testenv.Eventually(t, 20*time.Second, "the document arrived", func() bool { return arrived.Load() == 1 })
 		if strings.Contains(logs.String(), "certificate") {

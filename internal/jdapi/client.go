@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"jdpay-listener/internal/check"
 )
 
 // Options says where JD is and how calls are signed.
@@ -31,7 +32,7 @@ type Options struct {
 	AccessToken string
 	Headers     map[string]string // sent with every call by "header"
 
-	TLS *tls.Config // of https; nil: JD's certificate is checked against the system's authorities
+	CAFile string // PEM file with the authorities that JD's certificate is checked against; empty: the system's
 
 	Timeout      time.Duration // of a whole call; 0 is 15 s
 	RetryCodes   []string      // reply codes that mean "later", whatever else the reply says
@@ -68,11 +69,28 @@ type Client struct {
 	breaker *breaker
 }
 
-// New checks the options; it calls nothing.
+// Check returns what is wrong with the options.
+func (o Options) Check() (faults check.Faults) {
+	if base, err := check.URL(o.BaseURL); err != nil {
+		faults.Add("BaseURL", err.Error(), check.URLRemedy)
+	} else if base.RawQuery != "" || base.Fragment != "" {
+		faults.Add("BaseURL", "has a query or a fragment", check.URLRemedy)
+	}
+	if _, err := check.Authorities(o.CAFile); err != nil {
+		faults.Add("CAFile", err.Error(), check.FileRemedy)
+	}
+	o.checkSigner(&faults)
+	return faults
+}
+
+// New returns a client; it calls nothing. Its error is that of Check.
 func New(o Options) (*Client, error) {
-	base, err := url.Parse(o.BaseURL)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.RawQuery != "" || base.Fragment != "" {
-		return nil, errors.New("the base url of the jd api must be http://host or https://host, with a path if needed")
+	if err := o.Check().Err("the jd api"); err != nil {
+		return nil, err
+	}
+	secure, err := check.TLS(o.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the authorities of the jd api: %w", err) // the file has changed since its check
 	}
 	c := &Client{
 		header:  http.Header{"User-Agent": {"jdpay-listener"}},
@@ -81,9 +99,7 @@ func New(o Options) (*Client, error) {
 		done:    set(o.DoneCodes),
 		limiter: rate.NewLimiter(rate.Inf, 1),
 	}
-	if err := c.sign(o, base); err != nil {
-		return nil, err
-	}
+	c.sign(o)
 	if o.MaxPerSecond > 0 {
 		c.limiter.SetLimit(rate.Limit(o.MaxPerSecond))
 	}
@@ -93,7 +109,7 @@ func New(o Options) (*Client, error) {
 		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
-			TLSClientConfig:     o.TLS,
+			TLSClientConfig:     secure,
 			TLSHandshakeTimeout: 2 * connectTimeout,
 			MaxConnsPerHost:     conns,
 			MaxIdleConns:        conns,

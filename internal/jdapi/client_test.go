@@ -80,7 +80,7 @@ func TestRequest(t *testing.T) {
 			request{"POST", "/updateWaybillStatus", "application/json", body, ""},
 		},
 		"header": {
-			Options{Signer: "header", Path: "v2/status", Headers: map[string]string{"x-api-key": "k1", "Content-Type": "application/json;charset=UTF-8"}},
+			Options{Signer: "header", Path: "/v2/status", Headers: map[string]string{"x-api-key": "k1", "Content-Type": "application/json;charset=UTF-8"}},
 			request{"POST", "/v2/status", "application/json;charset=UTF-8", body, "k1"},
 		},
 	} {
@@ -107,6 +107,9 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		"no app key":       func(o *Options) { o.AppKey = "" },
 		"no app secret":    func(o *Options) { o.AppSecret = "" },
 		"no access token":  func(o *Options) { o.AccessToken = "" },
+		"no file":          func(o *Options) { o.CAFile = "/does/not/exist.pem" },
+		"a bare path":      func(o *Options) { o.Signer = "none" },
+		"no headers":       func(o *Options) { o.Signer = "header" },
 		"no method":        func(o *Options) { o.Path = "/" },
 		"bad header name":  func(o *Options) { o.Signer, o.Headers = "header", map[string]string{"a b": "c"} },
 		"bad header value": func(o *Options) { o.Signer, o.Headers = "header", map[string]string{"a": "b\nc"} },

@@ -141,7 +141,7 @@ func TestPlainRefusals(t *testing.T) {
 		"success twice":                  {`{"success":false,"success":true}`, refused("", "")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, o := range []Options{{Signer: "none"}, {Signer: "header"}} {
+			for _, o := range []Options{{Signer: "none"}, {Signer: "header", Headers: map[string]string{"X-Key": "k"}}} {
 				o.BaseURL = "http://127.0.0.1:1"
 				got := judged(newClient(t, o), tt.body)
 				if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {

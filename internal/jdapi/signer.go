@@ -5,17 +5,50 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"jdpay-listener/internal/check"
 )
 
-// sign sets up how calls are addressed, encoded and authenticated, and how replies are read.
-func (c *Client) sign(o Options, base *url.URL) error {
+// checkSigner adds what is wrong with how calls are authenticated, and with the path, which is a method's name for jos.
+func (o Options) checkSigner(faults *check.Faults) {
+	if o.Signer != "jos" && !strings.HasPrefix(o.Path, "/") {
+		faults.Add("Path", "does not start with /", "write /path")
+	}
+	switch o.Signer {
+	case "none":
+	case "header":
+		if len(o.Headers) == 0 {
+			faults.Add("Headers", "empty while the signer is header", "list the headers that authenticate a call")
+		}
+		for _, name := range slices.Sorted(maps.Keys(o.Headers)) {
+			if !validHeader(name, o.Headers[name]) {
+				faults.Add("Headers:"+name, "has characters that http cannot carry, or is Host", "correct its name or value")
+			}
+		}
+	case "jos":
+		for _, needed := range []struct{ name, value string }{{"AppKey", o.AppKey}, {"AppSecret", o.AppSecret}, {"AccessToken", o.AccessToken}} {
+			if needed.value == "" {
+				faults.Add(needed.name, "required by the signer jos", "")
+			}
+		}
+		if method(o) == "" {
+			faults.Add("Path", "no name of a method, which the signer jos needs", "give the platform's method")
+		}
+	default:
+		faults.Add("Signer", "unknown", "use none, header or jos")
+	}
+}
+
+// method is the platform's method of the signer jos.
+func method(o Options) string { return strings.TrimLeft(o.Path, "/") }
+
+// sign sets up how calls are addressed, encoded and authenticated, and how replies are read. The options are checked.
+func (c *Client) sign(o Options) {
 	c.url = strings.TrimRight(o.BaseURL, "/") + "/" + strings.TrimLeft(o.Path, "/")
 	c.encode = func(s Status) ([]byte, error) { return encodeJSON(s) }
 	c.parse = parsePlain
@@ -23,26 +56,16 @@ func (c *Client) sign(o Options, base *url.URL) error {
 	c.header.Set("Accept", "application/json")
 	secrets := []string{}
 	switch o.Signer {
-	case "none":
 	case "header":
 		for name, value := range o.Headers {
-			if !validHeader(name, value) {
-				return fmt.Errorf("header %q of the jd api has characters that http cannot carry", name)
-			}
 			c.header.Set(name, value)
 			secrets = append(secrets, value)
 		}
 	case "jos":
-		if o.AppKey == "" || o.AppSecret == "" || o.AccessToken == "" {
-			return errors.New("the jd api signer jos needs an app key, an app secret and an access token")
-		}
-		method := strings.TrimLeft(o.Path, "/")
-		if method == "" {
-			return errors.New("the jd api signer jos needs the platform's method as its path")
-		}
+		method := method(o)
 		// The platform has one address for all methods, https://api.jd.com/routerjson. A base without any path is a
 		// gateway of the caller's own that tells methods apart by path.
-		if strings.Trim(base.Path, "/") != "" {
+		if base, err := url.Parse(o.BaseURL); err == nil && strings.Trim(base.Path, "/") != "" {
 			c.url = o.BaseURL
 		}
 		now := o.Now
@@ -53,8 +76,6 @@ func (c *Client) sign(o Options, base *url.URL) error {
 		c.parse = func(text []byte) (reply, error) { return parseJOS(text, method) }
 		c.header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 		secrets = append(secrets, o.AppSecret, o.AccessToken, o.AppKey)
-	default:
-		return fmt.Errorf("unknown signer %q of the jd api: use none, header or jos", o.Signer)
 	}
 	pairs := []string{}
 	for _, s := range secrets {
@@ -63,7 +84,6 @@ func (c *Client) sign(o Options, base *url.URL) error {
 		}
 	}
 	c.hide = strings.NewReplacer(pairs...)
-	return nil
 }
 
 // minSecret is the shortest text that is masked in messages; masking every "1" would hide the message instead.

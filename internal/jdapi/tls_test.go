@@ -1,9 +1,10 @@
 package jdapi
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"encoding/pem"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,17 +12,18 @@ import (
 func TestTLS(t *testing.T) {
 	server := httptest.NewTLSServer(answer(200, `{"success":true}`))
 	t.Cleanup(server.Close)
-	own := x509.NewCertPool()
-	own.AddCert(server.Certificate())
+	own := filepath.Join(t.TempDir(), "own.pem")
+	if err := os.WriteFile(own, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct {
-		tls     *tls.Config
-		refusal string
+		caFile, refusal string
 	}{
-		"an authority of its own":  {&tls.Config{RootCAs: own}, ""},
-		"the system's authorities": {nil, "certificate"},
+		"an authority of its own":  {own, ""},
+		"the system's authorities": {"", "certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newClient(t, Options{BaseURL: server.URL, TLS: tt.tls})
+			c := newClient(t, Options{BaseURL: server.URL, CAFile: tt.caFile})
 			_, err := c.UpdateWaybillStatus(t.Context(), paid)
 			if (err == nil) != (tt.refusal == "") || err != nil && !strings.Contains(err.Error(), tt.refusal) {
 				t.Errorf("got %v", err)

@@ -25,7 +25,7 @@ import (
 // Server serves the probes and the metrics. Payments do not need it: whatever happens to its port, Serve goes on.
 type Server struct {
 	Listen  string // host:port; port 0 takes a free one
-	Token   string // empty: everything is open, which the configuration allows on loopback only
+	Token   string // empty: everything is open, which Check allows on loopback only
 	Health  *Health
 	Metrics *Metrics
 	// Class reduces an error to words that name no user and no host, for readers without the token. Without it

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -123,7 +122,7 @@ func TestLimit(t *testing.T) {
 func TestTLS(t *testing.T) {
 	peer := httptest.NewTLSServer(nil) // what it speaks does not matter: nobody gets past its certificate
 	t.Cleanup(peer.Close)
-	err := newStore(t, Options{Addrs: []string{peer.Listener.Addr().String()}, TLS: &tls.Config{}}).Ping(t.Context())
+	err := newStore(t, Options{Addrs: []string{peer.Listener.Addr().String()}, TLS: true}).Ping(t.Context())
 	var unknown x509.UnknownAuthorityError
 	if !errors.As(err, &unknown) {
 		t.Errorf("got %v, want a refusal of the unknown authority", err)

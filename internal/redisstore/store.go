@@ -11,11 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"jdpay-listener/internal/check"
 )
 
 // The library has one logger for the whole process and writes to standard error with it. What matters reaches us as
@@ -28,8 +31,11 @@ type Options struct {
 	MasterName     string   // name of the master that the Sentinels watch
 	Username       string
 	Password       string
-	DB             int         // not for clusters
-	TLS            *tls.Config // nil: not encrypted; without a ServerName each server's own host is checked
+	DB             int // not for clusters
+	TLS            bool
+	ServerName     string                    // on the servers' certificates; empty: each server's own host
+	CAFile         string                    // PEM file with the authorities of the servers' certificates; empty: the system's
+	OnTLS          func(tls.ConnectionState) // told of each encrypted connection; may be nil
 	ClientName     string
 	ConnectTimeout time.Duration // 0 is 1 s
 	ReplyKeyPrefix string        // of the keys and channels that replies are written to
@@ -40,10 +46,24 @@ const (
 	defaultConnectTimeout = time.Second
 	ioTimeout             = 300 * time.Millisecond  // of one read or write
 	limit                 = 1500 * time.Millisecond // of a whole operation, connecting and finding the right node included
-	// DevicePrefix is that of the keys in which cabinets are cached. The prefix of replies must not begin with it, nor it
-	// with that: the configuration refuses it.
+	// DevicePrefix is that of the keys in which cabinets are cached.
 	DevicePrefix = "jdpay:device:"
 )
+
+// Check returns what is wrong with the options.
+func (o Options) Check() (faults check.Faults) {
+	// A message id is what a cabinet says it is.
+	if strings.HasPrefix(DevicePrefix, o.ReplyKeyPrefix) || strings.HasPrefix(o.ReplyKeyPrefix, DevicePrefix) {
+		faults.Add("ReplyKeyPrefix", "replies could overwrite cached cabinets ("+DevicePrefix+"…)", "give a prefix of its own, such as jdpay:reply:")
+	}
+	if _, err := check.TLS(o.CAFile); err != nil {
+		faults.Add("CAFile", err.Error(), check.FileRemedy)
+	}
+	if o.CAFile != "" && !o.TLS {
+		faults.Warn("CAFile", "has no effect without ssl=true or rediss://, and the connection is not encrypted")
+	}
+	return faults
+}
 
 // Store uses Redis. It may be used by many goroutines at once.
 type Store struct {
@@ -52,8 +72,11 @@ type Store struct {
 	outage *outage
 }
 
-// New returns a Store; it connects when it is first used.
-func New(o Options) *Store {
+// New returns a Store; it connects when it is first used. Its error is that of Check.
+func New(o Options) (*Store, error) {
+	if err := o.Check().Err("redis"); err != nil {
+		return nil, err
+	}
 	u := &redis.UniversalOptions{
 		Addrs:      o.Addrs,
 		MasterName: o.MasterName,
@@ -61,7 +84,6 @@ func New(o Options) *Store {
 		Password:   o.Password,
 		DB:         o.DB,
 		ClientName: o.ClientName,
-		TLSConfig:  o.TLS,
 
 		DialTimeout:           cmp.Or(o.ConnectTimeout, defaultConnectTimeout),
 		ReadTimeout:           ioTimeout,
@@ -81,7 +103,20 @@ func New(o Options) *Store {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		PipelinePoolSize:         -1,
 	}
-	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, outage: &outage{log: o.Log}}
+	if o.TLS {
+		var err error
+		if u.TLSConfig, err = check.TLS(o.CAFile); err != nil {
+			return nil, fmt.Errorf("reading the authorities of redis: %w", err) // the file has changed since its check
+		}
+		u.TLSConfig.ServerName = o.ServerName
+		u.TLSConfig.VerifyConnection = func(state tls.ConnectionState) error {
+			if o.OnTLS != nil {
+				o.OnTLS(state)
+			}
+			return nil
+		}
+	}
+	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, outage: &outage{log: o.Log}}, nil
 }
 
 // Close closes the connections.

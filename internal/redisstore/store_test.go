@@ -24,7 +24,10 @@ func newStore(t testing.TB, o Options) *Store {
 		o.Log = discard
 	}
 	o.ReplyKeyPrefix = "jdpay:reply:"
-	s := New(o)
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -101,17 +101,12 @@ func (s *session) text(ctx context.Context, query string) (string, error) {
 
 // Open returns a pool of at most maxOpen connections to the database of cfg. It does not connect yet.
 //
-// Statements go out with their arguments filled in (one round trip each), several may go out together, counts of affected
-// rows are of rows matched, and times are UTC. Once a statement has shown that its server takes no writes (read-only after a switch-over, a cluster
-// node that is not ready), every connection that was opened before is closed instead of being used again.
+// Statements go out in utf8mb4 with their arguments filled in (one round trip each), several may go out together, counts of
+// affected rows are of rows matched, and times are UTC. Once a statement has shown that its server takes no writes
+// (read-only after a switch-over, a cluster node that is not ready), every connection that was opened before is closed
+// instead of being used again.
 func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
-	cfg = cfg.Clone()
-	cfg.InterpolateParams = true
-	cfg.MultiStatements = true
-	cfg.ClientFoundRows = true
-	cfg.ParseTime = true
-	cfg.Loc = time.UTC
-	c, err := mysql.NewConnector(cfg)
+	c, err := newConnector(cfg.Clone())
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s at %s: %w", cfg.DBName, cfg.Addr, err)
 	}
@@ -120,4 +115,23 @@ func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
 	db.SetMaxIdleConns(maxOpen)
 	db.SetConnMaxIdleTime(idleLimit)
 	return db, nil
+}
+
+// newConnector sets what every connection needs, whatever its connection string says.
+func newConnector(cfg *mysql.Config) (driver.Connector, error) {
+	cfg.MultiStatements = true
+	cfg.ClientFoundRows = true
+	cfg.ParseTime = true
+	cfg.Loc = time.UTC
+	// Filling in arguments on our side is safe only in a character set where no byte of a letter can be a quote; the
+	// server converts from utf8mb4 to whatever its tables use.
+	cfg.InterpolateParams = true
+	if !strings.HasPrefix(cfg.Collation, "utf8mb4_") {
+		cfg.Collation = ""
+	}
+	if err := cfg.Apply(mysql.Charset("utf8mb4", cfg.Collation)); err != nil {
+		return nil, fmt.Errorf("setting the character set: %w", err)
+	}
+	cfg.Logger = &mysql.NopLogger{} // the driver would print to stderr what it also returns as an error
+	return mysql.NewConnector(cfg)
 }

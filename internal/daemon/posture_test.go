@@ -1,11 +1,17 @@
-package config
+package daemon
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
 )
 
 // remote is a configuration in which nothing is on this machine and everything is verified.
@@ -67,7 +73,7 @@ func TestLinks(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			links := mustLoad(t, "", append(slices.Clone(remote), tt.environ...)...).Config.Links()
+			links := Links(mustLoad(t, append(slices.Clone(remote), tt.environ...)...).Config)
 			at := slices.IndexFunc(links, func(l Link) bool { return l.Name == tt.of })
 			if at < 0 {
 				t.Fatalf("%s is not among the links", tt.of)
@@ -87,7 +93,7 @@ func TestLinks(t *testing.T) {
 // What is warned of is a fault under Security:Strict, and so is what has no credentials; what stays on the machine or is
 // verified is neither.
 func TestStrict(t *testing.T) {
-	caFile, _ := authority(t, "db.test")
+	caFile := testenv.NewAuthority(t).File
 	const db = "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p"
 	const (
 		tlsForMySQL  = "; set SslMode=VerifyFull (or VerifyCA) and SslCa, in a Go DSN tls=true, and let the server speak TLS"
@@ -128,10 +134,10 @@ func TestStrict(t *testing.T) {
 			if tt.key != "" && !tt.isSilent {
 				warnings = []string{tt.key + ": " + tt.risk}
 			}
-			if diff := cmp.Diff(warnings, mustLoad(t, "", environ...).Warnings); diff != "" {
+			if diff := cmp.Diff(warnings, mustLoad(t, environ...).Warnings); diff != "" {
 				t.Errorf("warnings: %s", diff)
 			}
-			_, err := loadMinimal(t, `{"Security": {"Strict": true}}`, environ...)
+			_, err := loadMinimal(t, append(environ, "Security__Strict=true")...)
 			if tt.key == "" {
 				if err != nil {
 					t.Errorf("refused: %v", err)
@@ -168,5 +174,31 @@ func TestSeen(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// The documentation's table of what each SslMode asks for.
+func TestSslModesAreDocumented(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, mode, ca, dsn string }{
+		{"None", sqldb.SslNone, "", "`tls=false`, or nothing"},
+		{"Preferred", sqldb.SslPreferred, "", "`tls=preferred`"},
+		{"Required", sqldb.SslRequired, "", "`tls=skip-verify`"},
+		{"VerifyCA without SslCa", sqldb.SslVerifyCA, "", ""},
+		{"VerifyCA", sqldb.SslVerifyCA, "ca.pem", ""},
+		{"VerifyFull", sqldb.SslVerifyFull, "", "`tls=true`"},
+	} {
+		db := sqldb.Database{Config: &mysql.Config{Net: "tcp", Addr: "db:3306", Passwd: "p"}, SslMode: tt.mode, SslCa: tt.ca}
+		l := databaseLink(db).judge()
+		reader := map[string]string{Protected: "the server alone", Exposed: "whoever answers for the server"}[l.Credentials]
+		if l.Verified == AnyIssuer {
+			reader += " with any certificate of a public authority"
+		}
+		if row := fmt.Sprintf("\n| %s | %s | %s | %s |\n", tt.name, tt.dsn, l.Encrypted, reader); !strings.Contains(string(docs), row) {
+			t.Errorf("docs/configuration.md lacks the row %s", row)
+		}
 	}
 }

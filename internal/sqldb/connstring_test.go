@@ -1,23 +1,18 @@
-package config
+package sqldb
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"jdpay-listener/internal/testenv"
 )
 
 // database is what a connection string says, in comparable form.
@@ -27,14 +22,14 @@ type database struct {
 	Pool                            int
 }
 
-func describe(db MySQL) database {
+func describe(db Database) database {
 	return database{
 		db.Config.Addr, db.Config.DBName, db.Config.User, db.Config.Passwd, db.Config.TLSConfig,
 		db.Config.Timeout, db.Config.ReadTimeout, db.Config.WriteTimeout, db.MaxPoolSize,
 	}
 }
 
-func TestParseMySQL(t *testing.T) {
+func TestParseConnectionString(t *testing.T) {
 	standard := database{Addr: "h:3306", Name: "d", User: "u", Password: "p", TLS: "preferred", Connect: 15 * time.Second, Read: 30 * time.Second, Write: 30 * time.Second, Pool: 100}
 	with := func(change func(*database)) database {
 		d := standard
@@ -117,7 +112,7 @@ func TestParseMySQL(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			db, notices, err := ParseMySQL(tt.text)
+			db, notices, err := ParseConnectionString(tt.text)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,21 +122,18 @@ func TestParseMySQL(t *testing.T) {
 			if diff := cmp.Diff(tt.notices, notices); diff != "" {
 				t.Error(diff)
 			}
-			cfg := db.Config
-			if !cfg.InterpolateParams || !cfg.ParseTime || cfg.Loc != time.UTC {
-				t.Errorf("InterpolateParams %v, ParseTime %v, Loc %v", cfg.InterpolateParams, cfg.ParseTime, cfg.Loc)
-			}
-			if !strings.Contains(cfg.FormatDSN(), "charset=utf8mb4") || cfg.Collation != "" {
-				t.Errorf("charset is not utf8mb4: %s", strings.ReplaceAll(cfg.FormatDSN(), cfg.Passwd, "***"))
-			}
-			if _, err := mysql.NewConnector(cfg); err != nil {
+			cfg := db.Config.Clone()
+			if _, err := newConnector(cfg); err != nil {
 				t.Errorf("the driver refuses it: %v", err)
+			}
+			if !cfg.InterpolateParams || !cfg.ParseTime || cfg.Loc != time.UTC || cfg.Collation != "" || !strings.Contains(cfg.FormatDSN(), "charset=utf8mb4") {
+				t.Errorf("InterpolateParams %v, ParseTime %v, Loc %v, Collation %s; charset utf8mb4 is wanted", cfg.InterpolateParams, cfg.ParseTime, cfg.Loc, cfg.Collation)
 			}
 		})
 	}
 }
 
-func TestMySQLSpellings(t *testing.T) {
+func TestSpellings(t *testing.T) {
 	spellings := map[string][]string{
 		"Addr":     {"Server", "Host", "Data Source", "DataSource", "Address", "Addr", "Network Address", "SERVER", "data_source"},
 		"Name":     {"Database", "Initial Catalog", "InitialCatalog", "database"},
@@ -157,7 +149,7 @@ func TestMySQLSpellings(t *testing.T) {
 						text += ";" + names[0] + "=" + strings.ToLower(other)
 					}
 				}
-				db, notices, err := ParseMySQL(text)
+				db, notices, err := ParseConnectionString(text)
 				if err != nil || notices != nil {
 					t.Fatalf("%v, notices %v", err, notices)
 				}
@@ -173,7 +165,22 @@ func TestMySQLSpellings(t *testing.T) {
 	}
 }
 
-func TestParseMySQLRefuses(t *testing.T) {
+// The documentation's table of keys, in the order of adoKeys.
+func TestKeysAreDocumented(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "\n| key | spellings |\n|---|---|\n"
+	for _, k := range adoKeys {
+		table += "| " + k.name + " | " + strings.Join(k.spellings, ", ") + " |\n"
+	}
+	if !strings.Contains(string(docs), table) {
+		t.Errorf("docs/configuration.md lacks this table:\n%s", table)
+	}
+}
+
+func TestParseConnectionStringRefuses(t *testing.T) {
 	const neither = "neither Server=…;… nor a Go DSN, or a parameter of the DSN has a wrong value"
 	for text, want := range map[string]string{
 		"Pwd=x":                               "no Server, no Database, no User Id",
@@ -206,21 +213,11 @@ func TestParseMySQLRefuses(t *testing.T) {
 		"u:p@tcp(h)/d?timeout=1s&strict=true":                                              "the parameter strict no longer exists",
 	} {
 		t.Run(text, func(t *testing.T) {
-			_, _, err := ParseMySQL(text)
+			_, _, err := ParseConnectionString(text)
 			if err == nil || err.Error() != want {
 				t.Errorf("got %v, want %s", err, want)
 			}
 		})
-	}
-}
-
-func TestMySQLNameHasNoPassword(t *testing.T) {
-	db, _, err := ParseMySQL("Server=h;Database=d;Uid=u;Pwd=hunter2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := db.String(); got != "u@h:3306/d" {
-		t.Errorf("got %s", got)
 	}
 }
 
@@ -237,7 +234,7 @@ func TestQuotedValuesRoundTrip(t *testing.T) {
 			text.WriteString(space + strings.ToUpper(key) + " =" + strings.Trim(space, ";") + quote + strings.ReplaceAll(value, quote, quote+quote) + quote + ";")
 			want = append(want, [2]string{key, value})
 		}
-		got, err := adoNet(text.String())
+		got, err := splitPairs(text.String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,37 +242,6 @@ func TestQuotedValuesRoundTrip(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
-}
-
-// authority writes a certificate authority's PEM file and returns a server certificate it signed for the name.
-func authority(t *testing.T, name string) (caFile string, server tls.Certificate) {
-	t.Helper()
-	issue := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if signer == nil {
-			signer = key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der, key
-	}
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	caDER, caKey := issue(ca, ca, nil)
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	leafDER, leafKey := issue(leaf, ca, caKey)
-	caFile = write(t, t.TempDir(), "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})))
-	return caFile, tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}
 }
 
 func handshake(t *testing.T, client *tls.Config, certificate tls.Certificate) error {
@@ -298,9 +264,13 @@ func handshake(t *testing.T, client *tls.Config, certificate tls.Certificate) er
 	return err
 }
 
-func TestMySQLCertificates(t *testing.T) {
-	caFile, certificate := authority(t, "db.test")
-	otherCA, _ := authority(t, "db.test")
+func TestCertificates(t *testing.T) {
+	ours, others := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	caFile, otherCA := ours.File, others.File
+	certificate, err := tls.LoadX509KeyPair(ours.Issue(t, "db.test"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct {
 		server, mode, ca string
 		accepted         bool
@@ -319,7 +289,7 @@ func TestMySQLCertificates(t *testing.T) {
 			if tt.ca != "" {
 				text += ";CACertificateFile='" + filepath.ToSlash(tt.ca) + "'"
 			}
-			db, _, err := ParseMySQL(text)
+			db, _, err := ParseConnectionString(text)
 			if err != nil {
 				t.Fatal(err)
 			}

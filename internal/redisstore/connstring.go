@@ -1,4 +1,4 @@
-package config
+package redisstore
 
 import (
 	"errors"
@@ -8,63 +8,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"jdpay-listener/internal/check"
 )
 
-// RedisOptions say how to reach Redis.
-type RedisOptions struct {
-	Addrs          []string // host:port; several are a cluster, or Sentinels when MasterName is set
-	MasterName     string   // name of the master the Sentinels watch
-	Username       string
-	Password       Secret
-	DB             int
-	TLS            bool
-	ServerName     string // on the servers' certificates; empty: the host of each address
-	ClientName     string
-	ConnectTimeout time.Duration // 0 when the string names none
-}
+// ConnectionStringRemedy is what to do about a connection string that ParseConnectionString refuses.
+const ConnectionStringRemedy = "write host:port,password=…,defaultDatabase=… or redis://host:port/db"
 
-// RedisOptions returns how to reach Redis, and false when it is off. Redis:EndPoints wins over Redis:Server; Redis:Password
-// and Redis:Db win over what the address itself holds, as in the replaced program.
-func (c *Config) RedisOptions() (opts RedisOptions, on bool) {
-	opts, _, on, err := c.redis()
-	return opts, on && err == nil
-}
-
-// redisKey is the key that Redis's address comes from.
-func (c *Config) redisKey() string {
-	if len(c.Redis.EndPoints) > 0 {
-		return "Redis:EndPoints"
-	}
-	return "Redis:Server"
-}
-
-func (c *Config) redis() (opts RedisOptions, notices []string, on bool, err error) {
-	address := c.Redis.Server.Reveal()
-	if len(c.Redis.EndPoints) > 0 {
-		all := make([]string, len(c.Redis.EndPoints))
-		for i, e := range c.Redis.EndPoints {
-			all[i] = e.Reveal()
-		}
-		address = strings.Join(all, ",")
-	}
-	if strings.TrimSpace(address) == "" {
-		return RedisOptions{}, nil, false, nil
-	}
-	if opts, notices, err = ParseRedis(address); err != nil {
-		return RedisOptions{}, nil, true, err
-	}
-	if c.Redis.Password.IsSet() {
-		opts.Password = c.Redis.Password
-	}
-	if c.Redis.Db > 0 {
-		opts.DB = c.Redis.Db
-	}
-	return opts, notices, true, nil
-}
-
-// ParseRedis reads a StackExchange.Redis string (host:port,host:port,password=…,ssl=true) or a redis:// or rediss://
+// ParseConnectionString reads a StackExchange.Redis string (host:port,host:port,password=…,ssl=true) or a redis:// or rediss://
 // address. The notices name the options that have no effect here. The error says what is wrong without quoting it.
-func ParseRedis(s string) (opts RedisOptions, notices []string, err error) {
+func ParseConnectionString(s string) (opts Options, notices []string, err error) {
 	s = strings.TrimSpace(s)
 	if strings.Contains(s, "://") && !strings.ContainsAny(s[:strings.Index(s, "://")], ",=") {
 		opts, err = parseRedisURL(s)
@@ -73,35 +26,34 @@ func ParseRedis(s string) (opts RedisOptions, notices []string, err error) {
 	return parseStackExchange(s)
 }
 
-func parseRedisURL(s string) (RedisOptions, error) {
+func parseRedisURL(s string) (Options, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return RedisOptions{}, errors.New("not a redis:// address (percent-encode special characters in the password)")
+		return Options{}, errors.New("not a redis:// address (percent-encode special characters in the password)")
 	}
 	if u.Scheme != "redis" && u.Scheme != "rediss" {
-		return RedisOptions{}, errors.New("its scheme is not redis or rediss")
+		return Options{}, errors.New("its scheme is not redis or rediss")
 	}
-	host, port, err := hostPort(u.Host)
+	host, port, err := check.HostPort(u.Host)
 	if err != nil {
-		return RedisOptions{}, err
+		return Options{}, err
 	}
 	if port == 0 {
 		port = 6379
 	}
-	opts := RedisOptions{
+	opts := Options{
 		Addrs:    []string{net.JoinHostPort(host, strconv.Itoa(port))},
 		TLS:      u.Scheme == "rediss",
 		Username: u.User.Username(),
 	}
-	password, _ := u.User.Password()
-	opts.Password = NewSecret(password)
+	opts.Password, _ = u.User.Password()
 	db := strings.Trim(u.Path, "/")
 	if query := u.Query().Get("db"); query != "" {
 		db = query
 	}
 	if db != "" {
 		if opts.DB, err = parseDB(db); err != nil {
-			return RedisOptions{}, err
+			return Options{}, err
 		}
 	}
 	return opts, nil
@@ -118,7 +70,7 @@ func parseDB(text string) (int, error) {
 
 // parseStackExchange reads the comma-separated form. Options that tune the .NET client and change nothing for the
 // servers are skipped; channelPrefix would change what other services hear and is noticed.
-func parseStackExchange(s string) (opts RedisOptions, notices []string, err error) {
+func parseStackExchange(s string) (opts Options, notices []string, err error) {
 	type endpoint struct {
 		host string
 		port int
@@ -133,9 +85,9 @@ func parseStackExchange(s string) (opts RedisOptions, notices []string, err erro
 		}
 		name, value, isOption := strings.Cut(item, "=")
 		if !isOption {
-			host, port, err := hostPort(item)
+			host, port, err := check.HostPort(item)
 			if err != nil {
-				return RedisOptions{}, nil, fmt.Errorf("endpoint in part %d: %w", part, err)
+				return Options{}, nil, fmt.Errorf("endpoint in part %d: %w", part, err)
 			}
 			endpoints = append(endpoints, endpoint{host, port})
 			continue
@@ -143,7 +95,7 @@ func parseStackExchange(s string) (opts RedisOptions, notices []string, err erro
 		value = strings.TrimSpace(value)
 		switch strings.ToLower(strings.TrimSpace(name)) {
 		case "password":
-			opts.Password = NewSecret(value)
+			opts.Password = value
 		case "user":
 			opts.Username = value
 		case "name":
@@ -152,47 +104,47 @@ func parseStackExchange(s string) (opts RedisOptions, notices []string, err erro
 			opts.MasterName = value
 		case "ssl":
 			if opts.TLS, err = strconv.ParseBool(strings.ToLower(value)); err != nil {
-				return RedisOptions{}, nil, errors.New("ssl is not true or false")
+				return Options{}, nil, errors.New("ssl is not true or false")
 			}
 		case "sslhost":
 			opts.ServerName = value
 		case "defaultdatabase":
 			if opts.DB, err = parseDB(value); err != nil {
-				return RedisOptions{}, nil, err
+				return Options{}, nil, err
 			}
 		case "connecttimeout":
 			ms, err := strconv.Atoi(value)
 			if err != nil || ms <= 0 {
-				return RedisOptions{}, nil, errors.New("connectTimeout is not a number of milliseconds above zero")
+				return Options{}, nil, errors.New("connectTimeout is not a number of milliseconds above zero")
 			}
 			opts.ConnectTimeout = time.Duration(ms) * time.Millisecond
 		case "abortconnect", "allowadmin", "asynctimeout", "configcheckseconds", "connectretry", "keepalive", "protocol",
 			"resolvedns", "responsetimeout", "setclientlibrary", "sslprotocols", "synctimeout", "tiebreaker", "version",
 			"writebuffer":
 		case "channelprefix":
-			notices = append(notices, "channelPrefix has no effect here; put it in front of Redis:ReplyKeyPrefix")
+			notices = append(notices, "channelPrefix has no effect here; put it in front of the prefix of replies")
 		default:
 			// The name may be the tail of a password with a comma, so it is not quoted.
 			notices = append(notices, fmt.Sprintf("part %d is an option that has no effect here", part))
 		}
 	}
 	if len(endpoints) == 0 {
-		return RedisOptions{}, nil, errors.New("no endpoint (host:port)")
+		return Options{}, nil, errors.New("no endpoint (host:port)")
 	}
 	if opts.ServerName != "" && !opts.TLS {
 		notices = append(notices, "sslHost has no effect without ssl=true")
 	}
 	for _, e := range endpoints {
 		if e.port == 0 {
-			e.port = defaultRedisPort(opts)
+			e.port = defaultPort(opts)
 		}
 		opts.Addrs = append(opts.Addrs, net.JoinHostPort(e.host, strconv.Itoa(e.port)))
 	}
 	return opts, notices, nil
 }
 
-// defaultRedisPort is the port StackExchange.Redis takes for an endpoint that names none.
-func defaultRedisPort(opts RedisOptions) int {
+// defaultPort is the port StackExchange.Redis takes for an endpoint that names none.
+func defaultPort(opts Options) int {
 	switch {
 	case opts.MasterName != "":
 		return 26379

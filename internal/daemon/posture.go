@@ -1,12 +1,13 @@
-package config
+package daemon
 
 import (
 	"crypto/tls"
 	"net"
-	"net/netip"
 	"net/url"
-	"slices"
-	"strings"
+
+	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/sqldb"
 )
 
 // Words of a Link.
@@ -107,155 +108,96 @@ func (l Link) Risk() (problem, remedy string) {
 
 // Links are the daemon's connections as the configuration asks for them. What cannot be parsed, and is a fault, is
 // left out.
-func (c *Config) Links() []Link {
+func Links(c *config.Config) []Link {
 	var links []Link
 	add := func(l Link) { links = append(links, l.judge()) }
-	for _, db := range []struct {
-		name, key string
-		text      Secret
-	}{
-		{"account database", "ConnectionStrings:Account", c.ConnectionStrings.Account},
-		{"main database", "ConnectionStrings:Main", c.ConnectionStrings.Main},
-	} {
-		if parsed, _, err := ParseMySQL(db.text.Reveal()); err == nil {
-			l := parsed.link()
-			l.Name, l.Key = db.name, db.key
+	addDatabase := func(name, key string, text config.Secret) {
+		if db, _, err := sqldb.ParseConnectionString(text.Reveal()); err == nil {
+			l := databaseLink(db)
+			l.Name, l.Key = name, key
 			add(l)
 		}
 	}
-	add(c.urlLink("mns", "Mns:Endpoint", c.Mns.Endpoint, sentProof))
-	add(c.mqttLink())
-	jd := sentText
-	if c.JDApi.Signer == "none" {
-		jd = sentNot
+	addDatabase("account database", "ConnectionStrings:Account", c.ConnectionStrings.Account)
+	addDatabase("main database", "ConnectionStrings:Main", c.ConnectionStrings.Main)
+	add(urlLink("mns", "Mns:Endpoint", c.Mns.Endpoint, sentProof))
+	mqtt := Link{
+		Name: "mqtt broker", Key: "Mqtt:Server", Local: check.IsLoopback(c.Mqtt.Server), sent: sentIf(c.Mqtt.Username != ""),
+		remedy: "set Mqtt:Tls:Enabled to true and Mqtt:Port to the broker's port for TLS, such as 8883",
 	}
-	add(c.urlLink("jd api", "JDApi:BaseUrl", c.JDApi.BaseUrl, jd))
-	if l, on := c.redisLink(); on {
-		add(l)
-	}
-	if c.Elasticsearch.Url != "" {
-		sent := sentNot
-		if c.Elasticsearch.Username != "" || c.Elasticsearch.ApiKey.IsSet() {
-			sent = sentText
+	add(mqtt.encrypted(c.Mqtt.Tls.Enabled))
+	add(urlLink("jd api", "JDApi:BaseUrl", c.JDApi.BaseUrl, sentIf(c.JDApi.Signer != "none")))
+	if o, _, on, err := redisOptions(c); on && err == nil {
+		redis := Link{
+			Name: "redis", Key: redisKey(c), sent: sentIf(o.Password != ""), remedy: "write ssl=true or rediss://, and the server's port for TLS",
 		}
-		add(c.urlLink("elasticsearch", "Elasticsearch:Url", c.Elasticsearch.Url, sent))
+		// Sentinels and clusters name the servers themselves.
+		if host, _, err := net.SplitHostPort(o.Addrs[0]); err == nil {
+			redis.Local = len(o.Addrs) == 1 && o.MasterName == "" && check.IsLoopback(host)
+		}
+		add(redis.encrypted(o.TLS))
 	}
-	ops := Link{
-		Name: "ops port", Key: "Ops:Listen", Encrypted: No, Verified: No,
-		remedy: "listen on 127.0.0.1, behind a proxy that speaks TLS",
+	if e := c.Elasticsearch; e.Url != "" {
+		add(urlLink("elasticsearch", "Elasticsearch:Url", e.Url, sentIf(e.Username != "" || e.ApiKey.IsSet())))
 	}
+	port := Link{Name: "ops port", Key: "Ops:Listen", sent: sentIf(c.Ops.Token.IsSet()), remedy: "listen on 127.0.0.1, behind a proxy that speaks TLS"}
 	if host, _, err := net.SplitHostPort(c.Ops.Listen); err == nil {
-		ops.Local = isLoopback(host)
+		port.Local = check.IsLoopback(host)
 	}
-	if c.Ops.Token.IsSet() {
-		ops.sent = sentText
-	}
-	add(ops)
+	add(port.encrypted(false))
 	return links
 }
 
-// link is how the database is asked to be connected.
-func (m MySQL) link() Link {
+// sentIf is how credentials go that are sent as they are.
+func sentIf(isSent bool) string {
+	if isSent {
+		return sentText
+	}
+	return sentNot
+}
+
+// encrypted says whether TLS is asked for; it is never asked for without verification, but for databases.
+func (l Link) encrypted(isEncrypted bool) Link {
+	l.Encrypted, l.Verified = No, No
+	if isEncrypted {
+		l.Encrypted, l.Verified = Yes, Yes
+	}
+	return l
+}
+
+// databaseLink is how a database is asked to be connected.
+func databaseLink(db sqldb.Database) Link {
 	l := Link{
-		Encrypted: Yes, Verified: No,
+		Local: db.IsLocal(), Encrypted: Yes, Verified: No,
 		remedy: "set SslMode=VerifyFull (or VerifyCA) and SslCa, in a Go DSN tls=true, and let the server speak TLS",
 	}
-	if m.Config.Passwd != "" {
+	if db.Config.Passwd != "" {
 		l.sent = sentExchange
 	}
-	switch m.Config.Net {
-	case "unix":
-		l.Local = true
-	case "tcp":
-		if host, _, err := net.SplitHostPort(m.Config.Addr); err == nil {
-			l.Local = isLoopback(host)
-		}
-	}
-	switch m.SslMode {
-	case SslNone:
+	switch db.SslMode {
+	case sqldb.SslNone:
 		l.Encrypted = No
-	case SslPreferred:
+	case sqldb.SslPreferred:
 		l.Encrypted = IfOffered
-	case SslVerifyCA:
+	case sqldb.SslVerifyCA:
 		l.Verified = Authority
-		if m.SslCa == "" {
+		if db.SslCa == "" {
 			l.Verified, l.remedy = AnyIssuer, "set SslCa to the authority of the server, or SslMode=VerifyFull"
 		}
-	case SslVerifyFull:
+	case sqldb.SslVerifyFull:
 		l.Verified = Yes
 	}
 	return l
 }
 
-func (c *Config) urlLink(name, key, address, sent string) Link {
-	l := Link{Name: name, Key: key, Encrypted: No, Verified: No, remedy: "write https://", sent: sent}
-	if u, err := url.Parse(address); err == nil {
-		l.Local = isLoopback(u.Hostname())
-		if u.Scheme == "https" {
-			l.Encrypted, l.Verified = Yes, Yes
-		}
-	}
-	return l
+func urlLink(name, key, address, sent string) Link {
+	l := Link{Name: name, Key: key, remedy: "write https://", sent: sent}
+	u, err := url.Parse(address)
+	l.Local = err == nil && check.IsLoopback(u.Hostname())
+	return l.encrypted(err == nil && u.Scheme == "https")
 }
 
-func (c *Config) mqttLink() Link {
-	m := c.Mqtt
-	l := Link{
-		Name: "mqtt broker", Key: "Mqtt:Server", Local: isLoopback(m.Server), Encrypted: No, Verified: No, remedy: "set Mqtt:Tls:Enabled to true and Mqtt:Port to the broker's port for TLS, such as 8883",
-	}
-	if m.Username != "" {
-		l.sent = sentText
-	}
-	if m.Tls.Enabled {
-		l.Encrypted, l.Verified = Yes, Yes
-	}
-	return l
-}
-
-// redisLink takes Sentinels and clusters for remote: they name the servers themselves.
-func (c *Config) redisLink() (Link, bool) {
-	o, on := c.RedisOptions()
-	if !on {
-		return Link{}, false
-	}
-	l := Link{
-		Name: "redis", Key: c.redisKey(), Encrypted: No, Verified: No,
-		remedy: "write ssl=true or rediss://, and the server's port for TLS",
-	}
-	if host, _, err := net.SplitHostPort(o.Addrs[0]); err == nil {
-		l.Local = len(o.Addrs) == 1 && o.MasterName == "" && isLoopback(host)
-	}
-	if o.Password.IsSet() {
-		l.sent = sentText
-	}
-	if o.TLS {
-		l.Encrypted, l.Verified = Yes, Yes
-	}
-	return l, true
-}
-
-// isLoopback reports whether a host is this machine.
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
-}
-
-// posture warns of links on which credentials can be read. With Security:Strict every link that leaves this machine
-// must be encrypted and verified, or it is a fault.
-func (v *validator) posture() {
-	for _, l := range v.c.Links() {
-		problem, remedy := l.Risk()
-		switch {
-		case problem == "" || v.faulty(l.Key):
-		case v.c.Security.Strict:
-			v.fault(l.Key, "refused by Security:Strict: "+problem, remedy)
-		case l.Key != "Ops:Listen" && slices.Contains([]string{Exposed, InClear}, l.Credentials):
-			v.warn(l.Key, problem+"; "+remedy)
-		}
-	}
-}
-
-// SessionName names protocol and cipher of a TLS connection, as a Link's Seen wants it.
-func SessionName(s tls.ConnectionState) string {
+// sessionName names protocol and cipher of a TLS connection, as a Link's Seen wants it.
+func sessionName(s tls.ConnectionState) string {
 	return tls.VersionName(s.Version) + " " + tls.CipherSuiteName(s.CipherSuite)
 }

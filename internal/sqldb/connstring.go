@@ -1,27 +1,33 @@
-package config
+package sqldb
 
 import (
 	"errors"
-	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/check"
 )
 
-// MySQL is a database to connect to.
-type MySQL struct {
-	Config      *mysql.Config // for mysql.NewConnector
-	MaxPoolSize int           // most open connections
+// Database is what a connection string says about a database.
+type Database struct {
+	Config      *mysql.Config // for Open
+	MaxPoolSize int           // for Open
 	SslMode     string        // SslNone to SslVerifyFull, whichever form the text had
 	SslCa       string        // file with the authorities; empty: the system's
 	SslKey      string        // file with the key of the client certificate; empty: none
 }
 
-// String names the database without its password: user@host:3306/database.
-func (m MySQL) String() string {
-	return m.Config.User + "@" + m.Config.Addr + "/" + m.Config.DBName
+// IsLocal reports whether the database is on this machine: at a loopback address or a socket.
+func (d Database) IsLocal() bool {
+	if d.Config.Net == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(d.Config.Addr)
+	return d.Config.Net == "tcp" && err == nil && check.IsLoopback(host)
 }
 
 // The defaults of the .NET connectors.
@@ -47,48 +53,31 @@ const (
 // isADONet tells Server=…;… from a Go DSN, where the user name comes first and "=" only in the parameters.
 var isADONet = regexp.MustCompile(`^[\s;]*[A-Za-z][A-Za-z _-]*=`)
 
-// ParseMySQL reads an ADO.NET connection string (Server=…;Database=…;Uid=…;Pwd=…) or a Go DSN
-// (user:password@tcp(host:3306)/database). The notices say what was left out or changed. The error names every part
-// that is missing or wrong and quotes none of them.
-//
-// Whatever the string says, the connection speaks utf8mb4, returns times in UTC, and no wait on it is unlimited.
-func ParseMySQL(s string) (db MySQL, notices []string, err error) {
+// ConnectionStringRemedy is what to do about a connection string that ParseConnectionString refuses.
+const ConnectionStringRemedy = "write Server=…;Port=3306;Database=…;Uid=…;Pwd=… or user:password@tcp(host:3306)/database"
+
+// ParseConnectionString reads an ADO.NET connection string (Server=…;Database=…;Uid=…;Pwd=…) or a Go DSN
+// (user:password@tcp(host:3306)/database). The notices say what was left out or changed; no wait is left unlimited. The
+// error names every part that is missing or wrong and quotes none of them.
+func ParseConnectionString(s string) (db Database, notices []string, err error) {
 	if isADONet.MatchString(s) {
-		db, notices, err = parseADONet(s)
-	} else {
-		db, err = parseDSN(s)
+		return parseADONet(s)
 	}
-	if err != nil {
-		return MySQL{}, nil, err
-	}
-	cfg := db.Config
-	cfg.ParseTime = true
-	cfg.Loc = time.UTC
-	// Filling in arguments on our side is safe only in a character set where no byte of a letter can be a quote; the
-	// server converts from utf8mb4 to whatever its tables use.
-	cfg.InterpolateParams = true
-	if !strings.HasPrefix(cfg.Collation, "utf8mb4_") {
-		cfg.Collation = ""
-	}
-	if err := cfg.Apply(mysql.Charset("utf8mb4", cfg.Collation)); err != nil {
-		return MySQL{}, nil, fmt.Errorf("setting the character set: %w", err)
-	}
-	// The driver would print to stderr what it also returns as an error.
-	cfg.Logger = &mysql.NopLogger{}
-	return db, notices, nil
+	db, err = parseDSN(s)
+	return db, nil, err
 }
 
 // parseDSN reads a Go DSN. The driver's own errors may quote the text, so only those known not to are passed on.
-func parseDSN(s string) (MySQL, error) {
+func parseDSN(s string) (Database, error) {
 	if _, parameters, _ := strings.Cut(s, "?"); strings.Contains("&"+parameters, "&strict=") {
-		return MySQL{}, errors.New("the parameter strict no longer exists") // the driver panics on it
+		return Database{}, errors.New("the parameter strict no longer exists") // the driver panics on it
 	}
 	cfg, err := mysql.ParseDSN(s)
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "invalid DSN: ") {
-			return MySQL{}, err
+			return Database{}, err
 		}
-		return MySQL{}, errors.New("neither Server=…;… nor a Go DSN, or a parameter of the DSN has a wrong value")
+		return Database{}, errors.New("neither Server=…;… nor a Go DSN, or a parameter of the DSN has a wrong value")
 	}
 	var missing []string
 	if cfg.User == "" {
@@ -98,11 +87,11 @@ func parseDSN(s string) (MySQL, error) {
 		missing = append(missing, "no database")
 	}
 	if missing != nil {
-		return MySQL{}, errors.New(strings.Join(missing, ", "))
+		return Database{}, errors.New(strings.Join(missing, ", "))
 	}
 	mode := dsnSslMode(cfg)
 	if err := refuseUnsafe(cfg, mode); err != nil {
-		return MySQL{}, err
+		return Database{}, err
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultConnectTimeout
@@ -113,7 +102,7 @@ func parseDSN(s string) (MySQL, error) {
 	if cfg.WriteTimeout <= 0 {
 		cfg.WriteTimeout = defaultCommandTimeout
 	}
-	return MySQL{Config: cfg, MaxPoolSize: defaultPoolSize, SslMode: mode}, nil
+	return Database{Config: cfg, MaxPoolSize: defaultPoolSize, SslMode: mode}, nil
 }
 
 // dsnSslMode is .NET's name for what the parameters tls and allowFallbackToPlaintext say.
@@ -131,7 +120,7 @@ func dsnSslMode(cfg *mysql.Config) string {
 
 // refuseUnsafe refuses parameters by which a server can take what it must not have.
 func refuseUnsafe(cfg *mysql.Config, mode string) error {
-	local := MySQL{Config: cfg, SslMode: mode}.link().Local
+	local := Database{Config: cfg}.IsLocal()
 	switch {
 	case cfg.AllowAllFiles:
 		return errors.New("the parameter allowAllFiles lets the server read every file that this program can read: remove it")

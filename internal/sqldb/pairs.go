@@ -1,14 +1,14 @@
-package config
+package sqldb
 
 import (
 	"fmt"
 	"strings"
 )
 
-// adoNet splits an ADO.NET connection string, Key=Value;Key=Value, in the order given. A value may stand in ' or "
+// splitPairs splits an ADO.NET connection string, Key=Value;Key=Value, in the order given. A value may stand in ' or "
 // quotes, which it may then contain doubled; spaces around keys and unquoted values do not count. Keys come back in the
 // form of plainKey. Errors say which part is wrong by its position and never quote it.
-func adoNet(s string) ([][2]string, error) {
+func splitPairs(s string) ([][2]string, error) {
 	var pairs [][2]string
 	for part := 1; ; part++ {
 		s = strings.TrimLeft(s, " \t\r\n;")

@@ -1,17 +1,20 @@
-package config
+package sqldb
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/check"
 )
 
 // adoKeys are the keys of MySQL connection strings with their other spellings, as MySql.Data and MySqlConnector read
@@ -63,7 +66,7 @@ func adoName(key string) (name string, known bool) {
 	if name, known = names[key]; known {
 		return name, true
 	}
-	return names[nearest(key, spellings)], false
+	return names[check.Nearest(key, spellings)], false
 }
 
 // adoReader takes the values of a connection string one by one and gathers what is wrong with them.
@@ -105,10 +108,10 @@ func (r *adoReader) number(name string, otherwise int) int {
 	return otherwise
 }
 
-func parseADONet(s string) (MySQL, []string, error) {
-	pairs, err := adoNet(s)
+func parseADONet(s string) (Database, []string, error) {
+	pairs, err := splitPairs(s)
 	if err != nil {
-		return MySQL{}, nil, err
+		return Database{}, nil, err
 	}
 	r := &adoReader{values: map[string]string{}}
 	for i, pair := range pairs {
@@ -140,13 +143,13 @@ func parseADONet(s string) (MySQL, []string, error) {
 	r.charset()
 	mode, caFile := r.tls(cfg, host)
 	keyFile := r.clientCertificate(cfg, mode)
-	for _, name := range sortedKeys(r.values) {
+	for _, name := range slices.Sorted(maps.Keys(r.values)) {
 		r.notices = append(r.notices, name+" has no effect here"+instead[name])
 	}
 	if r.wrong != nil {
-		return MySQL{}, nil, errors.New(strings.Join(r.wrong, ", "))
+		return Database{}, nil, errors.New(strings.Join(r.wrong, ", "))
 	}
-	return MySQL{Config: cfg, MaxPoolSize: pool, SslMode: mode, SslCa: caFile, SslKey: keyFile}, r.notices, nil
+	return Database{Config: cfg, MaxPoolSize: pool, SslMode: mode, SslCa: caFile, SslKey: keyFile}, r.notices, nil
 }
 
 // address sets the server's address and returns its host. Of several hosts the first is used; failing over between
@@ -160,12 +163,12 @@ func (r *adoReader) address(cfg *mysql.Config, server string) string {
 	if several && strings.TrimSpace(others) != "" {
 		r.notices = append(r.notices, "Server lists several hosts; only the first is used")
 	}
-	host, port, err := hostPort(strings.TrimSpace(first))
+	host, port, err := check.HostPort(strings.TrimSpace(first))
 	if err != nil {
 		r.wrong = append(r.wrong, "Server: "+err.Error())
 	}
 	if portText != "" {
-		if port, err = parsePort(portText); err != nil {
+		if port, err = check.Port(portText); err != nil {
 			r.wrong = append(r.wrong, "Port: "+err.Error())
 		}
 	}
@@ -200,7 +203,7 @@ func (r *adoReader) tls(cfg *mysql.Config, host string) (mode, caFile string) {
 		cfg.TLSConfig = "skip-verify"
 	case "verifyca", "verifyfull":
 		mode = SslVerifyFull
-		roots, err := ReadAuthorities(caFile)
+		roots, err := check.Authorities(caFile)
 		if err != nil {
 			r.wrong = append(r.wrong, "SslCa: "+err.Error())
 		}
@@ -247,23 +250,6 @@ func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) (keyFile s
 	}
 	cfg.TLS.GetClientCertificate = load
 	return keyFile
-}
-
-// ReadAuthorities reads the certificates of a PEM file to trust; nil, which means the system's, without a file. The error
-// does not name the file.
-func ReadAuthorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, errors.New(readProblem(err))
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("the file holds no PEM certificate")
-	}
-	return roots, nil
 }
 
 // verifyChain accepts a server whose certificate the roots have signed, whatever name is on it.

@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/redisstore"
+	"jdpay-listener/internal/sqldb"
+)
+
+// Load reads the configuration and has each adapter check what it would be given. Its error, and what it returns beside
+// one, are those of config.Load.
+func Load(opts config.Options) (*config.Loaded, error) { return config.Load(opts, judge) }
+
+// judge adds to a configuration what its users find wrong with it.
+func judge(l *config.Loaded) {
+	c := l.Config
+	judgeDatabase(l, "ConnectionStrings:Account", c.ConnectionStrings.Account)
+	judgeDatabase(l, "ConnectionStrings:Main", c.ConnectionStrings.Main)
+	report(l, mnsConfig(c).Check(), "Mns", map[string]string{"AccessKeyID": "Mns:AccessKeyId"})
+	judgeMessages(l)
+	judgeTestOrders(l)
+	judgeBroker(l)
+	report(l, jdOptions(c).Check(), "JDApi", map[string]string{
+		"BaseURL": "JDApi:BaseUrl", "Path": "JDApi:UpdateWaybillStatusPath", "CAFile": "JDApi:CaFile",
+	})
+	judgeRedis(l)
+	if c.Elasticsearch.Url != "" {
+		report(l, elasticOptions(c).Check(), "Elasticsearch", map[string]string{"URL": "Elasticsearch:Url", "CAFile": "Elasticsearch:CaFile"})
+	}
+	for _, kind := range slices.Sorted(maps.Keys(c.Jobs.Retry)) {
+		report(l, policy(c, kind).Schedule.Check(), "Jobs:Retry:"+kind, nil)
+	}
+	report(l, opsServer(c).Check(), "Ops", nil)
+	judgeAlerts(l)
+	judgeLinks(l)
+}
+
+// report adds an adapter's faults. keys are those of options that are not called as their key in the section.
+func report(l *config.Loaded, faults check.Faults, section string, keys map[string]string) {
+	for _, f := range faults {
+		key := cmp.Or(keys[f.Option], section+":"+f.Option)
+		if f.Warning {
+			l.Warn(key, f.Problem)
+		} else {
+			l.Fault(key, f.Problem, f.Remedy)
+		}
+	}
+}
+
+func judgeDatabase(l *config.Loaded, key string, connection config.Secret) {
+	_, notices, err := sqldb.ParseConnectionString(connection.Reveal())
+	if err != nil {
+		l.Fault(key, err.Error(), sqldb.ConnectionStringRemedy)
+	}
+	for _, notice := range notices {
+		l.Warn(key, notice)
+	}
+}
+
+func judgeMessages(l *config.Loaded) {
+	c := l.Config
+	genuine, _ := ReplyRules(c)
+	if l.Source("SyncReply:Md5Key") == "JDPay:Md5Key" {
+		genuine.ReplyKeys = nil // the keys of payments again
+	}
+	report(l, genuine.Check(), "JDPay", map[string]string{
+		"Keys": "JDPay:Md5Key", "ReplyKeys": "SyncReply:Md5Key", "Profile.Name": "JDPay:SignProfile", "Profile.Exclude": "JDPay:Exclude", "Profile.Include": "JDPay:Include",
+		"StatusField": "Payment:StatusField", "Success": "Payment:SuccessStatuses",
+	})
+	report(l, mns.CheckQueueName(c.JDPay.NotifyQueueName), "JDPay", map[string]string{"Name": "JDPay:NotifyQueueName"})
+	if c.SyncReply.QueueName != "" {
+		report(l, mns.CheckQueueName(c.SyncReply.QueueName), "SyncReply", map[string]string{"Name": "SyncReply:QueueName"})
+	}
+	if c.Payment.AmountCheck == "off" {
+		l.Warn("Payment:AmountCheck", "off: payments of a wrong amount are booked")
+	}
+}
+
+func judgeTestOrders(l *config.Loaded) {
+	for i, pattern := range l.Config.Payment.TestOrders {
+		key := fmt.Sprintf("Payment:TestOrders:%d", i)
+		if _, err := path.Match(pattern, ""); err != nil {
+			l.Fault(key, fmt.Sprintf("%q is not a pattern", pattern), "write * for any characters, ? for one, and \\ before one that is meant as it is")
+		} else if strings.Trim(pattern, "*? ") == "" {
+			l.Fault(key, fmt.Sprintf("%q matches every order, or none", pattern), "name test orders only, such as TEST-*")
+		}
+	}
+}
+
+// judgeBroker also takes an address in Mqtt:Server, such as the replaced program's EMQServer may be, apart into the keys
+// of its parts.
+func judgeBroker(l *config.Loaded) {
+	m := &l.Config.Mqtt
+	o := sessionOptions(l.Config, "")
+	if l.Source("Mqtt:Port") == "" {
+		o.Port = 0 // a default is no other port than that of the address
+	}
+	report(l, o.Check(), "Mqtt", map[string]string{
+		"Topic": "Mqtt:PayCompleteTopic", "ClientID": "Mqtt:ClientIdPrefix",
+		"TLS.Enabled": "Mqtt:Tls:Enabled", "TLS.CAFile": "Mqtt:Tls:CaFile", "TLS.CertFile": "Mqtt:Tls:CertFile",
+	})
+	if host, port, encrypted, err := o.Broker(); err == nil {
+		m.Server = host
+		l.Derive("Mqtt:Port", strconv.Itoa(port), "Mqtt:Server")
+		l.Derive("Mqtt:Tls:Enabled", strconv.FormatBool(encrypted), "Mqtt:Server")
+	}
+}
+
+func judgeRedis(l *config.Loaded) {
+	key := redisKey(l.Config)
+	o, notices, _, err := redisOptions(l.Config)
+	if err != nil {
+		l.Fault(key, err.Error(), redisstore.ConnectionStringRemedy)
+	}
+	for _, notice := range notices {
+		l.Warn(key, notice)
+	}
+	report(l, o.Check(), "Redis", map[string]string{"CAFile": "Redis:CaFile"})
+}
+
+// judgeAlerts says that nobody calls these addresses yet, so that nobody relies on them.
+func judgeAlerts(l *config.Loaded) {
+	a := l.Config.Alerts
+	for _, target := range []struct {
+		key string
+		url config.Secret
+	}{{"Alerts:DingTalk:Url", a.DingTalk.Url}, {"Alerts:WeCom:Url", a.WeCom.Url}, {"Alerts:Webhook:Url", a.Webhook.Url}} {
+		if !target.url.IsSet() {
+			continue
+		}
+		if _, err := check.URL(target.url.Reveal()); err != nil {
+			l.Fault(target.key, err.Error(), check.URLRemedy)
+		}
+		l.Warn(target.key, `has no effect yet: alerts are log lines with "alert":true`)
+	}
+}
+
+// judgeLinks warns of links on which credentials can be read. With Security:Strict every link that leaves this machine
+// must be encrypted and verified.
+func judgeLinks(l *config.Loaded) {
+	for _, link := range Links(l.Config) {
+		problem, remedy := link.Risk()
+		switch {
+		case problem == "":
+		case l.Config.Security.Strict:
+			l.Fault(link.Key, "refused by Security:Strict: "+problem, remedy)
+		case link.Key != "Ops:Listen" && slices.Contains([]string{Exposed, InClear}, link.Credentials):
+			l.Warn(link.Key, problem+"; "+remedy)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package daemon
+
+import (
+	"strings"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/elastic"
+	"jdpay-listener/internal/jdapi"
+	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/ops"
+	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/redisstore"
+)
+
+// What the configuration says to each adapter. Load has them checked, and the daemon and its probes are built from them.
+
+func mnsConfig(c *config.Config) mns.Config {
+	return mns.Config{
+		Endpoint: c.Mns.Endpoint, AccessKeyID: c.Mns.AccessKeyId.Reveal(), AccessKeySecret: c.Mns.AccessKeySecret.Reveal(),
+		SecurityToken: c.Mns.SecurityToken.Reveal(),
+	}
+}
+
+// sessionOptions are those of an MQTT session. Its purpose, empty for commands, tells its client id from others: the broker
+// ends an older session of the same id.
+func sessionOptions(c *config.Config, purpose string) device.Options {
+	m := c.Mqtt
+	if purpose != "" {
+		purpose += "-"
+	}
+	return device.Options{
+		Server: m.Server, Port: m.Port, Username: m.Username, Password: m.Password.Reveal(),
+		TLS:      device.TLS{Enabled: m.Tls.Enabled, CAFile: m.Tls.CaFile, CertFile: m.Tls.CertFile, KeyFile: m.Tls.KeyFile},
+		ClientID: m.ClientIdPrefix + "-" + purpose + c.Host.Instance, Topic: m.PayCompleteTopic,
+	}
+}
+
+func jdOptions(c *config.Config) jdapi.Options {
+	j := c.JDApi
+	headers := make(map[string]string, len(j.Headers))
+	for name, value := range j.Headers {
+		headers[name] = value.Reveal()
+	}
+	return jdapi.Options{
+		BaseURL: j.BaseUrl, Path: j.UpdateWaybillStatusPath, Signer: j.Signer, CAFile: j.CaFile,
+		AppKey: j.AppKey.Reveal(), AppSecret: j.AppSecret.Reveal(), AccessToken: j.AccessToken.Reveal(), Headers: headers,
+		Timeout: j.Timeout, RetryCodes: j.RetryCodes, DoneCodes: j.DoneCodes, MaxPerSecond: j.MaxPerSecond,
+		MaxConns: c.Jobs.ConcurrencyOf(payment.KindWaybillStatus),
+	}
+}
+
+// redisOptions are also returned, without an address, when Redis is off or its address is wrong. Redis:EndPoints wins over
+// Redis:Server; Redis:Password and Redis:Db win over what the address holds, as in the replaced program.
+func redisOptions(c *config.Config) (o redisstore.Options, notices []string, on bool, err error) {
+	r := c.Redis
+	address := r.Server.Reveal()
+	if len(r.EndPoints) > 0 {
+		address = strings.Join(Reveal(r.EndPoints), ",")
+	}
+	if on = strings.TrimSpace(address) != ""; on {
+		if o, notices, err = redisstore.ParseConnectionString(address); err == nil {
+			o.CAFile = r.CaFile
+		}
+	}
+	if r.Password.IsSet() {
+		o.Password = r.Password.Reveal()
+	}
+	if r.Db > 0 {
+		o.DB = r.Db
+	}
+	o.ReplyKeyPrefix = r.ReplyKeyPrefix
+	return o, notices, on, err
+}
+
+// redisKey is the key that Redis's address comes from.
+func redisKey(c *config.Config) string {
+	if len(c.Redis.EndPoints) > 0 {
+		return "Redis:EndPoints"
+	}
+	return "Redis:Server"
+}
+
+func elasticOptions(c *config.Config) elastic.Options {
+	e := c.Elasticsearch
+	return elastic.Options{
+		URL: e.Url, Index: e.Index, Username: e.Username, Password: e.Password.Reveal(), APIKey: e.ApiKey.Reveal(), CAFile: e.CaFile,
+	}
+}
+
+func opsServer(c *config.Config) *ops.Server {
+	return &ops.Server{Listen: c.Ops.Listen, Token: c.Ops.Token.Reveal()}
+}
