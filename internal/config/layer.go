@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// entry is one value as its source gave it. Its fields are exported because koanf copies entries by reflection.
+// entry is one value as its source gave it.
 type entry struct {
 	Key    string // as spelled where it was first given: map names such as WXPAY keep their case
 	Text   string
@@ -44,6 +44,25 @@ func (l layer) conflicts() Faults {
 	}
 	slices.SortFunc(faults, func(a, b Fault) int { return strings.Compare(a.Key, b.Key) })
 	return faults
+}
+
+// merge lays the layers over each other, later ones above. A list and a single value for the same key replace each other
+// whole; lists merge by index and sections by key, as .NET does it. A key keeps the spelling it was first given.
+func merge(layers []layer) layer {
+	merged := layer{}
+	for _, l := range layers {
+		for _, path := range sortedKeys(l) {
+			e := l[path]
+			if older, given := merged[path]; given {
+				e.Key = older.Key
+			}
+			maps.DeleteFunc(merged, func(other string, _ entry) bool {
+				return strings.HasPrefix(other, path+":") || strings.HasPrefix(path, other+":")
+			})
+			merged[path] = e
+		}
+	}
+	return merged
 }
 
 // cut removes and returns what is given for key and below it, by the rest of the path.

@@ -41,7 +41,7 @@ type Loaded struct {
 // then, so that "config check" can show what was read beside the faults; its Config must not be used for anything else.
 func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	src := collect(opts)
-	merged := src.merge()
+	merged := merge(src.layers)
 	merged.adoptLegacy()
 
 	c := defaults()

@@ -10,9 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/v2"
-
 	"jdpay-listener/internal/check"
 )
 
@@ -108,29 +105,4 @@ func (s *sources) flag(i int, assignment string) {
 func hasCredentials(text string) bool {
 	_, rest, found := strings.Cut(text, "://")
 	return found && strings.Contains(rest, "@")
-}
-
-// merge lays the sources over each other. A list and a single value for the same key replace each other whole; lists
-// merge by index and sections by key, as .NET does it.
-func (s *sources) merge() layer {
-	k := koanf.New(":")
-	for _, l := range s.layers {
-		values := make(map[string]any, len(l))
-		for path, e := range l {
-			if older, ok := k.Get(path).(entry); ok {
-				e.Key = older.Key
-			}
-			values[path] = e
-		}
-		if err := k.Load(confmap.Provider(values, ":"), nil); err != nil {
-			s.faults = append(s.faults, Fault{Key: "configuration", Problem: "cannot be merged: " + err.Error()})
-		}
-	}
-	merged := layer{}
-	for path, value := range k.All() {
-		if e, ok := value.(entry); ok {
-			merged[path] = e
-		}
-	}
-	return merged
 }
