@@ -1,11 +1,8 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
 )
 
@@ -22,9 +19,9 @@ operators. It can be repeated, and run while replicas work, also of the version 
 			if err != nil {
 				return err
 			}
-			db, err := daemon.OpenDatabase(c.ConnectionStrings.Account)
+			db, err := openAccount(c)
 			if err != nil {
-				return fmt.Errorf("ConnectionStrings:Account: %w", err)
+				return err
 			}
 			defer db.Close()
 			from, to, err := job.Migrate(cmd.Context(), db)

@@ -35,8 +35,8 @@ func (l *Loaded) completeElasticsearch() {
 	if e.Username == "" && !e.Password.IsSet() {
 		password, _ := u.User.Password()
 		e.Username, e.Password = u.User.Username(), NewSecret(password)
-		l.sources["elasticsearch:username"] = l.sources["elasticsearch:url"]
-		l.sources["elasticsearch:password"] = l.sources["elasticsearch:url"]
+		l.Derived("Elasticsearch:Username", "Elasticsearch:Url")
+		l.Derived("Elasticsearch:Password", "Elasticsearch:Url")
 	}
 	u.User = nil
 	e.Url = u.String()

@@ -41,17 +41,8 @@ func (l *Loaded) Warn(key, notice string) {
 // Source says where a key was given, such as "appsettings.json:12"; empty when nowhere.
 func (l *Loaded) Source(key string) string { return l.sources[strings.ToLower(key)] }
 
-// Derive sets a key to the value, as a text, that follows from another key's.
-func (l *Loaded) Derive(key, text, from string) {
-	for _, o := range l.Config.options() {
-		if o.Key == key && printed(o.Value) != text {
-			if err := setText(o.Value, text); err != nil {
-				panic("config: a wrong value was derived for " + key + ": " + err.Error())
-			}
-			l.sources[strings.ToLower(key)] = l.Source(from)
-		}
-	}
-}
+// Derived notes that the value of a key comes from another key's.
+func (l *Loaded) Derived(key, from string) { l.sources[strings.ToLower(key)] = l.Source(from) }
 
 // faulty reports whether something is known to be wrong with the key or an element of it.
 func (l *Loaded) faulty(key string) bool {
@@ -77,14 +68,10 @@ func (l *Loaded) check() {
 	if !instanceForm.MatchString(l.Config.Host.Instance) {
 		l.Fault("Host:Instance", "not usable in an MQTT client id", "use at most "+strconv.Itoa(maxInstance)+" of A-Z a-z 0-9 . _ -")
 	}
-	if zone := l.Config.Payment.TimeZone; zone == "" || zone == "Local" || !isZone(zone) {
+	zone := l.Config.Payment.TimeZone
+	if _, err := time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
 		l.Fault("Payment:TimeZone", "not a time zone", "give an IANA name such as Asia/Shanghai")
 	}
-}
-
-func isZone(name string) bool {
-	_, err := time.LoadLocation(name)
-	return err == nil
 }
 
 // missing reports, and makes a fault of, a required key without a value.

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"jdpay-listener/internal/check"
@@ -110,8 +109,14 @@ func judgeBroker(l *config.Loaded) {
 	})
 	if host, port, encrypted, err := o.Broker(); err == nil {
 		m.Server = host
-		l.Derive("Mqtt:Port", strconv.Itoa(port), "Mqtt:Server")
-		l.Derive("Mqtt:Tls:Enabled", strconv.FormatBool(encrypted), "Mqtt:Server")
+		if m.Port != port {
+			m.Port = port
+			l.Derived("Mqtt:Port", "Mqtt:Server")
+		}
+		if m.Tls.Enabled != encrypted {
+			m.Tls.Enabled = encrypted
+			l.Derived("Mqtt:Tls:Enabled", "Mqtt:Server")
+		}
 	}
 }
 

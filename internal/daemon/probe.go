@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/inspect"
@@ -123,7 +121,12 @@ func connectProbes(c *config.Config) []probe {
 	}
 	if c.Elasticsearch.Url != "" {
 		probes = append(probes, probe{"elasticsearch", "check section Elasticsearch; without it only its documents are missing", func(ctx context.Context) (string, error) {
-			return getElasticsearch(ctx, c.Elasticsearch)
+			sink, err := newElastic(c, slog.New(slog.DiscardHandler))
+			if err != nil {
+				return "", err
+			}
+			defer sink.Close()
+			return "answers", sink.Ping(ctx)
 		}})
 	}
 	return probes
@@ -216,33 +219,4 @@ func queueAttributes(ctx context.Context, c *config.Config, name string) (mns.At
 		return mns.Attributes{}, err
 	}
 	return q.Attributes(ctx)
-}
-
-func getElasticsearch(ctx context.Context, c config.Elasticsearch) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Url, nil)
-	if err != nil {
-		return "", err
-	}
-	switch {
-	case c.ApiKey.Reveal() != "":
-		req.Header.Set("Authorization", "ApiKey "+c.ApiKey.Reveal())
-	case c.Username != "":
-		req.SetBasicAuth(c.Username, c.Password.Reveal())
-	}
-	secure, err := check.TLS(c.CaFile)
-	if err != nil {
-		return "", err
-	}
-	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure}}
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("http status %d", resp.StatusCode)
-	}
-	return "answers", nil
 }

@@ -4,6 +4,7 @@ package elastic
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -76,16 +77,10 @@ func (o Options) Check() (faults check.Faults) {
 
 // New returns a sink; it does not connect yet. Its error is that of Check.
 func New(o Options) (*Sink, error) {
-	if err := o.Check().Err("elasticsearch"); err != nil {
-		return nil, err
-	}
-	u, err := check.URL(o.URL)
-	if err != nil {
-		return nil, fmt.Errorf("elasticsearch address: %w", err)
-	}
+	u, _ := check.URL(o.URL) // Check says so if it is none
 	secure, err := check.TLS(o.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the authorities of elasticsearch: %w", err) // the file has changed since its check
+	if err := cmp.Or(o.Check().Err("elasticsearch"), err); err != nil {
+		return nil, err
 	}
 	conns := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, IdleConnTimeout: time.Minute}
 	opts := []elastictransport.Option{
@@ -120,6 +115,19 @@ func (s *Sink) Add(at time.Time, document any) {
 		}
 	}
 	s.dropped.Add(1)
+}
+
+// Ping returns nil when Elasticsearch answers.
+func (s *Sink) Ping(ctx context.Context) error {
+	resp, err := esapi.InfoRequest{}.Do(ctx, s.transport)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.IsError() {
+		return fmt.Errorf("http status %d", resp.StatusCode)
+	}
+	return nil
 }
 
 // String names the service in the supervisor's logs.

@@ -85,12 +85,9 @@ func (o Options) Check() (faults check.Faults) {
 
 // New returns a client; it calls nothing. Its error is that of Check.
 func New(o Options) (*Client, error) {
-	if err := o.Check().Err("the jd api"); err != nil {
-		return nil, err
-	}
 	secure, err := check.TLS(o.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the authorities of the jd api: %w", err) // the file has changed since its check
+	if err := cmp.Or(o.Check().Err("the jd api"), err); err != nil {
+		return nil, err
 	}
 	c := &Client{
 		header:  http.Header{"User-Agent": {"jdpay-listener"}},

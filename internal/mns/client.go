@@ -56,10 +56,7 @@ func NewClient(cfg Config) (client *Client, err error) {
 	if err := cfg.Check().Err("mns"); err != nil {
 		return nil, err
 	}
-	base, err := parseEndpoint(cfg.Endpoint)
-	if err != nil {
-		return nil, err
-	}
+	base, _ := parseEndpoint(cfg.Endpoint) // it is checked
 	credential, err := newCredential(cfg)
 	if err != nil {
 		return nil, err

@@ -74,7 +74,8 @@ type Store struct {
 
 // New returns a Store; it connects when it is first used. Its error is that of Check.
 func New(o Options) (*Store, error) {
-	if err := o.Check().Err("redis"); err != nil {
+	secure, err := check.TLS(o.CAFile)
+	if err := cmp.Or(o.Check().Err("redis"), err); err != nil {
 		return nil, err
 	}
 	u := &redis.UniversalOptions{
@@ -104,12 +105,9 @@ func New(o Options) (*Store, error) {
 		PipelinePoolSize:         -1,
 	}
 	if o.TLS {
-		var err error
-		if u.TLSConfig, err = check.TLS(o.CAFile); err != nil {
-			return nil, fmt.Errorf("reading the authorities of redis: %w", err) // the file has changed since its check
-		}
-		u.TLSConfig.ServerName = o.ServerName
-		u.TLSConfig.VerifyConnection = func(state tls.ConnectionState) error {
+		u.TLSConfig = secure
+		secure.ServerName = o.ServerName
+		secure.VerifyConnection = func(state tls.ConnectionState) error {
 			if o.OnTLS != nil {
 				o.OnTLS(state)
 			}
