@@ -60,7 +60,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.settler.Parcels = parcels
 	if redis != nil {
 		d.ends.add("redis", redis.Close)
-		parcels.Cache = deviceCache{redis, c.Redis.DeviceCacheTtl}
+		parcels.Cache = redis
 	}
 	if d.session, err = newSession(c, "", func() { d.runner.Resume(payment.KindPayComplete) }, d.log); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -300,7 +301,7 @@ func TestRedisOptions(t *testing.T) {
 			if on == tt.off {
 				t.Fatalf("on is %v", on)
 			}
-			tt.want.ReplyKeyPrefix = "jdpay:reply:"
+			tt.want.ReplyKeyPrefix, tt.want.CabinetTTL = "jdpay:reply:", 10*time.Minute
 			if diff := cmp.Diff(tt.want, got); on && diff != "" {
 				t.Error(diff)
 			}

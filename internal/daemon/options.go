@@ -69,7 +69,7 @@ func redisOptions(c *config.Config) (o redisstore.Options, notices []string, on 
 	if r.Db > 0 {
 		o.DB = r.Db
 	}
-	o.ReplyKeyPrefix = r.ReplyKeyPrefix
+	o.ReplyKeyPrefix, o.CabinetTTL = r.ReplyKeyPrefix, r.DeviceCacheTtl
 	return o, notices, on, err
 }
 

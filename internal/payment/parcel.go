@@ -14,23 +14,24 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Group is a cabinet as the main database knows it.
-type Group struct {
-	DeviceSN     string
-	MainDeviceID int64
-	DeviceType   int
+// Cabinet is a cabinet as the main database knows it: a device group. The names in JSON are those in Redis.
+type Cabinet struct {
+	DeviceSN     string `json:"device_sn"` // its own; it may differ from what was asked for in case or trailing blanks
+	MainDeviceID int64  `json:"main_device_id"`
+	DeviceType   int    `json:"device_type"`
 }
 
-// groupCache remembers cabinets, by the serials that were asked for: the database may find a cabinet by one that differs
-// from its own in case or trailing blanks. It may fail or forget at any time; the database is asked then.
-type groupCache interface {
-	Groups(ctx context.Context, serials []string) map[string]Group
-	PutGroups(ctx context.Context, groups map[string]Group)
+// cabinetCache remembers cabinets, by the serials that were asked for: the database may find a cabinet by one that differs
+// from its own in case or trailing blanks. It may fail or forget at any time; the database is asked then. See
+// redisstore.Store.
+type cabinetCache interface {
+	Cabinets(ctx context.Context, serials []string) map[string]Cabinet
+	PutCabinets(ctx context.Context, cabinets map[string]Cabinet)
 }
 
 // Parcel is what the steps need to know of a paid order.
 type Parcel struct {
-	Group
+	Cabinet
 	Waybill string // JD's waybill code; empty if the row's is NULL
 	CellSN  string // the door; empty if none is assigned
 }
@@ -62,7 +63,7 @@ func (e *BadValueError) Error() string {
 // Parcels reads parcels and cabinets, and writes pay infos, in the main database: many at a time.
 type Parcels struct {
 	DB    *sql.DB
-	Cache groupCache   // nil: none
+	Cache cabinetCache // nil: none
 	Log   *slog.Logger // nil: none
 
 	info    PayInfo
@@ -136,22 +137,22 @@ func (p *Parcels) findAll(batch []*lookup) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", postTable, err)
 	}
-	groups, err := p.groups(ctx, posts)
+	cabinets, err := p.cabinets(ctx, posts)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", groupTable, err)
+		return fmt.Errorf("reading %s: %w", cabinetTable, err)
 	}
-	cells, err := p.cells(ctx, posts, groups)
+	cells, err := p.cells(ctx, posts, cabinets)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", cellTable, err)
 	}
 	for _, l := range batch {
-		l.parcel, l.err = assemble(l.id, posts, groups, cells)
+		l.parcel, l.err = assemble(l.id, posts, cabinets, cells)
 	}
 	return nil
 }
 
 // assemble makes the parcel of one order, or says which row of it is missing or has to be corrected.
-func assemble(id string, posts map[string]post, groups map[string]group, cells map[string]cell) (Parcel, error) {
+func assemble(id string, posts map[string]post, cabinets map[string]cabinet, cells map[string]cell) (Parcel, error) {
 	post, ok := posts[id]
 	if !ok {
 		return Parcel{}, &MissingRowError{postTable, "post_order_id", id}
@@ -159,13 +160,13 @@ func assemble(id string, posts map[string]post, groups map[string]group, cells m
 	if !post.serial.Valid {
 		return Parcel{}, &BadValueError{Table: postTable, Column: "device_sn", Key: "post_order_id", Value: id}
 	}
-	group, ok := groups[post.serial.String]
+	cabinet, ok := cabinets[post.serial.String]
 	if !ok {
-		return Parcel{}, &MissingRowError{groupTable, "device_sn", post.serial.String}
+		return Parcel{}, &MissingRowError{cabinetTable, "device_sn", post.serial.String}
 	}
 	cell := cells[id]
-	if err := cmp.Or(group.err, cell.err); err != nil {
+	if err := cmp.Or(cabinet.err, cell.err); err != nil {
 		return Parcel{}, err
 	}
-	return Parcel{Group: group.Group, Waybill: post.waybill, CellSN: cell.serial}, nil
+	return Parcel{Cabinet: cabinet.Cabinet, Waybill: post.waybill, CellSN: cell.serial}, nil
 }

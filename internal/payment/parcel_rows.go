@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	postTable  = "kernel_post_order"
-	groupTable = "kernel_device_group"
-	cellTable  = "kernel_smartbox_boxact_info"
+	postTable    = "kernel_post_order"
+	cabinetTable = "kernel_device_group"
+	cellTable    = "kernel_smartbox_boxact_info"
 )
 
 // A view may have NULL or a text where a number belongs. Such a row is an error of whatever needs it, and of nothing
@@ -24,8 +24,8 @@ type (
 		serial  sql.NullString
 		waybill string
 	}
-	group struct {
-		Group
+	cabinet struct {
+		Cabinet
 		err error
 	}
 	cell struct {
@@ -72,53 +72,53 @@ func plainID(column string) string {
 	return column
 }
 
-// groups returns cabinets by the serials of parcels, from the cache as far as it knows them.
-func (p *Parcels) groups(ctx context.Context, posts map[string]post) (map[string]group, error) {
-	groups := make(map[string]group, len(posts))
+// cabinets returns cabinets by the serials of parcels, from the cache as far as it knows them.
+func (p *Parcels) cabinets(ctx context.Context, posts map[string]post) (map[string]cabinet, error) {
+	cabinets := make(map[string]cabinet, len(posts))
 	var serials []string
 	for _, post := range posts {
-		if _, ok := groups[post.serial.String]; !ok && post.serial.Valid {
-			groups[post.serial.String] = group{}
+		if _, ok := cabinets[post.serial.String]; !ok && post.serial.Valid {
+			cabinets[post.serial.String] = cabinet{}
 			serials = append(serials, post.serial.String)
 		}
 	}
-	clear(groups)
+	clear(cabinets)
 	if p.Cache != nil && len(serials) > 0 {
-		for serial, g := range p.Cache.Groups(ctx, serials) {
-			groups[serial] = group{Group: g}
+		for serial, c := range p.Cache.Cabinets(ctx, serials) {
+			cabinets[serial] = cabinet{Cabinet: c}
 		}
 	}
 	var missing []any
 	for _, serial := range serials {
-		if _, ok := groups[serial]; !ok {
+		if _, ok := cabinets[serial]; !ok {
 			missing = append(missing, serial)
 		}
 	}
 	if len(missing) == 0 {
-		return groups, nil
+		return cabinets, nil
 	}
-	fresh, err := p.readGroups(ctx, missing)
+	fresh, err := p.readCabinets(ctx, missing)
 	if err != nil {
 		return nil, err
 	}
-	remember := make(map[string]Group, len(fresh))
-	for serial, g := range fresh {
-		groups[serial] = g
-		if g.err == nil {
-			remember[serial] = g.Group
+	remember := make(map[string]Cabinet, len(fresh))
+	for serial, c := range fresh {
+		cabinets[serial] = c
+		if c.err == nil {
+			remember[serial] = c.Cabinet
 		}
 	}
 	if p.Cache != nil && len(remember) > 0 {
-		p.Cache.PutGroups(ctx, remember)
+		p.Cache.PutCabinets(ctx, remember)
 	}
-	return groups, nil
+	return cabinets, nil
 }
 
-// readGroups reads cabinets by serials. Which serial finds which row is the database's to say: each row comes with a
+// readCabinets reads cabinets by serials. Which serial finds which row is the database's to say: each row comes with a
 // digit for each serial, 1 where they are equal.
-func (p *Parcels) readGroups(ctx context.Context, serials []any) (map[string]group, error) {
+func (p *Parcels) readCabinets(ctx context.Context, serials []any) (map[string]cabinet, error) {
 	var asked []any
-	rows, err := selectIn(ctx, p.DB, groupTable, "device_sn", serials, func(serials []any) (*sql.Rows, error) {
+	rows, err := selectIn(ctx, p.DB, cabinetTable, "device_sn", serials, func(serials []any) (*sql.Rows, error) {
 		asked = serials
 		return p.DB.QueryContext(ctx, "SELECT CONCAT("+strings.Repeat(", device_sn = ?", len(serials))[2:]+`), device_sn, main_device_id, device_type
 			FROM kernel_device_group WHERE device_sn IN `+sqldb.In(len(serials)), slices.Concat(serials, serials)...)
@@ -127,36 +127,36 @@ func (p *Parcels) readGroups(ctx context.Context, serials []any) (map[string]gro
 		return nil, err
 	}
 	defer rows.Close()
-	groups := make(map[string]group, len(serials))
+	cabinets := make(map[string]cabinet, len(serials))
 	for rows.Next() {
 		var equal string
-		var g group
+		var c cabinet
 		var mainDeviceID, deviceType sql.NullString
-		if err := rows.Scan(&equal, &g.DeviceSN, &mainDeviceID, &deviceType); err != nil {
+		if err := rows.Scan(&equal, &c.DeviceSN, &mainDeviceID, &deviceType); err != nil {
 			return nil, err
 		}
-		if g.MainDeviceID, err = strconv.ParseInt(mainDeviceID.String, 10, 64); err != nil {
-			g.err = &BadValueError{groupTable, "main_device_id", "device_sn", g.DeviceSN, mainDeviceID}
+		if c.MainDeviceID, err = strconv.ParseInt(mainDeviceID.String, 10, 64); err != nil {
+			c.err = &BadValueError{cabinetTable, "main_device_id", "device_sn", c.DeviceSN, mainDeviceID}
 		}
-		if g.DeviceType, err = strconv.Atoi(deviceType.String); err != nil {
-			g.err = &BadValueError{groupTable, "device_type", "device_sn", g.DeviceSN, deviceType}
+		if c.DeviceType, err = strconv.Atoi(deviceType.String); err != nil {
+			c.err = &BadValueError{cabinetTable, "device_type", "device_sn", c.DeviceSN, deviceType}
 		}
 		for i := range asked {
 			serial := asked[i].(string)
-			if _, ok := groups[serial]; equal[i] == '1' && (!ok || g.DeviceSN == serial) {
-				groups[serial] = g
+			if _, ok := cabinets[serial]; equal[i] == '1' && (!ok || c.DeviceSN == serial) {
+				cabinets[serial] = c
 			}
 		}
 	}
-	return groups, rows.Err()
+	return cabinets, rows.Err()
 }
 
 // cells returns the first cell assigned to each parcel.
-func (p *Parcels) cells(ctx context.Context, posts map[string]post, groups map[string]group) (map[string]cell, error) {
+func (p *Parcels) cells(ctx context.Context, posts map[string]post, cabinets map[string]cabinet) (map[string]cell, error) {
 	var args []any
 	for id, post := range posts {
-		if g, ok := groups[post.serial.String]; ok && g.err == nil {
-			args = append(args, g.MainDeviceID, id)
+		if c, ok := cabinets[post.serial.String]; ok && c.err == nil {
+			args = append(args, c.MainDeviceID, id)
 		}
 	}
 	if len(args) == 0 {

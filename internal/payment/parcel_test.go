@@ -81,7 +81,7 @@ func TestLookupQueries(t *testing.T) {
 		return n
 	}
 	p := NewParcels(w.db, PayInfo{})
-	p.Cache = &cacheOf{groups: map[string]Group{}}
+	p.Cache = &cacheOf{cabinets: map[string]Cabinet{}}
 	for _, want := range []int{3, 2} {
 		before := selects()
 		if errs := p.find(batch); errors.Join(errs...) != nil {

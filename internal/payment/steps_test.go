@@ -263,33 +263,33 @@ func TestPayInfoBadNeighbour(t *testing.T) {
 
 // cacheOf is a cache of cabinets that counts.
 type cacheOf struct {
-	groups map[string]Group
-	asked  int
+	cabinets map[string]Cabinet
+	asked    int
 }
 
-func (c *cacheOf) Groups(_ context.Context, serials []string) map[string]Group {
-	found := map[string]Group{}
+func (c *cacheOf) Cabinets(_ context.Context, serials []string) map[string]Cabinet {
+	found := map[string]Cabinet{}
 	for _, s := range serials {
 		c.asked++
-		if g, ok := c.groups[s]; ok {
+		if g, ok := c.cabinets[s]; ok {
 			found[s] = g
 		}
 	}
 	return found
 }
 
-func (c *cacheOf) PutGroups(_ context.Context, groups map[string]Group) {
-	maps.Copy(c.groups, groups)
+func (c *cacheOf) PutCabinets(_ context.Context, cabinets map[string]Cabinet) {
+	maps.Copy(c.cabinets, cabinets)
 }
 
 func TestParcelsUseTheCache(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.order(1, "8.00")
-	cache := &cacheOf{groups: map[string]Group{}}
+	cache := &cacheOf{cabinets: map[string]Cabinet{}}
 	p := NewParcels(w.db, PayInfo{})
 	p.Cache = cache
-	want := Parcel{Group: Group{"D1", 1001, 6}, Waybill: "JD1", CellSN: "A1"}
+	want := Parcel{Cabinet: Cabinet{"D1", 1001, 6}, Waybill: "JD1", CellSN: "A1"}
 	for range 2 {
 		got, err := p.Find(t.Context(), 1)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {

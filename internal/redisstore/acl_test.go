@@ -61,8 +61,8 @@ func TestACL(t *testing.T) {
 				t.Fatal(err)
 			}
 			waiter := as("jdpay_wait", password)
-			store.PutGroups(t.Context(), bySerial(cabinets...), time.Minute)
-			if got := store.Groups(t.Context(), []string{"D1", "D2"}); len(got) != 2 {
+			store.PutCabinets(t.Context(), bySerial(cabinets...))
+			if got := store.Cabinets(t.Context(), []string{"D1", "D2"}); len(got) != 2 {
 				t.Errorf("it remembers %v", got)
 			}
 			sub := waiter.Subscribe(t.Context(), "jdpay:reply:m1")

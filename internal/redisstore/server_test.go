@@ -21,8 +21,8 @@ import (
 func roundTrip(t *testing.T, s *Store, direct redis.UniversalClient) {
 	t.Helper()
 	ctx := t.Context()
-	s.PutGroups(ctx, bySerial(cabinets...), time.Minute)
-	if diff := cmp.Diff(bySerial(cabinets...), s.Groups(ctx, []string{"D1", "D2", "nobody", "柜 3"})); diff != "" {
+	s.PutCabinets(ctx, bySerial(cabinets...))
+	if diff := cmp.Diff(bySerial(cabinets...), s.Cabinets(ctx, []string{"D1", "D2", "nobody", "柜 3"})); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
 	}
 	waiter := direct.Subscribe(ctx, "jdpay:reply:m1")
@@ -64,12 +64,12 @@ func TestRedisStopsAndStarts(t *testing.T) {
 	server := testenv.RedisServer(t)
 	s := newStore(t, Options{Addrs: []string{server.Addr()}})
 	ctx := t.Context()
-	s.PutGroups(ctx, bySerial(cabinets...), time.Minute)
+	s.PutCabinets(ctx, bySerial(cabinets...))
 	server.Stop()
 
 	began := time.Now()
 	for range 1000 {
-		if got := s.Groups(ctx, []string{"D1"}); got == nil || len(got) != 0 {
+		if got := s.Cabinets(ctx, []string{"D1"}); got == nil || len(got) != 0 {
 			t.Fatalf("got %v from a dead server", got)
 		}
 	}
@@ -84,8 +84,8 @@ func TestRedisStopsAndStarts(t *testing.T) {
 	if err := s.PublishReply(ctx, "m1", []byte("reply"), time.Minute); err != nil { // the job's next try
 		t.Errorf("replies still fail after the restart: %v", err)
 	}
-	s.PutGroups(ctx, bySerial(cabinets...), time.Minute) // at once: the reply's success has ended the rest
-	if got := s.Groups(ctx, []string{"D1"}); len(got) != 1 {
+	s.PutCabinets(ctx, bySerial(cabinets...)) // at once: the reply's success has ended the rest
+	if got := s.Cabinets(ctx, []string{"D1"}); len(got) != 1 {
 		t.Error("the cache still rests after the restart")
 	}
 }
@@ -94,11 +94,11 @@ func TestRedisComesBackByItself(t *testing.T) {
 	server := testenv.RedisServer(t)
 	s := newStore(t, Options{Addrs: []string{server.Addr()}})
 	server.Stop()
-	s.Groups(t.Context(), []string{"D1"})
+	s.Cabinets(t.Context(), []string{"D1"})
 	server.Start(t)
 	testenv.Eventually(t, wait, "a lookup to find out", func() bool {
-		s.PutGroups(t.Context(), bySerial(cabinets...), time.Minute)
-		return len(s.Groups(t.Context(), []string{"D1"})) == 1
+		s.PutCabinets(t.Context(), bySerial(cabinets...))
+		return len(s.Cabinets(t.Context(), []string{"D1"})) == 1
 	})
 }
 

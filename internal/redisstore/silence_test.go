@@ -55,7 +55,7 @@ func TestSilence(t *testing.T) {
 			s := newStore(t, o)
 			before := accepted()
 			began := time.Now()
-			if got := s.Groups(t.Context(), []string{"D1"}); got == nil || len(got) != 0 {
+			if got := s.Cabinets(t.Context(), []string{"D1"}); got == nil || len(got) != 0 {
 				t.Errorf("got %#v, want an empty map", got)
 			}
 			if took := time.Since(began); took > limit+time.Second {
@@ -66,8 +66,8 @@ func TestSilence(t *testing.T) {
 			}
 			began, before = time.Now(), accepted()
 			for range 1000 {
-				s.Groups(t.Context(), []string{"D1"})
-				s.PutGroups(t.Context(), bySerial(cabinets...), time.Minute)
+				s.Cabinets(t.Context(), []string{"D1"})
+				s.PutCabinets(t.Context(), bySerial(cabinets...))
 			}
 			if took := time.Since(began); took > firstRest/2 || accepted() != before {
 				t.Errorf("resting, 1000 lookups took %s and %d connections", took, accepted()-before)

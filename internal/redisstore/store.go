@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/payment"
 )
 
 // The library has one logger for the whole process and writes to standard error with it. What matters reaches us as
@@ -39,6 +40,7 @@ type Options struct {
 	ClientName     string
 	ConnectTimeout time.Duration // 0 is 1 s
 	ReplyKeyPrefix string        // of the keys and channels that replies are written to
+	CabinetTTL     time.Duration // how long a cabinet is remembered
 	Log            *slog.Logger
 }
 
@@ -69,6 +71,7 @@ func (o Options) Check() (faults check.Faults) {
 type Store struct {
 	client redis.UniversalClient
 	prefix string
+	ttl    time.Duration
 	outage *outage
 }
 
@@ -114,7 +117,7 @@ func New(o Options) (*Store, error) {
 			return nil
 		}
 	}
-	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, outage: &outage{log: o.Log}}, nil
+	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, ttl: o.CabinetTTL, outage: &outage{log: o.Log}}, nil
 }
 
 // Close closes the connections.
@@ -129,17 +132,10 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Group is a cabinet.
-type Group struct {
-	DeviceSN     string `json:"device_sn"` // its own; it may differ from what was asked for in case or trailing blanks
-	MainDeviceID int64  `json:"main_device_id"`
-	DeviceType   int    `json:"device_type"`
-}
-
-// Groups returns the cabinets it remembers, by the serials asked for; the map is never nil. It has no error to return: whatever is
+// Cabinets returns the cabinets it remembers, by the serials asked for; the map is never nil. It has no error to return: whatever is
 // missing must be looked up elsewhere, and an outage of Redis is logged here. During one, it mostly answers at once.
-func (s *Store) Groups(ctx context.Context, serials []string) map[string]Group {
-	found := make(map[string]Group, len(serials))
+func (s *Store) Cabinets(ctx context.Context, serials []string) map[string]payment.Cabinet {
+	found := make(map[string]payment.Cabinet, len(serials))
 	s.cache(ctx, len(serials), func(ctx context.Context) error {
 		// Not MGET, which a cluster refuses for keys of different nodes.
 		cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -149,11 +145,11 @@ func (s *Store) Groups(ctx context.Context, serials []string) map[string]Group {
 			return nil
 		})
 		for i, cmd := range cmds {
-			var g Group
+			var c payment.Cabinet
 			value, getErr := cmd.(*redis.StringCmd).Bytes()
-			if getErr == nil && json.Unmarshal(value, &g) == nil {
-				g.DeviceSN = cmp.Or(g.DeviceSN, serials[i]) // an earlier version wrote none
-				found[serials[i]] = g
+			if getErr == nil && json.Unmarshal(value, &c) == nil {
+				c.DeviceSN = cmp.Or(c.DeviceSN, serials[i]) // an earlier version wrote none
+				found[serials[i]] = c
 			}
 		}
 		if errors.Is(err, redis.Nil) { // only says that the first of the failed commands found nothing
@@ -173,16 +169,16 @@ func firstFailure(cmds []redis.Cmder) error {
 	return nil
 }
 
-// PutGroups remembers cabinets, by the serials that they were found by, for ttl. Like Groups it has no error to return.
-func (s *Store) PutGroups(ctx context.Context, groups map[string]Group, ttl time.Duration) {
-	s.cache(ctx, len(groups), func(ctx context.Context) error {
+// PutCabinets remembers cabinets, by the serials that they were found by, for Options.CabinetTTL. Like Cabinets it has no error to return.
+func (s *Store) PutCabinets(ctx context.Context, cabinets map[string]payment.Cabinet) {
+	s.cache(ctx, len(cabinets), func(ctx context.Context) error {
 		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for serial, g := range groups {
-				value, err := json.Marshal(g)
+			for serial, c := range cabinets {
+				value, err := json.Marshal(c)
 				if err != nil {
 					return err
 				}
-				p.SetEx(ctx, DevicePrefix+serial, value, ttl)
+				p.SetEx(ctx, DevicePrefix+serial, value, s.ttl)
 			}
 			return nil
 		})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/testenv"
 
 	"github.com/alicebob/miniredis/v2"
@@ -23,7 +24,7 @@ func newStore(t testing.TB, o Options) *Store {
 	if o.Log == nil {
 		o.Log = discard
 	}
-	o.ReplyKeyPrefix = "jdpay:reply:"
+	o.ReplyKeyPrefix, o.CabinetTTL = "jdpay:reply:", time.Minute
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -36,49 +37,53 @@ func newStore(t testing.TB, o Options) *Store {
 	return s
 }
 
-var cabinets = []Group{{"D1", 11, 6}, {"D2", 22, 1}, {"柜 3", 33, 0}}
+var cabinets = []payment.Cabinet{cabinet("D1", 11, 6), cabinet("D2", 22, 1), cabinet("柜 3", 33, 0)}
 
-func bySerial(groups ...Group) map[string]Group {
-	m := map[string]Group{}
-	for _, g := range groups {
-		m[g.DeviceSN] = g
+func cabinet(serial string, id int64, kind int) payment.Cabinet {
+	return payment.Cabinet{DeviceSN: serial, MainDeviceID: id, DeviceType: kind}
+}
+
+func bySerial(cabinets ...payment.Cabinet) map[string]payment.Cabinet {
+	m := map[string]payment.Cabinet{}
+	for _, c := range cabinets {
+		m[c.DeviceSN] = c
 	}
 	return m
 }
 
-func TestGroups(t *testing.T) {
+func TestCabinets(t *testing.T) {
 	server := miniredis.RunT(t)
 	s := newStore(t, Options{Addrs: []string{server.Addr()}})
 	ctx := t.Context()
-	want := func(t *testing.T, want map[string]Group, serials ...string) {
+	want := func(t *testing.T, want map[string]payment.Cabinet, serials ...string) {
 		t.Helper()
-		if diff := cmp.Diff(want, s.Groups(ctx, serials)); diff != "" {
+		if diff := cmp.Diff(want, s.Cabinets(ctx, serials)); diff != "" {
 			t.Errorf("groups (-want +got):\n%s", diff)
 		}
 	}
 	t.Run("are unknown at first", func(t *testing.T) { want(t, bySerial(), "D1", "D2") })
 	t.Run("come back, with the others missing", func(t *testing.T) {
-		s.PutGroups(ctx, bySerial(cabinets...), time.Minute)
+		s.PutCabinets(ctx, bySerial(cabinets...))
 		want(t, bySerial(cabinets...), "nobody", "D1", "柜 3", "D2", "nobody else")
 	})
 	t.Run("are asked for by nobody", func(t *testing.T) {
 		want(t, bySerial())
-		s.PutGroups(ctx, nil, time.Minute)
+		s.PutCabinets(ctx, nil)
 	})
 	t.Run("are replaced", func(t *testing.T) {
-		s.PutGroups(ctx, bySerial(Group{"D1", 12, 6}), time.Minute)
-		want(t, bySerial(Group{"D1", 12, 6}), "D1")
+		s.PutCabinets(ctx, bySerial(cabinet("D1", 12, 6)))
+		want(t, bySerial(cabinet("D1", 12, 6)), "D1")
 	})
 	t.Run("are found by what was asked for, and keep their own serial", func(t *testing.T) {
-		asked := map[string]Group{"d1": cabinets[0], "D1 ": cabinets[0]}
-		s.PutGroups(ctx, asked, time.Minute)
+		asked := map[string]payment.Cabinet{"d1": cabinets[0], "D1 ": cabinets[0]}
+		s.PutCabinets(ctx, asked)
 		want(t, asked, "d1", "D1 ")
 	})
 	t.Run("are read as an earlier version wrote them", func(t *testing.T) {
 		if err := server.Set("jdpay:device:D9", `{"main_device_id":9,"device_type":6}`); err != nil {
 			t.Fatal(err)
 		}
-		want(t, bySerial(Group{"D9", 9, 6}), "D9")
+		want(t, bySerial(cabinet("D9", 9, 6)), "D9")
 	})
 	t.Run("are under the documented key", func(t *testing.T) {
 		got, err := server.Get("jdpay:device:D2")
@@ -91,7 +96,7 @@ func TestGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, bySerial(cabinets[1]), "D1", "D2")
-		s.PutGroups(ctx, bySerial(cabinets...), time.Minute)
+		s.PutCabinets(ctx, bySerial(cabinets...))
 		want(t, bySerial(cabinets...), "D1", "D2", "柜 3")
 	})
 	t.Run("are forgotten in time", func(t *testing.T) {
@@ -154,17 +159,17 @@ func TestCredentials(t *testing.T) {
 
 const wait = 30 * time.Second
 
-func BenchmarkGroups(b *testing.B) {
+func BenchmarkCabinets(b *testing.B) {
 	server := miniredis.RunT(b)
 	s := newStore(b, Options{Addrs: []string{server.Addr()}})
 	var serials []string
 	for i := range 16 {
 		serials = append(serials, fmt.Sprintf("D%d", i))
-		s.PutGroups(b.Context(), bySerial(Group{serials[i], int64(i), 6}), time.Minute)
+		s.PutCabinets(b.Context(), bySerial(cabinet(serials[i], int64(i), 6)))
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if got := s.Groups(b.Context(), serials); len(got) != 16 {
+		if got := s.Cabinets(b.Context(), serials); len(got) != 16 {
 			b.Fatal(len(got))
 		}
 	}
