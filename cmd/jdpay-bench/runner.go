@@ -115,7 +115,7 @@ func (b *bench) ownRunner(ctx context.Context, workers, n int) (Runner, error) {
 		}
 	}})
 	policy := job.Policy{Concurrency: workers, Schedule: job.Schedule{FirstWait: time.Second, Factor: 1, MaxWait: time.Second, Timeout: time.Hour}}
-	if err := job.Register(r, "empty", job.Kind{}, policy, func(context.Context, *job.Job, empty) (string, error) { return "done", nil }); err != nil {
+	if err := job.Register(r, "empty", job.Kind{}, policy, func(context.Context, *job.Job, empty) (job.Outcome, error) { return "done", nil }); err != nil {
 		return result, err
 	}
 	var t times

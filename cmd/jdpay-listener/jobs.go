@@ -165,7 +165,7 @@ func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 		case r.State == job.Running:
 			when = "now"
 		}
-		cells(w, r.ID, r.Kind, r.State, cmp.Or(r.Outcome, "-"), r.Tries, cmp.Or(r.Ref, "-"), when, plain(r.LastError))
+		cells(w, r.ID, r.Kind, r.State, cmp.Or(string(r.Outcome), "-"), r.Tries, cmp.Or(r.Ref, "-"), when, plain(r.LastError))
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	for line := range strings.Lines(table.String()) {
@@ -215,7 +215,7 @@ func (a *app) printJob(r job.Row, zone *time.Location) {
 		{"order", cmp.Or(r.Ref, "-")},
 		{"unique key", r.Key},
 		{"state", string(r.State)},
-		{"outcome", cmp.Or(r.Outcome, "-")},
+		{"outcome", cmp.Or(string(r.Outcome), "-")},
 		{"priority", strconv.Itoa(r.Priority)},
 		{"tries", strconv.Itoa(r.Tries)},
 		{"created", at(&r.Created)},

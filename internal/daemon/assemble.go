@@ -116,7 +116,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	return nil
 }
 
-func register[T any](d *daemon, kind string, k job.Kind, handle func(context.Context, *job.Job, T) (string, error)) error {
+func register[T any](d *daemon, kind string, k job.Kind, handle func(context.Context, *job.Job, T) (job.Outcome, error)) error {
 	return job.Register(d.runner, kind, k, policy(d.cfg, kind), handle)
 }
 

@@ -28,9 +28,9 @@ func (r *reporter) ended(e job.End) {
 		}
 		return
 	}
-	r.metrics.Finished.WithLabelValues(e.Kind, string(e.State), e.Outcome).Inc()
+	r.metrics.Finished.WithLabelValues(e.Kind, string(e.State), string(e.Outcome)).Inc()
 	if e.Kind == payment.KindSettle || e.Kind == payment.KindReply && payment.IsSettlement(e.Outcome) {
-		r.metrics.Settlements.WithLabelValues(e.Outcome).Inc()
+		r.metrics.Settlements.WithLabelValues(string(e.Outcome)).Inc()
 	}
 	switch {
 	case e.State == job.Parked:
@@ -38,12 +38,12 @@ func (r *reporter) ended(e job.End) {
 	case e.State == job.Rejected:
 		r.log.Warn("message rejected and kept as evidence", attrs(e, "error", e.Err)...)
 		if r.bursts.add(e.Outcome, time.Now()) {
-			alert(r.log)(context.Background(), "many messages are rejected: forged, or the key or the signature profile is wrong", "outcome", e.Outcome, "in_a_minute", burstSize)
+			alert(r.log)(context.Background(), "many messages are rejected: forged, or the key or the signature profile is wrong", "outcome", string(e.Outcome), "in_a_minute", burstSize)
 		}
 	case e.Outcome == payment.ReplyForeign:
 		r.log.Warn("reply does not count: its command was not sent, or to another cabinet", attrs(e)...)
 		if r.bursts.add(e.Outcome, time.Now()) {
-			alert(r.log)(context.Background(), "many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up", "outcome", e.Outcome, "in_a_minute", burstSize)
+			alert(r.log)(context.Background(), "many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up", "outcome", string(e.Outcome), "in_a_minute", burstSize)
 		}
 	case e.Outcome == payment.Settled:
 		r.log.Info("payment settled", attrs(e)...)
@@ -67,7 +67,7 @@ func attrs(e job.End, more ...any) []any {
 	}
 	a = append(a, "job_id", e.ID, "kind", e.Kind)
 	if e.Outcome != "" {
-		a = append(a, "outcome", e.Outcome)
+		a = append(a, "outcome", string(e.Outcome))
 	}
 	a = append(a, "try", e.Tries, "duration_ms", float64(e.Took.Microseconds())/1000)
 	return append(append(a, e.Notes...), more...)
@@ -77,7 +77,7 @@ func attrs(e job.End, more ...any) []any {
 func document(e job.End) map[string]any {
 	d := map[string]any{
 		"@timestamp": e.Now().UTC(), "service.name": "jdpay-listener", "event.action": e.Kind, "event.outcome": string(e.State),
-		"outcome": e.Outcome, "order_no": e.Ref, "job_id": e.ID, "try": e.Tries, "duration_ms": float64(e.Took.Microseconds()) / 1000,
+		"outcome": string(e.Outcome), "order_no": e.Ref, "job_id": e.ID, "try": e.Tries, "duration_ms": float64(e.Took.Microseconds()) / 1000,
 	}
 	if id := payment.MessageID(e.Job); id != "" {
 		d["message_id"] = id
@@ -102,16 +102,16 @@ const (
 // bursts notices when an outcome comes often: one bad message is noise, many are a wrong key or an attack.
 type bursts struct {
 	mu    sync.Mutex
-	seen  map[string][]time.Time
-	quiet map[string]time.Time
+	seen  map[job.Outcome][]time.Time
+	quiet map[job.Outcome]time.Time
 }
 
 // add notes an occurrence and reports whether a burst is to be told, at most once in a while.
-func (b *bursts) add(outcome string, now time.Time) bool {
+func (b *bursts) add(outcome job.Outcome, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.seen == nil {
-		b.seen, b.quiet = map[string][]time.Time{}, map[string]time.Time{}
+		b.seen, b.quiet = map[job.Outcome][]time.Time{}, map[job.Outcome]time.Time{}
 	}
 	times := append(b.seen[outcome], now)
 	if len(times) > burstSize {

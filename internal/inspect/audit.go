@@ -90,7 +90,7 @@ func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 			}
 			where := string(j.State)
 			if j.State.Finished() {
-				where += " " + j.Outcome
+				where += " " + string(j.Outcome)
 			}
 			switch {
 			case j.Kind == payment.KindSettle || j.Kind == payment.KindReply:

@@ -77,7 +77,7 @@ func (t *Trace) troubleText(j job.Row) text {
 	case j.Outcome == payment.AmountMismatch && t.Order != nil && t.Order.Amount == "":
 		return firstText("no amount")
 	case j.State.Finished():
-		return firstText(j.Kind+" "+j.Outcome, j.Outcome, "parked")
+		return firstText(j.Kind+" "+string(j.Outcome), string(j.Outcome), "parked")
 	case j.State == job.Waiting:
 		return firstText("waiting")
 	case j.LastError == "" && t.Now.Sub(j.Created) < onItsWay:
@@ -85,7 +85,7 @@ func (t *Trace) troubleText(j job.Row) text {
 	case j.LastError == "":
 		return firstText("held "+j.Kind, "open")
 	case j.Kind == payment.KindSettle || j.Kind == payment.KindReply:
-		if strings.Contains(j.LastError, "there is no order") {
+		if n := len(j.Errors); n > 0 && j.Errors[n-1].Class == payment.ClassUnknownOrder {
 			return firstText("order awaited")
 		}
 		return firstText("again settle")
@@ -103,28 +103,25 @@ func firstText(names ...string) text {
 	return text{}
 }
 
-// discarded is job's outcome of what a person has ended.
-const discarded = "discarded"
-
 // calm names the state of an order of which every job is done.
 func (t *Trace) calm() string {
-	outcomes := map[string]bool{}
+	outcomes := map[job.Outcome]bool{}
 	undone := false
 	for _, j := range t.Jobs {
 		outcomes[j.Outcome] = true
-		undone = undone || j.Outcome == discarded && slices.Contains(payment.Steps, j.Kind)
+		undone = undone || j.Outcome == job.Discarded && slices.Contains(payment.Steps, j.Kind)
 	}
 	switch {
 	case outcomes[payment.Settled] && (t.Order == nil || !t.Order.Paid):
 		return "unbooked"
-	case undone, outcomes[discarded] && !outcomes[payment.Settled]:
-		return discarded
+	case undone, outcomes[job.Discarded] && !outcomes[payment.Settled]:
+		return string(job.Discarded)
 	case outcomes[payment.Confirmed]:
-		return payment.Confirmed
+		return string(payment.Confirmed)
 	case outcomes[payment.Settled]:
-		return payment.Settled
+		return string(payment.Settled)
 	case outcomes[payment.Duplicate], t.Order != nil && t.Order.Paid:
-		return payment.Duplicate
+		return string(payment.Duplicate)
 	case t.Order != nil:
 		return "unpaid"
 	}

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,45 +17,57 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// outcomeConstants reads the values of all constants that are declared as outcomes of payments and their steps.
-func outcomeConstants(t *testing.T) (values []string) {
+// outcomeConstants reads the values of all constants of type job.Outcome.
+func outcomeConstants(t *testing.T) (values []job.Outcome) {
 	t.Helper()
-	for _, name := range []string{"settle.go", "steps.go", "reply.go"} {
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../payment", name), nil, parser.ParseComments)
+	var files []string
+	for _, dir := range []string{"../job", "../payment"} {
+		found, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range f.Decls {
 			g, ok := d.(*ast.GenDecl)
-			if !ok || g.Tok != token.CONST || !strings.Contains(g.Doc.Text(), "outcomes of") {
+			if !ok || g.Tok != token.CONST || strings.HasSuffix(file, "_test.go") {
 				continue
 			}
 			for _, s := range g.Specs {
-				for _, v := range s.(*ast.ValueSpec).Values {
+				spec := s.(*ast.ValueSpec)
+				if name := types.ExprString(spec.Type); name != "Outcome" && name != "job.Outcome" {
+					continue
+				}
+				for _, v := range spec.Values {
 					value, err := strconv.Unquote(v.(*ast.BasicLit).Value)
 					if err != nil {
 						t.Fatal(err)
 					}
-					values = append(values, value)
+					values = append(values, job.Outcome(value))
 				}
 			}
 		}
 	}
-	return append(values, "abandoned", "discarded", "malformed_args")
+	return values
 }
 
 // TestExplainKnowsEveryOutcome fails when an outcome is added without a sentence.
 func TestExplainKnowsEveryOutcome(t *testing.T) {
-	calm := []string{payment.Settled, payment.Duplicate, payment.Sent, payment.Confirmed, payment.Updated, payment.Already, payment.Written, payment.Published, payment.ReplyPending, payment.ReplyRepeated, payment.ReplyLate, payment.ReplyUnknown, payment.ReplyForeign, "discarded"}
+	calm := []job.Outcome{payment.Settled, payment.Duplicate, payment.Sent, payment.Confirmed, payment.Updated, payment.Already, payment.Written, payment.Published, payment.ReplyPending, payment.ReplyRepeated, payment.ReplyLate, payment.ReplyUnknown, payment.ReplyForeign, payment.Counted, job.Discarded}
 	outcomes := outcomeConstants(t)
-	if len(outcomes) < 20 {
+	if len(outcomes) < 27 {
 		t.Fatalf("found only the outcomes %v", outcomes)
 	}
 	for _, outcome := range outcomes {
 		if slices.Contains(calm, outcome) {
 			continue // an order with nothing but these is done
 		}
-		if _, ok := explanations[outcome]; !ok {
+		if _, ok := explanations[string(outcome)]; !ok {
 			t.Errorf("there is no sentence for the outcome %s", outcome)
 		}
 	}
@@ -76,12 +89,18 @@ func TestExplanationsAreComplete(t *testing.T) {
 	}
 }
 
+// again is a job of which the last try failed with this class.
+func again(j job.Row, class string) job.Row {
+	j.Errors = []job.Failure{{Error: "the one before"}, {Error: j.LastError, Class: class}}
+	return j
+}
+
 func TestExplain(t *testing.T) {
 	order := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
 	parcel := &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}
 	next := time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
 	settled := job.Row{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled}
-	step := func(id int64, kind string, state job.State, outcome, reason string) job.Row {
+	step := func(id int64, kind string, state job.State, outcome job.Outcome, reason string) job.Row {
 		return job.Row{ID: id, Kind: kind, State: state, Outcome: outcome, LastError: reason, Tries: 3, NextTry: next}
 	}
 	done := []job.Row{settled, step(2, payment.KindPayComplete, job.Done, payment.Sent, ""), step(3, payment.KindWaybillStatus, job.Done, payment.Updated, ""), step(4, payment.KindPayInfo, job.Done, payment.Written, "")}
@@ -103,7 +122,7 @@ func TestExplain(t *testing.T) {
 		"paid by somebody else":       {order, nil, []string{"its booking is not in the job table"}, []string{"任务表中没有"}},
 		"a copy":                      {order, []job.Row{{Kind: payment.KindSettle, State: job.Done, Outcome: payment.Duplicate}}, []string{"Copies of its notification are ignored"}, []string{"重复的通知"}},
 		"just received":               {nil, []job.Row{step(1, payment.KindSettle, job.Running, "", "")}, []string{"received just now"}, []string{"正在入账"}},
-		"the order row is not there":  {nil, []job.Row{step(1, payment.KindSettle, job.Ready, "", `there is no order with order_no "R1"`)}, []string{"no such order yet", "2026-11-20 12:00:00"}, []string{"还没有这个订单"}},
+		"the order row is not there":  {nil, []job.Row{again(step(1, payment.KindSettle, job.Ready, "", "why"), payment.ClassUnknownOrder)}, []string{"no such order yet", "2026-11-20 12:00:00"}, []string{"还没有这个订单"}},
 		"JD is down":                  {order, with(step(5, payment.KindWaybillStatus, job.Ready, "", "http 503")), []string{"JD has not taken waybill JD1 after 3 tries (http 503)", "12:00:00"}, []string{"京东仍未接受运单 JD1"}},
 		"the cabinet has not replied": {order, with(step(5, payment.KindPayComplete, job.Waiting, "", "")), []string{"told 3 times", "not answered"}, []string{"还没有回复"}},
 		"the cabinet refused":         {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
@@ -174,7 +193,7 @@ func TestExplainIsHonest(t *testing.T) {
 		en, zh []string
 		never  string
 	}{
-		"settle found no order":        {nil, []job.Row{open(payment.KindSettle, time.Minute, `there is no order with order_no "R1"`)}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
+		"settle found no order":        {nil, []job.Row{again(open(payment.KindSettle, time.Minute, "why"), payment.ClassUnknownOrder)}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
 		"sent this second":             {paid, []job.Row{settled, open(payment.KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜子"}, "down"},
 		"the broker has been down":     {paid, []job.Row{settled, open(payment.KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
 		"JD has been down":             {paid, []job.Row{settled, open(payment.KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},

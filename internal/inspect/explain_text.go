@@ -1,6 +1,9 @@
 package inspect
 
-import "jdpay-listener/internal/payment"
+import (
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
+)
 
 // text is a sentence in each language. {order}, {amount}, {device}, {waybill}, {reason}, {job}, {kind}, {tries}, {next} and
 // {since} are filled in.
@@ -18,19 +21,19 @@ var explanations = map[string]text{
 		"Order {order} of {amount} yuan is not paid: no genuine notification of it has arrived. If the customer has paid, look for rejected messages with `jobs list --state rejected` and ask JD to send it again.",
 		"订单 {order}（{amount} 元）尚未支付：没有收到有效的支付通知。如果客户已付款，请用 `jobs list --state rejected` 查看被拒绝的消息，并请京东重新推送。",
 	},
-	payment.Settled: {
+	string(payment.Settled): {
 		"Order {order} is paid with {amount} yuan and everything is done: cabinet {device} was told to open, JD knows, and the pay info is written. Nothing to do.",
 		"订单 {order} 已支付 {amount} 元，全部完成：已通知柜子 {device} 开门，已告知京东，支付信息已写入。无需处理。",
 	},
-	payment.Confirmed: {
+	string(payment.Confirmed): {
 		"Order {order} is paid with {amount} yuan and everything is done: cabinet {device} says that it opened, JD knows, and the pay info is written. Nothing to do.",
 		"订单 {order} 已支付 {amount} 元，全部完成：柜子 {device} 已确认开门，已告知京东，支付信息已写入。无需处理。",
 	},
-	payment.Duplicate: {
+	string(payment.Duplicate): {
 		"Order {order} is paid, but its booking is not in the job table: it was purged long ago, or another program marked the order paid. Copies of its notification are ignored. If the cabinet did not open, open it another way.",
 		"订单 {order} 已支付，但任务表中没有它的入账记录：可能早已被清理，或由其他程序标记为已支付。重复的通知会被忽略。如果柜子没有打开，请用其他方式开门。",
 	},
-	discarded: {
+	string(job.Discarded): {
 		"A part of order {order}'s work was discarded by a person and will not be done: see `trace {order}`; `jobs retry --replay` does it after all.",
 		"订单 {order} 的部分任务已被人工放弃，不会再执行：请看 `trace {order}`；如仍需执行，请用 `jobs retry --replay`。",
 	},
@@ -122,11 +125,11 @@ var explanations = map[string]text{
 	},
 
 	// A person has to act.
-	payment.PaidTwice: {
+	string(payment.PaidTwice): {
 		"Order {order} was paid a second time and the second payment is not booked ({reason}). Refund it with JD, then `jobs discard {job}`.",
 		"订单 {order} 被重复支付，第二笔没有入账（{reason}）。请通过京东退款，然后执行 `jobs discard {job}`。",
 	},
-	payment.AmountMismatch: {
+	string(payment.AmountMismatch): {
 		"A payment for order {order} is not booked because its amount is wrong ({reason}). Correct the order and `jobs retry {job}`, or refund it and `jobs discard {job}`.",
 		"订单 {order} 的支付因金额不符没有入账（{reason}）。请更正订单后执行 `jobs retry {job}`，或退款后执行 `jobs discard {job}`。",
 	},
@@ -134,43 +137,43 @@ var explanations = map[string]text{
 		"A payment for order {order} is not booked, because the order has no amount to confirm it ({reason}). Write the order's amount, 0.00 if it is free of charge, and `jobs retry {job}`; or clear the payment with JD and `jobs discard {job}`.",
 		"订单 {order} 的支付没有入账，因为订单没有金额，无法核对（{reason}）。请补上订单金额（免费订单填 0.00）后执行 `jobs retry {job}`；或与京东核实后执行 `jobs discard {job}`。",
 	},
-	payment.UnknownOrder: {
+	string(payment.UnknownOrder): {
 		"A payment for {order} is not booked because there is no such order. Find out why it was not written; when it is there, `jobs retry {job}`.",
 		"{order} 的支付没有入账，因为没有这个订单。请查明订单为何没有写入，补上之后执行 `jobs retry {job}`。",
 	},
-	payment.BadExternalID: {
+	string(payment.BadExternalID): {
 		"A payment for order {order} is not booked because the database cannot hold JD's trade number exactly ({reason}). Enlarge the column, then `jobs retry {job}`.",
 		"订单 {order} 的支付没有入账，因为数据库无法准确保存京东的交易号（{reason}）。请扩大该列，然后执行 `jobs retry {job}`。",
 	},
-	payment.NotSuccess: {
+	string(payment.NotSuccess): {
 		"JD reports about order {order} something other than a successful payment, and nothing was booked ({reason}). Ask JD if that is right, then `jobs discard {job}`.",
 		"京东就订单 {order} 发来的不是支付成功的消息，没有入账（{reason}）。请向京东核实，然后执行 `jobs discard {job}`。",
 	},
-	payment.BadSignature: {
+	string(payment.BadSignature): {
 		"A message about order {order} was refused because its signature is wrong: it is forged, or the key or the profile is. See `jobs show {job}`, and `verify` for the profile that would match.",
 		"与订单 {order} 有关的消息因签名错误被拒绝：可能是伪造，或密钥、签名方式配置有误。请看 `jobs show {job}`，并用 `verify` 查找匹配的签名方式。",
 	},
-	payment.Malformed: {
+	string(payment.Malformed): {
 		"A message about order {order} was refused because it cannot be read ({reason}). See `jobs show {job}` and ask its sender.",
 		"与订单 {order} 有关的消息无法解析，已被拒绝（{reason}）。请看 `jobs show {job}` 并联系发送方。",
 	},
-	payment.Expired: {
+	string(payment.Expired): {
 		"Order {order} is paid, but cabinet {device} did not open in time and is not told any more, because the customer has left by now ({reason}). Call the customer; `jobs retry {job}` opens the door now.",
 		"订单 {order} 已支付，但柜子 {device} 没有及时打开，客户应已离开，不再发送命令（{reason}）。请联系客户；如需现在开门，请执行 `jobs retry {job}`。",
 	},
-	payment.KindPayComplete + " " + payment.Refused: {
+	payment.KindPayComplete + " " + string(payment.Refused): {
 		"Order {order} is paid, but cabinet {device} did not open ({reason}). See to the cabinet, then `jobs retry {job}` sends the command again.",
 		"订单 {order} 已支付，但柜子 {device} 没有打开（{reason}）。请检查柜子，然后执行 `jobs retry {job}` 重发命令。",
 	},
-	payment.KindWaybillStatus + " " + payment.Refused: {
+	payment.KindWaybillStatus + " " + string(payment.Refused): {
 		"Order {order} is paid, but JD refuses the status of waybill {waybill} ({reason}). Clear it with JD or correct the configuration, then `jobs retry {job}`.",
 		"订单 {order} 已支付，但京东拒绝运单 {waybill} 的状态（{reason}）。请与京东核实或更正配置，然后执行 `jobs retry {job}`。",
 	},
-	payment.Refused: {
+	string(payment.Refused): {
 		"A step of order {order} was refused ({reason}). Mend the cause, then `jobs retry {job}`.",
 		"订单 {order} 的一个步骤被拒绝（{reason}）。请排除原因，然后执行 `jobs retry {job}`。",
 	},
-	payment.BadDevice: {
+	string(payment.BadDevice): {
 		"Order {order} is paid, but no MQTT topic can be made of its cabinet's serial, or the broker refuses the command ({reason}). Correct kernel_device_group.device_sn or the broker's permissions, then `jobs retry {job}`.",
 		"订单 {order} 已支付，但柜子的编号无法构成 MQTT 主题，或 MQTT 服务器拒绝该命令（{reason}）。请更正 kernel_device_group.device_sn 或 MQTT 服务器的权限，然后执行 `jobs retry {job}`。",
 	},

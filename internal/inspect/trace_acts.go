@@ -57,5 +57,5 @@ func stands(j job.Acted) string {
 	if j.Outcome == "" {
 		return string(j.State)
 	}
-	return string(j.State) + " " + j.Outcome
+	return string(j.State) + " " + string(j.Outcome)
 }

@@ -66,7 +66,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func register[T any](t *testing.T, r *job.Runner, kind string, h func(context.Context, *job.Job, T) (string, error)) {
+func register[T any](t *testing.T, r *job.Runner, kind string, h func(context.Context, *job.Job, T) (job.Outcome, error)) {
 	t.Helper()
 	p := job.Policy{Concurrency: 64, Schedule: job.Schedule{FirstWait: 50 * time.Millisecond, Factor: 1, MaxWait: time.Second, Timeout: 15 * time.Minute}}
 	if err := job.Register(r, kind, job.Kind{}, p, h); err != nil {
@@ -155,7 +155,7 @@ func (w *world) keep(bodies ...string) {
 }
 
 // insert stores finished settle jobs of the order.
-func (w *world) insert(n int, state job.State, outcome, orderNo string) {
+func (w *world) insert(n int, state job.State, outcome job.Outcome, orderNo string) {
 	w.t.Helper()
 	row := "('settle', ?, ?, '{}', ?, ?, 20, 1, UTC_TIMESTAMP(6), 'why', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"
 	var args []any

@@ -18,12 +18,12 @@ var ErrNoFilter = errors.New("name jobs by id, or give a filter")
 
 // Acted is a job before or after an operator's act, as jdpay_audit keeps it.
 type Acted struct {
-	ID      int64  `json:"id"`
-	Kind    string `json:"kind"`
-	Ref     string `json:"ref,omitempty"`
-	State   State  `json:"state"`
-	Outcome string `json:"outcome,omitempty"`
-	Tries   int    `json:"try_count"`
+	ID      int64   `json:"id"`
+	Kind    string  `json:"kind"`
+	Ref     string  `json:"ref,omitempty"`
+	State   State   `json:"state"`
+	Outcome Outcome `json:"outcome,omitempty"`
+	Tries   int     `json:"try_count"`
 }
 
 // actPart bounds the jobs of one row of jdpay_audit.

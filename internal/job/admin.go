@@ -19,7 +19,7 @@ type Row struct {
 	Ref       string     `json:"ref"`
 	Args      string     `json:"args,omitempty"`
 	State     State      `json:"state"`
-	Outcome   string     `json:"outcome"`
+	Outcome   Outcome    `json:"outcome"`
 	Priority  int        `json:"priority"`
 	Tries     int        `json:"try_count"`
 	NextTry   time.Time  `json:"next_try_at"`
@@ -37,8 +37,8 @@ type Filter struct {
 	IDs       []int64
 	States    []State
 	Kind, Ref string
-	Outcome   string
-	Except    string // an outcome that is left out
+	Outcome   Outcome
+	Except    Outcome // an outcome that is left out
 }
 
 // Empty reports whether the filter selects everything.

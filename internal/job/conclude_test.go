@@ -64,7 +64,7 @@ func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 				var effects atomic.Int32
 				ended := make(chan End, 1)
 				r := NewRunner(s, "a", Options{Log: slog.New(slog.NewTextHandler(&log, nil)), OnEnd: func(e End) { ended <- e }})
-				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) {
+				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
 					effects.Add(1)
 					return "sent", nil
 				})
@@ -100,7 +100,7 @@ func TestConclusionWithoutItsText(t *testing.T) {
 				}}
 				ended := make(chan End, 100)
 				r := NewRunner(s, "a", Options{OnEnd: func(e End) { ended <- e }})
-				mustRegister(t, r, "k", Kind{}, quick, func(_ context.Context, _ *Job, n note) (string, error) {
+				mustRegister(t, r, "k", Kind{}, quick, func(_ context.Context, _ *Job, n note) (Outcome, error) {
 					if n.N == 0 {
 						return "", Permanent("refused", fmt.Errorf("text that cannot be stored"))
 					}
@@ -169,7 +169,7 @@ func (s slowStore) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []
 func TestConclusionsAreGrouped(t *testing.T) {
 	var done, failed []Conclusion
 	for i := range int64(50) {
-		done = append(done, Conclusion{ID: i, State: Done, Outcome: []string{"sent", "written"}[i%2]})
+		done = append(done, Conclusion{ID: i, State: Done, Outcome: []Outcome{"sent", "written"}[i%2]})
 	}
 	for i := range int64(500) {
 		failed = append(failed, Conclusion{ID: i, State: Ready, Wait: time.Duration(i) * time.Millisecond, Error: fmt.Sprint("e", i), Errors: []Failure{{Error: "x"}}})

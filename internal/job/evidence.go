@@ -11,7 +11,7 @@ import (
 
 // KeepRejected stores a job that is not worth a try, as evidence: it is rejected from birth, with the outcome and the
 // reason. It returns the row's id, or 0 when a job with this key is stored already. OnEnd is told of a new one.
-func (r *Runner) KeepRejected(ctx context.Context, kind string, args Raw, key, outcome string, reason error) (id int64, err error) {
+func (r *Runner) KeepRejected(ctx context.Context, kind string, args Raw, key string, outcome Outcome, reason error) (id int64, err error) {
 	k := r.slots.kinds[kind] // kinds are registered before work begins
 	if k == nil {
 		return 0, fmt.Errorf("keeping a rejected %q: %w", kind, errUnknownKind)
@@ -33,7 +33,7 @@ func (r *Runner) KeepRejected(ctx context.Context, kind string, args Raw, key, o
 
 // InsertRejected stores a job that is finished. It is an INSERT of its own and not one that ignores duplicates, since the
 // server's count of rows does not tell those from new ones.
-func (s *MySQL) InsertRejected(ctx context.Context, n NewRow, outcome, reason string) (id int64, err error) {
+func (s *MySQL) InsertRejected(ctx context.Context, n NewRow, outcome Outcome, reason string) (id int64, err error) {
 	res, err := s.exec(ctx, nil, `INSERT INTO jdpay_job (kind, unique_key, args, state, outcome, priority, next_try_at, last_error, created_at, finished_at)
 		VALUES (?, ?, ?, ?, ?, ?, `+dbNow+`, ?, `+dbNow+`, `+dbNow+`)`, n.Kind, null(n.Key), string(n.Args), Rejected, outcome, n.Priority, reason)
 	var refused *mysql.MySQLError
@@ -47,7 +47,7 @@ func (s *MySQL) InsertRejected(ctx context.Context, n NewRow, outcome, reason st
 }
 
 // InsertRejected stores a job that is finished.
-func (m *Memory) InsertRejected(_ context.Context, n NewRow, outcome, reason string) (id int64, err error) {
+func (m *Memory) InsertRejected(_ context.Context, n NewRow, outcome Outcome, reason string) (id int64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rows == nil {

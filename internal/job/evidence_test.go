@@ -11,7 +11,7 @@ func TestKeepRejected(t *testing.T) {
 	eachStore(t, func(t *testing.T, s testStore) {
 		var ends []End
 		r := NewRunner(s, "a", Options{OnEnd: func(e End) { ends = append(ends, e) }})
-		err := Register(r, "k", Kind{Priority: High}, Policy{Concurrency: 1}, func(context.Context, *Job, Raw) (string, error) { return "", nil })
+		err := Register(r, "k", Kind{Priority: High}, Policy{Concurrency: 1}, func(context.Context, *Job, Raw) (Outcome, error) { return "", nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,6 +35,16 @@ var States = []State{Ready, Running, Waiting, Done, Rejected, Parked}
 // Finished reports whether nobody will work on a job in this state by itself.
 func (s State) Finished() bool { return s == Done || s == Rejected || s == Parked }
 
+// Outcome says how a job ended. The handlers of a kind choose their own; these belong to all kinds.
+type Outcome string
+
+// The outcomes of any kind.
+const (
+	Abandoned     Outcome = "abandoned"      // given up when its time was over, unless the kind says it otherwise (Kind.GaveUp)
+	Discarded     Outcome = "discarded"      // ended by an operator without being carried out
+	MalformedArgs Outcome = "malformed_args" // the row's arguments cannot be read
+)
+
 // Priorities of kinds: higher runs first.
 const (
 	Low         = 5
@@ -112,7 +122,7 @@ type Failure struct {
 	At      time.Time `json:"at"`
 	Try     int       `json:"try"`
 	Error   string    `json:"error"`
-	Outcome string    `json:"outcome,omitempty"` // of a replay
+	Outcome Outcome   `json:"outcome,omitempty"` // of a replay
 	Class   string    `json:"class,omitempty"`   // see Retry
 }
 

@@ -19,7 +19,7 @@ func TestRunnerHoldsAKindBack(t *testing.T) {
 		var calls atomic.Int64
 		var down atomic.Bool
 		down.Store(true)
-		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) {
+		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
 			calls.Add(1)
 			if down.Load() {
 				return "", Pause(time.Minute, errors.New("the other side is down"))
@@ -62,7 +62,7 @@ func TestRunnerGivesUp(t *testing.T) {
 		r := NewRunner(m, "a", Options{OnEnd: func(e End) { mu.Lock(); ends = append(ends, e); mu.Unlock() }})
 		policy := Policy{Concurrency: 1, Schedule: Schedule{FirstWait: 10 * time.Second, Factor: 2, MaxWait: time.Minute, Timeout: 5 * time.Minute}}
 		var last time.Time
-		mustRegister(t, r, "k", Kind{GaveUp: "expired"}, policy, func(context.Context, *Job, note) (string, error) {
+		mustRegister(t, r, "k", Kind{GaveUp: "expired"}, policy, func(context.Context, *Job, note) (Outcome, error) {
 			last = time.Now()
 			return "", errors.New("not today")
 		})
@@ -91,7 +91,7 @@ func TestRunnerShutdown(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &Memory{}
 			r := NewRunner(m, "a", Options{DrainTimeout: 30 * time.Second})
-			mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) {
+			mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
 				time.Sleep(20 * time.Second)
 				return "sent", nil
 			})
@@ -117,7 +117,7 @@ func TestRunnerShutdown(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &Memory{}
 			r := NewRunner(m, "a", Options{DrainTimeout: 5 * time.Second})
-			mustRegister(t, r, "k", Kind{}, quick, func(ctx context.Context, _ *Job, _ note) (string, error) {
+			mustRegister(t, r, "k", Kind{}, quick, func(ctx context.Context, _ *Job, _ note) (Outcome, error) {
 				<-ctx.Done()
 				return "", fmt.Errorf("calling: %w", ctx.Err())
 			})

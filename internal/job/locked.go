@@ -15,7 +15,7 @@ type Locked struct {
 	ID       int64
 	Key, Ref string
 	State    State
-	Outcome  string
+	Outcome  Outcome
 	Tries    int
 	Created  time.Time
 
@@ -50,7 +50,7 @@ func (s *MySQL) Lock(ctx context.Context, tx *sql.Tx, keys []string) (map[string
 // ConcludeLocked gives locked jobs the same end, at the moment now, and releases their leases: the instances that run them
 // find the leases gone. A job that is being replayed keeps its first conclusion, and this end becomes an entry of its
 // history. reason is nil for jobs that are done.
-func (s *MySQL) ConcludeLocked(ctx context.Context, tx *sql.Tx, now time.Time, jobs []*Locked, state State, outcome string, reason error) error {
+func (s *MySQL) ConcludeLocked(ctx context.Context, tx *sql.Tx, now time.Time, jobs []*Locked, state State, outcome Outcome, reason error) error {
 	if len(jobs) == 0 {
 		return nil
 	}

@@ -34,7 +34,7 @@ func TestLostAnswer(t *testing.T) {
 				m := &Memory{}
 				r := NewRunner(&deafOnce{Store: m}, "a", Options{})
 				var effects atomic.Int32
-				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) {
+				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
 					effects.Add(1)
 					return "sent", nil
 				})
@@ -67,7 +67,7 @@ func TestSlowTransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRunner(&Memory{}, "a", Options{})
 		var effects atomic.Int32
-		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) {
+		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
 			effects.Add(1)
 			return "sent", nil
 		})

@@ -23,7 +23,7 @@ type Memory struct {
 type memoryRow struct {
 	Job
 	state      State
-	outcome    string
+	outcome    Outcome
 	nextTry    time.Time
 	giveUp     time.Time
 	lease      string

@@ -51,7 +51,7 @@ const concludeErrors = 100
 func conclusionStatements(lease string, cs []Conclusion) []statement {
 	type alike struct {
 		state   State
-		outcome string
+		outcome Outcome
 		free    bool
 		refs    bool
 		history bool

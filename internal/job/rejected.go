@@ -61,7 +61,7 @@ func (s *MySQL) EachArgs(ctx context.Context, ids []int64, use func(id int64, ar
 // DropRejected deletes those of these jobs that are still rejected and adds their number to the args of the job counter, in one
 // transaction. The counter is stored, rejected with the outcome and the reason, when it does not exist. It returns how
 // many jobs it deleted.
-func (s *MySQL) DropRejected(ctx context.Context, ids []int64, counter NewRow, outcome, reason string) (deleted int64, err error) {
+func (s *MySQL) DropRejected(ctx context.Context, ids []int64, counter NewRow, outcome Outcome, reason string) (deleted int64, err error) {
 	err = sqldb.InTx(ctx, s.DB, func(tx *sql.Tx) error {
 		// The state again: an operator may have retried one of them just now.
 		res, err := tx.ExecContext(ctx, "DELETE FROM jdpay_job WHERE state = 'rejected' AND id IN "+sqldb.In(len(ids)), anys(ids)...)

@@ -25,7 +25,7 @@ func TestReplayKeepsHistory(t *testing.T) {
 		return rows[0]
 	}
 	first := row()
-	try := func(outcome string, verdict error) {
+	try := func(outcome Outcome, verdict error) {
 		t.Helper()
 		jobs := claim(t, s, "a", map[string]int{"k": 1})
 		if len(jobs) != 1 {
@@ -41,7 +41,7 @@ func TestReplayKeepsHistory(t *testing.T) {
 			t.Fatalf("retry changed %d rows, %v; want %d", len(ids), err, want)
 		}
 	}
-	unchanged := func(what string, attempts ...string) {
+	unchanged := func(what string, attempts ...Outcome) {
 		t.Helper()
 		r := row()
 		if r.State != Done || r.Outcome != "settled" || !r.Finished.Equal(*first.Finished) {

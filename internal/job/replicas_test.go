@@ -19,7 +19,7 @@ func TestRunnerInterruptsWhatItLost(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
 		cause := make(chan error, 1)
-		mustRegister(t, r, "k", Kind{}, quick, func(ctx context.Context, _ *Job, _ note) (string, error) {
+		mustRegister(t, r, "k", Kind{}, quick, func(ctx context.Context, _ *Job, _ note) (Outcome, error) {
 			<-ctx.Done()
 			cause <- context.Cause(ctx)
 			return "sent", nil
@@ -57,7 +57,7 @@ func TestReplicas(t *testing.T) {
 		}
 		instance := func(name string, peer Store) (*Runner, func()) {
 			r := NewRunner(&killable{Store: peer, life: life[name]}, name, Options{DrainTimeout: time.Millisecond})
-			mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 8, Schedule: quick.Schedule}, func(_ context.Context, _ *Job, n note) (string, error) {
+			mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 8, Schedule: quick.Schedule}, func(_ context.Context, _ *Job, n note) (Outcome, error) {
 				mu.Lock()
 				if other, ok := inside[n.N]; ok && life[other].Err() == nil && life[name].Err() == nil {
 					t.Errorf("job %d runs on %s and %s", n.N, other, name)

@@ -35,7 +35,7 @@ func (r *Runner) run(j *Job) {
 }
 
 // finish writes what a try came to, unless the handler's own transaction has written it, and reports it.
-func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule, outcome string, err error) {
+func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule, outcome Outcome, err error) {
 	c, v := conclude(ctx, j, schedule, k.GaveUp, 2*rand.Float64()-1, outcome, err)
 	if v.pause {
 		r.slots.pause(k, v.wait)
@@ -52,7 +52,7 @@ func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule,
 }
 
 // try calls the handler. A job whose time is up is not tried any more. A panic is an error like others, with its stack.
-func (r *Runner) try(ctx context.Context, k *kind, j *Job) (outcome string, err error) {
+func (r *Runner) try(ctx context.Context, k *kind, j *Job) (outcome Outcome, err error) {
 	if j.remaining() <= 0 {
 		last := "it was never tried"
 		if n := len(j.Errors); n > 0 {

@@ -55,15 +55,15 @@ type Options struct {
 type End struct {
 	*Job
 	State   State
-	Outcome string
+	Outcome Outcome
 	Err     error         // why it did not end well, or nil
 	Took    time.Duration // from the moment this instance took the job
 }
 
 // Kind is what the code fixes of a kind of jobs.
 type Kind struct {
-	Priority int    // of its jobs; 0 means Normal
-	GaveUp   string // outcome when time runs out; empty means "abandoned"
+	Priority int     // of its jobs; 0 means Normal
+	GaveUp   Outcome // when time runs out; empty means Abandoned
 }
 
 // Policy is what the configuration fixes of a kind, and may change while it runs.
@@ -100,7 +100,7 @@ func NewRunner(store Store, lease string, opts Options) *Runner {
 // Register makes handle run the jobs of the named kind, whose arguments are of type T (JSON in the table, or Raw). A
 // handler returns the outcome of a job that is done, or an error: see Permanent, Reject, RetryAfter, Snooze, Pause and
 // Wait. It is an error to register a kind twice.
-func Register[T any](r *Runner, name string, k Kind, p Policy, handle func(ctx context.Context, j *Job, args T) (outcome string, err error)) error {
+func Register[T any](r *Runner, name string, k Kind, p Policy, handle func(ctx context.Context, j *Job, args T) (outcome Outcome, err error)) error {
 	if r.slots.kinds[name] != nil {
 		return fmt.Errorf("job kind %q is registered twice", name)
 	}
@@ -108,16 +108,16 @@ func Register[T any](r *Runner, name string, k Kind, p Policy, handle func(ctx c
 		k.Priority = Normal
 	}
 	if k.GaveUp == "" {
-		k.GaveUp = "abandoned"
+		k.GaveUp = Abandoned
 	}
 	r.slots.kinds[name] = &kind{
 		Kind: k, policy: p, args: reflect.TypeFor[T](), backlog: rate.NewLimiter(backlogRate, 2*backlogClaim),
-		handle: func(ctx context.Context, j *Job) (string, error) {
+		handle: func(ctx context.Context, j *Job) (Outcome, error) {
 			args, ok := j.value.(T)
 			if !ok {
 				var err error
 				if args, err = decode[T](j.Args); err != nil {
-					return "", Permanent("malformed_args", err)
+					return "", Permanent(MalformedArgs, err)
 				}
 			}
 			return handle(ctx, j, args)

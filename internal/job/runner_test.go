@@ -36,7 +36,7 @@ func serve(t *testing.T, r *Runner) (stop func()) {
 	return stop
 }
 
-func mustRegister[T any](t *testing.T, r *Runner, name string, k Kind, p Policy, h func(context.Context, *Job, T) (string, error)) {
+func mustRegister[T any](t *testing.T, r *Runner, name string, k Kind, p Policy, h func(context.Context, *Job, T) (Outcome, error)) {
 	t.Helper()
 	if err := Register(r, name, k, p, h); err != nil {
 		t.Fatal(err)
@@ -70,25 +70,25 @@ func TestRunnerVerdicts(t *testing.T) {
 			n, _ := tries.LoadOrStore(name, new(atomic.Int64))
 			return n.(*atomic.Int64).Add(1)
 		}
-		handlers := map[string]func(ctx context.Context, j *Job, n note) (string, error){
-			"done": func(context.Context, *Job, note) (string, error) { return "sent", nil },
-			"retried": func(_ context.Context, j *Job, n note) (string, error) {
+		handlers := map[string]func(ctx context.Context, j *Job, n note) (Outcome, error){
+			"done": func(context.Context, *Job, note) (Outcome, error) { return "sent", nil },
+			"retried": func(_ context.Context, j *Job, n note) (Outcome, error) {
 				j.SetRef("R9")
 				return second(count("retried"), "sent", errors.New("not yet"))
 			},
-			"panics": func(context.Context, *Job, note) (string, error) {
+			"panics": func(context.Context, *Job, note) (Outcome, error) {
 				if count("panics") == 1 {
 					panic("boom")
 				}
 				return "sent", nil
 			},
-			"permanent": func(context.Context, *Job, note) (string, error) { return "", Permanent("refused", errors.New("no")) },
-			"rejected":  func(context.Context, *Job, note) (string, error) { return "", Reject("malformed", errors.New("bad")) },
-			"snoozed": func(context.Context, *Job, note) (string, error) {
+			"permanent": func(context.Context, *Job, note) (Outcome, error) { return "", Permanent("refused", errors.New("no")) },
+			"rejected":  func(context.Context, *Job, note) (Outcome, error) { return "", Reject("malformed", errors.New("bad")) },
+			"snoozed": func(context.Context, *Job, note) (Outcome, error) {
 				return second(count("snoozed"), "sent", Snooze(10*time.Millisecond, errors.New("busy")))
 			},
-			"waiting": func(context.Context, *Job, note) (string, error) { return "", Wait(time.Hour) },
-			"waited": func(context.Context, *Job, note) (string, error) {
+			"waiting": func(context.Context, *Job, note) (Outcome, error) { return "", Wait(time.Hour) },
+			"waited": func(context.Context, *Job, note) (Outcome, error) {
 				return second(count("waited"), "sent", Wait(50*time.Millisecond))
 			},
 		}
@@ -134,7 +134,7 @@ func TestRunnerVerdicts(t *testing.T) {
 	})
 }
 
-func second(n int64, outcome string, err error) (string, error) {
+func second(n int64, outcome Outcome, err error) (Outcome, error) {
 	if n == 1 {
 		return "", err
 	}
@@ -143,7 +143,7 @@ func second(n int64, outcome string, err error) (string, error) {
 
 func TestRegisterAndInsert(t *testing.T) {
 	r := NewRunner(&Memory{}, "a", Options{})
-	h := func(context.Context, *Job, note) (string, error) { return "", nil }
+	h := func(context.Context, *Job, note) (Outcome, error) { return "", nil }
 	mustRegister(t, r, "k", Kind{}, quick, h)
 	if err := Register(r, "k", Kind{}, quick, h); err == nil {
 		t.Error("a kind was registered twice")
@@ -160,7 +160,7 @@ func TestRunnerLeavesUnknownKindsAndBadArgs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
-		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) { return "sent", nil })
+		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) { return "sent", nil })
 		stop := serve(t, r)
 		insert(t, m, "other", NewRow{Kind: "newer", Key: "newer"}, NewRow{Kind: "k", Key: "bad", Args: []byte("{")})
 		time.Sleep(time.Minute)
@@ -183,7 +183,7 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 		var order []int
 		policy := quick
 		policy.Concurrency = 4
-		mustRegister(t, r, "k", Kind{}, policy, func(_ context.Context, _ *Job, n note) (string, error) {
+		mustRegister(t, r, "k", Kind{}, policy, func(_ context.Context, _ *Job, n note) (Outcome, error) {
 			defer inside.Enter()()
 			mu.Lock()
 			order = append(order, n.N)
@@ -237,7 +237,7 @@ func TestRunnerTakesUpWhatFoundItFull(t *testing.T) {
 		began := make(chan string, 2)
 		one := quick
 		one.Concurrency = 1
-		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (string, error) {
+		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (Outcome, error) {
 			began <- j.Key
 			<-finish
 			return "done", nil
@@ -273,7 +273,7 @@ func TestRunnerStartsEverythingBornLeased(t *testing.T) {
 		var inside testenv.AtOnce
 		one := quick
 		one.Concurrency = 1
-		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (string, error) {
+		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (Outcome, error) {
 			defer inside.Enter()()
 			time.Sleep(100 * time.Millisecond)
 			return "done", nil
@@ -318,7 +318,7 @@ func TestWaitFree(t *testing.T) {
 		r := NewRunner(&Memory{}, "a", Options{})
 		policy := quick
 		policy.Concurrency = 4
-		mustRegister(t, r, "k", Kind{}, policy, func(context.Context, *Job, note) (string, error) { time.Sleep(time.Second); return "", nil })
+		mustRegister(t, r, "k", Kind{}, policy, func(context.Context, *Job, note) (Outcome, error) { time.Sleep(time.Second); return "", nil })
 		stop := serve(t, r)
 		synctest.Wait()
 		if err := r.WaitFree(t.Context(), "k", 100); err != nil {
@@ -345,7 +345,7 @@ func TestSetPolicy(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
 		var at []time.Time
-		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (string, error) {
+		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
 			at = append(at, time.Now())
 			return "", errors.New("x")
 		})
@@ -375,12 +375,12 @@ func TestBacklogIsWorkedOffBesideNewWork(t *testing.T) {
 		policy := quick
 		policy.Concurrency = 256
 		var done atomic.Int64
-		mustRegister(t, r, "old", Kind{}, policy, func(context.Context, *Job, note) (string, error) {
+		mustRegister(t, r, "old", Kind{}, policy, func(context.Context, *Job, note) (Outcome, error) {
 			time.Sleep(5 * time.Millisecond)
 			done.Add(1)
 			return "done", nil
 		})
-		mustRegister(t, r, "new", Kind{Priority: High}, policy, func(context.Context, *Job, note) (string, error) { return "done", nil })
+		mustRegister(t, r, "new", Kind{Priority: High}, policy, func(context.Context, *Job, note) (Outcome, error) { return "done", nil })
 		for i := range backlog {
 			insert(t, m, "other", NewRow{Kind: "old", Key: fmt.Sprint("old", i), Args: []byte("{}")})
 		}

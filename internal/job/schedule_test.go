@@ -64,7 +64,7 @@ func TestConclude(t *testing.T) {
 		ctx     context.Context
 		tries   int
 		left    time.Duration
-		outcome string
+		outcome Outcome
 		err     error
 		want    Conclusion
 	}{

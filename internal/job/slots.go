@@ -33,7 +33,7 @@ type kind struct {
 	Kind
 	policy Policy
 	args   reflect.Type
-	handle func(ctx context.Context, j *Job) (string, error)
+	handle func(ctx context.Context, j *Job) (Outcome, error)
 
 	running int
 	// fifo has leased jobs that wait for a slot: several transactions may each lease jobs for the same free slots.
@@ -72,7 +72,7 @@ type leasedJob struct {
 	*Job
 	interrupt context.CancelCauseFunc // nil until it runs
 	renewed   time.Time
-	concluded string // the outcome with which its handler's own transaction concluded it, if that was committed
+	concluded Outcome // the outcome with which its handler's own transaction concluded it, if that was committed
 }
 
 func (k *kind) paused() bool { return time.Now().Before(k.pausedUntil) }
@@ -253,7 +253,7 @@ func (s *slots) conclude(cs []Conclusion) {
 }
 
 // concludedAs reports whether the handler's own transaction concluded the job with this outcome.
-func (s *slots) concludedAs(j *Job, outcome string) bool {
+func (s *slots) concludedAs(j *Job, outcome Outcome) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.leased[j.ID]

@@ -18,7 +18,7 @@ type Store interface {
 	Insert(ctx context.Context, tx *sql.Tx, lease string, rows []NewRow) ([]*Job, error)
 	// InsertRejected stores a job that nobody is to work on, with its outcome and reason, and returns its id, or 0 when its
 	// key exists.
-	InsertRejected(ctx context.Context, n NewRow, outcome, reason string) (id int64, err error)
+	InsertRejected(ctx context.Context, n NewRow, outcome Outcome, reason string) (id int64, err error)
 	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due; of a
 	// long backlog with one priority those that are due longest come first, whatever their tries.
 	// Jobs of instances that died are due as well.

@@ -97,7 +97,7 @@ func (m *Memory) look(t *testing.T, key string) storedRow {
 	if r == nil {
 		t.Fatalf("job %s: not stored", key)
 	}
-	return storedRow{State: r.state, Outcome: r.outcome, Ref: r.Ref, Tries: r.Tries, Lease: r.lease, LastError: r.lastError, Failures: len(r.Errors)}
+	return storedRow{State: r.state, Outcome: string(r.outcome), Ref: r.Ref, Tries: r.Tries, Lease: r.lease, LastError: r.lastError, Failures: len(r.Errors)}
 }
 
 func insert(t *testing.T, s Store, lease string, jobs ...NewRow) []*Job {

@@ -38,7 +38,7 @@ func TestFullInstanceStaysSmall(t *testing.T) {
 	r := NewRunner(s, "a", Options{})
 	var done atomic.Int64
 	var inside testenv.AtOnce
-	mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 16, Schedule: quick.Schedule}, func(ctx context.Context, _ *Job, _ note) (string, error) {
+	mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 16, Schedule: quick.Schedule}, func(ctx context.Context, _ *Job, _ note) (Outcome, error) {
 		defer inside.Enter()()
 		sleep(ctx, 5*time.Millisecond)
 		done.Add(1)

@@ -11,7 +11,7 @@ import (
 // "try again by the kind's schedule".
 type verdict struct {
 	state   State         // Ready, Waiting, Rejected or Parked
-	outcome string        // of a final state
+	outcome Outcome       // of a final state
 	wait    time.Duration // until the next try; negative: by the schedule
 	free    bool          // the try does not count
 	pause   bool          // the whole kind rests for wait
@@ -30,12 +30,12 @@ func (v *verdict) Error() string {
 func (v *verdict) Unwrap() error { return v.err }
 
 // Permanent parks the job now, with this outcome: only a person can help.
-func Permanent(outcome string, err error) error {
+func Permanent(outcome Outcome, err error) error {
 	return &verdict{state: Parked, outcome: outcome, err: err}
 }
 
 // Reject ends the job as evidence of something that must not be acted on.
-func Reject(outcome string, err error) error {
+func Reject(outcome Outcome, err error) error {
 	return &verdict{state: Rejected, outcome: outcome, err: err}
 }
 
@@ -72,7 +72,7 @@ var errShutdown = errors.New("shutting down")
 type Conclusion struct {
 	ID      int64
 	State   State
-	Outcome string
+	Outcome Outcome
 	Ref     string        // set if not empty
 	Wait    time.Duration // until the next try of Ready and Waiting
 	Free    bool          // the try did not count
@@ -94,7 +94,7 @@ func remember(history []Failure, f Failure) []Failure {
 }
 
 // conclude turns the result of a try into what is to be written. It is pure: jitter is between -1 and 1.
-func conclude(ctx context.Context, j *Job, s Schedule, gaveUp string, jitter float64, outcome string, err error) (c Conclusion, v verdict) {
+func conclude(ctx context.Context, j *Job, s Schedule, gaveUp Outcome, jitter float64, outcome Outcome, err error) (c Conclusion, v verdict) {
 	c = Conclusion{ID: j.ID, Ref: j.newRef}
 	if err == nil {
 		c.State, c.Outcome = Done, outcome

@@ -15,7 +15,7 @@ type Summary struct {
 	ID             int64
 	Kind, Key, Ref string
 	State          State
-	Outcome        string
+	Outcome        Outcome
 	Created        time.Time
 	Leased         bool
 	Finished       bool // it has the time of an end
@@ -49,7 +49,7 @@ func (j Summary) Contradiction() string {
 
 // Walk reads the jobs of these kinds (none: of all) with this outcome (empty: with any), in the order of their ids and a
 // page at a time, in the caller's transaction.
-func (s *MySQL) Walk(ctx context.Context, tx *sql.Tx, kinds []string, outcome string, use func([]Summary) error) error {
+func (s *MySQL) Walk(ctx context.Context, tx *sql.Tx, kinds []string, outcome Outcome, use func([]Summary) error) error {
 	for last := int64(0); ; {
 		page, err := s.page(ctx, tx, last, kinds, outcome)
 		if err != nil || len(page) == 0 {
@@ -62,7 +62,7 @@ func (s *MySQL) Walk(ctx context.Context, tx *sql.Tx, kinds []string, outcome st
 	}
 }
 
-func (s *MySQL) page(ctx context.Context, tx *sql.Tx, last int64, kinds []string, outcome string) ([]Summary, error) {
+func (s *MySQL) page(ctx context.Context, tx *sql.Tx, last int64, kinds []string, outcome Outcome) ([]Summary, error) {
 	where, args := "id > ?", []any{int(orphanedAfter.Seconds()), last}
 	if len(kinds) > 0 {
 		where, args = where+" AND kind IN "+sqldb.In(len(kinds)), append(args, texts(kinds)...)

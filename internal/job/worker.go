@@ -70,7 +70,7 @@ type tick struct{}
 // protects jobs protects it too, and when its replica dies another one takes it over.
 func (r *Runner) AddWorker(w Worker) error {
 	always := Policy{Concurrency: 1, Schedule: Schedule{FirstWait: w.Period, Factor: 1, MaxWait: w.Period}}
-	err := Register(r, w.Name, Kind{Priority: Low}, always, func(ctx context.Context, _ *Job, _ tick) (string, error) {
+	err := Register(r, w.Name, Kind{Priority: Low}, always, func(ctx context.Context, _ *Job, _ tick) (Outcome, error) {
 		if err := w.once(ctx); err != nil && ctx.Err() == nil {
 			return "", RetryAfter(w.Period, err) // noted on the job
 		}

@@ -33,12 +33,12 @@ const (
 const KindEvidence = "evidence"
 
 // Counted is the outcome of rows of KindEvidence.
-const Counted = "counted"
+const Counted job.Outcome = "counted"
 
 var errCounted = errors.New("so many rejected messages were deleted and counted here; the first and the newest of the hour are kept")
 
 // KeepCount is the handler of KindEvidence: a count that an operator retries stays what it is.
-func KeepCount(context.Context, *job.Job, job.Raw) (string, error) {
+func KeepCount(context.Context, *job.Job, job.Raw) (job.Outcome, error) {
 	return "", job.Reject(Counted, errCounted)
 }
 

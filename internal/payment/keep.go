@@ -124,7 +124,7 @@ func (k *Keeper) keepDamaged(ctx context.Context, kind, queue string, m Message)
 	}
 	if id != 0 && k.Alert != nil {
 		k.Alert(ctx, "a message was damaged each time it was received and is kept as evidence; a payment may be missing",
-			"message_id", m.ID, "job_id", id, "kind", kind, "queue", queue, "outcome", Malformed)
+			"message_id", m.ID, "job_id", id, "kind", kind, "queue", queue, "outcome", string(Malformed))
 	}
 	return nil
 }

@@ -22,12 +22,12 @@ const KindPublishReply = "reply-publish"
 
 // The outcomes of a cabinet's reply, beside Confirmed and Refused, which conclude the command it answers.
 const (
-	ReplyPending  = "pending"  // not final: the cabinet is busy or still opening
-	ReplyRepeated = "repeated" // the command was concluded by an earlier reply
-	ReplyLate     = "late"     // the command was concluded without one: sent, expired, discarded
-	ReplyUnknown  = "unknown"  // there is no such command
-	ReplyForeign  = "foreign"  // the command was not sent yet, or to another cabinet
-	Published     = "published"
+	ReplyPending  job.Outcome = "pending"  // not final: the cabinet is busy or still opening
+	ReplyRepeated job.Outcome = "repeated" // the command was concluded by an earlier reply
+	ReplyLate     job.Outcome = "late"     // the command was concluded without one: sent, expired, discarded
+	ReplyUnknown  job.Outcome = "unknown"  // there is no such command
+	ReplyForeign  job.Outcome = "foreign"  // the command was not sent yet, or to another cabinet
+	Published     job.Outcome = "published"
 )
 
 // ReplyRules are what the configuration fixes about cabinets' replies.
@@ -92,13 +92,13 @@ type answer struct {
 
 	orderID int64  // of the command that it answers; 0 if the message id is not one of ours
 	cabinet string // the one that the command is for; empty if that is not known
-	outcome string
+	outcome job.Outcome
 	ended   *job.End // what it did to the command, if anything
 }
 
 // Handle is the handler of KindReply. What comes is either a cabinet's reply or JD's synchronous answer to a payment,
 // which is settled like any other notification.
-func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
+func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Outcome, error) {
 	env, p, err := open(j, r.rules, string(body))
 	if err != nil {
 		return "", err
@@ -220,7 +220,7 @@ func (r *Replies) from(c *job.Locked, a *answer) bool {
 }
 
 // decide is the rule by which a reply counts, and notes in c that it did: the first final one wins.
-func (r *Replies) decide(c *job.Locked, a *answer) string {
+func (r *Replies) decide(c *job.Locked, a *answer) job.Outcome {
 	has := func(codes []string) bool {
 		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, a.code) })
 	}
@@ -268,7 +268,7 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer)
 }
 
 // end is what to report of a command that the reply concluded.
-func (a *answer) end(c *job.Locked, state job.State, outcome string, reason error) *job.End {
+func (a *answer) end(c *job.Locked, state job.State, outcome job.Outcome, reason error) *job.End {
 	return &job.End{
 		Job: &job.Job{
 			ID: c.ID, Kind: KindPayComplete, Ref: c.Ref, Tries: c.Tries, Created: c.Created,
@@ -285,7 +285,7 @@ type publication struct {
 }
 
 // Publish is the handler of KindPublishReply.
-func (r *Replies) Publish(ctx context.Context, j *job.Job, p publication) (string, error) {
+func (r *Replies) Publish(ctx context.Context, j *job.Job, p publication) (job.Outcome, error) {
 	if err := r.Publisher.PublishReply(ctx, p.MessageID, []byte(p.Reply), r.reply.PublishTTL); err != nil {
 		return "", job.Pause(downPause, err) // nothing but Redis can be the matter
 	}

@@ -132,7 +132,7 @@ func TestReplayedCommand(t *testing.T) {
 				t.Errorf("its end moved from %s to %s", first, got)
 			}
 			rows, err := store.List(t.Context(), job.Filter{Kind: KindPayComplete, Ref: "R1"}, 1, true)
-			if err != nil || len(rows) != 1 || len(rows[0].Errors) != 1 || rows[0].Errors[0].Outcome != tt.want {
+			if err != nil || len(rows) != 1 || len(rows[0].Errors) != 1 || rows[0].Errors[0].Outcome != job.Outcome(tt.want) {
 				t.Errorf("history %+v, %v", rows, err)
 			}
 		})

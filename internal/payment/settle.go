@@ -20,19 +20,22 @@ import (
 
 // The outcomes of settle.
 const (
-	Settled        = "settled"
-	Duplicate      = "duplicate"
-	PaidTwice      = "paid_twice"
-	AmountMismatch = "amount_mismatch"
-	UnknownOrder   = "unknown_order"
-	NotSuccess     = "not_success"
-	BadExternalID  = "bad_external_id" // the column cannot hold JD's trade number exactly
-	BadSignature   = "bad_signature"
-	Malformed      = "malformed"
+	Settled        job.Outcome = "settled"
+	Duplicate      job.Outcome = "duplicate"
+	PaidTwice      job.Outcome = "paid_twice"
+	AmountMismatch job.Outcome = "amount_mismatch"
+	UnknownOrder   job.Outcome = "unknown_order"
+	NotSuccess     job.Outcome = "not_success"
+	BadExternalID  job.Outcome = "bad_external_id" // the column cannot hold JD's trade number exactly
+	BadSignature   job.Outcome = "bad_signature"
+	Malformed      job.Outcome = "malformed"
 )
 
+// ClassUnknownOrder is the class, in a job's history, of a try that found no order: its row may still come.
+const ClassUnknownOrder = "unknown_order"
+
 // IsSettlement reports whether an outcome is one of a payment and not of a cabinet's reply.
-func IsSettlement(outcome string) bool {
+func IsSettlement(outcome job.Outcome) bool {
 	switch outcome {
 	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID:
 		return true
@@ -100,14 +103,14 @@ type settlement struct {
 	job     *job.Job
 	n       message.Notification
 	payType int
-	outcome string // what decide said; empty: nothing could be decided, because of err
-	err     error  // why the outcome is not settled
+	outcome job.Outcome // what decide said; empty: nothing could be decided, because of err
+	err     error       // why the outcome is not settled
 
 	unstorable bool // the column cannot hold the externalId exactly
 }
 
 // Handle is the handler of KindSettle.
-func (s *Settler) Handle(ctx context.Context, j *job.Job, body job.Raw) (string, error) {
+func (s *Settler) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Outcome, error) {
 	env, p, err := open(j, s.rules.Message, string(body))
 	if err != nil {
 		return "", err
@@ -130,7 +133,7 @@ func open(j *job.Job, rules message.Rules, body string) (message.Envelope, messa
 }
 
 // settle books a genuine notification on behalf of job j, together with others that arrive at the same time.
-func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (string, error) {
+func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (job.Outcome, error) {
 	j.SetRef(p.OrderNo())
 	n, err := s.rules.Message.Notification(env, p)
 	if err != nil {
@@ -154,8 +157,10 @@ func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (s
 		return Settled, nil
 	case st.outcome == Duplicate:
 		return Duplicate, nil
-	case st.outcome == "", st.outcome == UnknownOrder && j.Elapsed() < s.rules.UnknownOrderWindow:
+	case st.outcome == "":
 		return "", st.err
+	case st.outcome == UnknownOrder && j.Elapsed() < s.rules.UnknownOrderWindow:
+		return "", job.Retry(ClassUnknownOrder, st.err)
 	default:
 		return "", job.Permanent(st.outcome, st.err)
 	}
@@ -313,7 +318,7 @@ func orderNumbers(batch []*settlement) []string {
 // decide is the rule that a payment may be booked by. o is nil if there is no such order. An order without an amount takes
 // any payment except one of nothing, which would open a cabinet for free. An empty outcome means that the order's row must
 // be corrected first.
-func decide(o *order, n message.Notification, check AmountCheck) (outcome string, err error) {
+func decide(o *order, n message.Notification, check AmountCheck) (outcome job.Outcome, err error) {
 	switch {
 	case o == nil:
 		return UnknownOrder, fmt.Errorf("there is no order with order_no %q", n.OrderNo)

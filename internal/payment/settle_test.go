@@ -24,7 +24,7 @@ func TestDecide(t *testing.T) {
 		order *order
 		n     message.Notification
 		check AmountCheck
-		want  string
+		want  job.Outcome
 		err   string
 	}{
 		{"unpaid, equal amount", &order{hasAmount: true, amount: 800}, n, AmountEnforce, Settled, ""},

@@ -15,19 +15,22 @@ import (
 
 // The outcomes of steps that are done.
 const (
-	Sent      = "sent"      // pay-complete: the broker has it
-	Confirmed = "confirmed" // pay-complete: the cabinet says so
-	Updated   = "updated"   // waybill-status: JD took it
-	Already   = "already"   // waybill-status: JD had it already
-	Written   = "written"   // pay-info
+	Sent      job.Outcome = "sent"      // pay-complete: the broker has it
+	Confirmed job.Outcome = "confirmed" // pay-complete: the cabinet says so
+	Updated   job.Outcome = "updated"   // waybill-status: JD took it
+	Already   job.Outcome = "already"   // waybill-status: JD had it already
+	Written   job.Outcome = "written"   // pay-info
 )
 
 // The outcomes of steps that are parked, beside job's "abandoned".
 const (
-	Expired   = "expired"    // pay-complete: the customer has left by now
-	Refused   = "refused"    // the cabinet or JD said no
-	BadDevice = "bad_device" // pay-complete: no topic can be made of the cabinet's serial, or the broker refuses it
+	Expired   job.Outcome = "expired"    // pay-complete: the customer has left by now
+	Refused   job.Outcome = "refused"    // the cabinet or JD said no
+	BadDevice job.Outcome = "bad_device" // pay-complete: no topic can be made of the cabinet's serial, or the broker refuses it
 )
+
+// classRefused is the class of JD's refusals in a job's history: so many of them make an end.
+const classRefused = "refused"
 
 // step holds the arguments of the three follow-ups of a settled payment.
 type step struct {
@@ -107,7 +110,7 @@ const (
 )
 
 // PayComplete is the handler of KindPayComplete: it tells the cabinet to open.
-func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (string, error) {
+func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
 	parcel, err := f.find(ctx, j, s)
 	if err != nil {
 		return "", err
@@ -141,7 +144,7 @@ func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (string, e
 }
 
 // WaybillStatus is the handler of KindWaybillStatus: it tells JD that the waybill is paid.
-func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (string, error) {
+func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
 	parcel, err := f.find(ctx, j, s)
 	if err != nil {
 		return "", err
@@ -161,8 +164,8 @@ func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (string,
 	switch {
 	case errors.As(err, &held):
 		return "", job.Pause(held.RetryAfter, err)
-	case errors.As(err, &refused) && refused.Class == jdapi.Refused && j.Failures(Refused)+1 < maxRefusals:
-		return "", job.Retry(Refused, err)
+	case errors.As(err, &refused) && refused.Class == jdapi.Refused && j.Failures(classRefused)+1 < maxRefusals:
+		return "", job.Retry(classRefused, err)
 	case errors.As(err, &refused) && (refused.Class == jdapi.Refused || refused.Class == jdapi.Permanent):
 		return "", job.Permanent(Refused, err)
 	case err != nil:
@@ -177,7 +180,7 @@ func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (string,
 }
 
 // PayInfo is the handler of KindPayInfo: it writes what the ERP reads.
-func (f *Follow) PayInfo(ctx context.Context, j *job.Job, s step) (string, error) {
+func (f *Follow) PayInfo(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
 	payTime := s.PayTime
 	if f.PayTimeIsNow {
 		payTime = j.Now().In(f.Zone).Format(time.DateTime)

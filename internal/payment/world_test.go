@@ -106,7 +106,7 @@ func (w *world) assemble(lease string) {
 	register(w.t, w.runner, KindPublishReply, job.Kind{}, w.replies.Publish)
 }
 
-func register[T any](t *testing.T, r *job.Runner, kind string, k job.Kind, h func(context.Context, *job.Job, T) (string, error)) {
+func register[T any](t *testing.T, r *job.Runner, kind string, k job.Kind, h func(context.Context, *job.Job, T) (job.Outcome, error)) {
 	t.Helper()
 	p := job.Policy{Concurrency: 64, Schedule: job.Schedule{FirstWait: 50 * time.Millisecond, Factor: 1, MaxWait: time.Second, Timeout: 15 * time.Minute}}
 	if err := job.Register(r, kind, k, p, h); err != nil {
@@ -213,7 +213,7 @@ func (e *endings) add(end job.End) {
 	e.ends = append(e.ends, end)
 }
 
-func (e *endings) count(kind string, state job.State, outcome string) (n int) {
+func (e *endings) count(kind string, state job.State, outcome job.Outcome) (n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, end := range e.ends {
