@@ -26,6 +26,7 @@ func (d *daemon) addWorkers() error {
 	evidence := &payment.Evidence{Jobs: d.store, Profile: SignProfile(d.cfg), Keys: append(Reveal(d.cfg.JDPay.Md5Key), Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
 		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
+		register(d, job.KindLate, job.Kind{Priority: job.Low}, job.KeepTold),
 		d.runner.AddWorker(d.watched(job.Worker{Name: "bound-evidence", Period: boundInterval, Run: func(ctx context.Context) error {
 			n, err := evidence.Bound(ctx)
 			if n > 0 {

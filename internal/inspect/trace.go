@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -224,6 +225,10 @@ func events(jobs []job.Row) []TracedEvent {
 		add := func(at time.Time, format string, args ...any) {
 			all = append(all, TracedEvent{At: at, JobID: j.ID, Kind: j.Kind, What: fmt.Sprintf(format, args...)})
 		}
+		if j.Kind == job.KindLate {
+			add(j.Created, "%s", told(j))
+			continue
+		}
 		add(j.Created, "%s", begun(j))
 		replayed := false
 		for _, f := range j.Errors {
@@ -257,6 +262,15 @@ func events(jobs []job.Row) []TracedEvent {
 	}
 	slices.SortStableFunc(all, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
 	return all
+}
+
+// told says of which late job a person was told.
+func told(j job.Row) string {
+	var late job.Late
+	if json.Unmarshal([]byte(j.Args), &late) != nil {
+		return "an alert told of a late job"
+	}
+	return fmt.Sprintf("an alert told that job %d, %s, is late: %s after %d tries", late.ID, late.Kind, late.State, late.Tries)
 }
 
 // begun says how a job came about: what a kept message says, or that a step was created.

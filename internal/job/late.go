@@ -2,7 +2,9 @@ package job
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"jdpay-listener/internal/sqldb"
@@ -10,26 +12,35 @@ import (
 
 // Late is an unfinished job that should be done by now.
 type Late struct {
-	ID     int64
-	Kind   string
-	Ref    string
-	State  State
-	Tries  int
-	Reason string // its last error; empty if there was none
-	Age    time.Duration
+	ID     int64         `json:"job_id"`
+	Kind   string        `json:"kind"`
+	Ref    string        `json:"-"`
+	State  State         `json:"state"`
+	Tries  int           `json:"try_count"`
+	Reason string        `json:"-"` // its last error; empty if there was none
+	Age    time.Duration `json:"-"`
 }
 
-// outcomeLate marks an unfinished job that a person has been told of. It makes room for the job's outcome when it ends.
-const outcomeLate = "late"
+// KindLate is the kind of the rows that remember of which late jobs a person has been told. Their keys name the jobs, and
+// they are done from birth.
+const KindLate = "late"
+
+// Told is the outcome of the rows of KindLate.
+const Told Outcome = "told"
+
+// KeepTold is the handler of KindLate: a row that an operator replays stays what it is.
+func KeepTold(context.Context, *Job, Raw) (Outcome, error) { return Told, nil }
 
 // maxLate bounds how many late jobs one look returns: during an outage there are many.
-const maxLate = 500
+const maxLate = insertRows
 
-// Late returns the unfinished jobs of these kinds that are older than grace and were not marked by MarkLate before.
+// Late returns the unfinished jobs of these kinds that are older than grace and of which MarkLate was not told before.
 func (s *MySQL) Late(ctx context.Context, kinds []string, grace time.Duration) ([]Late, error) {
-	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(ref, ''), state, try_count, COALESCE(last_error, ''), TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
-		FROM jdpay_job WHERE state IN ('ready', 'running', 'waiting') AND kind IN `+sqldb.In(len(kinds))+`
-		AND outcome IS NULL AND created_at < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND) ORDER BY id LIMIT ?`,
+	// A job with an outcome is being replayed, or an instance of a version before KindLate has told of it.
+	rows, err := s.DB.QueryContext(ctx, `SELECT j.id, j.kind, COALESCE(j.ref, ''), j.state, j.try_count, COALESCE(j.last_error, ''), TIMESTAMPDIFF(MICROSECOND, j.created_at, UTC_TIMESTAMP(6))
+		FROM jdpay_job j LEFT JOIN jdpay_job told ON told.unique_key = CONCAT('`+KindLate+`:', j.id)
+		WHERE j.state IN ('ready', 'running', 'waiting') AND j.kind IN `+sqldb.In(len(kinds))+` AND j.outcome IS NULL
+		AND j.created_at < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND) AND told.id IS NULL ORDER BY j.id LIMIT ?`,
 		append(texts(kinds), grace.Microseconds(), maxLate)...)
 	if err != nil {
 		return nil, fmt.Errorf("looking for late jobs: %w", err)
@@ -48,17 +59,22 @@ func (s *MySQL) Late(ctx context.Context, kinds []string, grace time.Duration) (
 	return late, rows.Err()
 }
 
-// MarkLate notes that a person has been told of these jobs. It comes after the telling: after a crash in between they are
-// told twice, and never not at all.
+// MarkLate remembers that a person has been told of these jobs, until Purge. It comes after the telling: after a crash in
+// between they are told twice, and never not at all.
 func (s *MySQL) MarkLate(ctx context.Context, late []Late) error {
 	if len(late) == 0 {
 		return nil
 	}
-	args := []any{outcomeLate}
+	var args []any
 	for _, l := range late {
-		args = append(args, l.ID)
+		about, err := json.Marshal(l)
+		if err != nil {
+			return fmt.Errorf("marking late jobs: %w", err)
+		}
+		args = append(args, KindLate, KindLate+":"+strconv.FormatInt(l.ID, 10), null(l.Ref), string(about), Done, Told, Low)
 	}
-	_, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET outcome = ? WHERE outcome IS NULL AND finished_at IS NULL AND id IN "+sqldb.In(len(late)), args...)
+	_, err := sqldb.Exec(ctx, s.DB, sqldb.Rows("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, next_try_at, created_at, finished_at) VALUES ",
+		"(?, ?, ?, ?, ?, ?, ?, "+dbNow+", "+dbNow+", "+dbNow+")", " ON DUPLICATE KEY UPDATE id = id", len(late)), args...)
 	if err != nil {
 		return fmt.Errorf("marking late jobs: %w", err)
 	}

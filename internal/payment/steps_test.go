@@ -341,6 +341,9 @@ func TestLateSteps(t *testing.T) {
 	if again, err := store.Late(t.Context(), Steps, 2*time.Minute); err != nil || len(again) != 0 {
 		t.Errorf("told twice: %+v, %v", again, err)
 	}
+	if got := w.stepState(KindPayComplete, 1); got != "ready" {
+		t.Errorf("the late step is %q: telling of it must not change it", got)
+	}
 	w.exec("INSERT INTO kernel_device_group VALUES ('D1', 1001, 6)")
 	w.eventually("they are done in the end, with their own outcomes", func() bool {
 		return w.stepState(KindPayComplete, 1) == "done sent" && w.stepState(KindWaybillStatus, 1) == "done updated"
