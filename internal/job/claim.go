@@ -124,9 +124,9 @@ func (r *Runner) noteLock(err error) {
 	r.lockless = err != nil
 }
 
-// wake is the claim loop's alarm clock.
+// wake says when the claim loop looks for due jobs next.
 type wake struct {
-	bell chan struct{} // of one place
+	bell chan struct{} // has a buffer of one
 
 	mu sync.Mutex
 	at time.Time // the next time at which a claim makes sense; zero: none before the next poll

@@ -27,8 +27,8 @@ const (
 )
 
 // write writes a conclusion, for as long as it takes, whatever the error: the effect is done, and without its conclusion
-// it would be done again. Until then the job stays this instance's, and no other takes its place. Only the end of the
-// process ends the trying.
+// it would be done again. Until then this instance keeps its lease and its slot. Only the end of the process ends
+// the tries.
 func (r *Runner) write(c Conclusion) error {
 	err := r.conclusions.Do(context.Background(), c)
 	if err == nil {
@@ -50,7 +50,7 @@ func (r *Runner) write(c Conclusion) error {
 			r.opts.Log.Error("a job's error text cannot be stored; it is only in this line", "job_id", c.ID, "text", c.Error, "error", err)
 			c.Error, c.Errors = "", nil
 		}
-		err = r.concludeOnce([]Conclusion{c}) // by itself: it may hold up others
+		err = r.concludeOnce([]Conclusion{c}) // by itself: it may be the reason why others fail
 	}
 	return nil
 }

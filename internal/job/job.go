@@ -1,11 +1,11 @@
-// Package job runs durable work: what has been written into table jdpay_job is carried out, whatever crashes, by this
-// process or another one. A payment passes through it twice: as the kept message (kind settle) and as the follow-ups
-// that settling creates.
+// Package job runs durable work: what is a row of table jdpay_job is carried out, whatever crashes, by this process or
+// another one. A payment passes through it twice: as the kept message (kind settle) and as the steps that settling creates.
 //
-// The rules, in the order of the files: a job and its states (job.go), what a handler can say about a try (verdict.go),
-// when the next try comes (schedule.go), work handed over together with a transaction (batch.go), who runs what and how
-// a job ends (runner.go, run.go), where jobs live (store.go, mysql.go, memory.go), and workers that run by the clock
-// (worker.go).
+// Reading order: a job and its states (job.go), what a handler can say about a try (verdict.go), when the next try comes
+// (schedule.go); new jobs (insert.go), the runner (runner.go), what it has leased (slots.go), its claim loop (claim.go), one
+// try (run.go) and its conclusion (conclude.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go,
+// memory.go); workers that run at intervals (worker.go); and what operators and audits ask of the table (admin.go, acts.go,
+// walk.go, late.go, count.go, rejected.go).
 package job
 
 import (

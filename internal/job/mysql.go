@@ -15,7 +15,7 @@ import (
 
 // MySQL is the Store in table jdpay_job, for one instance. Use NewMySQL.
 //
-// Only running jobs have a lease; statements about held jobs name the lease and the ids and not the state, so that the
+// Only running jobs have a lease; statements about leased jobs name the lease and the ids and not the state, so that the
 // server goes by the primary key and locks no other running job's row in passing.
 type MySQL struct {
 	DB  *sql.DB
@@ -227,8 +227,8 @@ func failures(history []byte) (fs []Failure) {
 // Renew prolongs leases.
 func (s *MySQL) Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error) {
 	args := append([]any{lease}, anys(ids)...)
-	held := "lease = ? AND id IN " + sqldb.In(len(ids))
-	res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET lease_until = "+leaseEnd+" WHERE "+held, args...)
+	leased := "lease = ? AND id IN " + sqldb.In(len(ids))
+	res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET lease_until = "+leaseEnd+" WHERE "+leased, args...)
 	s.lock.answered(err)
 	if err != nil {
 		return nil, fmt.Errorf("renewing %d leases: %w", len(ids), err)
@@ -236,7 +236,7 @@ func (s *MySQL) Renew(ctx context.Context, lease string, ids []int64) (lost []in
 	if n, err := res.RowsAffected(); err == nil && n == int64(len(ids)) {
 		return nil, nil
 	}
-	kept, err := readIDs(ctx, s.DB, "SELECT id FROM jdpay_job WHERE "+held, args...)
+	kept, err := readIDs(ctx, s.DB, "SELECT id FROM jdpay_job WHERE "+leased, args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking for lost leases: %w", err)
 	}

@@ -67,7 +67,7 @@ func (s *MySQL) due(lease string) (string, []any) {
 }
 
 // orphaned is the condition under which a running job may be claimed, and its arguments: its lease has run out and its
-// holder's instance lock is gone, too, as far as locks say anything here (see instanceLock).
+// owner's instance lock is gone, too, as far as locks say anything here (see instanceLock).
 func (s *MySQL) orphaned(lease string) (string, []any) {
 	// R-OWN-ORPHAN: an instance takes its own job again when nobody has renewed the lease for long.
 	const mine = "lease = ? AND lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)"

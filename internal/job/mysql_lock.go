@@ -23,7 +23,7 @@ const (
 	locklessTimeout = 3 * LeaseTime
 )
 
-// evidence is what tells this instance that the holder of a lease is gone.
+// evidence is what tells this instance that the owner of a lease is gone.
 type evidence int
 
 const (

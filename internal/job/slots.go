@@ -12,12 +12,12 @@ import (
 // slots is the work of one instance: which jobs it has leased, and how many more it may take. It is all that the
 // goroutines of a Runner change together, and only the methods in this file change it:
 //
-//   - whoever inserts jobs asks which of them are born leased (lease)
-//   - whoever inserts jobs, and the claim loop, hand over jobs that this instance has leased (take)
-//   - a job's goroutine begins (begin), ends (release), and may pause the whole kind (pause)
-//   - the claim loop asks how many jobs to claim (wanted) and notes what the table still has (claimed)
-//   - the renewal loop asks which leases to renew (toRenew), and notes the answer (renewed)
-//   - pollers wait for free slots (waitFree), the end of Serve for the last job (drained)
+//   - who inserts jobs: which of them are leased at once (lease); jobs that are leased and committed (take)
+//   - the claim loop: how many jobs to claim (wanted), what the table still has (claimed), the jobs it claimed (take)
+//   - the goroutine of a job: its beginning (begin), its end (release), a pause of its kind (pause)
+//   - transactions that conclude jobs themselves: with which outcome (conclude)
+//   - the renewal loop: which leases to renew (toRenew), which were (renewed)
+//   - pollers: wait for free slots (waitFree); Serve at its end: wait for the last job (drained), give up the rest (close)
 type slots struct {
 	mu      sync.Mutex
 	kinds   map[string]*kind

@@ -33,7 +33,7 @@ type Store interface {
 	// It returns earlier, with an error, when it cannot; the runner then calls it again.
 	KeepLock(ctx context.Context, lease string) error
 	// Lockless returns why the instance lock is not held, once that has lasted so long that only the time of a lease
-	// decides whether its holder lives; else nil.
+	// decides whether its owner lives; else nil.
 	Lockless() error
 }
 
@@ -51,7 +51,7 @@ type NewRow struct {
 
 const (
 	// LeaseTime is how long a lease lasts without renewal. It is short, because a killed instance's customers wait for
-	// it, and may be short, because a lease ends only when its holder is gone as well.
+	// it, and may be short, because a lease ends only when its owner is gone as well.
 	LeaseTime = 2 * time.Second
 	// RenewInterval is the pause between renewals of the leases of running jobs.
 	RenewInterval = 600 * time.Millisecond

@@ -42,7 +42,7 @@ func (j Summary) Contradiction() string {
 	case j.State != Running && j.Leased:
 		return "leased, and not running"
 	case j.Orphaned:
-		return "its holder is gone for more than a minute, and no instance has taken it over: is one running?"
+		return "its owner is gone for more than a minute, and no instance has taken it over: is one running?"
 	}
 	return ""
 }
