@@ -4,7 +4,7 @@
 // the audit is clean. Beside the daemon runs the loop that it replaces (loop.go), in the same minutes on the same
 // machine: ratios between the two mean more than seconds on a machine that others use as well.
 //
-// Reading order: site.go, standins.go and cabinets.go are the surroundings, order.go the data, measure.go one
+// Reading order: site.go, standins.go, cabinets.go and proxy.go are the surroundings, order.go the data, measure.go one
 // measurement, check.go what makes it count, the parts (drain.go, latency.go, …) what is measured, and table.go,
 // document.go and picture.go what is written.
 package main
@@ -91,7 +91,7 @@ func run(args []string, stdout io.Writer) error {
 		names[i] = p.name
 	}
 	flags := flag.NewFlagSet("jdpay-bench", flag.ContinueOnError)
-	quick := flags.Bool("quick", false, "smaller figures, in about a minute")
+	quick := flags.Bool("quick", false, "smaller figures, in a few minutes")
 	only := flags.String("only", "", "measure one part: "+strings.Join(names, ", "))
 	out := flags.String("out", "bench-results", "`folder` for the raw figures, the table and the picture of the run")
 	write := flags.Bool("write", false, "write docs/performance.md and docs/performance.svg, too")

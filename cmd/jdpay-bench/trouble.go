@@ -73,13 +73,16 @@ func (o *outage) measure(ctx context.Context, sizes sizes) error {
 	if err := o.phase(ctx, "calm", func(*Trouble) error { return o.pace(live) }); err != nil {
 		return err
 	}
-	if err := o.hang(true); err != nil {
-		return err
-	}
-	if err := o.pile(ctx, sizes.unsent); err != nil {
-		return err
-	}
-	if err := o.phase(ctx, "JD hangs", func(*Trouble) error { return o.pace(live) }); err != nil {
+	err := o.phase(ctx, "JD hangs", func(*Trouble) error {
+		if err := o.hang(true); err != nil {
+			return err
+		}
+		if err := o.pile(ctx, sizes.unsent); err != nil {
+			return err
+		}
+		return o.pace(live)
+	})
+	if err != nil {
 		return err
 	}
 	if err := o.hang(false); err != nil {
