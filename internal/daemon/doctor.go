@@ -207,8 +207,8 @@ func queueSettings(ctx context.Context, c *config.Config, name string) (string, 
 	if err != nil {
 		return "", err
 	}
-	if a.Visibility < minVisibility {
-		return "", advice{fmt.Sprintf("the visibility timeout is %s: messages may be delivered again while they are being kept", a.Visibility), "set the queue's visibility timeout to 30 s or more"}
+	if a.VisibilityTimeout < minVisibility {
+		return "", advice{fmt.Sprintf("the visibility timeout is %s: messages may be delivered again while they are being kept", a.VisibilityTimeout), "set the queue's visibility timeout to 30 s or more"}
 	}
 	oldest, err := queue.Peek(ctx, 1)
 	switch {
@@ -220,7 +220,7 @@ func queueSettings(ctx context.Context, c *config.Config, name string) (string, 
 			return "", advice{fmt.Sprintf("the next message is %s old, and the queue deletes messages after %s", age.Round(time.Second), a.Retention), "run the daemon, add replicas, or make the retention longer"}
 		}
 	}
-	return fmt.Sprintf("visibility %s, retention %s; look in the console that no dead-letter policy takes messages away after a few receives", a.Visibility, a.Retention), nil
+	return fmt.Sprintf("visibility %s, retention %s; look in the console that no dead-letter policy takes messages away after a few receives", a.VisibilityTimeout, a.Retention), nil
 }
 
 // filePermissions warns of files with secrets that every user of the machine can read or change.

@@ -105,7 +105,7 @@ func connectProbes(c *config.Config) []probe {
 		if queue != "" {
 			probes = append(probes, probe{"mns queue " + queue, "check section Mns and the queue's name", func(ctx context.Context) (string, error) {
 				a, err := queueAttributes(ctx, c, queue)
-				return fmt.Sprintf("visibility %s, retention %s", a.Visibility, a.Retention), err
+				return fmt.Sprintf("visibility %s, retention %s", a.VisibilityTimeout, a.Retention), err
 			}})
 		}
 	}

@@ -7,15 +7,15 @@ import (
 	"jdpay-listener/internal/crash"
 )
 
-// keepTime limits one try to keep a batch, and so what shutdown waits for.
-const keepTime = 10 * time.Second
+// keepTimeout limits one try to keep a batch. A shutdown waits for one try.
+const keepTimeout = 10 * time.Second
 
-// take brings one batch from MNS's hands into ours. What goes wrong on the way leaves the messages
-// where they are: undeleted, so that MNS delivers them again. The delete sets out before the work begins, so that
-// nothing inside the messages can stop it, but the work never waits for one.
-func (p *poller) take(ctx context.Context, messages []Message) {
+// process keeps one batch, starts its deletion and then the work on it. After an error or a crash before the deletion
+// MNS redelivers the messages. The deletion starts before the work, so that no fault in a message can prevent it; the
+// work does not wait for it.
+func (p *poller) process(ctx context.Context, messages []Message) {
 	crash.At("received")
-	if messages = p.worthKeeping(messages); len(messages) == 0 {
+	if messages = p.skipDamaged(messages); len(messages) == 0 {
 		return
 	}
 	begin, kept := p.keep(ctx, messages)
@@ -30,39 +30,39 @@ func (p *poller) take(ctx context.Context, messages []Message) {
 	}
 }
 
-// keep has a batch stored, trying until it is, also when MNS has made its messages visible again meanwhile: the store
-// knows them by their ids when they come a second time. To let go of them and receive others instead would use up
-// deliveries, and a queue with a dead-letter policy would move good payments out of the way. Meanwhile no other poller
-// receives, unless one shows that the store does take messages. Only shutdown ends the trying, after one more try.
+// keep calls Keep until it succeeds, even beyond the visibility timeout: the store recognises redelivered messages by
+// their ids. Dropping the batch and receiving another would use up deliveries, and a queue with a dead-letter policy
+// would move valid payments to its dead-letter queue. Until a batch of any poller is kept, no poller receives. A
+// shutdown ends the tries, after one more.
 func (p *poller) keep(ctx context.Context, messages []Message) (begin func(), kept bool) {
-	told := false
+	logged := false
 	for n := 1; ; n++ {
 		p.beat()
 		stopping := ctx.Err() != nil
 		begin, err := p.keepOnce(ctx, messages)
 		if err == nil {
-			if lasted, over := p.hold.end(time.Now()); over {
+			if lasted, ended := p.pause.end(time.Now()); ended {
 				p.log.Info("messages can be kept again; polling goes on", "duration_ms", lasted.Milliseconds())
 			}
 			return begin, true
 		}
 		switch {
-		case n == 1 && p.hold.begin(time.Now()):
+		case n == 1 && p.pause.begin(time.Now()):
 			p.log.Error("messages cannot be kept; polling pauses until they can", "error", err)
 		case stopping:
-			p.log.Warn("stopping with messages that could not be kept; the queue delivers them again",
+			p.log.Warn("stopping with messages that could not be kept; MNS redelivers them",
 				"messages", len(messages), "error", err)
 			return nil, false
-		case n > 1 && !told && !p.hold.active():
-			told = true
-			p.log.Error("some messages cannot be kept although others can; their poller goes on trying", "messages", len(messages), "error", err)
+		case n > 1 && !logged && !p.pause.active():
+			logged = true
+			p.log.Error("some messages cannot be kept although others can; their poller keeps trying", "messages", len(messages), "error", err)
 		}
-		sleep(ctx, keepWait(n, jitter()))
+		sleep(ctx, keepBackoff(n, jitter()))
 	}
 }
 
 func (p *poller) keepOnce(ctx context.Context, messages []Message) (begin func(), err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
 	return p.Keep(ctx, p.Queue.Name(), messages)
 }

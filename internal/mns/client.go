@@ -1,11 +1,10 @@
-// Package mns takes messages out of Aliyun MNS queues: the first stage of a payment's path.
+// Package mns receives messages from Aliyun MNS queues, the first stage of a payment.
 //
-// A Listener receives batches from one Queue, has them kept durably, deletes them and lets the
-// work on them begin. Nothing in this package looks inside a message body.
+// A Listener receives batches from one Queue, calls Keep to store them, deletes them and starts the
+// work on them. Nothing in this package looks inside a message body.
 //
-// The vendor's SDK signs the requests, here, and its structs define the XML. What it does badly
-// (retries, waits that cannot be cancelled, lost status codes, panics) is kept from it by the
-// transport.
+// The vendor's SDK signs the requests, and its structs define the XML. The transport replaces the
+// SDK's own, which retries by itself, cannot be cancelled and loses status codes.
 package mns
 
 import (
@@ -25,18 +24,18 @@ import (
 	"jdpay-listener/internal/check"
 )
 
-// Config says where MNS is and who asks.
+// Config is the address of MNS and the credentials.
 type Config struct {
-	// Endpoint is the base address: http(s)://host[:port], a cloud name of any form. A path, query
-	// or user information is refused.
+	// Endpoint is the base address, http(s)://host[:port]. A path, query or user information is
+	// refused.
 	Endpoint string
-	// AccessKeyID and AccessKeySecret sign the requests. Both empty: the vendor's credential chain
-	// (environment, OIDC, profiles, instance role) is asked.
+	// AccessKeyID and AccessKeySecret sign the requests. If both are empty, the vendor's credential
+	// chain (environment, OIDC, profiles, instance role) provides them.
 	AccessKeyID     string
 	AccessKeySecret string
-	// SecurityToken goes with temporary (STS) keys.
+	// SecurityToken belongs to temporary (STS) keys.
 	SecurityToken string
-	// OnRequest, if set, is told of every request when it is over. The result is "ok", "empty",
+	// OnRequest, if set, is called after every request. The result is "ok", "empty",
 	// "partial", "throttled", "auth", "clock", "no_queue", "not_mns", "network", "service",
 	// "canceled" or "error".
 	OnRequest func(queue, op, result string, took time.Duration)
@@ -50,8 +49,7 @@ type Client struct {
 	keyID     string
 }
 
-// NewClient returns a client; it does no network call. Its error is that of Check: no fault of the
-// configuration is a panic of the SDK.
+// NewClient returns a client; it makes no network call. Its error is that of Check.
 func NewClient(cfg Config) (client *Client, err error) {
 	if err := cfg.Check().Err("mns"); err != nil {
 		return nil, err
@@ -61,15 +59,15 @@ func NewClient(cfg Config) (client *Client, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// The SDK's constructor answers a configuration it dislikes with a panic.
+	// The SDK's constructor panics on a configuration that it does not accept.
 	defer func() {
 		if r := recover(); r != nil {
 			client, err = nil, fmt.Errorf("mns: building the client: %v", r)
 		}
 	}()
 	c := &Client{
-		// The SDK accepts only names of exactly five parts. This one goes nowhere: the transport
-		// dials the real base, and the signature does not cover the host.
+		// The SDK accepts only host names of exactly five parts. The transport replaces this one by
+		// the real base; the signature does not cover the host.
 		sdk: sdk.NewAliMNSClientWithConfig(sdk.AliMNSClientConfig{
 			EndPoint:   "http://account.mns.region.aliyuncs.invalid",
 			Credential: credential,
@@ -83,10 +81,10 @@ func NewClient(cfg Config) (client *Client, err error) {
 	return c, nil
 }
 
-// Close drops the idle connections. Requests under way end by themselves.
+// Close closes the idle connections. Requests in flight are not affected.
 func (c *Client) Close() { (&http.Client{Transport: c.transport.http}).CloseIdleConnections() }
 
-// queueName follows the vendor's older, longer limit of 256, so that an old queue stays usable.
+// queueName allows the vendor's older limit of 256 characters, for queues created under it.
 var queueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,255}$`)
 
 // CheckQueueName returns what is wrong with the name of a queue.
@@ -97,8 +95,8 @@ func CheckQueueName(name string) (faults check.Faults) {
 	return faults
 }
 
-// Queue returns the queue of that name, whether or not it exists. A name MNS would not accept is an
-// error.
+// Queue returns the queue of that name, whether or not it exists. A name that MNS does not allow is
+// an error.
 func (c *Client) Queue(name string) (*Queue, error) {
 	if err := CheckQueueName(name).Err(fmt.Sprintf("mns queue %q", name)); err != nil {
 		return nil, err
@@ -106,52 +104,52 @@ func (c *Client) Queue(name string) (*Queue, error) {
 	return &Queue{client: c, name: name}, nil
 }
 
-// request is one call as the protocol knows it.
+// request is one call of the MNS protocol.
 type request struct {
 	method   sdk.Method
-	resource string // path and query, escaped, without a leading slash: what is signed
+	resource string // path and query, escaped, without a leading slash; the signature covers it
 	body     any    // marshalled to XML; nil for none
-	limit    time.Duration
-	most     int // bytes of the answer; 0 is maxDocument
+	timeout  time.Duration
+	maxBytes int // of the response; 0 means maxDocument
 }
 
-// send makes exactly one request and returns whatever MNS or something on the way answered. The
-// error is an *Error: ErrNetwork, ErrAuth when no credentials could be had, ErrNotMNS for a reply
-// over the size cap, or the context's error when ctx ended.
-func (c *Client) send(ctx context.Context, op, queue string, r request) (*reply, error) {
+// send makes exactly one request and returns the response, which may be of a proxy. The error is an
+// *Error: ErrNetwork, ErrAuth when there are no credentials, ErrNotMNS for a response over the size
+// limit, or the context's error when ctx ended.
+func (c *Client) send(ctx context.Context, op, queue string, r request) (*response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: op, Queue: queue, cause: err}
 	}
-	limited, cancel := context.WithTimeout(ctx, r.limit)
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	call := &call{ctx: limited, most: cmp.Or(r.most, maxDocument)}
+	call := &call{ctx: limited, maxBytes: cmp.Or(r.maxBytes, maxDocument)}
 	id := c.transport.register(call)
-	defer c.transport.forget(id)
+	defer c.transport.unregister(id)
 
-	// Send fills the header map it is given, so each call has its own. Headers that do not begin
-	// with x-mns- are not signed, and the transport strips this one.
+	// Send adds to the header map, so each call has its own. The signature covers only headers that
+	// begin with x-mns-, and the transport removes this one.
 	_, err := c.sdk.Send(r.method, map[string]string{callHeader: id}, r.body, r.resource)
 	switch {
 	case err == nil:
-		return call.reply, nil
+		return call.response, nil
 	case ctx.Err() != nil:
 		return nil, &Error{Op: op, Queue: queue, cause: ctx.Err()}
 	case call.err == nil:
-		// The transport was never reached: credentials could not be had.
-		return nil, &Error{Op: op, Queue: queue, Message: tidy(err.Error()), kind: ErrAuth, cause: err}
+		// The SDK did not call the transport: it has no credentials.
+		return nil, &Error{Op: op, Queue: queue, Message: sanitize(err.Error()), class: ErrAuth, cause: err}
 	case errors.Is(call.err, errTooLarge):
-		return nil, &Error{Op: op, Queue: queue, Message: call.err.Error(), kind: ErrNotMNS}
+		return nil, &Error{Op: op, Queue: queue, Message: call.err.Error(), class: ErrNotMNS}
 	case limited.Err() != nil:
-		return nil, &Error{Op: op, Queue: queue, Message: fmt.Sprintf("no complete answer within %s", r.limit), kind: ErrNetwork}
+		return nil, &Error{Op: op, Queue: queue, Message: fmt.Sprintf("no complete response within %s", r.timeout), class: ErrNetwork}
 	default:
-		return nil, &Error{Op: op, Queue: queue, Message: networkText(call.err), kind: ErrNetwork, cause: call.err}
+		return nil, &Error{Op: op, Queue: queue, Message: networkText(call.err), class: ErrNetwork, cause: call.err}
 	}
 }
 
 // Check returns what is wrong with the configuration.
 func (c Config) Check() (faults check.Faults) {
 	if _, err := parseEndpoint(c.Endpoint); err != nil {
-		faults.Add("Endpoint", err.Error(), "give http(s)://host[:port] alone; access key and queue are set apart")
+		faults.Add("Endpoint", err.Error(), "give http(s)://host[:port] alone; access key and queue have settings of their own")
 	}
 	switch {
 	case (c.AccessKeyID == "") != (c.AccessKeySecret == ""):

@@ -11,17 +11,17 @@ import (
 func TestNewClientEndpoint(t *testing.T) {
 	tests := map[string]struct {
 		endpoint string
-		want     string // the base it dials; empty: refused
+		want     string // the base; empty: an error
 	}{
-		"cloud name":             {"http://1234567890.mns.cn-shanghai.aliyuncs.com", "http://1234567890.mns.cn-shanghai.aliyuncs.com"},
-		"cloud name over TLS":    {"https://1234567890.mns.cn-shanghai.aliyuncs.com/", "https://1234567890.mns.cn-shanghai.aliyuncs.com"},
+		"Aliyun name":            {"http://1234567890.mns.cn-shanghai.aliyuncs.com", "http://1234567890.mns.cn-shanghai.aliyuncs.com"},
+		"Aliyun name over TLS":   {"https://1234567890.mns.cn-shanghai.aliyuncs.com/", "https://1234567890.mns.cn-shanghai.aliyuncs.com"},
 		"internal name":          {"http://1.mns.cn-shanghai-internal.aliyuncs.com", "http://1.mns.cn-shanghai-internal.aliyuncs.com"},
 		"VPC name of more parts": {"http://1.mns.cn-shanghai-internal-vpc.a.aliyuncs.com", "http://1.mns.cn-shanghai-internal-vpc.a.aliyuncs.com"},
 		"loopback":               {"http://127.0.0.1:8080", "http://127.0.0.1:8080"},
 		"no scheme":              {"127.0.0.1:8080", ""},
 		"IPv6":                   {"http://[::1]:8080", "http://[::1]:8080"},
 		"padded for the SDK":     {"http://127.0.0.1:8080/.", "http://127.0.0.1:8080"},
-		"spaces around":          {" http://mns \n", "http://mns"},
+		"surrounding spaces":     {" http://mns \n", "http://mns"},
 		"empty":                  {"", ""},
 		"blank":                  {"  ", ""},
 		"no host":                {"http://:8080", ""},
@@ -60,7 +60,7 @@ func TestNewClientCredentials(t *testing.T) {
 	}{
 		"key":               {testKeyID, testSecret, "", true},
 		"key and token":     {testKeyID, testSecret, "token", true},
-		"none: the chain":   {"", "", "", true},
+		"none: chain":       {"", "", "", true},
 		"id without secret": {testKeyID, "", "", false},
 		"secret without id": {"", testSecret, "", false},
 		"token without key": {"", "", "token", false},
@@ -101,7 +101,7 @@ func TestQueueName(t *testing.T) {
 }
 
 func TestSecurityTokenIsSent(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 404, errorXML("MessageNotExist")) })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 404, errorXML("MessageNotExist")) })
 	q := newQueue(t, Config{Endpoint: d.URL, AccessKeyID: testKeyID, AccessKeySecret: testSecret, SecurityToken: "sts-token"})
 	if _, err := q.Peek(t.Context(), 1); !errors.Is(err, ErrEmpty) {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestSecurityTokenIsSent(t *testing.T) {
 	}
 }
 
-// noCredentials clears what the vendor's chain looks at.
+// noCredentials clears the sources of the vendor's chain.
 func noCredentials(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	for _, name := range []string{"ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN", "ECS_METADATA", "CREDENTIALS_FILE", "ROLE_ARN", "OIDC_PROVIDER_ARN", "OIDC_TOKEN_FILE"} {
@@ -119,9 +119,9 @@ func noCredentials(t *testing.T) {
 	}
 }
 
-// The vendor's chain panics on the call after a failure.
+// The vendor's chain panics at the call after a failure.
 func TestCredentialChainRecovers(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 404, errorXML("MessageNotExist")) })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 404, errorXML("MessageNotExist")) })
 	noCredentials(t)
 	q := newQueue(t, Config{Endpoint: d.URL})
 	for range 3 {
@@ -143,8 +143,8 @@ func TestCredentialChainRecovers(t *testing.T) {
 	}
 }
 
-// The vendor's chain is not safe for concurrent use; the race detector judges this test.
-func TestCredentialChainIsAskedByOneAtATime(t *testing.T) {
+// The vendor's chain is not safe for concurrent use; the race detector would report it.
+func TestCredentialChainIsCalledByOneGoroutineAtATime(t *testing.T) {
 	noCredentials(t)
 	chain := &chainCredential{}
 	start := make(chan struct{})
@@ -153,7 +153,7 @@ func TestCredentialChainIsAskedByOneAtATime(t *testing.T) {
 		all.Go(func() {
 			<-start
 			if _, err := chain.GetCredential(); err == nil {
-				t.Error("credentials out of nowhere")
+				t.Error("credentials without a source")
 			}
 		})
 	}

@@ -13,11 +13,11 @@ func newCredential(cfg Config) (credentials.Credential, error) {
 	if cfg.AccessKeyID == "" {
 		return &chainCredential{}, nil
 	}
-	kind := "access_key"
+	keyType := "access_key"
 	if cfg.SecurityToken != "" {
-		kind = "sts"
+		keyType = "sts"
 	}
-	static := (&credentials.Config{}).SetType(kind).
+	static := (&credentials.Config{}).SetType(keyType).
 		SetAccessKeyId(cfg.AccessKeyID).
 		SetAccessKeySecret(cfg.AccessKeySecret).
 		SetSecurityToken(cfg.SecurityToken)
@@ -28,25 +28,25 @@ func newCredential(cfg Config) (credentials.Credential, error) {
 	return credential, nil
 }
 
-// chainCredential makes the vendor's default chain usable for a program that runs for months. The
-// chain (credentials-go 1.3.10) is not safe for concurrent use; it settles on the provider it asked
-// last, even one that failed; and from then on a failure of that provider is a nil pointer panic.
-// So one caller asks at a time, and after any failure the next call starts with a new chain.
+// chainCredential makes the vendor's default chain (credentials-go 1.3.10) safe for a daemon. The
+// chain is not safe for concurrent use. It keeps using the provider it asked last, even one that
+// failed, and panics with a nil pointer when that provider fails later. So a mutex guards the chain,
+// and after a failure the next call creates a new one.
 type chainCredential struct {
-	credentials.Credential // the interface's other methods, which the MNS SDK does not call
+	credentials.Credential // for the interface's other methods, which the MNS SDK does not call
 
 	mu    sync.Mutex
 	chain credentials.Credential
 }
 
-// GetCredential returns the keys of the first provider that has some. It may ask the instance's
-// metadata service, for at most the few seconds the vendor's own timeouts allow.
+// GetCredential returns the keys of the first provider that has some. It may query the instance's
+// metadata service, which takes a few seconds at most (the vendor's own timeouts).
 func (c *chainCredential) GetCredential() (keys *credentials.CredentialModel, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer func() {
 		if recover() != nil {
-			keys, err = nil, errors.New("the provider that gave credentials before has none now")
+			keys, err = nil, errors.New("the provider that was used before has no credentials now")
 		}
 		if err != nil {
 			c.chain = nil

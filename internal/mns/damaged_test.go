@@ -10,29 +10,29 @@ import (
 	"time"
 )
 
-func TestDamagedMessagesComeAgain(t *testing.T) {
+func TestDamagedMessageIsKeptAtItsThirdReceive(t *testing.T) {
 	const body = "a payment"
-	// delivery is what arrives of message m: as MNS counts it, and whether it is damaged.
+	// delivery is one of message m.
 	type delivery struct {
-		count   int // below 0: MNS does not say
+		count   int // DequeueCount; below 0: none in the response
 		damaged bool
 	}
 	tests := map[string]struct {
 		deliveries []delivery
-		kept       []string // of m, with its state, at the delivery from 1
+		kept       []string // the deliveries of m, from 1, at which Keep got it, and its state
 	}{
-		"intact after damaged":            {[]delivery{{1, true}, {2, false}}, []string{"2 intact"}},
-		"intact at the third time":        {[]delivery{{1, true}, {2, true}, {3, false}}, []string{"3 intact"}},
-		"damaged three times":             {[]delivery{{1, true}, {2, true}, {3, true}}, []string{"3 damaged"}},
-		"damaged, of a service mute":      {[]delivery{{-1, true}, {-1, true}, {-1, true}}, []string{"3 damaged"}},
-		"and again, since delete fails":   {[]delivery{{-1, true}, {-1, true}, {-1, true}, {-1, true}}, []string{"3 damaged"}},
-		"mute, intact in between":         {[]delivery{{-1, true}, {-1, false}, {-1, true}, {-1, true}}, []string{"2 intact"}},
-		"damaged, but others came before": {[]delivery{{7, true}}, []string{"1 damaged"}},
+		"intact after damaged":             {[]delivery{{1, true}, {2, false}}, []string{"2 intact"}},
+		"intact at the third time":         {[]delivery{{1, true}, {2, true}, {3, false}}, []string{"3 intact"}},
+		"damaged three times":              {[]delivery{{1, true}, {2, true}, {3, true}}, []string{"3 damaged"}},
+		"damaged three times, no count":    {[]delivery{{-1, true}, {-1, true}, {-1, true}}, []string{"3 damaged"}},
+		"damaged four times, no count":     {[]delivery{{-1, true}, {-1, true}, {-1, true}, {-1, true}}, []string{"3 damaged"}},
+		"intact the second time, no count": {[]delivery{{-1, true}, {-1, false}, {-1, true}, {-1, true}}, []string{"2 intact"}},
+		"first delivery here has count 7":  {[]delivery{{7, true}}, []string{"1 damaged"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCloud()
+				c := newFakeMNS()
 				round := 0
 				var got, others []string
 				logs, stop := serve(t, c, &Listener{Keep: func(_ context.Context, _ string, messages []Message) (func(), error) {
@@ -75,7 +75,7 @@ func TestDamagedMessagesComeAgain(t *testing.T) {
 				if !slices.Equal(got, tt.kept) || !slices.Equal(others, want) {
 					t.Errorf("kept %q and %q, want %q and %q", got, others, tt.kept, want)
 				}
-				if lines := logs.about("left in the queue"); len(lines) != left+1 || len(lines) != len(logs.all()) || !strings.Contains(lines[left], "message_id=alone receives=1") {
+				if lines := logs.matching("left in the queue"); len(lines) != left+1 || len(lines) != len(logs.all()) || !strings.Contains(lines[left], "message_id=alone receives=1") {
 					t.Errorf("logged %q, want %d lines", logs.all(), left+1)
 				}
 			})
@@ -83,15 +83,15 @@ func TestDamagedMessagesComeAgain(t *testing.T) {
 	}
 }
 
-func TestCountsAreBounded(t *testing.T) {
-	var c counts
-	for i := range 10 * maxCounted {
+func TestReceiveCountsAreBounded(t *testing.T) {
+	var c receiveCounts
+	for i := range 10 * maxCounts {
 		c.add(fmt.Sprint(i))
-		if len(c.times) > maxCounted {
+		if len(c.times) > maxCounts {
 			t.Fatalf("%d messages are counted", len(c.times))
 		}
 	}
-	for want := 1; want <= damagedTimes; want++ {
+	for want := 1; want <= maxDamagedReceives; want++ {
 		if got := c.add("m"); got != want {
 			t.Errorf("times = %d, want %d", got, want)
 		}

@@ -14,49 +14,49 @@ import (
 
 // Message is one delivery of a message.
 type Message struct {
-	// ID stays the same from delivery to delivery. It is opaque, never empty and at most 64 bytes:
-	// where MNS gave none of that kind, it is made from the body.
+	// ID is the same in every delivery. It is opaque, not empty and at most 64 bytes long; if the
+	// id in the response is not, it is a hash of the body.
 	ID string
 	// Handle deletes this delivery; it changes with every receive. Empty after Peek.
 	Handle string
-	// Body is valid UTF-8, as sent; of a Damaged message as near to that as could be had.
+	// Body is valid UTF-8, as sent unless Damaged.
 	Body string
-	// EnqueuedAt, FirstDequeuedAt and NextVisibleAt are the service's clock, to the millisecond, in
-	// UTC; zero where the reply did not say.
+	// EnqueuedAt, FirstDequeuedAt and NextVisibleAt are times of MNS's clock, to the millisecond, in
+	// UTC; zero if they are not in the response.
 	EnqueuedAt      time.Time
 	FirstDequeuedAt time.Time
 	NextVisibleAt   time.Time
-	DequeueCount    int // how often it was received, this time included
-	Priority        int // 1 (first) to 16
+	DequeueCount    int // receives, including this one
+	Priority        int // 1 (highest) to 16
 	// Damaged means that Body is not what the sender sent: its MD5 differs, or the message could
-	// be read only in part, and then Body is its raw XML.
+	// be read only in part, and Body is its raw XML.
 	Damaged bool
 }
 
-// maxID keeps an id from a broken reply within what a database key can hold.
+// maxID is the longest id in bytes; the job table's key holds it.
 const maxID = 64
 
 var (
-	errNoMessage = errors.New("no message can be found in the answer: check the endpoint and any proxy on the way")
-	errNoHandle  = errors.New("a message came without a receipt handle and is left in the queue: look at it with a peek")
-	// errSurplus leaves the messages where they are: they come again.
-	errSurplus = errors.New("more messages came than were asked for: those beyond are left in the queue; check what answers at the endpoint")
+	errNoMessage       = errors.New("the response contains no message: check the endpoint and any proxy before it")
+	errNoHandle        = errors.New("a message without a receipt handle is left in the queue: look at it with queue peek")
+	errTooManyMessages = errors.New("more messages came than were asked for: the surplus is left in the queue; check which service responds at the endpoint")
 )
 
-// decode reads the reply to a batch receive or peek of up to n messages, whoever wrote it: it looks at twice as many at
-// most and returns the first n, and what it allocates grows with the size of the reply and not with what it is made of.
+// decode reads the response to a batch receive or peek of up to n messages. The response may be of a stranger: decode
+// looks at no more than 2n messages and returns the first n, and its memory is proportional to the size of the response,
+// whatever that contains.
 //
-// One control character, one unknown entity or one number that is none fails the strict decoder for the whole batch,
-// again at every redelivery until the retention ends. So then each message is cut out by itself, and the others are
-// decoded as if nothing had happened. Messages without a handle are left out and reported, when handles are wanted, and
-// so are messages beyond n; the error comes beside the messages.
+// One control character, unknown entity or malformed number in one message would make the strict decoder fail for the
+// whole batch, at every redelivery until the retention ends. If it fails, each message is decoded by itself, leniently.
+// Messages without a handle, if handles are wanted, and messages beyond n are left out; the error, returned together
+// with the other messages, reports them.
 func decode(body []byte, n int, handles bool) (messages []Message, err error) {
 	var batch sdk.BatchMessageReceiveResponse
 	var pieces [][]byte
 	strict := parse(body, n*maxMarkup, &batch) == nil
 	count := len(batch.Messages)
 	if !strict {
-		pieces = cut(body, 2*n)
+		pieces = splitMessages(body, 2*n)
 		count = len(pieces)
 		if count == 0 {
 			return nil, fmt.Errorf("%w: %w", ErrNotMNS, errNoMessage)
@@ -67,13 +67,13 @@ func decode(body []byte, n int, handles bool) (messages []Message, err error) {
 		if strict {
 			m = toMessage(batch.Messages[i])
 		} else {
-			m = salvage(pieces[i])
+			m = decodeLenient(pieces[i])
 		}
 		switch {
 		case handles && m.Handle == "":
 			err = errNoHandle
 		case len(messages) == n:
-			return messages, errors.Join(err, errSurplus)
+			return messages, errors.Join(err, errTooManyMessages)
 		default:
 			messages = append(messages, m)
 		}
@@ -81,7 +81,7 @@ func decode(body []byte, n int, handles bool) (messages []Message, err error) {
 	return messages, err
 }
 
-// toMessage takes over a decoded message and checks its body against its MD5.
+// toMessage converts a decoded message and checks its body against its MD5.
 func toMessage(m sdk.MessageReceiveResponse) Message {
 	message := Message{
 		ID:              strings.TrimSpace(m.MessageId),
@@ -93,11 +93,11 @@ func toMessage(m sdk.MessageReceiveResponse) Message {
 		DequeueCount:    int(m.DequeueCount),
 		Priority:        int(m.Priority),
 	}
-	if m.MessageBodyMD5 != "" && !sumFits(message.Body, m.MessageBodyMD5) {
-		// XML turns a CR LF that was not escaped into LF; the sum is of the original.
-		windows := strings.ReplaceAll(message.Body, "\n", "\r\n")
-		if sumFits(windows, m.MessageBodyMD5) {
-			message.Body = windows
+	if m.MessageBodyMD5 != "" && !md5Matches(message.Body, m.MessageBodyMD5) {
+		// An XML decoder turns an unescaped CR LF into LF; the MD5 is of the original.
+		original := strings.ReplaceAll(message.Body, "\n", "\r\n")
+		if md5Matches(original, m.MessageBodyMD5) {
+			message.Body = original
 		} else {
 			message.Damaged = true
 		}
@@ -109,9 +109,9 @@ func toMessage(m sdk.MessageReceiveResponse) Message {
 	return message
 }
 
-// sumFits reports whether sum is the MD5 of body: of the UTF-8 text after XML decoding, upper-case
-// hexadecimal on the real service, any case here.
-func sumFits(body, sum string) bool {
+// md5Matches reports whether sum is the MD5 of the decoded UTF-8 text, in hexadecimal. MNS writes it
+// in upper case; any case is accepted.
+func md5Matches(body, sum string) bool {
 	got := md5.Sum([]byte(body))
 	return strings.EqualFold(hex.EncodeToString(got[:]), strings.TrimSpace(sum))
 }

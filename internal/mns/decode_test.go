@@ -13,22 +13,22 @@ import (
 	"pgregory.net/rapid"
 )
 
-// core compares what must survive a broken reply.
+// core compares the fields that must be right even in a malformed response.
 var core = cmpopts.IgnoreFields(Message{}, "EnqueuedAt", "FirstDequeuedAt", "NextVisibleAt", "DequeueCount", "Priority")
 
-func TestDecodePoison(t *testing.T) {
+func TestDecodeMalformedMessage(t *testing.T) {
 	const good = "pay@load"
 	poisoned := item{id: "P", body: good}.xml()
 	swap := func(old, new string) string { return strings.Replace(poisoned, old, new, 1) }
-	// sent is the message as it arrives, with at in place of @, and the MD5 of what was sent.
+	// sent is the message with the text at in place of @, and the MD5 of the body that was sent.
 	sent := func(at, body string) string {
 		return strings.Replace(swap("@", at), md5Of(good), md5Of(body), 1)
 	}
 	intact := func(body string) *Message { return &Message{ID: "P", Handle: "1-P", Body: body} }
 	damaged := func(body string) *Message { return &Message{ID: "P", Handle: "1-P", Body: body, Damaged: true} }
-	madeUp := &Message{ID: "unnamed-758287628631aa1a7e435f4b12412d61", Handle: "1-P", Body: good}
-	noNumber := swap("<DequeueCount>1<", "<DequeueCount>one<")
-	noNumberWrongSum := strings.Replace(noNumber, md5Of(good), "00", 1)
+	withHashID := &Message{ID: "unnamed-758287628631aa1a7e435f4b12412d61", Handle: "1-P", Body: good}
+	badCount := swap("<DequeueCount>1<", "<DequeueCount>one<")
+	badCountWrongMD5 := strings.Replace(badCount, md5Of(good), "00", 1)
 	noBodyEnd := swap("</MessageBody>", "")
 
 	tests := map[string]struct {
@@ -44,22 +44,22 @@ func TestDecodePoison(t *testing.T) {
 		"invalid UTF-8":                  {swap("@", "\xff"), damaged("payload"), nil},
 		"unknown entity":                 {swap("@", "&nbsp;"), damaged("pay&nbsp;load"), nil},
 
-		"bare ampersand, sum proves it":     {sent("&", "pay&load"), intact("pay&load"), nil},
-		"bare less-than, sum proves it":     {sent("<", "pay<load"), intact("pay<load"), nil},
+		"bare ampersand, MD5 matches":       {sent("&", "pay&load"), intact("pay&load"), nil},
+		"bare less-than, MD5 matches":       {sent("<", "pay<load"), intact("pay<load"), nil},
 		"CR LF that XML turned into LF":     {sent("\r\n", "pay\r\nload"), intact("pay\r\nload"), nil},
-		"count is no number, sum proves":    {noNumber, intact(good), nil},
-		"count is no number, wrong sum":     {noNumberWrongSum, damaged(noNumberWrongSum), nil},
+		"count is no number, MD5 matches":   {badCount, intact(good), nil},
+		"count is no number, wrong MD5":     {badCountWrongMD5, damaged(badCountWrongMD5), nil},
 		"end tag of the message missing":    {swap("</Message>", ""), intact(good), nil},
 		"end tag of the body missing":       {noBodyEnd, damaged(noBodyEnd), nil},
 		"tags in a body not escaped":        {swap("@", "</Message><Message>"), damaged(poisoned[:strings.Index(poisoned, "@")] + "</Message>"), errNoHandle},
-		"no handle, strict":                 {swap("<ReceiptHandle>1-P</ReceiptHandle>", ""), nil, errNoHandle},
-		"no handle, not strict":             {swap("<ReceiptHandle>1-P</ReceiptHandle>", "\x01"), nil, errNoHandle},
+		"no handle, well-formed":            {swap("<ReceiptHandle>1-P</ReceiptHandle>", ""), nil, errNoHandle},
+		"no handle, malformed":              {swap("<ReceiptHandle>1-P</ReceiptHandle>", "\x01"), nil, errNoHandle},
 		"blank handle":                      {swap(">1-P<", "> <"), nil, errNoHandle},
-		"other MD5":                         {swap(md5Of(good), md5Of("")), damaged(good), nil},
+		"wrong MD5":                         {swap(md5Of(good), md5Of("")), damaged(good), nil},
 		"lower-case MD5":                    {swap(md5Of(good), strings.ToLower(md5Of(good))), intact(good), nil},
 		"no MD5":                            {swap("<MessageBodyMD5>"+md5Of(good)+"</MessageBodyMD5>", ""), intact(good), nil},
-		"no id":                             {swap("<MessageId>P</MessageId>", ""), madeUp, nil},
-		"an id too long for a database key": {swap("<MessageId>P<", "<MessageId>"+strings.Repeat("P", 65)+"<"), madeUp, nil},
+		"no id":                             {swap("<MessageId>P</MessageId>", ""), withHashID, nil},
+		"an id too long for a database key": {swap("<MessageId>P<", "<MessageId>"+strings.Repeat("P", 65)+"<"), withHashID, nil},
 	}
 	before, after := item{id: "A", body: `{"a":"<寄件>&"}`}, item{id: "B", body: "last"}
 	for name, tt := range tests {
@@ -79,14 +79,14 @@ func TestDecodePoison(t *testing.T) {
 	}
 }
 
-func TestDecodeEnvelope(t *testing.T) {
+func TestDecodeRootElement(t *testing.T) {
 	one := item{id: "A", body: "x"}.xml()
 	tests := map[string]string{
 		"as MNS sends it":        messagesXML(one),
-		"bare":                   "<Messages>" + one + "</Messages>",
+		"no declaration":         "<Messages>" + one + "</Messages>",
 		"other encoding claimed": `<?xml version="1.0" encoding="GBK"?><Messages>` + one + "</Messages>",
-		"end missing":            "<Messages>" + one,
-		"reply to a single one":  `<?xml version="1.0"?>` + strings.Replace(one, "<Message>", `<Message xmlns="http://mns.aliyuncs.com/doc/v1/">`, 1),
+		"end tag missing":        "<Messages>" + one,
+		"single receive":         `<?xml version="1.0"?>` + strings.Replace(one, "<Message>", `<Message xmlns="http://mns.aliyuncs.com/doc/v1/">`, 1),
 		"unknown elements":       messagesXML(strings.Replace(one, "<MessageId>", "<UserProperties><x>1</x></UserProperties><MessageId>", 1)),
 	}
 	for name, body := range tests {
@@ -109,14 +109,13 @@ func TestDecodeEnvelope(t *testing.T) {
 	}
 }
 
-// Whatever one message holds, its neighbours arrive as if it were not there, and it is never taken
-// for intact when it is not.
-func TestDecodeSparesNeighbours(t *testing.T) {
+// A malformed message does not affect the other messages of its batch.
+func TestMalformedMessageAffectsNoOther(t *testing.T) {
 	bodies := rapid.StringOf(rapid.OneOf(rapid.RuneFrom([]rune("<>&\"'\t\n {}=;#x1寄😀")), rapid.RuneFrom([]rune("abc"))))
 	poison := rapid.OneOf(
 		rapid.SampledFrom([]string{"\x00", "\x1b", "&#0;", "&#xFFFF;", "&nbsp;", "&", "<", "</", "]]>", "<![CDATA[", "<!--", "\xff\xfe", "\xed\xa0\x80", "<?", "<a>", "</b>"}),
 		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string {
-			// A message that begins another one is no poison but two messages.
+			// With another start tag these would be two messages.
 			return string(bytes.ReplaceAll(b, []byte("<Message"), nil))
 		}),
 	)
@@ -126,7 +125,7 @@ func TestDecodeSparesNeighbours(t *testing.T) {
 		var batch []string
 		var want []Message
 		for i := range n {
-			// XML turns a CR into LF and drops nothing else; the generator makes none.
+			// The bodies contain no CR, which XML turns into LF.
 			it := item{id: fmt.Sprintf("M%d", i), body: bodies.Draw(t, "body")}
 			text := it.xml()
 			if i == bad {
@@ -153,7 +152,7 @@ func TestDecodeSparesNeighbours(t *testing.T) {
 			t.Fatalf("%d messages of %d", len(got), n)
 		}
 		if diff := cmp.Diff(want, others, core, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("neighbours (-want +got):\n%s", diff)
+			t.Fatalf("other messages (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -181,7 +180,7 @@ func FuzzDecode(f *testing.F) {
 			t.Error("neither a message nor an error")
 		}
 		for i, r := range string(repair(body)) {
-			if !carriedByXML(r) {
+			if !isXMLChar(r) {
 				t.Errorf("%U at byte %d after the repair", r, i)
 			}
 		}

@@ -12,30 +12,30 @@ import (
 )
 
 const (
-	// codeGone is MNS's code for a handle that is no longer valid: the message was deleted already,
-	// perhaps by an attempt whose answer was lost, or it has become visible again.
+	// codeGone is MNS's code for a receipt handle that is no longer valid: the message was deleted,
+	// perhaps by a try whose response was lost, or is visible again.
 	codeGone = "MessageNotExist"
-	// codeBadHandle is its code for something that never was a handle.
+	// codeBadHandle is its code for a text that is no receipt handle.
 	codeBadHandle = "ReceiptHandleError"
 )
 
-// PartialError means that MNS deleted a part of a batch. Handles it does not list are deleted.
+// PartialError means that MNS deleted only a part of a batch: all messages but the listed ones.
 type PartialError struct {
 	Queue     string
 	RequestID string
 	Failed    []FailedHandle
 }
 
-// FailedHandle is a handle that was not deleted, or of which MNS did not say whether it was.
+// FailedHandle is a receipt handle whose message was not deleted, or may not have been.
 type FailedHandle struct {
 	Handle string
-	Code   string // "MessageNotExist": deleted before, or visible again; else what MNS refused it for
-	// Suspect means that MNS reported a failure without naming its handle, so that it may be this
-	// one as well as any other of the batch.
+	Code   string // of MNS; "MessageNotExist" means deleted before, or visible again
+	// Suspect means that MNS reported a failure without its handle, so that any handle of the batch
+	// may have failed.
 	Suspect bool
 }
 
-// Error counts the failures by code and names no handle.
+// Error counts the failures by code. It contains no handle.
 func (e *PartialError) Error() string {
 	counts := map[string]int{}
 	var codes []string
@@ -52,8 +52,9 @@ func (e *PartialError) Error() string {
 		e.Queue, strings.Join(codes, ", "), e.RequestID)
 }
 
-// Delete removes up to 16 received messages by their newest handles. A handle works once, and only
-// until the message becomes visible again. When MNS deleted only some it returns a *PartialError.
+// Delete deletes up to 16 received messages by the receipt handles of their last delivery. A handle
+// is valid once, and only until the visibility timeout. When MNS deleted only some messages, Delete
+// returns a *PartialError.
 func (q *Queue) Delete(ctx context.Context, handles []string) (err error) {
 	if len(handles) == 0 {
 		return nil
@@ -64,7 +65,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) (err error) {
 	const op = "delete"
 	defer q.observe(op, time.Now(), &err)
 	r, err := q.client.send(ctx, op, q.name, request{
-		method: sdk.DELETE, resource: q.messages(), body: sdk.ReceiptHandles{ReceiptHandles: handles}, limit: answerTime,
+		method: sdk.DELETE, resource: q.messages(), body: sdk.ReceiptHandles{ReceiptHandles: handles}, timeout: responseTimeout,
 	})
 	if err != nil {
 		return err
@@ -75,8 +76,8 @@ func (q *Queue) Delete(ctx context.Context, handles []string) (err error) {
 	return q.check(op, r, http.StatusNoContent, handles...)
 }
 
-// partial reads the reply to a batch delete of which some failed: status 404 and an <Errors> list.
-func (q *Queue) partial(r *reply, handles []string) *PartialError {
+// partial reads the response to a batch delete that failed in part: status 404 and an <Errors> list.
+func (q *Queue) partial(r *response, handles []string) *PartialError {
 	if r.status >= 200 && r.status <= 299 {
 		return nil
 	}
@@ -85,20 +86,20 @@ func (q *Queue) partial(r *reply, handles []string) *PartialError {
 	switch {
 	case decodeXML(r.body, &list) == nil && len(list.FailedMessages) > 0:
 	case decodeXML(r.body, &single) == nil && (single.Code == codeGone || single.Code == codeBadHandle):
-		// The documents promise a list; the form a single delete answers with is as clear.
+		// The protocol documents a list here, but the error of a single delete means the same.
 		list.FailedMessages = []sdk.MessageDeleteFailEntry{{ErrorCode: single.Code}}
 	default:
 		return nil
 	}
 	e := &PartialError{Queue: q.name, RequestID: requestID(r)}
 	named := map[string]bool{}
-	unnamed := ""
+	unnamed := "" // the code of a failure without a handle of the batch
 	for _, failed := range list.FailedMessages {
-		handle, code := strings.TrimSpace(failed.ReceiptHandle), tidy(failed.ErrorCode)
+		handle, code := strings.TrimSpace(failed.ReceiptHandle), sanitize(failed.ErrorCode)
 		if handle == "" && len(handles) == 1 {
 			handle = handles[0]
 		}
-		// MNS has been seen to leave the handle of a ReceiptHandleError empty.
+		// MNS sometimes leaves the handle of a ReceiptHandleError empty.
 		if !slices.Contains(handles, handle) {
 			unnamed = code
 			continue

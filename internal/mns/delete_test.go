@@ -11,7 +11,7 @@ import (
 )
 
 func TestDelete(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 204, "") })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 204, "") })
 	q := d.queue(t)
 	if err := q.Delete(t.Context(), []string{"1-a+/=", "2-<b>"}); err != nil {
 		t.Fatal(err)
@@ -34,16 +34,16 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-func TestDeleteDemands204(t *testing.T) {
+func TestDeleteSucceedsOnlyWith204OfMNS(t *testing.T) {
 	for _, status := range []int{200, 201, 202} {
-		d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, status, "<Ok/>") })
+		d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, status, "<Ok/>") })
 		if err := d.queue(t).Delete(t.Context(), []string{"1-a"}); !errors.Is(err, ErrNotMNS) {
 			t.Errorf("status %d: error = %v, want ErrNotMNS", status, err)
 		}
 	}
 	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(204) })
 	if err := d.queue(t).Delete(t.Context(), []string{"1-a"}); !errors.Is(err, ErrNotMNS) {
-		t.Errorf("204 of a stranger: error = %v, want ErrNotMNS", err)
+		t.Errorf("204 without a request id: error = %v, want ErrNotMNS", err)
 	}
 }
 
@@ -65,20 +65,20 @@ func TestPartialDelete(t *testing.T) {
 		"empty handle: all are suspect": {three, errorsXML(entry("ReceiptHandleError", "")), []FailedHandle{
 			{"a", "ReceiptHandleError", true}, {"b", "ReceiptHandleError", true}, {"c", "ReceiptHandleError", true},
 		}},
-		"a handle nobody sent: all are suspect": {three[:2], errorsXML(entry("ReceiptHandleError", "z")), []FailedHandle{
+		"unknown handle: all are suspect": {three[:2], errorsXML(entry("ReceiptHandleError", "z")), []FailedHandle{
 			{"a", "ReceiptHandleError", true}, {"b", "ReceiptHandleError", true},
 		}},
-		"one named, one not": {three, errorsXML(entry("MessageNotExist", "b"), entry("ReceiptHandleError", "")), []FailedHandle{
+		"one with a handle, one without": {three, errorsXML(entry("MessageNotExist", "b"), entry("ReceiptHandleError", "")), []FailedHandle{
 			{"b", "MessageNotExist", false}, {"a", "ReceiptHandleError", true}, {"c", "ReceiptHandleError", true},
 		}},
-		"empty handle, but only one was sent": {three[:1], errorsXML(entry("ReceiptHandleError", "")), []FailedHandle{{"a", "ReceiptHandleError", false}}},
-		"no handle element":                   {three[:1], errorsXML("<Error><ErrorCode>MessageNotExist</ErrorCode></Error>"), []FailedHandle{{"a", "MessageNotExist", false}}},
-		"the form of a single delete":         {three[:1], errorXML("MessageNotExist"), []FailedHandle{{"a", "MessageNotExist", false}}},
-		"not quite XML":                       {three, errorsXML("\x01", entry("MessageNotExist", "b")), []FailedHandle{{"b", "MessageNotExist", false}}},
+		"empty handle in a batch of one": {three[:1], errorsXML(entry("ReceiptHandleError", "")), []FailedHandle{{"a", "ReceiptHandleError", false}}},
+		"no handle element":              {three[:1], errorsXML("<Error><ErrorCode>MessageNotExist</ErrorCode></Error>"), []FailedHandle{{"a", "MessageNotExist", false}}},
+		"error of a single delete":       {three[:1], errorXML("MessageNotExist"), []FailedHandle{{"a", "MessageNotExist", false}}},
+		"malformed XML":                  {three, errorsXML("\x01", entry("MessageNotExist", "b")), []FailedHandle{{"b", "MessageNotExist", false}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 404, tt.body) })
+			d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 404, tt.body) })
 			err := d.queue(t).Delete(t.Context(), tt.handles)
 			var partial *PartialError
 			if !errors.As(err, &partial) {
@@ -104,8 +104,8 @@ func TestPartialErrorText(t *testing.T) {
 	}
 }
 
-func TestDeleteFailsWhole(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 404, errorXML("QueueNotExist")) })
+func TestDeleteWithoutQueueIsNoPartialError(t *testing.T) {
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 404, errorXML("QueueNotExist")) })
 	err := d.queue(t).Delete(t.Context(), []string{"a"})
 	var partial *PartialError
 	if !errors.Is(err, ErrNoQueue) || errors.As(err, &partial) {

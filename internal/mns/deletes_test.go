@@ -13,13 +13,13 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// begun notes when work on batches began.
-type begun struct {
+// startTimes records when the work on each batch begins.
+type startTimes struct {
 	mu sync.Mutex
 	at []time.Time
 }
 
-func (b *begun) keep(context.Context, string, []Message) (func(), error) {
+func (b *startTimes) keep(context.Context, string, []Message) (func(), error) {
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -27,27 +27,27 @@ func (b *begun) keep(context.Context, string, []Message) (func(), error) {
 	}, nil
 }
 
-func (b *begun) count() int {
+func (b *startTimes) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.at)
 }
 
-func TestWorkWaitsForNoDelete(t *testing.T) {
-	const batches = deleteSlots + maxDeletes + 20
+func TestWorkDoesNotWaitForDeletes(t *testing.T) {
+	const batches = maxDeletes + maxWaitingDeletes + 20
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		var down atomic.Bool
 		down.Store(true)
 		var open testenv.AtOnce
-		c.remove = func(ctx context.Context, _ int, _ []string) (*response, error) {
+		c.remove = func(ctx context.Context, _ int, _ []string) (*httpResponse, error) {
 			defer open.Enter()()
 			if down.Load() {
 				return nil, hang(ctx)
 			}
 			return nil, nil
 		}
-		work := &begun{}
+		work := &startTimes{}
 		logs, stop := serve(t, c, &Listener{Keep: work.keep})
 		start := time.Now()
 		for i := range batches {
@@ -62,8 +62,8 @@ func TestWorkWaitsForNoDelete(t *testing.T) {
 		if n := work.count(); n != batches {
 			t.Errorf("work on %d batches began, want %d", n, batches)
 		}
-		if n := open.Most(); n != deleteSlots {
-			t.Errorf("%d deletes in flight, want %d", n, deleteSlots)
+		if n := open.Most(); n != maxDeletes {
+			t.Errorf("%d deletes in flight, want %d", n, maxDeletes)
 		}
 		time.Sleep(5 * time.Second) // the first deletes still hang
 		down.Store(false)
@@ -72,32 +72,32 @@ func TestWorkWaitsForNoDelete(t *testing.T) {
 		for _, handles := range c.deletesSoFar() {
 			deleted[handles[0]] = true
 		}
-		if len(deleted) != deleteSlots+maxDeletes {
-			t.Errorf("deletes of %d batches, want %d: those in flight and those that waited", len(deleted), deleteSlots+maxDeletes)
+		if len(deleted) != maxDeletes+maxWaitingDeletes {
+			t.Errorf("deletes of %d batches, want %d: those with a slot and the waiting ones", len(deleted), maxDeletes+maxWaitingDeletes)
 		}
 		c.batches <- batch("after", 8)
 		time.Sleep(time.Second)
 		stop()
-		begin, end := logs.about("kept but not deleted"), logs.about("deleting works again")
-		if len(begin) != 1 || len(end) != 1 || len(logs.all()) != 2 || !strings.Contains(end[0], fmt.Sprintf("batches=%d", 20+deleteSlots)) {
-			t.Errorf("logged %q, want one line at the begin and one at the end", logs.all())
+		begin, end := logs.matching("kept but not deleted"), logs.matching("deleting works again")
+		if len(begin) != 1 || len(end) != 1 || len(logs.all()) != 2 || !strings.Contains(end[0], fmt.Sprintf("batches=%d", 20+maxDeletes)) {
+			t.Errorf("logged %q, want one line at the begin and one at the end of the outage", logs.all())
 		}
 	})
 }
 
-// A delete that is slow but answers takes nothing from the work either, and its batch is deleted.
+// Slow deletes do not delay the work, and all batches are deleted.
 func TestDeletesInFlightAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		var open testenv.AtOnce
-		c.remove = func(context.Context, int, []string) (*response, error) {
+		c.remove = func(context.Context, int, []string) (*httpResponse, error) {
 			defer open.Enter()()
 			time.Sleep(3 * time.Second)
 			return nil, nil
 		}
-		work := &begun{}
+		work := &startTimes{}
 		logs, stop := serve(t, c, &Listener{Keep: work.keep})
-		const batches = 3 * deleteSlots
+		const batches = 3 * maxDeletes
 		for i := range batches {
 			c.batches <- batch(fmt.Sprintf("b%d-", i), 8)
 		}
@@ -106,8 +106,8 @@ func TestDeletesInFlightAreBounded(t *testing.T) {
 			t.Errorf("work on %d batches began, want %d", n, batches)
 		}
 		time.Sleep(8 * time.Second)
-		if n := len(c.deletesSoFar()); n != batches || open.Most() != deleteSlots {
-			t.Errorf("%d deletes, %d at a time; want %d, %d", n, open.Most(), batches, deleteSlots)
+		if n := len(c.deletesSoFar()); n != batches || open.Most() != maxDeletes {
+			t.Errorf("%d deletes, %d at a time; want %d, %d", n, open.Most(), batches, maxDeletes)
 		}
 		stop()
 		if lines := logs.all(); len(lines) != 0 {
@@ -116,19 +116,19 @@ func TestDeletesInFlightAreBounded(t *testing.T) {
 	})
 }
 
-func TestWaitingDeletesDoNotHoldShutdownUp(t *testing.T) {
+func TestWaitingDeletesDoNotDelayShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		c.remove = func(ctx context.Context, _ int, _ []string) (*response, error) { return nil, hang(ctx) }
+		c := newFakeMNS()
+		c.remove = func(ctx context.Context, _ int, _ []string) (*httpResponse, error) { return nil, hang(ctx) }
 		logs, stop := serve(t, c, &Listener{})
-		for i := range deleteSlots + maxDeletes {
+		for i := range maxDeletes + maxWaitingDeletes {
 			c.batches <- batch(fmt.Sprintf("b%d-", i), 1)
 		}
 		synctest.Wait()
 		start := time.Now()
 		stop()
-		if took := time.Since(start); took > lastAnswerTimeout+keepTime+deleteTime {
-			t.Errorf("stopping took %s, want at most %s", took, lastAnswerTimeout+keepTime+deleteTime)
+		if took := time.Since(start); took > lastResponseTimeout+keepTimeout+deleteTimeout {
+			t.Errorf("stopping took %s, want at most %s", took, lastResponseTimeout+keepTimeout+deleteTimeout)
 		}
 		if lines := logs.all(); len(lines) != 1 {
 			t.Errorf("logged %q, want one line", lines)

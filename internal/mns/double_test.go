@@ -28,27 +28,27 @@ const (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		// The SDK's HTTP client tidies its host table for a second or two after the last request,
-		// and then ends by itself.
+		// The SDK's HTTP client cleans its host table for a second or two after the last request;
+		// then this goroutine ends.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*Client).mCleaner"))
 }
 
-// seen is one request as the double received it.
-type seen struct {
+// seenRequest is one request to the double.
+type seenRequest struct {
 	Method, Target, Body string
 	Peer                 string
 	Header               http.Header
 }
 
-// double is an HTTP server that checks signatures and then answers as it is told.
+// double is an HTTP server that checks signatures and responds as the test wants.
 type double struct {
 	*httptest.Server
 	mu   sync.Mutex
-	seen []seen
+	seen []seenRequest
 }
 
-// newDouble serves with answer, which gets the request's body as text.
-func newDouble(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, body string)) *double {
+// newDouble serves with respond, which gets the request's body as text.
+func newDouble(t *testing.T, respond func(w http.ResponseWriter, r *http.Request, body string)) *double {
 	t.Helper()
 	d := &double{}
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,18 +57,18 @@ func newDouble(t *testing.T, answer func(w http.ResponseWriter, r *http.Request,
 			t.Errorf("reading the request: %v", err)
 		}
 		d.mu.Lock()
-		d.seen = append(d.seen, seen{r.Method, r.RequestURI, string(body), r.RemoteAddr, r.Header.Clone()})
+		d.seen = append(d.seen, seenRequest{r.Method, r.RequestURI, string(body), r.RemoteAddr, r.Header.Clone()})
 		d.mu.Unlock()
 		if got, want := r.Header.Get("Authorization"), "MNS "+testKeyID+":"+signatureOf(r); got != want {
 			t.Errorf("%s %s: Authorization = %q, want %q", r.Method, r.RequestURI, got, want)
 		}
-		answer(w, r, string(body))
+		respond(w, r, string(body))
 	}))
 	t.Cleanup(d.Close)
 	return d
 }
 
-func (d *double) requests() []seen {
+func (d *double) requests() []seenRequest {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.seen)
@@ -124,8 +124,8 @@ func TestDoubleSignsLikeTheProtocol(t *testing.T) {
 	}
 }
 
-// reply writes an answer as MNS does; an empty body has no content type.
-func mnsReply(w http.ResponseWriter, status int, body string) {
+// writeMNS writes a response as MNS does; an empty body has no content type.
+func writeMNS(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("X-Mns-Request-Id", testReqID)
 	w.Header().Set("X-Mns-Version", "2015-06-06")
 	if body != "" {
@@ -138,17 +138,17 @@ func mnsReply(w http.ResponseWriter, status int, body string) {
 // errorXML is MNS's error document.
 func errorXML(code string) string {
 	return fmt.Sprintf(`<?xml version="1.0" ?>
-<Error xmlns="http://mns.aliyuncs.com/doc/v1/"><Code>%s</Code><Message>Words of the service.</Message><RequestId>%s</RequestId><HostId>http://demo</HostId></Error>`, code, testReqID)
+<Error xmlns="http://mns.aliyuncs.com/doc/v1/"><Code>%s</Code><Message>Text of the service.</Message><RequestId>%s</RequestId><HostId>http://demo</HostId></Error>`, code, testReqID)
 }
 
-// item is a message in a queue reply; empty fields get ordinary values.
+// item is a message in a response; empty fields get default values.
 type item struct {
 	id, handle, body, sum string
 	enqueued, nextVisible time.Time
-	received              int // DequeueCount: 0 is 1, below 0 is none
+	received              int // DequeueCount: 0 means 1, below 0 means no such element
 }
 
-// xml is the item as MNS writes it in a reply.
+// xml is the item as MNS writes it.
 func (i item) xml() string {
 	if i.sum == "" {
 		i.sum = md5Of(i.body)
@@ -175,7 +175,7 @@ func (i item) xml() string {
 // md5Of is MessageBodyMD5 as MNS writes it.
 func md5Of(body string) string { return fmt.Sprintf("%X", md5.Sum([]byte(body))) }
 
-// messagesXML is a reply to a batch receive.
+// messagesXML is a response to a batch receive.
 func messagesXML(messages ...string) string {
 	return `<?xml version="1.0" ?>` + "\n" + `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/">` + strings.Join(messages, "\n") + `</Messages>`
 }

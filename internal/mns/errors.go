@@ -13,31 +13,29 @@ import (
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
 )
 
-// What went wrong, for errors.Is. Behind each stands an *Error with the details.
+// Classes of failures, for errors.Is. The error itself is an *Error with the details.
 var (
-	// ErrEmpty means that there was no message: the ordinary end of a long poll (404
-	// MessageNotExist).
+	// ErrEmpty means that no message came: an ordinary end of a long poll (404 MessageNotExist).
 	ErrEmpty = errors.New("the queue is empty")
-	// ErrThrottled means that MNS wants fewer requests (429 TooManyRequests, or the older
+	// ErrThrottled means that MNS throttles the requests (429 TooManyRequests, or the older
 	// QpsLimitExceeded).
-	ErrThrottled = errors.New("too many requests: MNS asks to slow down")
-	// ErrAuth means that the credentials were refused, or that none could be had.
+	ErrThrottled = errors.New("too many requests: MNS throttles them")
+	// ErrAuth means that MNS refused the credentials, or that there are none.
 	ErrAuth = errors.New("access refused: check the access key, its secret and its rights on the queue")
-	// ErrClock means that the request's date was more than 15 minutes off (TimeExpired).
+	// ErrClock means that the request's date differs from MNS's clock by more than 15 minutes (TimeExpired).
 	ErrClock = errors.New("the clocks disagree: set this machine's clock")
 	// ErrNoQueue means that the queue does not exist at this endpoint.
 	ErrNoQueue = errors.New("the queue does not exist: create it, or correct its name, the account or the region")
-	// ErrNotMNS means that something other than MNS answered: a proxy, a load balancer, a captive
-	// portal. It is never taken for a success.
-	ErrNotMNS = errors.New("the answer is not from MNS: check the endpoint and any proxy on the way")
-	// ErrNetwork means that no complete answer came. The request may or may not have been carried
-	// out.
-	ErrNetwork = errors.New("no answer from MNS: check the endpoint and the network")
-	// ErrService means that MNS itself failed (5xx).
-	ErrService = errors.New("MNS failed: it should pass")
+	// ErrNotMNS means that the response is not from MNS but from a proxy, a load balancer or a
+	// captive portal, whatever its status.
+	ErrNotMNS = errors.New("the response is not from MNS: check the endpoint and any proxy before it")
+	// ErrNetwork means that no complete response came. MNS may have carried the request out.
+	ErrNetwork = errors.New("no response from MNS: check the endpoint and the network")
+	// ErrService means that MNS reported an internal error (5xx).
+	ErrService = errors.New("MNS reports an internal error: retry; if it persists, give Aliyun's support the request id")
 )
 
-// results names each class of error for metrics.
+// results are the names of the error classes in metrics.
 var results = []struct {
 	err  error
 	name string
@@ -54,27 +52,27 @@ var results = []struct {
 	{context.DeadlineExceeded, "canceled"},
 }
 
-// Error is a failed call. Its text is the same for the same failure, but for the request id at its
-// end; it holds no receipt handle, key or message body.
+// Error is a failed call. The same failure has the same text, except for the request id at its end.
+// The text contains no receipt handle, key or message body.
 type Error struct {
 	Op        string // "receive", "peek", "delete", "send" or "attributes"
 	Queue     string
-	Status    int    // of HTTP; 0 when no answer came
+	Status    int    // of HTTP; 0 when no response came
 	Code      string // of MNS, such as "AccessDenied"; may be empty
-	RequestID string // what the vendor's support asks for; may be empty
-	Message   string // MNS's own words, or ours where it did not speak; shortened
+	RequestID string // for the vendor's support; may be empty
+	Message   string // of MNS, or of this package if MNS sent none; shortened
 
-	kind  error // one of the sentinels above, or nil
-	cause error // what the network or the context said, or nil
+	class error // one of the sentinels above, or nil
+	cause error // of the network or the context, or nil
 }
 
-// Error says what failed, where, what to do, and what MNS said.
+// Error names the operation, the queue, the failure with its remedy, and MNS's code and message.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "mns: %s on queue %q: ", e.Op, e.Queue)
 	switch {
-	case e.kind != nil:
-		b.WriteString(e.kind.Error())
+	case e.class != nil:
+		b.WriteString(e.class.Error())
 	case e.cause != nil:
 		b.WriteString(e.cause.Error())
 	default:
@@ -96,12 +94,12 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the class of the failure and its cause, as far as there are any.
+// Unwrap returns the class of the failure and its cause, without nil.
 func (e *Error) Unwrap() []error {
-	return slices.DeleteFunc([]error{e.kind, e.cause}, func(err error) bool { return err == nil })
+	return slices.DeleteFunc([]error{e.class, e.cause}, func(err error) bool { return err == nil })
 }
 
-// result names an error's class for OnRequest and for telling outages apart.
+// result is the name of an error's class, for OnRequest and the reasons of an outage.
 func result(err error) string {
 	var partial *PartialError
 	switch {
@@ -118,45 +116,46 @@ func result(err error) string {
 	return "error"
 }
 
-// refusal turns a reply that is not 2xx into an error. MNS is known by its XML or its request id
-// header; its code decides, never its text or the status alone. Texts in hide do not appear.
-func refusal(op, queue string, r *reply, hide ...string) *Error {
+// responseError turns a response that is not 2xx into an error. A response is from MNS if it has
+// MNS's XML or its request id header. The class depends on MNS's code, not on its text or on the
+// status alone. The secrets are masked.
+func responseError(op, queue string, r *response, secrets ...string) *Error {
 	e := &Error{Op: op, Queue: queue, Status: r.status, RequestID: requestID(r)}
-	var said sdk.ErrorResponse
-	spoke := decodeXML(r.body, &said) == nil && said.Code != ""
-	if spoke {
-		e.Code = tidy(said.Code)
-		for _, secret := range hide {
+	var document sdk.ErrorResponse
+	hasCode := decodeXML(r.body, &document) == nil && document.Code != ""
+	if hasCode {
+		e.Code = sanitize(document.Code)
+		for _, secret := range secrets {
 			if secret != "" {
-				said.Message = strings.ReplaceAll(said.Message, secret, "***")
+				document.Message = strings.ReplaceAll(document.Message, secret, "***")
 			}
 		}
-		e.Message = tidy(said.Message)
+		e.Message = sanitize(document.Message)
 		if e.RequestID == "" {
-			e.RequestID = tidy(said.RequestId)
+			e.RequestID = sanitize(document.RequestId)
 		}
 	}
 	switch {
 	case r.status == http.StatusTooManyRequests:
-		e.kind = ErrThrottled
-	case spoke:
-		e.kind = kindOf(op, r.status, e.Code)
+		e.class = ErrThrottled
+	case hasCode:
+		e.class = classOf(op, r.status, e.Code)
 	case e.RequestID == "":
-		e.kind = ErrNotMNS
+		e.class = ErrNotMNS
 		e.Message = "content type " + contentType(r)
 	default:
-		e.kind = kindOf(op, r.status, "")
+		e.class = classOf(op, r.status, "")
 	}
-	if e.kind == ErrClock {
+	if e.class == ErrClock {
 		if server, err := http.ParseTime(r.header.Get("Date")); err == nil {
-			e.Message = skew(time.Since(server))
+			e.Message = clockSkew(time.Since(server))
 		}
 	}
 	return e
 }
 
-// kindOf classes an error code of MNS; an unknown one goes by its status.
-func kindOf(op string, status int, code string) error {
+// classOf returns the class of an error code of MNS; the status decides about an unknown code.
+func classOf(op string, status int, code string) error {
 	switch code {
 	case "MessageNotExist":
 		if op == "receive" || op == "peek" {
@@ -186,44 +185,45 @@ func kindOf(op string, status int, code string) error {
 	}
 }
 
-// accept returns nil for the success that was due. A success by status alone is none: a captive
-// portal answers 200 to everything, so MNS has to show its request id, and XML where a body is due.
-func accept(op, queue string, r *reply, want int) error {
-	e := &Error{Op: op, Queue: queue, Status: r.status, RequestID: requestID(r), kind: ErrNotMNS}
+// checkSuccess returns nil if the response is MNS's success of the expected status. The status alone
+// is not enough, since a captive portal answers 200 to everything: the response must have MNS's
+// request id and, where a body is expected, XML.
+func checkSuccess(op, queue string, r *response, want int) error {
+	e := &Error{Op: op, Queue: queue, Status: r.status, RequestID: requestID(r), class: ErrNotMNS}
 	switch {
 	case e.RequestID == "":
 		e.Message = "no x-mns-request-id, content type " + contentType(r)
 	case r.status != want:
-		e.Message = fmt.Sprintf("%d was due", want)
+		e.Message = fmt.Sprintf("expected status %d", want)
 	case want != http.StatusNoContent && contentType(r) != "text/xml" && contentType(r) != "application/xml":
-		e.Message = "content type " + contentType(r) + " where XML was due"
+		e.Message = "content type " + contentType(r) + " instead of XML"
 	default:
 		return nil
 	}
 	return e
 }
 
-// skew says how far this machine's clock is from the service's.
-func skew(ahead time.Duration) string {
+// clockSkew describes how far this machine's clock is ahead of MNS's.
+func clockSkew(ahead time.Duration) string {
 	if ahead < 0 {
 		return fmt.Sprintf("this machine's clock is %s behind", (-ahead).Round(time.Second))
 	}
 	return fmt.Sprintf("this machine's clock is %s ahead", ahead.Round(time.Second))
 }
 
-func requestID(r *reply) string { return tidy(r.header.Get("X-Mns-Request-Id")) }
+func requestID(r *response) string { return sanitize(r.header.Get("X-Mns-Request-Id")) }
 
-// contentType is the reply's media type, lower-case and without parameters.
-func contentType(r *reply) string {
+// contentType is the response's media type, lower-case and without parameters.
+func contentType(r *response) string {
 	kind, _, _ := strings.Cut(r.header.Get("Content-Type"), ";")
-	if kind = strings.ToLower(tidy(kind)); kind == "" {
+	if kind = strings.ToLower(sanitize(kind)); kind == "" {
 		return "none"
 	}
 	return kind
 }
 
-// tidy makes a stranger's text fit for one log line: printable, single spaces, 200 characters.
-func tidy(s string) string {
+// sanitize makes a text from outside fit for a log line: printable, single spaces, 200 characters.
+func sanitize(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '

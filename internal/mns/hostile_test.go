@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// hostile are answers of this size that no queue gives, by what they are made of.
+// hostile returns responses of this size that no queue sends, by their content.
 func hostile(size int) map[string]string {
 	fill := func(head, unit, tail string) string {
 		return head + strings.Repeat(unit, (size-len(head)-len(tail))/len(unit)) + tail
@@ -27,27 +27,27 @@ func hostile(size int) map[string]string {
 		"short messages":               fill(list, "<Message><ReceiptHandle>1</ReceiptHandle></Message>", end),
 		"messages without a handle":    fill(list, "<Message/>", end),
 		"malformed messages":           fill(list, message+"<MessageBody>\x01</MessageBody></Message>", end),
-		"beginnings of messages":       fill(list, "<Message>", "\x01"),
-		"beginnings without an end":    fill(list, "<Message ", "\x01"),
-		"ends of messages":             fill(list+"<Message>", "</Message>", "\x01"),
+		"start tags of messages":       fill(list, "<Message>", "\x01"),
+		"start tags without an end":    fill(list, "<Message ", "\x01"),
+		"end tags of messages":         fill(list+"<Message>", "</Message>", "\x01"),
 		"one body":                     fill(body, "x", bodyEnd),
 		"one malformed body":           fill(body, "x", "\x01"+bodyEnd),
 		"ampersands":                   fill(body, "&", bodyEnd),
-		"references":                   fill(body, "&#1;", bodyEnd),
-		"good references":              fill(body, "&amp;", bodyEnd),
-		"good numbers":                 fill(body, "&#65;", bodyEnd),
+		"references to controls":       fill(body, "&#1;", bodyEnd),
+		"entities":                     fill(body, "&amp;", bodyEnd),
+		"numeric references":           fill(body, "&#65;", bodyEnd),
 		"messages of ampersands":       fill(list, message+"<MessageBody>"+strings.Repeat("&", 300<<10)+"</MessageBody></Message>", end),
-		"messages of numbers":          fill(list, message+"<MessageBody>\x01"+strings.Repeat("&#x41;", 50<<10)+"</MessageBody></Message>", end),
-		"messages of one field":        fill(list, "<Message>\x01"+strings.Repeat("<MessageId>", 20<<10)+"</Message>", end),
+		"messages of references":       fill(list, message+"<MessageBody>\x01"+strings.Repeat("&#x41;", 50<<10)+"</MessageBody></Message>", end),
+		"messages of start tags":       fill(list, "<Message>\x01"+strings.Repeat("<MessageId>", 20<<10)+"</Message>", end),
 		"invalid UTF-8":                fill(body, "\xff", bodyEnd),
-		"new lines, wrong sum":         fill(list+message+"<MessageBodyMD5>00</MessageBodyMD5><MessageBody>", "\n", bodyEnd),
+		"new lines, wrong MD5":         fill(list+message+"<MessageBodyMD5>00</MessageBodyMD5><MessageBody>", "\n", bodyEnd),
 		"elements in elements":         fill(list, "<a>", ""),
 		"elements in a message":        fill(list+message, "<a>", ""),
 		"elements beside each other":   fill(list+message, "<a/>", "</Message>"+end),
 		"attributes":                   fill(list+"<Message ", "a='' ", "></Message>"+end),
 		"name spaces":                  fill(list+"<Message ", "xmlns:a='b' ", "></Message>"+end),
 		"message ids":                  fill(list+"<Message>\x01", "<MessageId>a</MessageId>", "</Message>"+end),
-		"ends of fields":               fill(list+"<Message>\x01<MessageId>", "</MessageId>", "</Message>"+end),
+		"end tags of fields":           fill(list+"<Message>\x01<MessageId>", "</MessageId>", "</Message>"+end),
 		"a comment":                    fill(list+"<!--", "-", "-->"+end),
 		"less-than signs":              fill(body, "<", bodyEnd),
 		"declarations":                 fill("", "<?xml version='1.0'?>", list),
@@ -56,7 +56,8 @@ func hostile(size int) map[string]string {
 	}
 }
 
-// An answer is read at a cost of no more than some times its size, and gives no more messages than were asked for.
+// The memory that decode allocates is a small multiple of the response's size, and it returns no more messages than
+// asked for.
 func TestDecodeIsBounded(t *testing.T) {
 	for name, text := range hostile(512 << 10) {
 		t.Run(name, func(t *testing.T) {
@@ -71,11 +72,11 @@ func TestDecodeIsBounded(t *testing.T) {
 			if len(messages) > 16 {
 				t.Errorf("%d messages, 16 were asked for", len(messages))
 			}
-			if most := uint64(20 * len(body)); allocated > most {
-				t.Errorf("%d bytes allocated, want at most %d", allocated, most)
+			if limit := uint64(20 * len(body)); allocated > limit {
+				t.Errorf("%d bytes allocated, want at most %d", allocated, limit)
 			}
-			if most := uint64(len(body) / 4); objects > most { // a reference is an object to the decoder
-				t.Errorf("%d objects allocated, want at most %d", objects, most)
+			if limit := uint64(len(body) / 4); objects > limit { // the decoder allocates one for each reference
+				t.Errorf("%d objects allocated, want at most %d", objects, limit)
 			}
 		})
 	}
@@ -83,9 +84,9 @@ func TestDecodeIsBounded(t *testing.T) {
 
 func TestSurplusMessagesStayInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		k := &kept{}
-		logs, stop := serve(t, c, &Listener{Batch: 2, Keep: k.keep})
+		c := newFakeMNS()
+		k := &recorder{}
+		logs, stop := serve(t, c, &Listener{BatchSize: 2, Keep: k.keep})
 		for i := range 3 {
 			c.batches <- batch(fmt.Sprintf("b%d-", i), 3)
 		}

@@ -18,22 +18,21 @@ import (
 
 func TestIdleIsOneLongPollInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		l := &Listener{MaxPollers: 4}
 		if l.Healthy() == nil {
-			t.Error("healthy before the first answer")
+			t.Error("healthy before the first response")
 		}
 		logs, stop := serve(t, c, l)
-		// Synctest's clock stands still until everything waits: the first poll asks for no wait
-		// and proves at once that MNS answers.
+		// The first poll is a short one: it ends before synctest's clock advances.
 		synctest.Wait()
 		if err := l.Healthy(); err != nil {
-			t.Errorf("not healthy after the first answer: %v", err)
+			t.Errorf("not healthy after the first response: %v", err)
 		}
-		time.Sleep(10*time.Minute + time.Second) // not at the very end of a poll
+		time.Sleep(10*time.Minute + time.Second) // in the middle of a poll
 		polls := c.pollsSoFar()
-		if len(polls) != 22 || c.inFlight() != 1 || c.mostInFlight() != 1 {
-			t.Errorf("%d polls, %d in flight, most %d; want 22, 1, 1", len(polls), c.inFlight(), c.mostInFlight())
+		if len(polls) != 22 || c.inFlight() != 1 || c.maxInFlight() != 1 {
+			t.Errorf("%d polls, %d in flight, at most %d; want 22, 1, 1", len(polls), c.inFlight(), c.maxInFlight())
 		}
 		for i, p := range polls {
 			want := 30 * time.Second
@@ -55,7 +54,7 @@ func TestIdleIsOneLongPollInFlight(t *testing.T) {
 
 func TestKeepThenDeleteThenBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		var mu sync.Mutex
 		var events []string
 		event := func(format string, args ...any) {
@@ -64,9 +63,9 @@ func TestKeepThenDeleteThenBegin(t *testing.T) {
 			events = append(events, fmt.Sprintf(format, args...))
 		}
 		begun := make(chan struct{})
-		c.remove = func(ctx context.Context, _ int, handles []string) (*response, error) {
+		c.remove = func(ctx context.Context, _ int, handles []string) (*httpResponse, error) {
 			select {
-			case <-begun: // the answer comes only after the work has begun
+			case <-begun: // the response comes only after the work has begun
 				event("deleted %v", handles)
 				return nil, nil
 			case <-ctx.Done():
@@ -100,11 +99,11 @@ func TestKeepThenDeleteThenBegin(t *testing.T) {
 	})
 }
 
-func TestPollersGrowWithFullBatchesAndShrinkWhenIdle(t *testing.T) {
+func TestFullBatchesAddPollersAndIdlenessRemovesThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		k := &kept{}
-		_, stop := serve(t, c, &Listener{MaxPollers: 3, Batch: 4, Keep: func(ctx context.Context, queue string, messages []Message) (func(), error) {
+		c := newFakeMNS()
+		k := &recorder{}
+		_, stop := serve(t, c, &Listener{MaxPollers: 3, BatchSize: 4, Keep: func(ctx context.Context, queue string, messages []Message) (func(), error) {
 			time.Sleep(100 * time.Millisecond)
 			return k.keep(ctx, queue, messages)
 		}})
@@ -126,9 +125,9 @@ func TestPollersGrowWithFullBatchesAndShrinkWhenIdle(t *testing.T) {
 	})
 }
 
-func TestPollersShrinkWithSmallBatches(t *testing.T) {
+func TestSmallBatchesRemovePollers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		_, stop := serve(t, c, &Listener{MaxPollers: 2})
 		for range 3 {
 			c.batches <- batch("full", 16)
@@ -148,16 +147,16 @@ func TestPollersShrinkWithSmallBatches(t *testing.T) {
 	})
 }
 
-func TestGateHoldsReceivesBack(t *testing.T) {
+func TestNoReceiveWhileGateBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		room := make(chan struct{})
+		c := newFakeMNS()
+		freeSlots := make(chan struct{})
 		var beats atomic.Int32
 		_, stop := serve(t, c, &Listener{
 			Beat: func() { beats.Add(1) },
 			Gate: func(ctx context.Context) error {
 				select {
-				case <-room:
+				case <-freeSlots:
 					return nil
 				case <-ctx.Done():
 					return ctx.Err()
@@ -166,35 +165,35 @@ func TestGateHoldsReceivesBack(t *testing.T) {
 		})
 		time.Sleep(10 * time.Minute)
 		if n := len(c.pollsSoFar()); n != 0 {
-			t.Errorf("%d receives while the instance is full", n)
+			t.Errorf("%d receives without a free slot", n)
 		}
 		if n := beats.Load(); n < 60 {
-			t.Errorf("%d beats in ten minutes at the gate", n)
+			t.Errorf("%d beats in ten minutes without a free slot", n)
 		}
-		close(room)
+		close(freeSlots)
 		synctest.Wait()
 		if n := len(c.pollsSoFar()); n == 0 {
-			t.Error("no receive after the gate opened")
+			t.Error("no receive after Gate has returned")
 		}
 		stop()
 	})
 }
 
-func TestServeEndsWithTheErrorOfGate(t *testing.T) {
+func TestServeReturnsTheErrorOfGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
-		_, stop := serve(t, newCloud(), &Listener{Gate: func(context.Context) error { return broken }})
+		_, stop := serve(t, newFakeMNS(), &Listener{Gate: func(context.Context) error { return broken }})
 		synctest.Wait()
 		if err := stop(); !errors.Is(err, broken) {
-			t.Errorf("Serve() = %v, want the gate's error", err)
+			t.Errorf("Serve() = %v, want the error of Gate", err)
 		}
 	})
 }
 
 func TestPanicEndsServeNotTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		k := &kept{}
+		c := newFakeMNS()
+		k := &recorder{}
 		first := true
 		l := &Listener{Keep: func(ctx context.Context, queue string, messages []Message) (func(), error) {
 			if first {
@@ -219,22 +218,22 @@ func TestPanicEndsServeNotTheProcess(t *testing.T) {
 	})
 }
 
-func TestMessagesOfABrokenReplyAreTaken(t *testing.T) {
+func TestMessagesBesideOneWithoutHandleAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		c.receive = func(n int) (*response, error) {
+		c := newFakeMNS()
+		c.receive = func(n int) (*httpResponse, error) {
 			if n == 1 {
 				noHandle := strings.Replace(item{id: "B"}.xml(), "1-B", "", 1)
-				return answer(200, messagesXML(item{id: "A"}.xml(), noHandle)), nil
+				return mnsResponse(200, messagesXML(item{id: "A"}.xml(), noHandle)), nil
 			}
 			return nil, nil
 		}
-		k := &kept{}
+		k := &recorder{}
 		l := &Listener{Keep: k.keep}
 		logs, stop := serve(t, c, l)
 		time.Sleep(time.Second)
 		stop()
-		if !slices.Equal(k.ids, []string{"A"}) || len(logs.about("without a receipt handle")) != 1 {
+		if !slices.Equal(k.ids, []string{"A"}) || len(logs.matching("without a receipt handle")) != 1 {
 			t.Errorf("kept %v, logged %q", k.ids, logs.all())
 		}
 		if err := l.Healthy(); err != nil {
@@ -245,7 +244,7 @@ func TestMessagesOfABrokenReplyAreTaken(t *testing.T) {
 
 func TestOldestAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		l := &Listener{}
 		_, stop := serve(t, c, l)
 		c.batches <- []item{
@@ -265,19 +264,19 @@ func TestOldestAge(t *testing.T) {
 	})
 }
 
-// The other tests of the listener need no network; this one shows the same over a real one.
+// The other tests of the listener use a fake; this one uses HTTP.
 func TestListenOverTheNetwork(t *testing.T) {
 	messages := make(chan string, 1)
 	deleted := make(chan string, 1)
 	d := newDouble(t, func(w http.ResponseWriter, r *http.Request, body string) {
 		if r.Method == http.MethodDelete {
-			mnsReply(w, 204, "")
+			writeMNS(w, 204, "")
 			deleted <- body
 			return
 		}
 		select {
 		case m := <-messages:
-			mnsReply(w, 200, messagesXML(m))
+			writeMNS(w, 200, messagesXML(m))
 		case <-r.Context().Done():
 		}
 	})
@@ -295,13 +294,13 @@ func TestListenOverTheNetwork(t *testing.T) {
 	await(t, "Serve to end", served)
 }
 
-// await waits for something to come, but not for ever.
+// await receives from c within 10 s.
 func await[T any](t *testing.T, what string, c <-chan T) {
 	t.Helper()
 	select {
 	case <-c:
 	case <-time.After(10 * time.Second):
-		t.Fatalf("waited in vain for %s", what)
+		t.Fatalf("timeout while waiting for %s", what)
 	}
 }
 

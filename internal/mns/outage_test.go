@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestRetryWait(t *testing.T) {
+func TestRetryBackoff(t *testing.T) {
 	network := fmt.Errorf("wrapped: %w", ErrNetwork)
 	tests := map[string]struct {
 		err  error
@@ -21,56 +21,56 @@ func TestRetryWait(t *testing.T) {
 		rnd  float64
 		want time.Duration
 	}{
-		"first, least":             {network, 1, 0, 200 * time.Millisecond},
-		"first, most":              {network, 1, 1, 400 * time.Millisecond},
-		"doubles":                  {network, 3, 0, 800 * time.Millisecond},
-		"capped, least":            {network, 9, 0, 15 * time.Second},
-		"capped, most":             {network, 9, 1, 30 * time.Second},
-		"no overflow":              {network, 1 << 30, 1, 30 * time.Second},
-		"throttled, least":         {ErrThrottled, 1, 0, time.Second},
-		"throttled, no overflow":   {ErrThrottled, 1 << 30, 1, 30 * time.Second},
-		"for a person, least":      {ErrAuth, 1, 0, 10 * time.Second},
-		"for a person, most":       {ErrClock, 1, 1, 20 * time.Second},
-		"for a person, later":      {ErrNoQueue, 5, 1, 30 * time.Second},
-		"a class of its own: none": {errors.New("other"), 1, 0, 200 * time.Millisecond},
+		"first, minimum":         {network, 1, 0, 200 * time.Millisecond},
+		"first, maximum":         {network, 1, 1, 400 * time.Millisecond},
+		"doubles":                {network, 3, 0, 800 * time.Millisecond},
+		"capped, minimum":        {network, 9, 0, 15 * time.Second},
+		"capped, maximum":        {network, 9, 1, 30 * time.Second},
+		"no overflow":            {network, 1 << 30, 1, 30 * time.Second},
+		"throttled, minimum":     {ErrThrottled, 1, 0, time.Second},
+		"throttled, no overflow": {ErrThrottled, 1 << 30, 1, 30 * time.Second},
+		"wrong key, minimum":     {ErrAuth, 1, 0, 10 * time.Second},
+		"wrong clock, maximum":   {ErrClock, 1, 1, 20 * time.Second},
+		"no queue, capped":       {ErrNoQueue, 5, 1, 30 * time.Second},
+		"error without a class":  {errors.New("other"), 1, 0, 200 * time.Millisecond},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := retryWait(tt.err, tt.n, tt.rnd); got != tt.want {
-				t.Errorf("retryWait() = %s, want %s", got, tt.want)
+			if got := retryBackoff(tt.err, tt.n, tt.rnd); got != tt.want {
+				t.Errorf("retryBackoff() = %s, want %s", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestEmptyWait(t *testing.T) {
+func TestEmptyBackoff(t *testing.T) {
 	tests := map[string]struct {
 		wait time.Duration
 		n    int
 		rnd  float64
 		want time.Duration
 	}{
-		"first, least":  {30 * time.Second, 1, 0, 500 * time.Millisecond},
-		"first, most":   {30 * time.Second, 1, 1, time.Second},
-		"grows":         {30 * time.Second, 2, 1, 2 * time.Second},
-		"capped":        {30 * time.Second, 99, 1, 4 * time.Second},
-		"short polling": {0, 99, 1, time.Second},
+		"first, minimum": {30 * time.Second, 1, 0, 500 * time.Millisecond},
+		"first, maximum": {30 * time.Second, 1, 1, time.Second},
+		"grows":          {30 * time.Second, 2, 1, 2 * time.Second},
+		"capped":         {30 * time.Second, 99, 1, 4 * time.Second},
+		"short polling":  {0, 99, 1, time.Second},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := emptyWait(tt.wait, tt.n, tt.rnd); got != tt.want {
-				t.Errorf("emptyWait() = %s, want %s", got, tt.want)
+			if got := emptyBackoff(tt.wait, tt.n, tt.rnd); got != tt.want {
+				t.Errorf("emptyBackoff() = %s, want %s", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestOutageIsLoggedOnceAndWaitedOut(t *testing.T) {
+func TestBeginAndEndOfAnOutageAreLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		var down atomic.Bool
 		down.Store(true)
-		c.receive = func(int) (*response, error) {
+		c.receive = func(int) (*httpResponse, error) {
 			if down.Load() {
 				return nil, errReset
 			}
@@ -93,17 +93,17 @@ func TestOutageIsLoggedOnceAndWaitedOut(t *testing.T) {
 		stop()
 		lines := logs.all()
 		if len(lines) != 2 || !strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[1], "duration_ms=18") {
-			t.Errorf("logged %q, want one line at the begin and one at the end", lines)
+			t.Errorf("logged %q, want one line at the begin and one at the end of the outage", lines)
 		}
 	})
 }
 
 func TestEachReasonOfAnOutageIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		c.receive = func(n int) (*response, error) {
+		c := newFakeMNS()
+		c.receive = func(n int) (*httpResponse, error) {
 			if n%2 == 0 {
-				return answer(500, errorXML("InternalError")), nil
+				return mnsResponse(500, errorXML("InternalError")), nil
 			}
 			return nil, errReset
 		}
@@ -116,32 +116,32 @@ func TestEachReasonOfAnOutageIsLoggedOnce(t *testing.T) {
 	})
 }
 
-func TestPaceOfFailures(t *testing.T) {
+func TestPauseBetweenFailedReceives(t *testing.T) {
 	tests := map[string]struct {
-		answer func() *response
-		least  time.Duration
-		level  string
+		response func() *httpResponse
+		minPause time.Duration
+		level    string
 	}{
-		"throttled":   {func() *response { return answer(429, errorXML("TooManyRequests")) }, time.Second, "WARN"},
-		"wrong key":   {func() *response { return answer(403, errorXML("InvalidAccessKeyId")) }, 10 * time.Second, "ERROR"},
-		"wrong clock": {func() *response { return answer(408, errorXML("TimeExpired")) }, 10 * time.Second, "ERROR"},
-		"no queue":    {func() *response { return answer(404, errorXML("QueueNotExist")) }, 10 * time.Second, "ERROR"},
+		"throttled":   {func() *httpResponse { return mnsResponse(429, errorXML("TooManyRequests")) }, time.Second, "WARN"},
+		"wrong key":   {func() *httpResponse { return mnsResponse(403, errorXML("InvalidAccessKeyId")) }, 10 * time.Second, "ERROR"},
+		"wrong clock": {func() *httpResponse { return mnsResponse(408, errorXML("TimeExpired")) }, 10 * time.Second, "ERROR"},
+		"no queue":    {func() *httpResponse { return mnsResponse(404, errorXML("QueueNotExist")) }, 10 * time.Second, "ERROR"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCloud()
-				c.receive = func(int) (*response, error) { return tt.answer(), nil }
+				c := newFakeMNS()
+				c.receive = func(int) (*httpResponse, error) { return tt.response(), nil }
 				logs, stop := serve(t, c, &Listener{})
 				time.Sleep(10 * time.Minute)
 				stop()
 				polls := c.pollsSoFar()
 				if len(polls) < 20 {
-					t.Errorf("%d polls in ten minutes: it gave up", len(polls))
+					t.Errorf("%d polls in ten minutes, want at least 20", len(polls))
 				}
 				for i := 1; i < len(polls); i++ {
-					if gap := polls[i].at.Sub(polls[i-1].at); gap < tt.least || gap > 30*time.Second {
-						t.Errorf("%s between two polls, want %s to 30s", gap, tt.least)
+					if gap := polls[i].at.Sub(polls[i-1].at); gap < tt.minPause || gap > 30*time.Second {
+						t.Errorf("%s between two polls, want %s to 30s", gap, tt.minPause)
 					}
 				}
 				if lines := logs.all(); len(lines) != 1 || !strings.Contains(lines[0], "level="+tt.level) {
@@ -152,14 +152,14 @@ func TestPaceOfFailures(t *testing.T) {
 	}
 }
 
-func TestEmptyAnswersThatComeTooSoonDoNotSpin(t *testing.T) {
+func TestEmptyResponsesWithoutWaitDoNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		var soon atomic.Bool
-		soon.Store(true)
-		c.receive = func(int) (*response, error) {
-			if soon.Load() {
-				return answer(404, errorXML("MessageNotExist")), nil
+		c := newFakeMNS()
+		var noWait atomic.Bool
+		noWait.Store(true)
+		c.receive = func(int) (*httpResponse, error) {
+			if noWait.Load() {
+				return mnsResponse(404, errorXML("MessageNotExist")), nil
 			}
 			return nil, nil
 		}
@@ -172,12 +172,12 @@ func TestEmptyAnswersThatComeTooSoonDoNotSpin(t *testing.T) {
 		if err := l.Healthy(); err != nil {
 			t.Errorf("Healthy() = %v", err)
 		}
-		soon.Store(false)
+		noWait.Store(false)
 		time.Sleep(5 * time.Second)
 		c.batches <- batch("m", 1)
 		time.Sleep(time.Second)
 		if n := len(c.deletesSoFar()); n != 1 {
-			t.Errorf("%d deletes, want 1: a message is taken as soon as a long poll holds", n)
+			t.Errorf("%d deletes, want 1: the next long poll receives the message", n)
 		}
 		stop()
 		if lines := logs.all(); len(lines) != 0 {
@@ -187,16 +187,16 @@ func TestEmptyAnswersThatComeTooSoonDoNotSpin(t *testing.T) {
 }
 
 func TestDeleteRetries(t *testing.T) {
-	errorsXML := func(code, handle string) *response {
-		return answer(404, "<Errors><Error><ErrorCode>"+code+"</ErrorCode><ReceiptHandle>"+handle+"</ReceiptHandle></Error></Errors>")
+	errorsXML := func(code, handle string) *httpResponse {
+		return mnsResponse(404, "<Errors><Error><ErrorCode>"+code+"</ErrorCode><ReceiptHandle>"+handle+"</ReceiptHandle></Error></Errors>")
 	}
 	tests := map[string]struct {
-		remove func(ctx context.Context, n int, handles []string) (*response, error)
+		remove func(ctx context.Context, n int, handles []string) (*httpResponse, error)
 		want   [][]string
 		logged int
 	}{
 		"failed once": {
-			func(_ context.Context, n int, _ []string) (*response, error) {
+			func(_ context.Context, n int, _ []string) (*httpResponse, error) {
 				if n == 1 {
 					return nil, errReset
 				}
@@ -204,30 +204,30 @@ func TestDeleteRetries(t *testing.T) {
 			}, [][]string{{"1-m0", "1-m1"}, {"1-m0", "1-m1"}}, 0,
 		},
 		"one gone": {
-			func(context.Context, int, []string) (*response, error) {
+			func(context.Context, int, []string) (*httpResponse, error) {
 				return errorsXML("MessageNotExist", "1-m1"), nil
 			},
 			[][]string{{"1-m0", "1-m1"}},
 			0,
 		},
-		"some gone, nobody says which": {
-			func(_ context.Context, n int, _ []string) (*response, error) {
+		"some gone, without handles": {
+			func(_ context.Context, n int, _ []string) (*httpResponse, error) {
 				if n == 1 {
-					return answer(404, errorXML("MessageNotExist")), nil
+					return mnsResponse(404, errorXML("MessageNotExist")), nil
 				}
 				return nil, nil
 			}, [][]string{{"1-m0", "1-m1"}, {"1-m0"}, {"1-m1"}}, 0,
 		},
 		"one failed": {
-			func(_ context.Context, n int, _ []string) (*response, error) {
+			func(_ context.Context, n int, _ []string) (*httpResponse, error) {
 				if n == 1 {
 					return errorsXML("InternalError", "1-m1"), nil
 				}
 				return nil, nil
 			}, [][]string{{"1-m0", "1-m1"}, {"1-m1"}}, 0,
 		},
-		"failed without a handle: each alone": {
-			func(_ context.Context, _ int, handles []string) (*response, error) {
+		"failed without a handle: retried one by one": {
+			func(_ context.Context, _ int, handles []string) (*httpResponse, error) {
 				switch {
 				case len(handles) > 1:
 					return errorsXML("ReceiptHandleError", ""), nil
@@ -237,22 +237,22 @@ func TestDeleteRetries(t *testing.T) {
 				return nil, nil
 			}, [][]string{{"1-m0", "1-m1"}, {"1-m0"}, {"1-m1"}}, 0,
 		},
-		"a handle that is none": {
-			func(_ context.Context, _ int, handles []string) (*response, error) {
+		"one invalid handle": {
+			func(_ context.Context, _ int, handles []string) (*httpResponse, error) {
 				if len(handles) > 1 || handles[0] == "1-m1" {
 					return errorsXML("ReceiptHandleError", ""), nil
 				}
 				return nil, nil
 			}, [][]string{{"1-m0", "1-m1"}, {"1-m0"}, {"1-m1"}, {"1-m1"}, {"1-m1"}}, 1,
 		},
-		"never works": {
-			func(context.Context, int, []string) (*response, error) { return nil, errReset },
+		"always failing": {
+			func(context.Context, int, []string) (*httpResponse, error) { return nil, errReset },
 			[][]string{{"1-m0", "1-m1"}, {"1-m0", "1-m1"}, {"1-m0", "1-m1"}, {"1-m0", "1-m1"}},
 			1,
 		},
 		"no rights": {
-			func(context.Context, int, []string) (*response, error) {
-				return answer(403, errorXML("AccessDenied")), nil
+			func(context.Context, int, []string) (*httpResponse, error) {
+				return mnsResponse(403, errorXML("AccessDenied")), nil
 			},
 			[][]string{{"1-m0", "1-m1"}},
 			1,
@@ -261,7 +261,7 @@ func TestDeleteRetries(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCloud()
+				c := newFakeMNS()
 				c.remove = tt.remove
 				logs, stop := serve(t, c, &Listener{})
 				c.batches <- batch("m", 2)

@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// gateSlice is how long a poller waits at the gate between two signs of life.
-const gateSlice = 10 * time.Second
+// gateBeatInterval is the time between two beats of a poller that waits at Gate.
+const gateBeatInterval = 10 * time.Second
 
-// enoughSlack is how many nearly empty batches in a row make a poller superfluous.
-const enoughSlack = 3
+// maxSmallBatches is the number of small batches in a row after which a poller is superfluous.
+const maxSmallBatches = 3
 
 // poller is one loop of a listener.
 type poller struct {
-	*crew
-	failures int // receives that failed, in a row
-	early    int // polls that came back empty too soon, in a row
-	slack    int // batches far from full, in a row
+	*pool
+	failures     int // failed receives in a row
+	earlyEmpty   int // polls in a row that ended empty before their wait was over
+	smallBatches int // batches of at most a quarter of the batch size in a row
 }
 
-// run polls until ctx ends or the poller is superfluous. A receive in flight at the end of ctx is waited for, and what it
-// brings is taken (see lastAnswerTimeout). The error is Gate's.
+// run polls until ctx ends or the poller is superfluous. It waits for a receive that is in flight when ctx ends, and
+// processes its messages (see lastResponseTimeout). The error is Gate's.
 func (p *poller) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		p.beat()
@@ -32,119 +32,117 @@ func (p *poller) run(ctx context.Context) error {
 			}
 			return err
 		}
-		if ctx.Err() != nil { // it ended at the gate
+		if ctx.Err() != nil { // Gate may return nil although ctx has ended
 			break
 		}
-		messages, pause, surplus := p.poll(ctx)
+		messages, delay, superfluous := p.poll(ctx)
 		if len(messages) > 0 {
-			p.take(ctx, messages)
+			p.process(ctx, messages)
 		}
-		if surplus && p.leave() {
+		if superfluous && p.shrink() {
 			break
 		}
-		sleep(ctx, pause)
+		sleep(ctx, delay)
 	}
 	return nil
 }
 
-// admit waits until another batch may be received: the instance has room, and batches received
-// before could be kept.
+// admit waits until the next batch may be received: Gate has returned, and no polling pause is on.
 func (p *poller) admit(ctx context.Context) error {
 	for p.Gate != nil {
-		slice, cancel := context.WithTimeout(ctx, gateSlice)
-		err := p.Gate(slice)
-		sliceOver := slice.Err() != nil
+		untilBeat, cancel := context.WithTimeout(ctx, gateBeatInterval)
+		err := p.Gate(untilBeat)
+		beatDue := untilBeat.Err() != nil
 		cancel()
 		if err == nil {
 			break
 		}
-		if ctx.Err() != nil || !sliceOver {
-			return fmt.Errorf("mns: waiting for room for messages of queue %q: %w", p.Queue.Name(), err)
+		if ctx.Err() != nil || !beatDue {
+			return fmt.Errorf("mns: waiting for free slots for messages of queue %q: %w", p.Queue.Name(), err)
 		}
 		p.beat()
 	}
-	return p.hold.wait(ctx)
+	return p.pause.wait(ctx)
 }
 
-// poll receives once. It says how long to pause before the next time, and whether the queue could
-// do with fewer pollers.
-func (p *poller) poll(ctx context.Context) (messages []Message, pause time.Duration, surplus bool) {
-	// While nothing proves that MNS answers, a poll does not wait: else the readiness of an idle
-	// instance, and the end of an outage, would be known only a long poll later.
+// poll receives once. It returns the delay before the next poll, and whether the queue needs fewer
+// pollers.
+func (p *poller) poll(ctx context.Context) (messages []Message, delay time.Duration, superfluous bool) {
+	// Unless the last receive succeeded, the poll is a short one: else the readiness of an idle
+	// instance, and the end of an outage, would be noticed only after a long poll.
 	wait := p.Wait
 	probe := p.health.check() != nil
 	if probe {
 		wait = 0
 	}
 	start := time.Now()
-	messages, err := p.Queue.Receive(p.receiving, p.batch, wait)
+	messages, err := p.Queue.Receive(p.receiving, p.batchSize, wait)
 	took := time.Since(start)
 
 	switch {
 	case len(messages) > 0:
-		// MNS that hands out more than it was asked for does so every time: that is told once.
-		if err != nil && !(errors.Is(err, errSurplus) && p.surplus.Swap(true)) {
-			p.log.Warn("a part of a batch cannot be taken", "error", err)
+		// errTooManyMessages is likely to repeat at every receive: it is logged once.
+		if err != nil && !(errors.Is(err, errTooManyMessages) && p.tooManyMessages.Swap(true)) {
+			p.log.Warn("some messages of a batch cannot be received", "error", err)
 		}
-		p.recovered(messages)
+		p.received(messages)
 		if p.OnReceived != nil {
 			p.OnReceived(messages)
 		}
-		return messages, 0, p.judge(ctx, len(messages))
+		return messages, 0, p.adjustPollers(ctx, len(messages))
 	case ctx.Err() != nil:
 		return nil, 0, false
 	case errors.Is(err, ErrEmpty):
-		p.recovered(nil)
-		p.slack = 0
+		p.received(nil)
+		p.smallBatches = 0
 		switch {
 		case probe && p.Wait > 0:
 			return nil, 0, false
-		case cameEarly(took, wait):
-			p.early++
-			return nil, emptyWait(wait, p.early, jitter()), true
+		case tooEarly(took, wait):
+			p.earlyEmpty++
+			return nil, emptyBackoff(wait, p.earlyEmpty, jitter()), true
 		}
-		p.early = 0
+		p.earlyEmpty = 0
 		return nil, 0, true
 	default:
 		p.failures++
 		p.failed(err)
-		return nil, retryWait(err, p.failures, jitter()), false
+		return nil, retryBackoff(err, p.failures, jitter()), false
 	}
 }
 
-// judge reads the queue's load from a batch of n: a full one calls for another poller, several in a
-// row that were far from full make this one superfluous.
-func (p *poller) judge(ctx context.Context, n int) (surplus bool) {
-	p.early = 0
+// adjustPollers adds a poller after a full batch. After maxSmallBatches small ones in a row it
+// reports that this poller is superfluous.
+func (p *poller) adjustPollers(ctx context.Context, n int) (superfluous bool) {
+	p.earlyEmpty = 0
 	switch {
-	case n >= p.batch:
-		p.slack = 0
+	case n >= p.batchSize:
+		p.smallBatches = 0
 		p.grow(ctx)
-	case 4*n <= p.batch:
-		p.slack++
+	case 4*n <= p.batchSize:
+		p.smallBatches++
 	default:
-		p.slack = 0
+		p.smallBatches = 0
 	}
-	return p.slack >= enoughSlack
+	return p.smallBatches >= maxSmallBatches
 }
 
-// recovered notes a receive that was answered, and tells the end of an outage.
-func (p *poller) recovered(messages []Message) {
+// received records a successful receive and logs the end of an outage.
+func (p *poller) received(messages []Message) {
 	p.failures = 0
-	if lasted, over := p.health.ok(messages, time.Now()); over {
+	if lasted, ended := p.health.succeeded(messages, time.Now()); ended {
 		p.log.Info("receiving works again", "duration_ms", lasted.Milliseconds())
 	}
 }
 
-// failed notes a receive that was not, and tells the beginning of an outage and each new reason of
-// it once, however long it lasts.
+// failed records a failed receive and logs the beginning of an outage, and each further reason once.
 func (p *poller) failed(err error) {
-	if !p.health.fail(err, time.Now()) {
+	if first := p.health.failed(err, time.Now()); !first {
 		return
 	}
 	if needsPerson(err) {
 		p.log.Error("receiving fails until a person acts; messages wait in the queue", "error", err)
 		return
 	}
-	p.log.Warn("receiving fails; trying until it works, messages wait in the queue", "error", err)
+	p.log.Warn("receiving fails and is retried; messages wait in the queue", "error", err)
 }

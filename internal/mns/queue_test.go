@@ -14,7 +14,7 @@ import (
 func TestReceive(t *testing.T) {
 	body := `{"data":"e30=","sign":"<&>"}`
 	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
-		mnsReply(w, 200, messagesXML(item{id: "EB0A77", handle: "1-a+/=", body: body}.xml(), item{id: "EB0A78", body: "second"}.xml()))
+		writeMNS(w, 200, messagesXML(item{id: "EB0A77", handle: "1-a+/=", body: body}.xml(), item{id: "EB0A78", body: "second"}.xml()))
 	})
 	got, err := d.queue(t).Receive(t.Context(), 16, 30*time.Second)
 	if err != nil {
@@ -37,12 +37,12 @@ func TestReceive(t *testing.T) {
 		t.Errorf("request = %q, want %q", got, want)
 	}
 	if got := request.Header.Get(callHeader); got != "" {
-		t.Errorf("the private header reached the server: %q", got)
+		t.Errorf("the call header reached the server: %q", got)
 	}
 }
 
 func TestRequestTargets(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 404, errorXML("MessageNotExist")) })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 404, errorXML("MessageNotExist")) })
 	q := d.queue(t)
 	q.Receive(t.Context(), 1, 0)
 	q.Receive(t.Context(), 2, 1900*time.Millisecond)
@@ -64,7 +64,7 @@ func TestRequestTargets(t *testing.T) {
 }
 
 func TestReceiveRefusesImpossibleRequests(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 404, errorXML("MessageNotExist")) })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 404, errorXML("MessageNotExist")) })
 	q := d.queue(t)
 	for _, tt := range []struct {
 		n    int
@@ -80,7 +80,7 @@ func TestReceiveRefusesImpossibleRequests(t *testing.T) {
 }
 
 func TestEmptyListIsEmpty(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 200, messagesXML()) })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 200, messagesXML()) })
 	if _, err := d.queue(t).Receive(t.Context(), 16, 0); !errors.Is(err, ErrEmpty) {
 		t.Errorf("error = %v, want ErrEmpty", err)
 	}
@@ -88,7 +88,7 @@ func TestEmptyListIsEmpty(t *testing.T) {
 
 func TestPeekNeedsNoHandle(t *testing.T) {
 	peeked := strings.ReplaceAll(item{id: "A", body: "x"}.xml(), "<ReceiptHandle>1-A</ReceiptHandle>", "")
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 200, messagesXML(peeked)) })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 200, messagesXML(peeked)) })
 	got, err := d.queue(t).Peek(t.Context(), 16)
 	if err != nil || len(got) != 1 || got[0].Body != "x" {
 		t.Errorf("Peek() = %+v, %v", got, err)
@@ -97,7 +97,7 @@ func TestPeekNeedsNoHandle(t *testing.T) {
 
 func TestSend(t *testing.T) {
 	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
-		mnsReply(w, 201, `<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageId>EB0A77</MessageId><MessageBodyMD5>X</MessageBodyMD5></Message>`)
+		writeMNS(w, 201, `<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageId>EB0A77</MessageId><MessageBodyMD5>X</MessageBodyMD5></Message>`)
 	})
 	id, err := d.queue(t).Send(t.Context(), `a<&>"寄件`)
 	if err != nil || id != "EB0A77" {
@@ -114,7 +114,7 @@ func TestSend(t *testing.T) {
 }
 
 func TestSendRefusesWhatXMLCannotCarry(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 201, "") })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 201, "") })
 	q := d.queue(t)
 	tests := map[string]string{
 		"empty":          "",
@@ -140,14 +140,14 @@ func TestSendRefusesWhatXMLCannotCarry(t *testing.T) {
 	if n := len(d.requests()); n != 0 {
 		t.Errorf("%d requests", n)
 	}
-	if err := sendable("tab\t line\r\n \uFFFD 😀 "); err != nil {
+	if err := checkBody("tab\t line\r\n \uFFFD 😀 "); err != nil {
 		t.Errorf("an ordinary body is refused: %v", err)
 	}
 }
 
 func TestAttributes(t *testing.T) {
 	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
-		mnsReply(w, 200, `<?xml version="1.0" ?>
+		writeMNS(w, 200, `<?xml version="1.0" ?>
 <Queue xmlns="http://mns.aliyuncs.com/doc/v1/"><QueueName>demo</QueueName><CreateTime>1763640000</CreateTime><LastModifyTime>1763640000</LastModifyTime>
 <VisibilityTimeout>30</VisibilityTimeout><MaximumMessageSize>65536</MaximumMessageSize><MessageRetentionPeriod>345600</MessageRetentionPeriod><DelaySeconds>0</DelaySeconds>
 <PollingWaitSeconds>20</PollingWaitSeconds><InactiveMessages>2</InactiveMessages><ActiveMessages>1</ActiveMessages><DelayMessages>3</DelayMessages><LoggingEnabled>False</LoggingEnabled></Queue>`)
@@ -158,7 +158,7 @@ func TestAttributes(t *testing.T) {
 	}
 	want := Attributes{
 		Active: 1, Inactive: 2, Delayed: 3,
-		Visibility: 30 * time.Second, Retention: 96 * time.Hour, PollingWait: 20 * time.Second,
+		VisibilityTimeout: 30 * time.Second, Retention: 96 * time.Hour, PollingWait: 20 * time.Second,
 		CreatedAt: time.Date(2025, 11, 20, 12, 0, 0, 0, time.UTC),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -168,12 +168,12 @@ func TestAttributes(t *testing.T) {
 
 func TestOnRequest(t *testing.T) {
 	status, body := 0, ""
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, status, body) })
-	var told []string
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, status, body) })
+	var calls []string
 	q := newQueue(t, Config{
 		Endpoint: d.URL, AccessKeyID: testKeyID, AccessKeySecret: testSecret,
 		OnRequest: func(queue, op, result string, took time.Duration) {
-			told = append(told, fmt.Sprintf("%s %s %s %t", queue, op, result, took > 0))
+			calls = append(calls, fmt.Sprintf("%s %s %s %t", queue, op, result, took > 0))
 		},
 	})
 	status, body = 404, errorXML("MessageNotExist")
@@ -185,7 +185,7 @@ func TestOnRequest(t *testing.T) {
 	status, body = 400, errorXML("InvalidArgument")
 	q.Send(t.Context(), "x")
 	want := []string{"demo receive empty true", "demo delete ok true", "demo delete partial true", "demo send error true"}
-	if diff := cmp.Diff(want, told); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }

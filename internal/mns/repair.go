@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxDocument is the most that is read of an answer that is no list of messages. MNS writes a few hundred bytes for each
-// handle of a failed delete, and less for everything else.
+// maxDocument limits a response that is not a list of messages, in bytes. MNS writes a few hundred bytes for each handle
+// of a failed delete, and less for everything else.
 const maxDocument = 64 << 10
 
-// decodeXML decodes an answer that is no list of messages strictly, else once more after a repair.
+// decodeXML decodes a response that is not a list of messages: strictly, and if that fails after a repair.
 func decodeXML(body []byte, into any) error {
-	if len(body) > maxDocument { // a refusal of a receive, which may be as large as a list
+	if len(body) > maxDocument { // an error of a receive, which is read up to the limit of a list
 		return errDocument
 	}
 	if xml.Unmarshal(body, into) == nil {
@@ -25,31 +25,30 @@ func decodeXML(body []byte, into any) error {
 	return xml.Unmarshal(repair(body), into)
 }
 
-var errDocument = errors.New("the answer is larger than any of MNS")
+var errDocument = errors.New("the response is larger than any of MNS")
 
-// declaration may name an encoding that Go's decoder does not read.
+// declaration may name an encoding that Go's decoder does not support.
 var declaration = regexp.MustCompile(`^\s*<\?xml[^>]*\?>`)
 
-// repair makes text acceptable to an XML decoder at the least loss: what XML cannot carry is
-// dropped, be it a raw character, invalid UTF-8 or a numeric reference, and an ampersand that
-// begins no entity of XML stands for itself.
+// repair makes text acceptable to an XML decoder. It removes characters that are invalid in XML, raw
+// or as numeric references, and invalid UTF-8. It escapes an ampersand that begins no entity.
 func repair(text []byte) []byte {
 	text = text[len(declaration.Find(text)):]
 	out := make([]byte, 0, len(text)+len("amp;")*bytes.Count(text, []byte("&")))
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)
 		switch {
-		case r == utf8.RuneError && size == 1, !carriedByXML(r):
-			// Dropped.
+		case r == utf8.RuneError && size == 1, !isXMLChar(r):
+			// Removed.
 		case r == '&':
-			known, carried := reference(text)
+			length, valid := reference(text)
 			switch {
-			case known == 0:
+			case length == 0:
 				out = append(out, "&amp;"...)
-			case carried:
-				out = append(out, text[:known]...)
+			case valid:
+				out = append(out, text[:length]...)
 			}
-			size = max(known, 1)
+			size = max(length, 1)
 		default:
 			out = append(out, text[:size]...)
 		}
@@ -58,9 +57,9 @@ func repair(text []byte) []byte {
 	return out
 }
 
-// reference returns the length of what XML knows after the ampersand that text begins with, 0 if it is nothing, and
-// whether it stands for a character of XML.
-func reference(text []byte) (length int, carried bool) {
+// reference returns the length of the entity or numeric reference that text begins with, 0 if there is none, and whether
+// it stands for a character that is valid in XML.
+func reference(text []byte) (length int, valid bool) {
 	const longest = len("&#1234567890;")
 	end := bytes.IndexByte(text[:min(len(text), longest)], ';')
 	if end < 0 {
@@ -80,11 +79,11 @@ func reference(text []byte) (length int, carried bool) {
 	if !numeric || err != nil {
 		return 0, false
 	}
-	return end + 1, n <= utf8.MaxRune && carriedByXML(rune(n))
+	return end + 1, n <= utf8.MaxRune && isXMLChar(rune(n))
 }
 
-// carriedByXML reports whether r is a Char of XML 1.0, §2.2.
-func carriedByXML(r rune) bool {
+// isXMLChar reports whether r is a Char of XML 1.0, §2.2.
+func isXMLChar(r rune) bool {
 	return r == '\t' || r == '\n' || r == '\r' ||
 		r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 && r <= 0x10FFFF
 }

@@ -7,35 +7,35 @@ import (
 	"time"
 )
 
-// errNoAnswerYet stands until the first receive is over.
-var errNoAnswerYet = errors.New("mns: no answer about the queue yet")
+// errNoResponseYet is the state before the first receive has ended.
+var errNoResponseYet = errors.New("mns: no response about the queue yet")
 
-// health is what the pollers know of MNS. The zero value knows nothing.
+// health is the result of the pollers' last receive. The zero value is the state before the first one.
 type health struct {
-	mu     sync.Mutex
-	proven bool // MNS answered the last receive
-	err    error
-	since  time.Time
-	told   map[string]bool // the reasons of this outage that were logged
-	oldest time.Duration
+	mu       sync.Mutex
+	answered bool            // a receive has succeeded
+	err      error           // of the last receive
+	since    time.Time       // of this outage
+	logged   map[string]bool // reasons of this outage
+	oldest   time.Duration
 }
 
-// check returns nil when MNS answered the last receive, else why it did not.
+// check returns nil if the last receive succeeded, else its error.
 func (h *health) check() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.err != nil:
 		return h.err
-	case !h.proven:
-		return errNoAnswerYet
+	case !h.answered:
+		return errNoResponseYet
 	default:
 		return nil
 	}
 }
 
-// ok notes an answered receive; over says that it ended an outage.
-func (h *health) ok(messages []Message, now time.Time) (lasted time.Duration, over bool) {
+// succeeded records a successful receive and reports whether it ended an outage.
+func (h *health) succeeded(messages []Message, now time.Time) (lasted time.Duration, ended bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.oldest = 0
@@ -44,23 +44,22 @@ func (h *health) ok(messages []Message, now time.Time) (lasted time.Duration, ov
 			h.oldest = max(h.oldest, now.Sub(m.EnqueuedAt))
 		}
 	}
-	lasted, over = now.Sub(h.since), h.err != nil
-	h.proven, h.err, h.told = true, nil, nil
-	return lasted, over
+	lasted, ended = now.Sub(h.since), h.err != nil
+	h.answered, h.err, h.logged = true, nil, nil
+	return lasted, ended
 }
 
-// fail notes a failed receive and reports whether it is worth telling: the first of an outage, or
-// the first of its class in it.
-func (h *health) fail(err error, now time.Time) (tell bool) {
+// failed records a failed receive and reports whether it is the first of its class in this outage.
+func (h *health) failed(err error, now time.Time) (first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.err == nil {
-		h.since, h.told = now, map[string]bool{}
+		h.since, h.logged = now, map[string]bool{}
 	}
 	h.err = err
-	tell = !h.told[result(err)]
-	h.told[result(err)] = true
-	return tell
+	first = !h.logged[result(err)]
+	h.logged[result(err)] = true
+	return first
 }
 
 func (h *health) oldestAge() time.Duration {
@@ -69,55 +68,55 @@ func (h *health) oldestAge() time.Duration {
 	return h.oldest
 }
 
-// hold keeps pollers from receiving while batches cannot be kept: from the first failure to the
-// first success of any poller.
-type hold struct {
+// pollingPause stops all pollers from receiving while batches cannot be kept: from the first failure
+// to the first success of any poller.
+type pollingPause struct {
 	mu    sync.Mutex
 	on    bool
 	since time.Time
-	over  chan struct{} // closed when this hold ends
+	ended chan struct{} // closed at the end of this pause
 }
 
-// begin starts a hold and reports whether there was none before.
-func (h *hold) begin(now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.on {
+// begin starts a pause and reports whether none was on.
+func (p *pollingPause) begin(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.on {
 		return false
 	}
-	h.on, h.since, h.over = true, now, make(chan struct{})
+	p.on, p.since, p.ended = true, now, make(chan struct{})
 	return true
 }
 
-// end lets polling go on; over says that there was a hold.
-func (h *hold) end(now time.Time) (lasted time.Duration, over bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.on {
+// end ends a pause and reports whether one was on.
+func (p *pollingPause) end(now time.Time) (lasted time.Duration, ended bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.on {
 		return 0, false
 	}
-	h.on = false
-	close(h.over)
-	return now.Sub(h.since), true
+	p.on = false
+	close(p.ended)
+	return now.Sub(p.since), true
 }
 
-func (h *hold) active() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.on
+func (p *pollingPause) active() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.on
 }
 
-// wait returns when there is no hold, or with the cause when ctx ends first.
-func (h *hold) wait(ctx context.Context) error {
+// wait returns when no pause is on, or the cause when ctx ends first.
+func (p *pollingPause) wait(ctx context.Context) error {
 	for {
-		h.mu.Lock()
-		on, over := h.on, h.over
-		h.mu.Unlock()
+		p.mu.Lock()
+		on, ended := p.on, p.ended
+		p.mu.Unlock()
 		if !on {
 			return nil
 		}
 		select {
-		case <-over:
+		case <-ended:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

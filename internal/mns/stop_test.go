@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-func TestStopWhileDrainingLosesNoAnswer(t *testing.T) {
-	for _, late := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, lastAnswerTimeout - time.Millisecond} {
-		t.Run(late.String(), func(t *testing.T) {
+func TestStopWhileDrainingKeepsAllReceivedMessages(t *testing.T) {
+	for _, latency := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, lastResponseTimeout - time.Millisecond} {
+		t.Run(latency.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCloud()
-				c.late = late
+				c := newFakeMNS()
+				c.latency = latency
 				const batches = 500
 				for i := range batches {
 					c.batches <- batch(fmt.Sprintf("b%d-", i), 16)
 				}
-				k := &kept{}
+				k := &recorder{}
 				logs, stop := serve(t, c, &Listener{MaxPollers: 4, Keep: k.keep})
-				time.Sleep(4*late + late/2) // all pollers wait for an answer
+				time.Sleep(4*latency + latency/2) // all pollers wait for a response
 				if n := c.inFlight(); n != 4 {
 					t.Fatalf("%d receives in flight, want 4", n)
 				}
 				polls, before := len(c.pollsSoFar()), time.Now()
 				stop()
-				if took := time.Since(before); took > late {
-					t.Errorf("stopping took %s, want as long as the answers take", took)
+				if took := time.Since(before); took > latency {
+					t.Errorf("stopping took %s, want at most the latency of a response", took)
 				}
 				if n := c.lostMessages(); n != 0 {
 					t.Errorf("%d messages stay invisible in the queue", n)
@@ -53,11 +53,11 @@ func TestStopWhileDrainingLosesNoAnswer(t *testing.T) {
 
 func TestMessagesThatArriveDuringTheStopAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		k := &kept{}
+		c := newFakeMNS()
+		k := &recorder{}
 		_, stop := serve(t, c, &Listener{Keep: k.keep})
 		time.Sleep(time.Minute + time.Second) // in the middle of a long poll
-		time.AfterFunc(lastAnswerTimeout/2, func() { c.batches <- batch("m", 3) })
+		time.AfterFunc(lastResponseTimeout/2, func() { c.batches <- batch("m", 3) })
 		stop()
 		if k.count() != 3 || len(c.deletesSoFar()) != 1 {
 			t.Errorf("%d messages kept, %d deletes; want 3, 1", k.count(), len(c.deletesSoFar()))
@@ -65,17 +65,17 @@ func TestMessagesThatArriveDuringTheStopAreKept(t *testing.T) {
 	})
 }
 
-func TestStopWaitsNoLongerForAnAnswer(t *testing.T) {
+func TestStopCutsLongPollsAfterTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		logs, stop := serve(t, c, &Listener{})
 		time.Sleep(time.Minute + time.Second) // in the middle of a long poll
 		before := time.Now()
 		if err := stop(); !errors.Is(err, context.Canceled) {
 			t.Errorf("Serve() = %v", err)
 		}
-		if took := time.Since(before); took != lastAnswerTimeout {
-			t.Errorf("stopping took %s, want %s", took, lastAnswerTimeout)
+		if took := time.Since(before); took != lastResponseTimeout {
+			t.Errorf("stopping took %s, want %s", took, lastResponseTimeout)
 		}
 		if lines := logs.all(); len(lines) != 0 {
 			t.Errorf("logged: %q", lines)

@@ -17,33 +17,32 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// callHeader carries a call's number through the SDK, which knows no context.
+// callHeader passes a call's number through the SDK, whose functions take no context.
 const callHeader = "Jdpay-Call"
 
-// errTooLarge is a reply over the cap.
-var errTooLarge = errors.New("the reply is larger than the cap")
+var errTooLarge = errors.New("the response is larger than the limit")
 
-// transport is the SDK's way to the network: net/http instead of fasthttp, which repeats requests on
-// its own, up to five times, and cannot be cancelled. A request repeated behind our back doubles a
-// send and orphans a receive until its visibility timeout.
+// transport is the SDK's transport: net/http instead of fasthttp, which retries requests by itself,
+// up to five times, and cannot be cancelled. A retried send can duplicate a message; messages of a
+// retried receive can stay invisible until their visibility timeout.
 type transport struct {
 	base *url.URL
-	http http.RoundTripper // an *http.Transport, but for tests that need no network
+	http http.RoundTripper // an *http.Transport, or a fake in tests
 
 	calls sync.Map // call number as text -> *call
 	last  atomic.Uint64
 }
 
-// call joins a caller to its request inside the transport.
+// call connects a caller to its request in the transport.
 type call struct {
-	ctx   context.Context
-	most  int // bytes of the reply
-	reply *reply
-	err   error
+	ctx      context.Context
+	maxBytes int // of the response
+	response *response
+	err      error
 }
 
-// reply is an HTTP response read to its end.
-type reply struct {
+// response is an HTTP response with its whole body.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
@@ -60,8 +59,8 @@ func newTransport(base *url.URL) *transport {
 			DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 			TLSHandshakeTimeout: 5 * time.Second,
 			MaxIdleConnsPerHost: 32,
-			// Shorter than what load balancers allow, since a connection they cut while idle costs
-			// a request: nothing is sent twice.
+			// Shorter than the idle timeout of load balancers: a request on a connection that they
+			// have closed fails, since nothing is retried here.
 			IdleConnTimeout:        10 * time.Second,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 64 << 10,
@@ -69,7 +68,7 @@ func newTransport(base *url.URL) *transport {
 	}
 }
 
-// proxyFromEnvironment hides the address of an invalid proxy, which may hold a password.
+// proxyFromEnvironment hides the address of an invalid proxy, which may contain a password.
 func proxyFromEnvironment(r *http.Request) (*url.URL, error) {
 	proxy, err := http.ProxyFromEnvironment(r)
 	if err != nil {
@@ -78,31 +77,31 @@ func proxyFromEnvironment(r *http.Request) (*url.URL, error) {
 	return proxy, nil
 }
 
-// register gives a call a number to carry in callHeader.
+// register returns a call's number, for callHeader.
 func (t *transport) register(c *call) (id string) {
 	id = strconv.FormatUint(t.last.Add(1), 10)
 	t.calls.Store(id, c)
 	return id
 }
 
-func (t *transport) forget(id string) { t.calls.Delete(id) }
+func (t *transport) unregister(id string) { t.calls.Delete(id) }
 
-// RoundTrip implements fasthttp.RoundTripper. The outcome goes into the call, where it keeps its
-// types; the SDK sees only the error. It never asks for a retry.
+// RoundTrip implements fasthttp.RoundTripper. It stores the response and the error in the call, since
+// the SDK loses their details. It never asks for a retry.
 func (t *transport) RoundTrip(_ *fasthttp.HostClient, req *fasthttp.Request, _ *fasthttp.Response) (retry bool, err error) {
 	found, ok := t.calls.Load(string(req.Header.Peek(callHeader)))
 	if !ok {
-		return false, errors.New("mns: request without a call")
+		return false, errors.New("mns: request without a registered call")
 	}
 	c := found.(*call)
-	c.reply, c.err = t.exchange(c.ctx, req, c.most)
+	c.response, c.err = t.exchange(c.ctx, req, c.maxBytes)
 	return false, c.err
 }
 
-// exchange sends the request once and reads the whole reply, of up to most bytes. Redirects are not followed.
-func (t *transport) exchange(ctx context.Context, req *fasthttp.Request, most int) (*reply, error) {
-	// A body without GetBody, even an empty one, is what keeps net/http from replaying the request
-	// on a new connection when the server closed a kept one.
+// exchange sends the request once and reads the whole response, up to maxBytes. It does not follow redirects.
+func (t *transport) exchange(ctx context.Context, req *fasthttp.Request, maxBytes int) (*response, error) {
+	// A body without GetBody, even an empty one, prevents net/http from retrying the request on a
+	// new connection when the server has closed an idle one.
 	body := io.NopCloser(bytes.NewReader(req.Body()))
 	out, err := http.NewRequestWithContext(ctx, string(req.Header.Method()), t.base.String()+string(req.RequestURI()), body)
 	if err != nil {
@@ -122,28 +121,28 @@ func (t *transport) exchange(ctx context.Context, req *fasthttp.Request, most in
 		return nil, err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
+	data, err := io.ReadAll(io.LimitReader(resp.Body, int64(maxBytes)+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > most {
-		return nil, fmt.Errorf("%w of %d bytes", errTooLarge, most)
+	if len(data) > maxBytes {
+		return nil, fmt.Errorf("%w of %d bytes", errTooLarge, maxBytes)
 	}
-	return &reply{status: resp.StatusCode, header: resp.Header, body: data}, nil
+	return &response{status: resp.StatusCode, header: resp.Header, body: data}, nil
 }
 
-// networkText describes a transport error in words that stay the same from one occurrence to the
-// next: the local port of a broken connection is left out.
+// networkText describes a transport error by a text that is the same for each occurrence: it omits
+// the local port of a broken connection.
 func networkText(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op != "dial":
 		return op.Op + ": " + op.Err.Error()
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed in the middle of the answer"
+		return "the connection was closed during the response"
 	case errors.Is(err, io.EOF):
-		return "the connection was closed before an answer"
+		return "the connection was closed before a response"
 	default:
-		return tidy(err.Error())
+		return sanitize(err.Error())
 	}
 }

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// operations are the calls of each method the package uses.
+// operations has one operation for each HTTP method.
 var operations = map[string]func(ctx context.Context, q *Queue) error{
 	"receive": func(ctx context.Context, q *Queue) error { _, err := q.Receive(ctx, 16, 0); return err },
 	"delete":  func(ctx context.Context, q *Queue) error { return q.Delete(ctx, []string{"1-a"}) },
 	"send":    func(ctx context.Context, q *Queue) error { _, err := q.Send(ctx, "body"); return err },
 }
 
-// hangUp closes the connection of a request without an answer.
+// hangUp closes the connection of a request without a response.
 func hangUp(t *testing.T, w http.ResponseWriter, reset bool) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
@@ -50,7 +50,7 @@ func TestOneAttemptPerCall(t *testing.T) {
 					d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
 						if first {
 							first = false
-							mnsReply(w, 404, errorXML("QueueNotExist"))
+							writeMNS(w, 404, errorXML("QueueNotExist"))
 							return
 						}
 						hangUp(t, w, reset)
@@ -72,7 +72,7 @@ func TestOneAttemptPerCall(t *testing.T) {
 						t.Fatalf("the server saw %d requests, want %d", len(requests), want)
 					}
 					if reused && requests[0].Peer != requests[1].Peer {
-						t.Fatal("the connection was not reused: the test shows nothing")
+						t.Fatal("the connection was not reused: the test proves nothing")
 					}
 				})
 			}
@@ -97,8 +97,7 @@ func TestConnectionRefusedIsNetwork(t *testing.T) {
 	}
 }
 
-// A broken connection's error must not change with the local port, or an outage cannot be told
-// from the next.
+// The error of a broken connection must not contain the local port: the same failure has the same text.
 func TestNetworkErrorTextIsStable(t *testing.T) {
 	for _, reset := range []bool{false, true} {
 		d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { hangUp(t, w, reset) })
@@ -111,10 +110,10 @@ func TestNetworkErrorTextIsStable(t *testing.T) {
 	}
 }
 
-func TestReplyCutShortIsNetwork(t *testing.T) {
+func TestIncompleteResponseIsNetwork(t *testing.T) {
 	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
 		w.Header().Set("Content-Length", "1000")
-		mnsReply(w, 200, messagesXML(item{id: "A", body: "x"}.xml()))
+		writeMNS(w, 200, messagesXML(item{id: "A", body: "x"}.xml()))
 	})
 	if _, err := d.queue(t).Receive(t.Context(), 16, 0); !errors.Is(err, ErrNetwork) {
 		t.Errorf("error = %v, want ErrNetwork", err)
@@ -143,12 +142,12 @@ func TestCancelEndsLongPollAtOnce(t *testing.T) {
 			t.Errorf("error = %v, want context.Canceled and no network fault", err)
 		}
 	case <-time.After(5 * time.Second):
-		t.Fatal("the long poll goes on after its context ended")
+		t.Fatal("the long poll continues after the end of its context")
 	}
 }
 
 func TestEndedContextMakesNoRequest(t *testing.T) {
-	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { mnsReply(w, 204, "") })
+	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) { writeMNS(w, 204, "") })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := d.queue(t).Delete(ctx, []string{"1-a"}); !errors.Is(err, context.Canceled) {
@@ -159,12 +158,12 @@ func TestEndedContextMakesNoRequest(t *testing.T) {
 	}
 }
 
-// roundTrip stands in for the network.
+// roundTrip is a fake network.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestSilentServerIsNetworkAfterTheWait(t *testing.T) {
+func TestSilentServerIsNetworkAfterTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(t, Config{Endpoint: "http://mns", AccessKeyID: testKeyID, AccessKeySecret: testSecret})
 		q.client.transport.http = roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -177,8 +176,8 @@ func TestSilentServerIsNetworkAfterTheWait(t *testing.T) {
 		if !errors.Is(err, ErrNetwork) || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error = %v, want ErrNetwork alone", err)
 		}
-		if took := time.Since(start); took != 30*time.Second+answerTime {
-			t.Errorf("gave up after %s", took)
+		if took := time.Since(start); took != 30*time.Second+responseTimeout {
+			t.Errorf("the call ended after %s", took)
 		}
 	})
 }
@@ -195,35 +194,35 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestReplyOverTheCap(t *testing.T) {
+func TestTooLargeResponseIsNotMNS(t *testing.T) {
 	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
 		w.Header().Set("X-Mns-Request-Id", testReqID)
 		io.WriteString(w, strings.Repeat("x", 8<<20))
 	})
 	q := d.queue(t)
 	for op, tt := range map[string]struct {
-		call func() error
-		most int
+		call     func() error
+		maxBytes int
 	}{
-		"receive 16": {func() error { _, err := q.Receive(t.Context(), 16, 0); return err }, 16*maxPiece + maxDocument},
-		"receive 1":  {func() error { _, err := q.Receive(t.Context(), 1, 0); return err }, maxPiece + maxDocument},
+		"receive 16": {func() error { _, err := q.Receive(t.Context(), 16, 0); return err }, 16*maxMessage + maxDocument},
+		"receive 1":  {func() error { _, err := q.Receive(t.Context(), 1, 0); return err }, maxMessage + maxDocument},
 		"delete":     {func() error { return q.Delete(t.Context(), []string{"1-a"}) }, maxDocument},
 		"send":       {func() error { _, err := q.Send(t.Context(), "x"); return err }, maxDocument},
 		"attributes": {func() error { _, err := q.Attributes(t.Context()); return err }, maxDocument},
 	} {
-		if err := tt.call(); !errors.Is(err, ErrNotMNS) || !strings.Contains(err.Error(), fmt.Sprintf(" %d bytes", tt.most)) {
-			t.Errorf("%s: error = %v, want ErrNotMNS naming the cap of %d bytes", op, err, tt.most)
+		if err := tt.call(); !errors.Is(err, ErrNotMNS) || !strings.Contains(err.Error(), fmt.Sprintf(" %d bytes", tt.maxBytes)) {
+			t.Errorf("%s: error = %v, want ErrNotMNS with the limit of %d bytes", op, err, tt.maxBytes)
 		}
 	}
 }
 
-func TestLargestHonestBatchFits(t *testing.T) {
+func TestLargestPossibleBatchIsReceived(t *testing.T) {
 	var batch []string
 	for i := range 16 {
 		batch = append(batch, item{id: string(rune('A' + i)), body: strings.Repeat(`"`, maxBody)}.xml())
 	}
 	d := newDouble(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
-		mnsReply(w, 200, strings.ReplaceAll(messagesXML(batch...), "&#34;", "&quot;"))
+		writeMNS(w, 200, strings.ReplaceAll(messagesXML(batch...), "&#34;", "&quot;"))
 	})
 	messages, err := d.queue(t).Receive(t.Context(), 16, 0)
 	if err != nil || len(messages) != 16 {

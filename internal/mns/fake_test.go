@@ -16,28 +16,28 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// cloud is MNS without a network, for tests on synctest's clock: polls take batches from a channel
-// and wait as long as they ask to.
-type cloud struct {
+// fakeMNS is an MNS without a network, for tests on synctest's clock: polls receive batches from a
+// channel.
+type fakeMNS struct {
 	batches    chan []item
-	visibility time.Duration // of what is received
-	late       time.Duration // between a receive and its answer: a caller that leaves meanwhile loses the messages
-	// receive and remove, if they return a reply or an error, answer instead.
-	receive func(n int) (*response, error) // the n-th receive, from 1
-	remove  func(ctx context.Context, n int, handles []string) (*response, error)
+	visibility time.Duration // timeout
+	latency    time.Duration // of a response with messages; a receive that is cancelled meanwhile loses them
+	// receive and remove replace the response if they return one or an error.
+	receive func(n int) (*httpResponse, error) // the n-th receive, from 1
+	remove  func(ctx context.Context, n int, handles []string) (*httpResponse, error)
 
 	mu      sync.Mutex
 	polls   []poll
 	open    int // polls in flight
-	most    int // at a time
-	lost    int // messages that were received and not handed over
+	maxOpen int
+	lost    int // messages of cancelled receives
 	deletes [][]string
 }
 
-// response is short for what a cloud answers with.
-type response = http.Response
+// httpResponse differs from the package's response.
+type httpResponse = http.Response
 
-// errReset is a network's fault.
+// errReset is a network error.
 var errReset = errors.New("connection reset")
 
 type poll struct {
@@ -45,11 +45,11 @@ type poll struct {
 	wait time.Duration
 }
 
-func newCloud() *cloud {
-	return &cloud{batches: make(chan []item, 1000), visibility: 12 * time.Hour}
+func newFakeMNS() *fakeMNS {
+	return &fakeMNS{batches: make(chan []item, 1000), visibility: 12 * time.Hour}
 }
 
-func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c *fakeMNS) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodDelete {
 		return c.roundTripDelete(r)
 	}
@@ -62,10 +62,10 @@ func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
 	n := len(c.polls)
 	if n > 100 && c.polls[n-100].at.Equal(time.Now()) {
 		c.mu.Unlock()
-		panic("100 polls without a pause") // or the test's clock would never go on
+		panic("100 polls without a pause") // synctest's clock would stand still for ever
 	}
 	c.open++
-	c.most = max(c.most, c.open)
+	c.maxOpen = max(c.maxOpen, c.open)
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
@@ -82,21 +82,21 @@ func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer timer.Stop()
 	select {
 	case batch := <-c.batches:
-		return c.hand(r.Context(), batch)
+		return c.deliver(r.Context(), batch)
 	default:
 	}
 	select {
 	case batch := <-c.batches:
-		return c.hand(r.Context(), batch)
+		return c.deliver(r.Context(), batch)
 	case <-timer.C:
-		return answer(404, errorXML("MessageNotExist")), nil
+		return mnsResponse(404, errorXML("MessageNotExist")), nil
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
 }
 
-func (c *cloud) hand(ctx context.Context, batch []item) (*http.Response, error) {
-	if sleep(ctx, c.late); ctx.Err() != nil {
+func (c *fakeMNS) deliver(ctx context.Context, batch []item) (*http.Response, error) {
+	if sleep(ctx, c.latency); ctx.Err() != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.lost += len(batch)
@@ -108,12 +108,12 @@ func (c *cloud) hand(ctx context.Context, batch []item) (*http.Response, error) 
 		m.nextVisible = now.Add(c.visibility)
 		messages = append(messages, m.xml())
 	}
-	resp := answer(200, messagesXML(messages...))
+	resp := mnsResponse(200, messagesXML(messages...))
 	resp.Header.Set("Date", now.UTC().Format(http.TimeFormat))
 	return resp, nil
 }
 
-func (c *cloud) roundTripDelete(r *http.Request) (*http.Response, error) {
+func (c *fakeMNS) roundTripDelete(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
@@ -133,42 +133,41 @@ func (c *cloud) roundTripDelete(r *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 	}
-	return answer(204, ""), nil
+	return mnsResponse(204, ""), nil
 }
 
-// pollsSoFar, deletesSoFar, inFlight and mostInFlight are what happened until now.
-func (c *cloud) pollsSoFar() []poll {
+func (c *fakeMNS) pollsSoFar() []poll {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]poll(nil), c.polls...)
 }
 
-func (c *cloud) deletesSoFar() [][]string {
+func (c *fakeMNS) deletesSoFar() [][]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([][]string(nil), c.deletes...)
 }
 
-func (c *cloud) inFlight() int {
+func (c *fakeMNS) inFlight() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.open
 }
 
-func (c *cloud) mostInFlight() int {
+func (c *fakeMNS) maxInFlight() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.most
+	return c.maxOpen
 }
 
-func (c *cloud) lostMessages() int {
+func (c *fakeMNS) lostMessages() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.lost
 }
 
-// answer is a reply as MNS writes it.
-func answer(status int, body string) *http.Response {
+// mnsResponse is a response as MNS writes it.
+func mnsResponse(status int, body string) *http.Response {
 	return &http.Response{
 		StatusCode: status,
 		Header:     http.Header{"X-Mns-Request-Id": {testReqID}, "Content-Type": {"text/xml;charset=utf-8"}},
@@ -176,7 +175,7 @@ func answer(status int, body string) *http.Response {
 	}
 }
 
-// batch makes n messages with the given prefix to their ids.
+// batch returns n messages whose ids have the prefix.
 func batch(prefix string, n int) []item {
 	items := make([]item, n)
 	for i := range items {
@@ -185,11 +184,11 @@ func batch(prefix string, n int) []item {
 	return items
 }
 
-// logLines keeps what a listener logs, one line per event, without its time.
+// logLines are what a listener logs, without times.
 type logLines struct{ testenv.Buffer }
 
-// about returns the lines that contain part.
-func (l *logLines) about(part string) (lines []string) {
+// matching returns the lines that contain part.
+func (l *logLines) matching(part string) (lines []string) {
 	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, part) {
 			lines = append(lines, line)
@@ -198,15 +197,15 @@ func (l *logLines) about(part string) (lines []string) {
 	return lines
 }
 
-func (l *logLines) all() []string { return l.about("") }
+func (l *logLines) all() []string { return l.matching("") }
 
-// kept keeps everything and counts it.
-type kept struct {
+// recorder is a store that records the ids of the kept messages.
+type recorder struct {
 	mu  sync.Mutex
 	ids []string
 }
 
-func (k *kept) keep(_ context.Context, _ string, messages []Message) (func(), error) {
+func (k *recorder) keep(_ context.Context, _ string, messages []Message) (func(), error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, m := range messages {
@@ -215,15 +214,15 @@ func (k *kept) keep(_ context.Context, _ string, messages []Message) (func(), er
 	return nil, nil
 }
 
-func (k *kept) count() int {
+func (k *recorder) count() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.ids)
 }
 
-// serve runs the listener on the cloud until stop is called, which returns what Serve returned.
-// Unset fields get ordinary values.
-func serve(t *testing.T, c *cloud, l *Listener) (logs *logLines, stop func() error) {
+// serve runs the listener on the fake until stop is called, which returns the error of Serve. Unset
+// fields get default values.
+func serve(t *testing.T, c *fakeMNS, l *Listener) (logs *logLines, stop func() error) {
 	t.Helper()
 	l.Queue = newQueue(t, Config{Endpoint: "http://mns", AccessKeyID: testKeyID, AccessKeySecret: testSecret})
 	l.Queue.client.transport.http = c
@@ -231,7 +230,7 @@ func serve(t *testing.T, c *cloud, l *Listener) (logs *logLines, stop func() err
 		l.Wait = 30 * time.Second
 	}
 	if l.Keep == nil {
-		l.Keep = (&kept{}).keep
+		l.Keep = (&recorder{}).keep
 	}
 	logs = &logLines{}
 	l.Log = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -244,8 +243,8 @@ func serve(t *testing.T, c *cloud, l *Listener) (logs *logLines, stop func() err
 	served := make(chan error, 1)
 	go func() { served <- l.Serve(ctx) }()
 	t.Cleanup(func() {
-		// The SDK's HTTP client has a goroutine that ends a second after the last request, and
-		// the test's clock stops with the test.
+		// The SDK's HTTP client has a goroutine that ends a second after the last request;
+		// synctest's clock would stop before.
 		time.Sleep(2 * time.Second)
 	})
 	return logs, func() error {

@@ -15,10 +15,10 @@ import (
 
 func TestPollingPausesWhileKeepFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		var down atomic.Bool
 		var tries, beats atomic.Int32
-		k := &kept{}
+		k := &recorder{}
 		l := &Listener{
 			MaxPollers: 4,
 			Beat:       func() { beats.Add(1) },
@@ -39,7 +39,7 @@ func TestPollingPausesWhileKeepFails(t *testing.T) {
 
 		down.Store(true)
 		for i := range 4 { // one for each poller's long poll
-			c.batches <- batch(fmt.Sprintf("held%d-", i), 16)
+			c.batches <- batch(fmt.Sprintf("received%d-", i), 16)
 		}
 		time.Sleep(time.Second)
 		polls := len(c.pollsSoFar())
@@ -47,15 +47,15 @@ func TestPollingPausesWhileKeepFails(t *testing.T) {
 			c.batches <- batch(fmt.Sprintf("later%d-", i), 16)
 		}
 		beats.Store(0)
-		time.Sleep(time.Hour) // many times the visibility
+		time.Sleep(time.Hour)
 		if n := len(c.pollsSoFar()); n != polls {
-			t.Errorf("%d receives during the hold", n-polls)
+			t.Errorf("%d receives during the pause", n-polls)
 		}
 		if n := len(c.deletesSoFar()); n != deleted {
-			t.Errorf("%d deletes during the hold", n-deleted)
+			t.Errorf("%d deletes during the pause", n-deleted)
 		}
 		if n := beats.Load(); n < 3600/15 {
-			t.Errorf("%d beats in an hour of hold", n)
+			t.Errorf("%d beats in an hour of pause", n)
 		}
 		if n := tries.Load(); n > 4*3600/2 {
 			t.Errorf("%d tries in an hour", n)
@@ -64,13 +64,13 @@ func TestPollingPausesWhileKeepFails(t *testing.T) {
 		down.Store(false)
 		time.Sleep(10 * time.Second)
 		if n := k.count(); n != 16*16 {
-			t.Errorf("%d messages kept, want %d: those in hand and those that waited", n, 16*16)
+			t.Errorf("%d messages kept, want %d: the received ones and those in the queue", n, 16*16)
 		}
 		if n := len(c.deletesSoFar()); n != 16 {
 			t.Errorf("%d deletes, want 16", n)
 		}
 		stop()
-		begin, end := logs.about("messages cannot be kept"), logs.about("messages can be kept again")
+		begin, end := logs.matching("messages cannot be kept"), logs.matching("messages can be kept again")
 		if len(begin) != 1 || len(end) != 1 || len(logs.all()) != 2 {
 			t.Fatalf("logged %q, want one line at the begin and one at the end", logs.all())
 		}
@@ -80,24 +80,24 @@ func TestPollingPausesWhileKeepFails(t *testing.T) {
 	})
 }
 
-// A long outage of the database must not use up deliveries: with a dead-letter policy that would move payments away.
-func TestHeldBatchIsKeptHoweverLate(t *testing.T) {
+// A long outage of the database must not use up deliveries: a dead-letter policy would move the payments away.
+func TestReceivedBatchIsKeptAfterALongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		var down atomic.Bool
 		down.Store(true)
-		k := &kept{}
+		k := &recorder{}
 		_, stop := serve(t, c, &Listener{Keep: func(ctx context.Context, queue string, messages []Message) (func(), error) {
 			if down.Load() {
 				return nil, errors.New("database is down")
 			}
 			return k.keep(ctx, queue, messages)
 		}})
-		c.batches <- batch("held", 16)
+		c.batches <- batch("received", 16)
 		c.batches <- batch("later", 16)
 		time.Sleep(24 * time.Hour)
 		if n := len(c.batches); n != 1 {
-			t.Errorf("%d batches were received during the outage, want the one in hand", 2-n)
+			t.Errorf("%d batches were received during the outage, want 1", 2-n)
 		}
 		down.Store(false)
 		time.Sleep(time.Minute)
@@ -111,10 +111,10 @@ func TestHeldBatchIsKeptHoweverLate(t *testing.T) {
 	})
 }
 
-func TestOneBadBatchDelaysNobodyElse(t *testing.T) {
+func TestBatchThatCannotBeKeptDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
-		k := &kept{}
+		c := newFakeMNS()
+		k := &recorder{}
 		logs, stop := serve(t, c, &Listener{MaxPollers: 2, Keep: func(ctx context.Context, queue string, messages []Message) (func(), error) {
 			if strings.HasPrefix(messages[0].ID, "bad") {
 				return nil, errors.New("cannot be stored")
@@ -127,7 +127,7 @@ func TestOneBadBatchDelaysNobodyElse(t *testing.T) {
 		time.Sleep(time.Second)
 		c.batches <- batch("bad", 1)
 		time.Sleep(time.Second)
-		for range 10 { // the first goes to the poll that was in flight
+		for range 10 {
 			c.batches <- batch("good", 16)
 			time.Sleep(time.Second)
 		}
@@ -139,15 +139,15 @@ func TestOneBadBatchDelaysNobodyElse(t *testing.T) {
 		if n := len(c.deletesSoFar()); n != 13 {
 			t.Errorf("%d deletes, want 13: the bad one is not kept", n)
 		}
-		if lines := logs.about("although others can"); len(lines) != 1 || len(logs.all()) != 4 {
+		if lines := logs.matching("although others can"); len(lines) != 1 || len(logs.all()) != 4 {
 			t.Errorf("logged %q", logs.all())
 		}
 	})
 }
 
-func TestShutdownFinishesTheBatchInHand(t *testing.T) {
+func TestShutdownKeepsAndDeletesTheReceivedBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCloud()
+		c := newFakeMNS()
 		begun := false
 		keeping := make(chan struct{})
 		_, stop := serve(t, c, &Listener{Keep: func(ctx context.Context, _ string, _ []Message) (func(), error) {
@@ -176,37 +176,37 @@ func TestShutdownIsBounded(t *testing.T) {
 	tests := map[string]struct {
 		keep    func(ctx context.Context) error
 		remove  func(ctx context.Context) error
-		most    time.Duration
+		max     time.Duration
 		deletes int
 		logged  string
 	}{
-		"Keep fails":   {keep: broken, most: 0, deletes: 0, logged: "stopping with messages that could not be kept"},
-		"Keep hangs":   {keep: hang, most: 2 * keepTime, deletes: 0, logged: "stopping with messages that could not be kept"},
-		"delete hangs": {remove: hang, most: deleteTime, deletes: 1, logged: "kept but not deleted"},
+		"Keep fails":   {keep: broken, max: 0, deletes: 0, logged: "stopping with messages that could not be kept"},
+		"Keep hangs":   {keep: hang, max: 2 * keepTimeout, deletes: 0, logged: "stopping with messages that could not be kept"},
+		"delete hangs": {remove: hang, max: deleteTimeout, deletes: 1, logged: "kept but not deleted"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCloud()
+				c := newFakeMNS()
 				l := &Listener{}
 				if tt.keep != nil {
 					l.Keep = func(ctx context.Context, _ string, _ []Message) (func(), error) { return nil, tt.keep(ctx) }
 				}
 				if tt.remove != nil {
-					c.remove = func(ctx context.Context, _ int, _ []string) (*response, error) { return nil, tt.remove(ctx) }
+					c.remove = func(ctx context.Context, _ int, _ []string) (*httpResponse, error) { return nil, tt.remove(ctx) }
 				}
 				logs, stop := serve(t, c, l)
 				c.batches <- batch("m", 2)
 				time.Sleep(5 * time.Second)
 				start := time.Now()
 				stop()
-				if took := time.Since(start); took > tt.most {
-					t.Errorf("stopping took %s, want at most %s", took, tt.most)
+				if took := time.Since(start); took > tt.max {
+					t.Errorf("stopping took %s, want at most %s", took, tt.max)
 				}
 				if n := len(c.deletesSoFar()); n != tt.deletes {
 					t.Errorf("%d deletes, want %d", n, tt.deletes)
 				}
-				if len(logs.about(tt.logged)) != 1 {
+				if len(logs.matching(tt.logged)) != 1 {
 					t.Errorf("logged %q", logs.all())
 				}
 			})
