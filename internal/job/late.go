@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -71,7 +72,7 @@ func (s *MySQL) MarkLate(ctx context.Context, late []Late) error {
 		if err != nil {
 			return fmt.Errorf("marking late jobs: %w", err)
 		}
-		args = append(args, KindLate, KindLate+":"+strconv.FormatInt(l.ID, 10), null(l.Ref), string(about), Done, Told, Low)
+		args = append(args, KindLate, lateKey(l.ID), null(l.Ref), string(about), Done, Told, Low)
 	}
 	_, err := sqldb.Exec(ctx, s.DB, sqldb.Rows("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, next_try_at, created_at, finished_at) VALUES ",
 		"(?, ?, ?, ?, ?, ?, ?, "+dbNow+", "+dbNow+", "+dbNow+")", " ON DUPLICATE KEY UPDATE id = id", len(late)), args...)
@@ -80,3 +81,17 @@ func (s *MySQL) MarkLate(ctx context.Context, late []Late) error {
 	}
 	return nil
 }
+
+// forgetTold makes jobs that an operator has changed as late as any other: should they be late again, a person is told.
+func forgetTold(ctx context.Context, tx *sql.Tx, ids []int64) error {
+	keys := make([]any, len(ids))
+	for i, id := range ids {
+		keys[i] = lateKey(id)
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM jdpay_job WHERE unique_key IN "+sqldb.In(len(keys)), keys...); err != nil {
+		return fmt.Errorf("forgetting that late jobs were told of: %w", err)
+	}
+	return nil
+}
+
+func lateKey(id int64) string { return KindLate + ":" + strconv.FormatInt(id, 10) }

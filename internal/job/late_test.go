@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/testenv"
 )
@@ -75,6 +76,12 @@ func TestLateIsToldOnce(t *testing.T) {
 			}
 			if rows, err := s.List(t.Context(), Filter{IDs: []int64{late[0].ID}}, 1, true); err != nil || len(rows) != 1 || rows[0].State != Ready || rows[0].Outcome != "" {
 				t.Errorf("the late job itself: %+v, %v", rows, err)
+			}
+			if ids, err := s.Retry(t.Context(), auditlog.Operator{Name: "anna", Reason: "test"}, Filter{IDs: []int64{late[0].ID}}, nil, false); err != nil || len(ids) != 1 {
+				t.Fatalf("retried %v, %v", ids, err)
+			}
+			if refs, _ := look(); strings.Join(refs, "; ") != "k R1 ready" {
+				t.Errorf("after a retry: %v", refs)
 			}
 		})
 	}
