@@ -72,7 +72,7 @@ func TestFaults(t *testing.T) {
 		"every order a test order": {environ: []string{"Payment__TestOrders__0=*"}, want: []string{`Payment:TestOrders:0 (env Payment__TestOrders__0): "*" matches every order, or none; name test orders only, such as TEST-*`}},
 		"no pattern":               {environ: []string{"Payment__TestOrders__0=R1", "Payment__TestOrders__1=T["}, want: []string{`Payment:TestOrders:1 (env Payment__TestOrders__1): "T[" is not a pattern; write * for any characters, ? for one, and \ before one that is meant as it is`}},
 
-		"address without scheme":   {environ: []string{"Mns__Endpoint=mns.test"}, want: []string{`Mns:Endpoint = "mns.test" (env Mns__Endpoint): does not start with http:// or https://; give http(s)://host[:port] alone; access key and queue are set apart`}},
+		"address without scheme":   {environ: []string{"Mns__Endpoint=mns.test"}, want: []string{`Mns:Endpoint = "mns.test" (env Mns__Endpoint): does not start with http:// or https://; give http(s)://host[:port] alone; access key and queue have settings of their own`}},
 		"address without host":     {environ: []string{"JDApi__BaseUrl=http:///x"}, want: []string{`JDApi:BaseUrl = "http:///x" (env JDApi__BaseUrl): has no host; give an address such as https://host/path`}},
 		"no address":               {environ: []string{"JDApi__BaseUrl=http://a b"}, want: []string{`JDApi:BaseUrl = "http://a b" (env JDApi__BaseUrl): not an address; give an address such as https://host/path`}},
 		"address with credentials": {environ: []string{"JDApi__BaseUrl=http://u:hunter2@h"}, want: []string{`JDApi:BaseUrl = "http://***@h" (env JDApi__BaseUrl): holds a user name or password; give an address such as https://host/path`}},
@@ -105,9 +105,9 @@ func TestFaults(t *testing.T) {
 
 		"topic":                     {environ: []string{"Mqtt__PayCompleteTopic=x/{DeviceType}/{DeviceGroupSN}/{PostOrderId}"}},
 		"topic, unknown name":       {environ: []string{"Mqtt__PayCompleteTopic=x/{device}"}, want: []string{`Mqtt:PayCompleteTopic = "x/{device}" (env Mqtt__PayCompleteTopic): unknown placeholder {device}; name one topic; its placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}`}},
-		"topic, open brace":         {environ: []string{"Mqtt__PayCompleteTopic=x/{DeviceType"}, want: []string{`Mqtt:PayCompleteTopic = "x/{DeviceType" (env Mqtt__PayCompleteTopic): a brace is not paired; name one topic; its placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}`}},
+		"topic, open brace":         {environ: []string{"Mqtt__PayCompleteTopic=x/{DeviceType"}, want: []string{`Mqtt:PayCompleteTopic = "x/{DeviceType" (env Mqtt__PayCompleteTopic): a brace is not closed or not opened; name one topic; its placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}`}},
 		"topic, wildcard":           {environ: []string{"Mqtt__PayCompleteTopic=x/#"}, want: []string{`Mqtt:PayCompleteTopic = "x/#" (env Mqtt__PayCompleteTopic): it contains the wildcard #; name one topic; its placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}`}},
-		"password without user":     {environ: []string{"Mqtt__Password=x"}, want: []string{`Mqtt:Password = "***" (env Mqtt__Password): MQTT knows no password without a user; give the user, too`}},
+		"password without user":     {environ: []string{"Mqtt__Password=x"}, want: []string{`Mqtt:Password = "***" (env Mqtt__Password): set without a user name, which MQTT requires; give the user name, too`}},
 		"certificate without key":   {environ: []string{"Mqtt__Tls__Enabled=true", "Mqtt__Tls__CertFile=/dev/null"}, want: []string{`Mqtt:Tls:CertFile = "/dev/null" (env Mqtt__Tls__CertFile): certificate and key are not both set; give both, or neither`}},
 		"authority file is missing": {environ: []string{"Mqtt__Tls__Enabled=true", "Mqtt__Tls__CaFile=" + missing}, want: []string{`Mqtt:Tls:CaFile = "` + missing + `" (env Mqtt__Tls__CaFile): cannot be read: no such file or directory; correct the path or the file's permissions, or give a PEM file`}},
 		"authority file is none":    {environ: []string{"Mqtt__Tls__Enabled=true", "Mqtt__Tls__CaFile=/"}, want: []string{`Mqtt:Tls:CaFile = "/" (env Mqtt__Tls__CaFile): cannot be read: is a directory; correct the path or the file's permissions, or give a PEM file`}},
@@ -144,7 +144,7 @@ func TestFaults(t *testing.T) {
 		"all at once": {environ: []string{"Mns__BatchSize=99", "Mqtt__Port=x", "Ops__Listen=x", "Mqtt__Password=x"}, want: []string{
 			`Mqtt:Port = "x" (env Mqtt__Port): not valid; give a whole number from 1 to 65535`,
 			`Mns:BatchSize = "99" (env Mns__BatchSize): out of range; give a whole number from 1 to 16`,
-			`Mqtt:Password = "***" (env Mqtt__Password): MQTT knows no password without a user; give the user, too`,
+			`Mqtt:Password = "***" (env Mqtt__Password): set without a user name, which MQTT requires; give the user name, too`,
 			`Ops:Listen = "x" (env Ops__Listen): not host:port; give an address such as 127.0.0.1:9300`,
 		}},
 	}
@@ -275,7 +275,7 @@ func TestBrokerAddress(t *testing.T) {
 	}
 }
 
-const brokerRemedy = "give a host, host:port, tcp:// or mqtts:// address; user and password are set apart"
+const brokerRemedy = "give a host, host:port, tcp:// or mqtts:// address; user and password have settings of their own"
 
 func TestRedisOptions(t *testing.T) {
 	tests := map[string]struct {

@@ -12,21 +12,23 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// heard is what a client of the broker hears, as "topic payload".
-type heard struct {
+// subscriber records the messages to a client of the broker, as "topic payload".
+type subscriber struct {
 	mu  sync.Mutex
 	all []string
 }
 
-func (h *heard) list() []string {
+func (h *subscriber) list() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]string(nil), h.all...)
 }
 
-func (h *heard) has(part string) bool { return strings.Contains(strings.Join(h.list(), "\n"), part) }
+func (h *subscriber) has(part string) bool {
+	return strings.Contains(strings.Join(h.list(), "\n"), part)
+}
 
-// TestBrokerACL sends commands as the user of deploy/acl/mosquitto.acl, and tries what it and a cabinet may not do.
+// TestBrokerACL sends commands as the user of deploy/acl/mosquitto.acl, and tries what this user and a cabinet may not do.
 func TestBrokerACL(t *testing.T) {
 	rules, err := os.ReadFile("../../deploy/acl/mosquitto.acl")
 	if err != nil {
@@ -37,9 +39,9 @@ func TestBrokerACL(t *testing.T) {
 		t.Fatal(err)
 	}
 	broker := testenv.Mosquitto(t, "acl_file "+file)
-	join := func(user, id string) (mqtt.Client, *heard) {
+	join := func(user, id string) (mqtt.Client, *subscriber) {
 		t.Helper()
-		h := &heard{}
+		h := &subscriber{}
 		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + broker.Addr()).SetClientID(id).SetUsername(user).SetAutoReconnect(false))
 		for _, token := range []func() mqtt.Token{c.Connect, func() mqtt.Token {
 			return c.Subscribe("#", 1, func(_ mqtt.Client, m mqtt.Message) {
@@ -48,7 +50,7 @@ func TestBrokerACL(t *testing.T) {
 				h.all = append(h.all, m.Topic()+" "+string(m.Payload()))
 			})
 		}} {
-			if token := token(); !token.WaitTimeout(limit) || token.Error() != nil {
+			if token := token(); !token.WaitTimeout(timeout) || token.Error() != nil {
 				t.Fatalf("%s: %v", user, token.Error())
 			}
 		}
@@ -59,13 +61,13 @@ func TestBrokerACL(t *testing.T) {
 	_, second := join("D2", "second")
 	_, third := join("jdpay", "third")
 	observer, everything := join("observer", "observer")
-	// Clients of their own, since the broker may end the connection of one that tries what is forbidden.
+	// The broker may end the connection of a client that does what is forbidden: these have connections of their own.
 	hacked, _ := join("D2", "hacked")
 	daemon, _ := join("jdpay", "daemon")
 	publish := func(c mqtt.Client, topic, payload string) {
 		t.Helper()
-		if token := c.Publish(topic, 1, false, payload); !token.WaitTimeout(limit) { // an error is what the broker may answer
-			t.Fatalf("%s: the broker neither takes nor refuses it", topic)
+		if token := c.Publish(topic, 1, false, payload); !token.WaitTimeout(timeout) { // the broker may return an error
+			t.Fatalf("%s: no acknowledgement and no error", topic)
 		}
 	}
 	publish(hacked, "device/D1/pay-complete", "forged")
@@ -82,18 +84,18 @@ func TestBrokerACL(t *testing.T) {
 		}
 	}
 	publish(observer, "device/jdpay/pay-complete", "last") // the only topic that the pattern lets the daemon's user read
-	if !testenv.Poll(limit, func() bool {
+	if !testenv.Poll(timeout, func() bool {
 		return first.has("real-D1") && second.has("real-D2") && third.has("last") && everything.has("last")
 	}) {
-		t.Errorf("D1 hears %q, D2 %q, the daemon's user %q, all is %q", first.list(), second.list(), third.list(), everything.list())
+		t.Errorf("D1 receives %q, D2 %q, the daemon's user %q, the observer %q", first.list(), second.list(), third.list(), everything.list())
 	}
 	if first.has("real-D2") || second.has("real-D1") {
-		t.Errorf("a cabinet hears another's command: %q, %q", first.list(), second.list())
+		t.Errorf("a cabinet receives another's command: %q, %q", first.list(), second.list())
 	}
 	if third.has("real") {
-		t.Errorf("the daemon's user hears commands: %q", third.list())
+		t.Errorf("the daemon's user receives commands: %q", third.list())
 	}
 	if everything.has("forged") {
-		t.Errorf("what is forbidden was published: %q", everything.list())
+		t.Errorf("a forbidden message was published: %q", everything.list())
 	}
 }

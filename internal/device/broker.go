@@ -13,12 +13,12 @@ import (
 	"jdpay-listener/internal/check"
 )
 
-// TLS says how the connection to the broker is secured. The files are PEM and are read again for every connection, so
+// TLS is the encryption of the connection to the broker. The files are PEM and are read again for every connection, so
 // a renewed certificate needs no restart.
 type TLS struct {
 	Enabled  bool
-	CAFile   string // who signed the broker's certificate; empty: the system's authorities
-	CertFile string // our certificate for brokers that ask for one, with KeyFile; empty: none
+	CAFile   string // authorities of the broker's certificate; empty: the system's authorities
+	CertFile string // client certificate, with KeyFile; empty: none
 	KeyFile  string
 }
 
@@ -30,16 +30,16 @@ func (t TLS) config(host string) (*tls.Config, error) {
 	}
 	c.ServerName = host
 	if t.CertFile != "" || t.KeyFile != "" {
-		own, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("the mqtt client certificate: %w", check.Unreadable(err))
 		}
-		c.Certificates = []tls.Certificate{own}
+		c.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
 }
 
-// check adds what is wrong with the files. Those of a connection that is not encrypted are not looked at.
+// check adds what is wrong with the files. Without encryption they are not read.
 func (t TLS) check(faults *check.Faults) {
 	if !t.Enabled {
 		if t.CAFile+t.CertFile+t.KeyFile != "" {
@@ -57,14 +57,13 @@ func (t TLS) check(faults *check.Faults) {
 	}
 }
 
-// broker is where the session connects to.
+// broker is the broker's address and encryption.
 type broker struct {
-	host string
-	port int
-	addr string // host:port
-	tls  TLS
-	// namesOther: Server names another port than Port.
-	namesOther bool
+	host         string
+	port         int
+	addr         string // host:port
+	tls          TLS
+	portConflict bool // Server names another port than Port
 }
 
 const (
@@ -72,24 +71,24 @@ const (
 	tlsPort   = 8883
 )
 
-// Broker returns what Server, Port and TLS say together: where the broker is, and whether the connection is encrypted.
+// Broker returns the broker's address and whether the connection is encrypted, from Server, Port and TLS.
 func (o Options) Broker() (host string, port int, encrypted bool, err error) {
 	b, err := o.parseBroker()
 	return b.host, b.port, b.tls.Enabled, err
 }
 
-// parseBroker does not repeat the text of Server in an error: it may hold a password.
+// parseBroker does not repeat the text of Server in an error: it may contain a password.
 func (o Options) parseBroker() (broker, error) {
 	b := broker{tls: o.TLS}
 	scheme, rest, found := strings.Cut(strings.TrimSpace(o.Server), "://")
 	if !found {
 		scheme, rest = "tcp", scheme
 	}
-	byScheme := plainPort
+	schemePort := plainPort
 	switch strings.ToLower(scheme) {
 	case "tcp", "mqtt":
 	case "ssl", "tls", "mqtts":
-		b.tls.Enabled, byScheme = true, tlsPort
+		b.tls.Enabled, schemePort = true, tlsPort
 	default:
 		return b, errors.New("its scheme is not one of tcp, mqtt, ssl, tls, mqtts")
 	}
@@ -98,8 +97,8 @@ func (o Options) parseBroker() (broker, error) {
 	}
 	var err error
 	b.host, b.port, err = check.HostPort(strings.TrimSuffix(rest, "/"))
-	b.namesOther = b.port != 0 && o.Port != 0 && b.port != o.Port
-	b.port = cmp.Or(b.port, o.Port, byScheme)
+	b.portConflict = b.port != 0 && o.Port != 0 && b.port != o.Port
+	b.port = cmp.Or(b.port, o.Port, schemePort)
 	b.addr = net.JoinHostPort(b.host, strconv.Itoa(b.port))
 	return b, err
 }

@@ -22,7 +22,7 @@ func TestCommandPayload(t *testing.T) {
 }
 
 func TestMessageID(t *testing.T) {
-	t.Run("comes back for every order", func(t *testing.T) {
+	t.Run("is parsed for every order", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			want := rapid.Int64().Draw(t, "order")
 			if got, ok := ParseMessageID(MessageID(want)); !ok || got != want {
@@ -30,7 +30,7 @@ func TestMessageID(t *testing.T) {
 			}
 		})
 	})
-	t.Run("is not guessed", func(t *testing.T) {
+	t.Run("other texts are not parsed", func(t *testing.T) {
 		for _, id := range []string{
 			"", "123", "pay-complete-", "pay-complete-x", "pay-complete-0123", "pay-complete-+1", "pay-complete-1 ",
 			"PAY-COMPLETE-1", "pay-complete-9223372036854775808", "pay-complete--0", "xpay-complete-1",
@@ -67,7 +67,7 @@ func TestTopic(t *testing.T) {
 	}
 }
 
-func TestSerialsThatNoTopicCanCarry(t *testing.T) {
+func TestSerialsThatNoTopicCanContain(t *testing.T) {
 	parsed, err := parseTopic("{DeviceGroupSN}/pay-complete")
 	if err != nil {
 		t.Fatal(err)
@@ -97,30 +97,32 @@ func TestSerialsThatNoTopicCanCarry(t *testing.T) {
 }
 
 func TestParseBroker(t *testing.T) {
-	for _, tt := range []struct {
+	for name, tt := range map[string]struct {
 		server string
 		port   int
 		tls    bool
 		want   string
 		secure bool
 	}{
-		{"emq.example.com", 0, false, "emq.example.com:1883", false},
-		{"emq.example.com", 2883, false, "emq.example.com:2883", false},
-		{"emq.example.com:1884", 1884, false, "emq.example.com:1884", false},
-		{" tcp://10.0.0.1:1883/ ", 0, false, "10.0.0.1:1883", false},
-		{"mqtt://10.0.0.1", 0, false, "10.0.0.1:1883", false},
-		{"10.0.0.1", 0, true, "10.0.0.1:1883", true},
-		{"10.0.0.1", 1883, true, "10.0.0.1:1883", true},
-		{"ssl://emq", 0, false, "emq:8883", true},
-		{"mqtts://emq:9999", 0, false, "emq:9999", true},
-		{"tls://emq", 0, false, "emq:8883", true},
-		{"::1", 0, false, "[::1]:1883", false},
-		{"[::1]:1884", 0, false, "[::1]:1884", false},
+		"host":                 {"emq.example.com", 0, false, "emq.example.com:1883", false},
+		"host and Port":        {"emq.example.com", 2883, false, "emq.example.com:2883", false},
+		"the same port twice":  {"emq.example.com:1884", 1884, false, "emq.example.com:1884", false},
+		"surrounding spaces":   {" tcp://10.0.0.1:1883/ ", 0, false, "10.0.0.1:1883", false},
+		"mqtt":                 {"mqtt://10.0.0.1", 0, false, "10.0.0.1:1883", false},
+		"TLS.Enabled":          {"10.0.0.1", 0, true, "10.0.0.1:1883", true},
+		"TLS.Enabled and Port": {"10.0.0.1", 1883, true, "10.0.0.1:1883", true},
+		"ssl":                  {"ssl://emq", 0, false, "emq:8883", true},
+		"mqtts with a port":    {"mqtts://emq:9999", 0, false, "emq:9999", true},
+		"tls":                  {"tls://emq", 0, false, "emq:8883", true},
+		"IPv6":                 {"::1", 0, false, "[::1]:1883", false},
+		"IPv6 in brackets":     {"[::1]:1884", 0, false, "[::1]:1884", false},
 	} {
-		b, err := Options{Server: tt.server, Port: tt.port, TLS: TLS{Enabled: tt.tls}}.parseBroker()
-		if err != nil || b.addr != tt.want || b.tls.Enabled != tt.secure {
-			t.Errorf("parseBroker(%q, %d, %v) = %s, tls %v, %v; want %s, tls %v", tt.server, tt.port, tt.tls, b.addr, b.tls.Enabled, err, tt.want, tt.secure)
-		}
+		t.Run(name, func(t *testing.T) {
+			b, err := Options{Server: tt.server, Port: tt.port, TLS: TLS{Enabled: tt.tls}}.parseBroker()
+			if err != nil || b.addr != tt.want || b.tls.Enabled != tt.secure {
+				t.Errorf("parseBroker(%q, %d, %v) = %s, tls %v, %v; want %s, tls %v", tt.server, tt.port, tt.tls, b.addr, b.tls.Enabled, err, tt.want, tt.secure)
+			}
+		})
 	}
 	for _, server := range []string{"", "tcp://", "ws://emq:80", "emq:port", "emq:0", "emq:70000", "tcp://emq/path", "a b", "tcp://user:hunter2@emq:1883", "tcp://user:hunter2@emq:x"} {
 		_, err := Options{Server: server}.parseBroker()
@@ -132,7 +134,7 @@ func TestParseBroker(t *testing.T) {
 	}
 }
 
-func TestNewSessionRefusesWhatCannotWork(t *testing.T) {
+func TestNewSessionRefusesInvalidOptions(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"no server":        func(o *Options) { o.Server = "" },
 		"two ports":        func(o *Options) { o.Server, o.Port = "emq:1884", 1885 },

@@ -10,7 +10,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// peer is a TCP server whose every connection is handled by one function. Closing it ends them all.
+// peer is a TCP server that handles every connection by the same function.
 type peer struct {
 	host     string
 	port     int
@@ -63,7 +63,7 @@ func newPeer(t *testing.T, handle func(net.Conn)) *peer {
 	return p
 }
 
-// broker double: accepts every client with connack and asks publish what becomes of each packet.
+// reaction is what newDouble's broker does with a PUBLISH.
 type reaction int
 
 const (
@@ -72,6 +72,7 @@ const (
 	hangUp
 )
 
+// newDouble starts a broker that responds to every client with this connack, and to each PUBLISH as publish returns.
 func newDouble(t *testing.T, connack byte, publish func(*packets.PublishPacket) reaction) *peer {
 	t.Helper()
 	return newPeer(t, func(c net.Conn) {
@@ -107,8 +108,8 @@ func newDouble(t *testing.T, connack byte, publish func(*packets.PublishPacket) 
 	})
 }
 
-// relay stands between the session and a real broker. Closed, it turns connections away; as a black hole it swallows
-// everything in both directions and keeps the connections open, as a firewall that lost its state does.
+// relay is a TCP proxy between the session and a real broker. Closed, it ends new connections; as a black hole it drops
+// all data in both directions and keeps the connections open, like a firewall that has lost its state.
 type relay struct {
 	*peer
 	closed    atomic.Bool

@@ -14,34 +14,34 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// link is one connection to the broker. A client of the library never outlives its connection: within one, a token
-// without an error can only mean that the broker's PUBACK for this very packet arrived (across its own reconnects the
-// library also completes tokens whose packets were lost).
+// link is one connection to the broker. Each connection has a library client of its own: when the library reconnects, it
+// also completes tokens of lost packets; within one connection a token without an error means that the broker's PUBACK
+// for its packet has arrived.
 type link struct {
 	client mqtt.Client
 	outbox chan outgoing
 
 	secure *tls.ConnectionState // nil: not encrypted
 
-	lastAck atomic.Int64 // when the broker last acknowledged anything, Unix nanoseconds
+	lastAck atomic.Int64 // time of the last acknowledgement, Unix nanoseconds
 
-	lost  sync.Once
-	down  chan struct{} // closed when the link is lost, after cause is set
+	ended sync.Once
+	down  chan struct{} // closed when the link has ended, after cause is set
 	cause error
 }
 
-// outgoing is a packet on its way to the library.
+// outgoing is a packet for pump.
 type outgoing struct {
 	topic   string
 	payload []byte
-	token   chan mqtt.Token // capacity 1: whoever gave up waiting blocks nobody
+	token   chan mqtt.Token // capacity 1: pump never blocks on a caller that has returned
 }
 
-// Timing of a connection. A dead peer that nobody publishes to is noticed within keepAlive + 2 × pingTimeout.
+// Without publishes a dead connection is noticed within keepAliveInterval + 2 × pingTimeout.
 const (
-	keepAlive   = 15 * time.Second
-	pingTimeout = 5 * time.Second
-	quiesce     = 250 // milliseconds that the library gets to say goodbye
+	keepAliveInterval = 15 * time.Second
+	pingTimeout       = 5 * time.Second
+	disconnectTimeout = 250 * time.Millisecond // of the library's DISCONNECT
 )
 
 // connect opens a link within s.connectTimeout.
@@ -49,22 +49,22 @@ func (s *Session) connect(ctx context.Context, clientID string) (*link, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.connectTimeout, fmt.Errorf("no connection within %s", s.connectTimeout))
 	defer cancel()
 	l := &link{outbox: make(chan outgoing), down: make(chan struct{})}
-	keep := func() bool { return false } // stops the guard below
+	unguard := func() bool { return false } // see SetCustomOpenConnectionFn; false if ctx has ended
 
 	o := mqtt.NewClientOptions()
 	o.AddBroker("tcp://" + s.broker.addr)
 	o.SetClientID(clientID)
 	o.SetUsername(s.username)
 	o.SetPassword(s.password)
-	o.SetProtocolVersion(4) // MQTT 3.1.1 only: else every refused connection is tried a second time as 3.1
+	o.SetProtocolVersion(4) // MQTT 3.1.1; by default the library retries a refused connection as 3.1
 	o.SetCleanSession(true)
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetConnectTimeout(s.connectTimeout)
-	o.SetKeepAlive(keepAlive)
+	o.SetKeepAlive(keepAliveInterval)
 	o.SetPingTimeout(pingTimeout)
 	o.SetWriteTimeout(s.ackTimeout)
-	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.lose(err) })
+	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.drop(err) })
 	o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 		conn, err := s.broker.dial(ctx)
 		if c, ok := conn.(*tls.Conn); ok {
@@ -72,7 +72,7 @@ func (s *Session) connect(ctx context.Context, clientID string) (*link, error) {
 			l.secure = &state
 		}
 		if err == nil {
-			keep = context.AfterFunc(ctx, func() { conn.Close() }) // the library's handshake knows no context
+			unguard = context.AfterFunc(ctx, func() { conn.Close() }) // the library's handshake takes no context
 		}
 		return conn, err
 	})
@@ -82,22 +82,22 @@ func (s *Session) connect(ctx context.Context, clientID string) (*link, error) {
 	var err error
 	select {
 	case <-token.Done():
-		if err = token.Error(); err == nil && keep() {
+		if err = token.Error(); err == nil && unguard() {
 			s.pumps.Go(l.pump)
 			return l, nil
 		}
 	case <-ctx.Done():
 	}
-	l.client.Disconnect(quiesce)
-	<-token.Done() // the attempt is the library's goroutine; it ends with ctx
+	l.client.Disconnect(uint(disconnectTimeout.Milliseconds()))
+	<-token.Done() // the library's goroutine ends with ctx
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return nil, err
 }
 
-// pump hands packets to the library, one after another as the library would do it anyway. On a lost connection the
-// library's Publish can block for its whole write timeout: here that delays nobody.
+// pump passes packets to the library one after another, as the library does itself. On a lost connection the library's
+// Publish can block until its write timeout; callers of publish do not wait for it.
 func (l *link) pump() {
 	for {
 		select {
@@ -109,11 +109,11 @@ func (l *link) pump() {
 	}
 }
 
-// errLost says that the connection ended while the command was on its way.
-var errLost = errors.New("the connection ended first")
+// errConnectionLost means that the connection ended before the acknowledgement.
+var errConnectionLost = errors.New("the connection ended first")
 
 // publish sends a packet and waits for its acknowledgement. Errors are ErrNotConnected (nothing was sent) and
-// ErrUnacknowledged (in doubt), with the reason, and also errLost when that is the connection's end.
+// ErrUnacknowledged (its fate is unknown), joined with the reason, and with errConnectionLost if the connection has ended.
 func (l *link) publish(ctx context.Context, topic string, payload []byte, ackTimeout time.Duration) error {
 	began := time.Now()
 	timer := time.NewTimer(ackTimeout)
@@ -135,13 +135,13 @@ func (l *link) publish(ctx context.Context, topic string, payload []byte, ackTim
 				l.lastAck.Store(time.Now().UnixNano())
 				return nil
 			}
-			reason = l.why(reason)
+			reason = l.reasonOf(reason)
 		case <-l.down:
 			reason = l.cause
 		case <-timer.C:
-			reason = fmt.Errorf("no answer in %s", ackTimeout)
+			reason = fmt.Errorf("no acknowledgement within %s", ackTimeout)
 			if l.lastAck.Load() < began.UnixNano() {
-				l.lose(fmt.Errorf("the broker acknowledged nothing for %s", ackTimeout))
+				l.drop(fmt.Errorf("no acknowledgement of any command for %s", ackTimeout))
 			}
 		case <-ctx.Done():
 			reason = context.Cause(ctx)
@@ -150,18 +150,18 @@ func (l *link) publish(ctx context.Context, topic string, payload []byte, ackTim
 	if token != nil && acknowledged(token) {
 		return nil
 	}
-	unsent := outbox != nil && ctx.Err() == nil // a caller that left says nothing about the connection
+	unsent := outbox != nil && ctx.Err() == nil // the end of ctx is no fault of the connection
 	if unsent || errors.Is(reason, mqtt.ErrNotConnected) {
 		return fmt.Errorf("%w: %w", ErrNotConnected, reason)
 	}
 	if l.isDown() {
-		return fmt.Errorf("%w, %w: %w", ErrUnacknowledged, errLost, reason)
+		return fmt.Errorf("%w, %w: %w", ErrUnacknowledged, errConnectionLost, reason)
 	}
 	return fmt.Errorf("%w: %w", ErrUnacknowledged, reason)
 }
 
-// acknowledged reports whether the PUBACK is there although something else was noticed first; a resend that can be
-// spared is one door less that might open twice.
+// acknowledged reports whether the PUBACK has arrived, although publish noticed something else first: a resent command
+// might open a cell twice.
 func acknowledged(token mqtt.Token) bool {
 	select {
 	case <-token.Done():
@@ -171,9 +171,9 @@ func acknowledged(token mqtt.Token) bool {
 	}
 }
 
-// why returns the reason for which a packet failed. The library fails the packets of a lost connection a moment before
-// it tells how that ended, with a text that does not say it.
-func (l *link) why(failed error) error {
+// reasonOf returns why a packet failed. When a connection is lost, the library first fails its packets without the cause,
+// and calls the handler with the cause a moment later.
+func (l *link) reasonOf(failed error) error {
 	var op *net.OpError
 	if errors.Is(failed, mqtt.ErrNotConnected) || errors.As(failed, &op) || l.client.IsConnectionOpen() {
 		return failed
@@ -181,12 +181,12 @@ func (l *link) why(failed error) error {
 	select {
 	case <-l.down:
 		return l.cause
-	case <-time.After(quiesce * time.Millisecond):
+	case <-time.After(disconnectTimeout):
 		return failed
 	}
 }
 
-// isDown reports whether the link is lost.
+// isDown reports whether the link has ended.
 func (l *link) isDown() bool {
 	select {
 	case <-l.down:
@@ -196,16 +196,16 @@ func (l *link) isDown() bool {
 	}
 }
 
-// lose ends the link. The session notices and makes a new one.
-func (l *link) lose(cause error) {
-	l.lost.Do(func() {
+// drop ends the link; the session then opens a new one.
+func (l *link) drop(cause error) {
+	l.ended.Do(func() {
 		l.cause = cause
 		close(l.down)
 	})
 }
 
-// close ends the link for good, with a DISCONNECT if the connection still takes one.
+// close ends the link and sends a DISCONNECT if the connection is still open.
 func (l *link) close() {
-	l.lose(errClosed)
-	l.client.Disconnect(quiesce)
+	l.drop(errClosed)
+	l.client.Disconnect(uint(disconnectTimeout.Milliseconds()))
 }

@@ -16,10 +16,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var discard = slog.New(slog.DiscardHandler)
 
-// limit bounds every wait of these tests; nothing here needs a tenth of it on a busy machine.
-const limit = 30 * time.Second
+// timeout limits every wait of these tests.
+const timeout = 30 * time.Second
 
-// options are those of a session with a broker at host and port, with an id of its own.
+// options returns the options of a session with a broker at host and port, with a client id of its own.
 func options(t *testing.T, host string, port int) Options {
 	t.Helper()
 	return Options{
@@ -51,7 +51,7 @@ func serveSession(t *testing.T, s *Session) {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("Serve returned %v, want context.Canceled", err)
 			}
-		case <-time.After(limit):
+		case <-time.After(timeout):
 			t.Error("Serve did not return after its context ended")
 		}
 	})
@@ -59,7 +59,7 @@ func serveSession(t *testing.T, s *Session) {
 
 func connected(t *testing.T, s *Session) {
 	t.Helper()
-	testenv.Eventually(t, limit, "the session to connect", func() bool { return s.Healthy() == nil })
+	testenv.Eventually(t, timeout, "the session to connect", func() bool { return s.Healthy() == nil })
 }
 
 func command(orderID int64, serial string) Command {

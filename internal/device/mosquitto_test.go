@@ -19,8 +19,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// cabinets stands for all cabinets: it remembers how often each order's command came. It subscribes with QoS 0 and reads
-// as fast as it can, because a broker that is killed takes what its own buffers hold with it.
+// cabinets is a client for all cabinets that counts the commands of each order. It subscribes with QoS 0 and reads as
+// fast as it can, because a killed broker loses its buffers.
 type cabinets struct {
 	mu    sync.Mutex
 	count map[string]int // by message id
@@ -63,7 +63,7 @@ func (c *cabinets) subscribe(t *testing.T, b *testenv.Broker) {
 	}()
 	select {
 	case <-confirmed:
-	case <-time.After(limit):
+	case <-time.After(timeout):
 		t.Fatal("no SUBACK")
 	}
 }
@@ -74,8 +74,8 @@ func (c *cabinets) received(order int64) bool {
 	return c.count[MessageID(order)] > 0
 }
 
-// TestNothingAcknowledgedIsLost publishes from many goroutines, each resending until nil, while the broker is killed
-// and started again, and while connections are cut and swallowed.
+// TestNothingAcknowledgedIsLost publishes from many goroutines, each resending until success, while the broker is killed
+// and restarted, and while connections are cut or lose all data.
 func TestNothingAcknowledgedIsLost(t *testing.T) {
 	broker := testenv.Mosquitto(t)
 	front := newRelay(t, broker.Addr())
@@ -90,7 +90,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	const orders, callers = 6000, 64
 	var next, acknowledged, resent atomic.Int64
 	var wg sync.WaitGroup
-	ctx, cancel := context.WithTimeout(t.Context(), 4*limit)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*timeout)
 	defer cancel()
 	for range callers {
 		wg.Go(func() {
@@ -109,19 +109,19 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		})
 	}
 	reach := func(n int64) {
-		testenv.Eventually(t, limit, fmt.Sprintf("%d acknowledged orders", n), func() bool { return acknowledged.Load() >= n })
+		testenv.Eventually(t, timeout, fmt.Sprintf("%d acknowledged orders", n), func() bool { return acknowledged.Load() >= n })
 	}
 
-	reach(1000) // the broker dies; it must not acknowledge anything again before the subscriber is back
+	reach(1000) // the broker is killed; it acknowledges nothing before the subscriber is back
 	front.closed.Store(true)
 	broker.Stop()
 	broker.Start(t)
 	sub.subscribe(t, broker)
 	front.closed.Store(false)
 
-	reach(3000) // packets vanish without a word
+	reach(3000) // packets are dropped
 	front.blackHole.Store(true)
-	testenv.Eventually(t, limit, "the black hole to be noticed", func() bool { return s.Healthy() != nil })
+	testenv.Eventually(t, timeout, "the black hole to be noticed", func() bool { return s.Healthy() != nil })
 	front.blackHole.Store(false)
 
 	reach(5000) // a second kill, under load
@@ -133,10 +133,10 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	wg.Wait()
 
 	if resent.Load() == 0 {
-		t.Error("nothing was resent: the outages did not happen in mid-stream")
+		t.Error("nothing was resent: no outage happened while commands were published")
 	}
 	for order := int64(1); order <= orders; order++ {
-		testenv.Eventually(t, limit, fmt.Sprintf("order %d, which was acknowledged, to arrive", order), func() bool { return sub.received(order) })
+		testenv.Eventually(t, timeout, fmt.Sprintf("order %d, which was acknowledged, to arrive", order), func() bool { return sub.received(order) })
 	}
 	t.Logf("%d orders acknowledged, %d resends", orders, resent.Load())
 }
@@ -160,7 +160,7 @@ func TestPassword(t *testing.T) {
 	}
 	o.ClientID, o.Password = "other", "wrong"
 	refused := serve(t, o)
-	testenv.Eventually(t, limit, "the refusal", func() bool { return strings.Contains(refused.Healthy().Error(), "not Authorized") })
+	testenv.Eventually(t, timeout, "the refusal", func() bool { return strings.Contains(refused.Healthy().Error(), "not Authorized") })
 }
 
 func TestClientIDs(t *testing.T) {
@@ -173,7 +173,7 @@ func TestClientIDs(t *testing.T) {
 		connected(t, s)
 		return s
 	}
-	t.Run("of one's own leave each other alone", func(t *testing.T) {
+	t.Run("different ids do not disturb each other", func(t *testing.T) {
 		var downs atomic.Int64
 		a, b := start(t, "jdpay-a", &downs), start(t, "jdpay-b", &downs)
 		for order := range int64(50) {
@@ -185,15 +185,15 @@ func TestClientIDs(t *testing.T) {
 			t.Errorf("%d outages", n)
 		}
 	})
-	t.Run("shared ones evict each other", func(t *testing.T) { // shows that the subtest above can fail
+	t.Run("the same id ends the older session", func(t *testing.T) { // proves that the subtest above can fail
 		var downs atomic.Int64
 		start(t, "jdpay-same", &downs)
 		start(t, "jdpay-same", &downs)
-		testenv.Eventually(t, limit, "an eviction", func() bool { return downs.Load() > 0 })
+		testenv.Eventually(t, timeout, "an eviction", func() bool { return downs.Load() > 0 })
 	})
 }
 
-// BenchmarkPublish is the whole way to a real broker and its acknowledgement back, from many goroutines.
+// BenchmarkPublish publishes to a real broker from many goroutines and waits for the acknowledgements.
 func BenchmarkPublish(b *testing.B) {
 	broker, err := testenv.StartMosquitto()
 	if err != nil {
@@ -210,7 +210,7 @@ func BenchmarkPublish(b *testing.B) {
 	go func() { ended <- s.Serve(ctx) }()
 	select {
 	case <-up:
-	case <-time.After(limit):
+	case <-time.After(timeout):
 		b.Fatal(s.Healthy())
 	}
 	b.ReportAllocs()

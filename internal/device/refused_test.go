@@ -19,32 +19,32 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// closer is a broker that ends the connection upon a PUBLISH that refuse picks, without an answer. It acknowledges all
-// others after a network's delay, so that commands are in flight beside each other.
-type closer struct {
+// refusingBroker ends the connection upon a PUBLISH that refuse selects. It acknowledges all others after ackLatency, so
+// that several commands are in flight.
+type refusingBroker struct {
 	*peer
 	mu     sync.Mutex
 	refuse func(topic string) bool
-	deny   func(clientID string) bool // which clients it does not let in; nil: none
+	deny   func(clientID string) bool // clients that may not connect; nil: none
 	ended  map[string]int             // connections ended upon a PUBLISH, by client id
 	acked  map[string]int             // acknowledged PUBLISHes, by client id
 	seen   map[string]int             // PUBLISHes, by topic
 	conns  map[net.Conn]bool
 }
 
-const delay = 5 * time.Millisecond
+const ackLatency = 5 * time.Millisecond
 
-func newCloser(t *testing.T, refuse func(topic string) bool) *closer {
-	b := &closer{refuse: refuse, ended: map[string]int{}, acked: map[string]int{}, seen: map[string]int{}, conns: map[net.Conn]bool{}}
+func newRefusingBroker(t *testing.T, refuse func(topic string) bool) *refusingBroker {
+	b := &refusingBroker{refuse: refuse, ended: map[string]int{}, acked: map[string]int{}, seen: map[string]int{}, conns: map[net.Conn]bool{}}
 	b.peer = newPeer(t, b.serve)
 	return b
 }
 
-func (b *closer) serve(c net.Conn) {
+func (b *refusingBroker) serve(c net.Conn) {
 	var write sync.Mutex
-	var late sync.WaitGroup
-	defer late.Wait()
-	reply := func(p packets.ControlPacket) {
+	var acks sync.WaitGroup
+	defer acks.Wait()
+	respond := func(p packets.ControlPacket) {
 		write.Lock()
 		defer write.Unlock()
 		_ = p.Write(c)
@@ -70,12 +70,12 @@ func (b *closer) serve(c net.Conn) {
 				a.ReturnCode = packets.ErrRefusedNotAuthorised
 			}
 			b.mu.Unlock()
-			reply(a)
+			respond(a)
 			if a.ReturnCode != packets.Accepted {
 				return
 			}
 		case *packets.PingreqPacket:
-			reply(packets.NewControlPacket(packets.Pingresp))
+			respond(packets.NewControlPacket(packets.Pingresp))
 		case *packets.PublishPacket:
 			b.mu.Lock()
 			b.seen[p.TopicName]++
@@ -85,18 +85,18 @@ func (b *closer) serve(c net.Conn) {
 			}
 			b.mu.Unlock()
 			if refused {
-				c.Close() // before the acknowledgements that are still on their way
+				c.Close() // before the acknowledgements that are due
 				return
 			}
 			a := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
 			a.MessageID = p.MessageID
-			late.Add(1)
-			time.AfterFunc(delay, func() {
-				defer late.Done()
+			acks.Add(1)
+			time.AfterFunc(ackLatency, func() {
+				defer acks.Done()
 				b.mu.Lock()
 				b.acked[id]++
 				b.mu.Unlock()
-				reply(a)
+				respond(a)
 			})
 		case *packets.DisconnectPacket:
 			return
@@ -104,43 +104,43 @@ func (b *closer) serve(c net.Conn) {
 	}
 }
 
-// set changes what the broker refuses.
-func (b *closer) set(refuse func(string) bool) {
+// set changes which topics the broker refuses.
+func (b *refusingBroker) set(refuse func(string) bool) {
 	b.mu.Lock()
 	b.refuse = refuse
 	b.mu.Unlock()
 }
 
-func (b *closer) endings(id string) int {
+func (b *refusingBroker) endedConnections(id string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.ended[id]
 }
 
-func (b *closer) acks(id string) int {
+func (b *refusingBroker) acks(id string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.acked[id]
 }
 
-func (b *closer) publishes(topic string) int {
+func (b *refusingBroker) publishes(topic string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.seen[topic]
 }
 
-func nothing(string) bool      { return false }
-func everything(string) bool   { return true }
-func spaced(topic string) bool { return strings.Contains(topic, " ") }
+func nothing(string) bool             { return false }
+func everything(string) bool          { return true }
+func containsSpace(topic string) bool { return strings.Contains(topic, " ") }
 
-// pause is the wait between two tries of a command.
-const pause = 10 * time.Millisecond
+// retryInterval is the time between two tries of a command.
+const retryInterval = 10 * time.Millisecond
 
-func TestRefusedCommandStallsNobody(t *testing.T) {
+func TestRefusedCommandDelaysNoOther(t *testing.T) {
 	t.Parallel()
-	broker := newCloser(t, spaced)
+	broker := newRefusingBroker(t, containsSpace)
 	o := options(t, broker.host, broker.port)
-	ordinary := o.ClientID
+	main := o.ClientID
 	s := serve(t, o)
 	connected(t, s)
 
@@ -162,50 +162,50 @@ func TestRefusedCommandStallsNobody(t *testing.T) {
 						t.Errorf("healthy order %d failed %d times: %v", order, failed, err)
 						return
 					}
-					time.Sleep(pause)
+					time.Sleep(retryInterval)
 				}
 				healthy.Add(1)
 			}
 		})
 	}
 	defer func() { stop.Store(true); wg.Wait() }()
-	testenv.Eventually(t, limit, "healthy commands", func() bool { return healthy.Load() > 100 })
+	testenv.Eventually(t, timeout, "healthy commands", func() bool { return healthy.Load() > 100 })
 
 	poison := command(1, "JD 01")
 	tries := 0
 	var refused *RefusedError
 	for err := error(nil); !errors.As(err, &refused); tries++ {
 		if tries > 10 {
-			t.Fatalf("the refused command is not given up after %d tries, last: %v; the broker ended %d ordinary connections", tries, err, broker.endings(ordinary))
+			t.Fatalf("no RefusedError after %d tries, last: %v; the broker ended %d main connections", tries, err, broker.endedConnections(main))
 		}
 		before := healthy.Load()
 		if err = s.Publish(t.Context(), poison); err == nil {
 			t.Fatal("a command the broker refuses was acknowledged")
 		}
-		testenv.Eventually(t, limit, "commands of other cabinets between two tries", func() bool { return healthy.Load() > before+100 })
+		testenv.Eventually(t, timeout, "commands of other cabinets between two tries", func() bool { return healthy.Load() > before+100 })
 	}
 	if tries != 4 || broker.publishes("device/JD 01/pay-complete") != 4 {
-		t.Errorf("given up after %d tries and %d packets, want one beside others and three alone", tries, broker.publishes("device/JD 01/pay-complete"))
+		t.Errorf("RefusedError after %d tries and %d packets, want one beside others and three alone", tries, broker.publishes("device/JD 01/pay-complete"))
 	}
-	if n := broker.endings(ordinary); n != 1 {
+	if n := broker.endedConnections(main); n != 1 {
 		t.Errorf("the refused command ended %d connections with other commands in flight, want 1", n)
 	}
 	if unacknowledged.Load() == 0 {
-		t.Error("nothing was in flight beside the refused command: the fault was not there")
+		t.Error("no other command was in flight with the refused one: the test proves nothing")
 	}
 	if refused.DeviceGroupSN != "JD 01" || refused.Times != 3 || !errors.Is(refused, io.EOF) && !errors.Is(refused, syscall.ECONNRESET) || !strings.Contains(refused.Error(), "correct the serial") {
 		t.Errorf("error %+v: %v", refused, refused)
 	}
 
-	t.Run("the next command of that cabinet goes alone at once", func(t *testing.T) {
+	t.Run("the next command of that cabinet is published alone", func(t *testing.T) {
 		if err := s.Publish(t.Context(), command(2, "JD 01")); !errors.Is(err, ErrUnacknowledged) {
 			t.Errorf("got %v, want ErrUnacknowledged", err)
 		}
 	})
-	if n := broker.endings(ordinary); n != 1 {
+	if n := broker.endedConnections(main); n != 1 {
 		t.Errorf("%d connections with other commands in flight were ended, want 1", n)
 	}
-	t.Run("a person's retry is tried alone, three times again", func(t *testing.T) {
+	t.Run("after a person's retry it is published alone three times", func(t *testing.T) {
 		for try := range 3 {
 			err := s.Publish(t.Context(), poison)
 			if errors.As(err, new(*RefusedError)) != (try == 2) {
@@ -213,7 +213,7 @@ func TestRefusedCommandStallsNobody(t *testing.T) {
 			}
 		}
 	})
-	t.Run("and once the broker takes it, it is like others", func(t *testing.T) {
+	t.Run("after an acknowledgement it is published beside others", func(t *testing.T) {
 		broker.set(nothing)
 		for _, order := range []int64{1, 2} {
 			if err := s.Publish(t.Context(), command(order, "JD 01")); err != nil {
@@ -222,27 +222,27 @@ func TestRefusedCommandStallsNobody(t *testing.T) {
 		}
 		stop.Store(true)
 		wg.Wait()
-		before := broker.acks(ordinary)
-		if err := s.Publish(t.Context(), poison); err != nil || broker.acks(ordinary) != before+1 {
-			t.Errorf("it did not go over the ordinary connection: %v", err)
+		before := broker.acks(main)
+		if err := s.Publish(t.Context(), poison); err != nil || broker.acks(main) != before+1 {
+			t.Errorf("it was not published on the main connection: %v", err)
 		}
 	})
 	t.Logf("%d healthy commands, %d unacknowledged tries of them", healthy.Load(), unacknowledged.Load())
 }
 
-// TestLostConnectionsDoNotSlowReconnecting drops a connection that works again and again: with waits that double each
-// time, the tenth one comes after the limit.
+// TestLostConnectionsDoNotSlowReconnecting ends working connections again and again: if the reconnect interval doubled each
+// time, the tenth one would be opened after the timeout.
 func TestLostConnectionsDoNotSlowReconnecting(t *testing.T) {
 	t.Parallel()
-	broker := newCloser(t, spaced)
+	broker := newRefusingBroker(t, containsSpace)
 	s := serve(t, options(t, broker.host, broker.port))
-	deadline := time.Now().Add(limit)
+	deadline := time.Now().Add(timeout)
 	for n := range int64(12) {
 		for err := s.Publish(t.Context(), command(2*n, "D1")); err != nil; err = s.Publish(t.Context(), command(2*n, "D1")) {
 			if time.Now().After(deadline) {
-				t.Fatalf("connection %d is not there yet: %v", n+1, err)
+				t.Fatalf("connection %d is not open yet: %v", n+1, err)
 			}
-			time.Sleep(pause)
+			time.Sleep(retryInterval)
 		}
 		if err := s.Publish(t.Context(), command(2*n+1, fmt.Sprint("no ", n))); err == nil {
 			t.Fatal("a command the broker refuses was acknowledged")
@@ -250,12 +250,12 @@ func TestLostConnectionsDoNotSlowReconnecting(t *testing.T) {
 	}
 }
 
-// TestEndedConnectionsParkNobody ends connections for reasons that no command is to blame for.
-func TestEndedConnectionsParkNobody(t *testing.T) {
+// TestNoCommandIsBlamedForTheBrokersFaults ends connections for reasons that no command has caused.
+func TestNoCommandIsBlamedForTheBrokersFaults(t *testing.T) {
 	t.Parallel()
-	t.Run("the broker stops each time just as the command is alone", func(t *testing.T) {
+	t.Run("the broker ends all connections whenever the command is published alone", func(t *testing.T) {
 		t.Parallel()
-		broker := newCloser(t, nothing)
+		broker := newRefusingBroker(t, nothing)
 		s := serve(t, options(t, broker.host, broker.port))
 		broker.set(func(topic string) bool { // called under the broker's lock
 			if !strings.Contains(topic, "D1") {
@@ -266,27 +266,27 @@ func TestEndedConnectionsParkNobody(t *testing.T) {
 			}
 			return true
 		})
-		for range 2 * refusedTimes {
-			untilTaken(t, s, command(2, "D2"))
+		for range 2 * maxRefusals {
+			untilAcknowledged(t, s, command(2, "D2"))
 			if err := s.Publish(t.Context(), command(1, "D1")); !errors.Is(err, ErrUnacknowledged) {
 				t.Fatalf("got %v, want ErrUnacknowledged", err)
 			}
-			testenv.Eventually(t, limit, "the end of both connections", func() bool { return s.live.Load() == nil || s.live.Load().lastAck.Load() == 0 })
+			testenv.Eventually(t, timeout, "the end of both connections", func() bool { return s.live.Load() == nil || s.live.Load().lastAck.Load() == 0 })
 		}
-		if n := broker.endings("test-" + t.Name() + "-alone"); n != 2*refusedTimes-1 {
-			t.Errorf("the command was alone %d times, want %d", n, 2*refusedTimes-1)
+		if n := broker.endedConnections("test-" + t.Name() + "-alone"); n != 2*maxRefusals-1 {
+			t.Errorf("the command was alone %d times, want %d", n, 2*maxRefusals-1)
 		}
 		broker.set(nothing)
-		untilTaken(t, s, command(1, "D1"))
+		untilAcknowledged(t, s, command(1, "D1"))
 		if n := s.suspects.n.Load(); n != 0 {
 			t.Errorf("%d suspects after the acknowledgement", n)
 		}
 	})
 	t.Run("the broker ends every connection upon any command", func(t *testing.T) {
 		t.Parallel()
-		broker := newCloser(t, everything)
+		broker := newRefusingBroker(t, everything)
 		s := serve(t, options(t, broker.host, broker.port))
-		for range 2 * refusedTimes {
+		for range 2 * maxRefusals {
 			for order := range int64(4) {
 				connected(t, s)
 				if err := s.Publish(t.Context(), command(order, fmt.Sprint("D", order))); err == nil || errors.As(err, new(*RefusedError)) {
@@ -296,45 +296,45 @@ func TestEndedConnectionsParkNobody(t *testing.T) {
 		}
 		broker.set(nothing)
 		for order := range int64(4) {
-			untilTaken(t, s, command(order, fmt.Sprint("D", order)))
+			untilAcknowledged(t, s, command(order, fmt.Sprint("D", order)))
 		}
 		if n := s.suspects.n.Load(); n != 0 {
 			t.Errorf("%d suspects after the acknowledgements", n)
 		}
 	})
-	t.Run("the broker lets one connection in", func(t *testing.T) {
+	t.Run("the broker accepts only one connection", func(t *testing.T) {
 		t.Parallel()
-		broker := newCloser(t, spaced)
+		broker := newRefusingBroker(t, containsSpace)
 		broker.deny = func(clientID string) bool { return strings.HasSuffix(clientID, "-alone") }
 		o := options(t, broker.host, broker.port)
 		var log testenv.Buffer
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
 		s := serve(t, o)
-		for range 2 * refusedTimes {
-			untilTaken(t, s, command(2, "D2"))
+		for range 2 * maxRefusals {
+			untilAcknowledged(t, s, command(2, "D2"))
 			if err := s.Publish(t.Context(), command(1, "D 1")); err == nil || errors.As(err, new(*RefusedError)) {
 				t.Fatal(err)
 			}
-			testenv.Eventually(t, limit, "the end of the connection", func() bool { return s.live.Load() == nil || s.live.Load().lastAck.Load() == 0 })
+			testenv.Eventually(t, timeout, "the end of the connection", func() bool { return s.live.Load() == nil || s.live.Load().lastAck.Load() == 0 })
 		}
 		broker.set(nothing)
-		untilTaken(t, s, command(1, "D 1"))
+		untilAcknowledged(t, s, command(1, "D 1"))
 		if n := strings.Count(log.String(), "no second mqtt connection"); n != 1 {
 			t.Errorf("%d lines about the second connection, want 1:\n%s", n, log.String())
 		}
 	})
 }
 
-// untilTaken publishes the command until the broker has it.
-func untilTaken(t *testing.T, s *Session, c Command) {
+// untilAcknowledged publishes the command until the broker acknowledges it.
+func untilAcknowledged(t *testing.T, s *Session, c Command) {
 	t.Helper()
-	testenv.Eventually(t, limit, fmt.Sprintf("the acknowledgement of order %d", c.PostOrderId), func() bool { return s.Publish(t.Context(), c) == nil })
+	testenv.Eventually(t, timeout, fmt.Sprintf("the acknowledgement of order %d", c.PostOrderId), func() bool { return s.Publish(t.Context(), c) == nil })
 }
 
-func TestOthersComeLaterThanThoseThatWait(t *testing.T) {
+func TestErrLaterWhenTooManyCommandsWait(t *testing.T) {
 	broker := newDouble(t, packets.Accepted, func(*packets.PublishPacket) reaction { return ignore })
 	o := options(t, broker.host, broker.port)
-	o.AckTimeout = limit
+	o.AckTimeout = timeout
 	s := serve(t, o)
 	connected(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -347,13 +347,13 @@ func TestOthersComeLaterThanThoseThatWait(t *testing.T) {
 			}
 		})
 	}
-	testenv.Eventually(t, limit, "the waiting commands", func() bool { return s.waiting.Load() == maxWaiting })
+	testenv.Eventually(t, timeout, "the waiting commands", func() bool { return s.waiting.Load() == maxWaiting })
 	s.suspects.add(MessageID(1000))
 	if err := s.Publish(ctx, command(1000, "D1")); !errors.Is(err, ErrLater) {
 		t.Errorf("got %v, want ErrLater", err)
 	}
 	if n := broker.accepted.Load(); n > 2 {
-		t.Errorf("%d connections, want the ordinary and the second one", n)
+		t.Errorf("%d connections, want the main and the second one", n)
 	}
 	cancel()
 	wg.Wait()

@@ -17,33 +17,33 @@ import (
 )
 
 var (
-	// ErrNotConnected says that there is no connection to the broker, so nothing was sent.
+	// ErrNotConnected means that there is no connection to the broker, so nothing was sent.
 	ErrNotConnected = errors.New("not connected to the mqtt broker")
 
-	// ErrUnacknowledged says that the broker may or may not have taken the command: it did not acknowledge it in time,
-	// or the connection was lost meanwhile. Sending the same command again is right.
+	// ErrUnacknowledged means that the broker may or may not have received the command: it did not acknowledge it in
+	// time, or the connection was lost. The caller sends the same command again.
 	ErrUnacknowledged = errors.New("the mqtt broker did not acknowledge the command")
 
 	errClosed = errors.New("the session was closed")
 )
 
-// Options says where the broker is and how commands are addressed.
+// Options are the broker's address and credentials, the topic of commands and the callbacks.
 type Options struct {
 	Server     string // host, host:port or scheme://host[:port]: tcp or mqtt, and with TLS ssl, tls or mqtts
-	Port       int    // 0: that of Server, else 1883, or 8883 if Server's scheme is one with TLS
+	Port       int    // 0: the one in Server, else 1883, or 8883 if Server's scheme means TLS
 	TLS        TLS
 	Username   string
 	Password   string
-	ClientID   string        // unique per process: a broker drops the older one of two sessions with the same id
+	ClientID   string        // unique per process: of two sessions with the same id a broker ends the older one
 	Topic      string        // may contain {DeviceGroupSN}, {PostOrderId} and {DeviceType}
-	AckTimeout time.Duration // how long a publish waits for its acknowledgement; 0 is 5 s
+	AckTimeout time.Duration // of a publish; 0 means 5 s
 	OnUp       func()        // called after every connect; may be nil, must not block
-	OnDown     func(error)   // called once when an outage begins; may be nil, must not block
+	OnDown     func(error)   // called once per outage; may be nil, must not block
 	Log        *slog.Logger
 }
 
-// Session keeps one connection to the broker up while Serve runs. Publish and Healthy may be called from any goroutine,
-// also while Serve does not run.
+// Session keeps one connection to the broker while Serve runs. Publish and Healthy are safe for concurrent use, also
+// while Serve does not run.
 type Session struct {
 	broker         broker
 	username       string
@@ -58,36 +58,36 @@ type Session struct {
 
 	live    atomic.Pointer[link]  // nil while there is no connection
 	failure atomic.Pointer[error] // why there is none
-	since   time.Time             // when the outage began; zero when there is none; Serve's alone
+	since   time.Time             // beginning of the outage; zero if there is none; used by Serve only
 
 	suspects suspects
-	alone    chan lone    // to serveAlone
-	waiting  atomic.Int64 // callers in publishAlone
+	alone    chan aloneRequest // to serveAlone
+	waiting  atomic.Int64      // callers in publishAlone
 
-	pumps sync.WaitGroup // one of every link, for an acknowledgement timeout after its end at most
+	pumps sync.WaitGroup // of all links; a pump ends at most an acknowledgement timeout after its link
 }
 
 const (
 	defaultConnectTimeout = 5 * time.Second
 	defaultAckTimeout     = 5 * time.Second
-	firstWait             = 100 * time.Millisecond
-	maxWait               = 10 * time.Second
+	minReconnectInterval  = 100 * time.Millisecond
+	maxReconnectInterval  = 10 * time.Second
 )
 
 // Check returns what is wrong with the options.
 func (o Options) Check() (faults check.Faults) {
 	b, err := o.parseBroker()
 	if err != nil {
-		faults.Add("Server", "not a broker's address: "+err.Error(), "give a host, host:port, tcp:// or mqtts:// address; user and password are set apart")
+		faults.Add("Server", "not a broker's address: "+err.Error(), "give a host, host:port, tcp:// or mqtts:// address; user and password have settings of their own")
 	}
-	if b.namesOther {
+	if b.portConflict {
 		faults.Add("Server", "names another port than Port", "correct one of them")
 	}
 	if o.Port < 0 || o.Port > 65535 {
 		faults.Add("Port", "not a number from 1 to 65535", "give the broker's port")
 	}
 	if o.Password != "" && o.Username == "" {
-		faults.Add("Password", "MQTT knows no password without a user", "give the user, too")
+		faults.Add("Password", "set without a user name, which MQTT requires", "give the user name, too")
 	}
 	b.tls.check(&faults)
 	if _, err := parseTopic(o.Topic); err != nil {
@@ -99,12 +99,13 @@ func (o Options) Check() (faults check.Faults) {
 	return faults
 }
 
-// NewSession returns a session; it connects nothing. Its error is that of Check; files that vanish later are an outage.
+// NewSession returns a session; it does not connect. Its error is that of Check. Files that are removed later cause an
+// outage, not an error here.
 func NewSession(o Options) (*Session, error) {
 	if err := o.Check().Err("the mqtt session"); err != nil {
 		return nil, err
 	}
-	b, _ := o.parseBroker() // both are checked
+	b, _ := o.parseBroker() // Check has parsed both
 	topic, _ := parseTopic(o.Topic)
 	s := &Session{
 		broker:         b,
@@ -117,16 +118,16 @@ func NewSession(o Options) (*Session, error) {
 		onUp:           o.OnUp,
 		onDown:         o.OnDown,
 		log:            o.Log,
-		alone:          make(chan lone),
+		alone:          make(chan aloneRequest),
 	}
-	s.failed(errors.New("no attempt has ended yet"))
+	s.failed(errors.New("the first attempt has not ended yet"))
 	return s, nil
 }
 
 // String names the service for the supervisor.
 func (s *Session) String() string { return "mqtt session" }
 
-// TLS returns how the connection that is up is secured; nil when it is not encrypted, or when none is up.
+// TLS returns the TLS state of the connection; nil if it is not encrypted, or if there is none.
 func (s *Session) TLS() *tls.ConnectionState {
 	if l := s.live.Load(); l != nil {
 		return l.secure
@@ -134,7 +135,7 @@ func (s *Session) TLS() *tls.ConnectionState {
 	return nil
 }
 
-// Serve connects, and connects again whenever the connection is lost, until ctx ends; it returns ctx's error.
+// Serve connects, and reconnects whenever the connection is lost, until ctx ends; it returns ctx's error.
 func (s *Session) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.pumps.Wait()
@@ -143,7 +144,7 @@ func (s *Session) Serve(ctx context.Context) error {
 	defer cancel()
 	alone.Go(func() { s.serveAlone(ctx) })
 
-	wait := firstWait
+	interval := minReconnectInterval
 	for {
 		l, err := s.connect(ctx, s.clientID)
 		if err == nil {
@@ -158,25 +159,25 @@ func (s *Session) Serve(ctx context.Context) error {
 			s.failed(err)
 			s.live.Store(nil)
 			l.close()
-			if l.lastAck.Load() != 0 || time.Since(began) > maxWait { // being accepted and dropped over and over must not become a busy loop
-				wait = firstWait
+			if l.lastAck.Load() != 0 || time.Since(began) > maxReconnectInterval { // else a broker that ends every connection at once would cause a busy loop
+				interval = minReconnectInterval
 			}
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		s.failed(err)
-		s.fell(err)
+		s.beginOutage(err)
 		select {
-		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-time.After(interval/2 + rand.N(interval/2)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		wait = min(2*wait, maxWait)
+		interval = min(2*interval, maxReconnectInterval)
 	}
 }
 
-// Healthy returns nil while the session is connected, else an error that is ErrNotConnected and says why.
+// Healthy returns nil while the session is connected, else ErrNotConnected with the reason.
 func (s *Session) Healthy() error {
 	if s.live.Load() != nil {
 		return nil
@@ -184,15 +185,14 @@ func (s *Session) Healthy() error {
 	return s.notConnected()
 }
 
-// Publish sends the command to its cabinet's topic (QoS 1, not retained) and returns nil once the broker acknowledged it
-// on the connection it was sent on. Errors: ErrNotConnected at once when there is no connection; ErrUnacknowledged when
-// the command's fate is unknown after at most the acknowledgement timeout, or when ctx ended first (also the context's
-// cause); *InvalidTopicError for a serial that no topic can contain. It may be called by many goroutines at once.
+// Publish sends the command to its cabinet's topic (QoS 1, not retained) and returns nil once the broker has acknowledged
+// it on the same connection. Errors: ErrNotConnected at once if there is no connection; ErrUnacknowledged if the command's
+// fate is unknown after the acknowledgement timeout, or when ctx ended first (joined with the context's cause);
+// *InvalidTopicError for a serial that no topic can contain.
 //
-// A command that a connection left unacknowledged when it ended may be the reason for its end. It is known by its message
-// id, and its next Publish sends it alone, over a second connection and one by one; until then it waits for its turn for
-// the acknowledgement timeout at most, else the error is ErrLater. *RefusedError is the error when the broker ended the
-// connection upon it alone three times.
+// A command that was unacknowledged when a connection ended may be the cause of that end: it is suspect. The next Publish
+// with its message id sends it alone, over a second connection. It waits for other suspects up to the acknowledgement
+// timeout, then returns ErrLater. *RefusedError means that the broker ended the second connection three times upon it.
 func (s *Session) Publish(ctx context.Context, c Command) error {
 	topic, err := s.topic.topic(&c)
 	if err != nil {
@@ -212,13 +212,13 @@ func (s *Session) Publish(ctx context.Context, c Command) error {
 	return s.publishOn(ctx, l, &c, topic, payload)
 }
 
-// publishOn publishes on this link, and notes what that says about the command.
+// publishOn publishes on this link, and makes the command suspect or clears it.
 func (s *Session) publishOn(ctx context.Context, l *link, c *Command, topic string, payload []byte) error {
 	err := l.publish(ctx, topic, payload, s.ackTimeout)
 	switch {
 	case err == nil:
 		s.suspects.clear(c)
-	case errors.Is(err, errLost):
+	case errors.Is(err, errConnectionLost):
 		s.suspects.add(c.MessageId)
 	}
 	return err
@@ -230,7 +230,7 @@ func (s *Session) notConnected() error {
 
 func (s *Session) failed(err error) { s.failure.Store(&err) }
 
-// up makes a new link the one to publish on, and ends an outage.
+// up publishes on a new link from now on, and ends an outage.
 func (s *Session) up(l *link) {
 	s.live.Store(l)
 	if s.since.IsZero() {
@@ -244,8 +244,8 @@ func (s *Session) up(l *link) {
 	}
 }
 
-// fell begins an outage, unless it has begun already: it is logged once, not at every attempt.
-func (s *Session) fell(err error) {
+// beginOutage logs the beginning of an outage, once.
+func (s *Session) beginOutage(err error) {
 	if !s.since.IsZero() {
 		return
 	}

@@ -35,8 +35,8 @@ func newMochi(t *testing.T, rules auth.AuthRules) (*mochi.Server, int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// Mochi's Close deadlocks when a client leaves at the same moment (it takes a read lock twice).
-		testenv.Eventually(t, limit, "the clients to leave", func() bool { return server.Clients.Len() == 1 }) // the inline one stays
+		// Mochi's Close deadlocks when a client disconnects at the same moment (it takes a read lock twice).
+		testenv.Eventually(t, timeout, "the clients to leave", func() bool { return server.Clients.Len() == 1 }) // the inline one stays
 		server.Close()
 	})
 	_, port, err := net.SplitHostPort(tcp.Address())
@@ -50,7 +50,7 @@ func newMochi(t *testing.T, rules auth.AuthRules) (*mochi.Server, int) {
 	return server, n
 }
 
-var anyone = auth.AuthRules{{Allow: true}}
+var allowAll = auth.AuthRules{{Allow: true}}
 
 func TestPublish(t *testing.T) {
 	type message struct {
@@ -58,7 +58,7 @@ func TestPublish(t *testing.T) {
 		Retain         bool
 		Qos            byte
 	}
-	server, port := newMochi(t, anyone)
+	server, port := newMochi(t, allowAll)
 	got := make(chan message, 1)
 	err := server.Subscribe("#", 1, func(_ *mochi.Client, _ mochipackets.Subscription, p mochipackets.Packet) {
 		got <- message{p.TopicName, string(p.Payload), p.FixedHeader.Retain, p.FixedHeader.Qos}
@@ -79,11 +79,11 @@ func TestPublish(t *testing.T) {
 			if diff := cmp.Diff(want, m); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
-		case <-time.After(limit):
+		case <-time.After(timeout):
 			t.Fatal("nothing arrived")
 		}
 	})
-	t.Run("refuses a serial for good without touching the connection", func(t *testing.T) {
+	t.Run("returns InvalidTopicError and stays connected", func(t *testing.T) {
 		var invalid *InvalidTopicError
 		if err := s.Publish(t.Context(), command(1, "D\x01")); !errors.As(err, &invalid) {
 			t.Errorf("got %v, want an *InvalidTopicError", err)
@@ -96,16 +96,16 @@ func TestPublish(t *testing.T) {
 
 func TestCredentials(t *testing.T) {
 	_, port := newMochi(t, auth.AuthRules{{Username: "listener", Password: "hunter2", Allow: true}, {Allow: false}})
-	t.Run("right ones connect", func(t *testing.T) {
+	t.Run("right", func(t *testing.T) {
 		o := options(t, "127.0.0.1", port)
 		o.Username, o.Password = "listener", "hunter2"
 		connected(t, serve(t, o))
 	})
-	t.Run("wrong ones are told, without the password", func(t *testing.T) {
+	t.Run("wrong: the error hides the password", func(t *testing.T) {
 		o := options(t, "127.0.0.1", port)
 		o.Username, o.Password = "listener", "hunter3"
 		s := serve(t, o)
-		testenv.Eventually(t, limit, "the refusal", func() bool {
+		testenv.Eventually(t, timeout, "the refusal", func() bool {
 			return strings.Contains(s.Healthy().Error(), packets.ErrorRefusedNotAuthorised.Error())
 		})
 		if strings.Contains(s.Healthy().Error(), "hunter3") {
@@ -129,14 +129,14 @@ func TestPublishWithoutConnection(t *testing.T) {
 	}
 	t.Run("before Serve", fails)
 	serveSession(t, s)
-	testenv.Eventually(t, limit, "a failed attempt", func() bool { return strings.Contains(s.Healthy().Error(), "refused") })
-	t.Run("while Serve tries in vain", fails)
+	testenv.Eventually(t, timeout, "a failed attempt", func() bool { return strings.Contains(s.Healthy().Error(), "refused") })
+	t.Run("while Serve cannot connect", fails)
 }
 
 func TestUnacknowledged(t *testing.T) {
 	never := func(*packets.PublishPacket) reaction { return ignore }
 
-	t.Run("a broker that never acknowledges costs the timeout and the connection", func(t *testing.T) {
+	t.Run("a broker that never acknowledges: the connection ends after the timeout", func(t *testing.T) {
 		broker := newDouble(t, packets.Accepted, never)
 		o := options(t, broker.host, broker.port)
 		o.AckTimeout = 100 * time.Millisecond
@@ -150,10 +150,10 @@ func TestUnacknowledged(t *testing.T) {
 		if took := time.Since(began); took < o.AckTimeout || took > o.AckTimeout+2*time.Second {
 			t.Errorf("it took %s with a timeout of %s", took, o.AckTimeout)
 		}
-		testenv.Eventually(t, limit, "a second connection", func() bool { return broker.accepted.Load() == 2 })
+		testenv.Eventually(t, timeout, "a second connection", func() bool { return broker.accepted.Load() == 2 })
 	})
 
-	t.Run("one missing acknowledgement among others leaves the connection alone", func(t *testing.T) {
+	t.Run("one missing acknowledgement among others: the connection stays up", func(t *testing.T) {
 		broker := newDouble(t, packets.Accepted, func(p *packets.PublishPacket) reaction {
 			if strings.Contains(p.TopicName, "mute") {
 				return ignore
@@ -184,7 +184,7 @@ func TestUnacknowledged(t *testing.T) {
 		}
 	})
 
-	t.Run("a connection lost meanwhile is noticed at once by everyone", func(t *testing.T) {
+	t.Run("a lost connection ends all calls at once", func(t *testing.T) {
 		const callers = 200
 		var seen atomic.Int64
 		broker := newDouble(t, packets.Accepted, func(*packets.PublishPacket) reaction {
@@ -207,7 +207,7 @@ func TestUnacknowledged(t *testing.T) {
 				}
 			})
 		}
-		testenv.Eventually(t, limit, "the hang-up", func() bool { return seen.Load() >= callers/2 })
+		testenv.Eventually(t, timeout, "the hang-up", func() bool { return seen.Load() >= callers/2 })
 		wg.Wait()
 		if took := time.Since(began); took > o.AckTimeout/2 {
 			t.Errorf("it took %s", took)
@@ -217,7 +217,7 @@ func TestUnacknowledged(t *testing.T) {
 	t.Run("the caller's context ends the wait", func(t *testing.T) {
 		broker := newDouble(t, packets.Accepted, never)
 		o := options(t, broker.host, broker.port)
-		o.AckTimeout = limit
+		o.AckTimeout = timeout
 		s := serve(t, o)
 		connected(t, s)
 		cause := errors.New("shutting down")
@@ -227,12 +227,12 @@ func TestUnacknowledged(t *testing.T) {
 		if err := s.Publish(ctx, command(1, "D1")); !errors.Is(err, ErrUnacknowledged) || !errors.Is(err, cause) {
 			t.Errorf("got %v, want ErrUnacknowledged and the cause", err)
 		}
-		if took := time.Since(began); took > limit/2 {
+		if took := time.Since(began); took > timeout/2 {
 			t.Errorf("it took %s", took)
 		}
-		for range 100 { // some of them have not handed their command over yet
+		for range 100 { // some of them end before the pump gets the command
 			if err := s.Publish(ctx, command(1, "D1")); !errors.Is(err, cause) || errors.Is(err, ErrNotConnected) {
-				t.Fatalf("got %v: the connection is not to blame", err)
+				t.Fatalf("got %v, want the cause and not ErrNotConnected", err)
 			}
 		}
 	})

@@ -7,29 +7,29 @@ import (
 )
 
 const (
-	// refusedTimes is how often a command ends the connection alone before it is given up.
-	refusedTimes = 3
-	// maxSuspects bounds the memory for commands, and for cabinets, that are not heard of again: expired, or carried on
-	// by another instance. What is forgotten is published beside others once more, and counted anew.
+	// maxRefusals is how often a command may end the second connection; then Publish returns a RefusedError.
+	maxRefusals = 3
+	// maxSuspects limits the commands, and the cabinets, in memory: some are never published again, since they expire or
+	// another instance takes their jobs over. A suspect that is dropped is published beside others once more.
 	maxSuspects = 10_000
 )
 
-// suspects are the commands that may be the reason for which a broker ended a connection: all that it had not
-// acknowledged then. They live in memory: after a restart the counting begins anew.
+// suspects are the commands that may have caused the end of a connection: all that were unacknowledged then. They are in
+// memory only, so a restart resets the counts.
 type suspects struct {
-	n atomic.Int64 // entries of both maps: while there are none, Publish takes no lock
+	n atomic.Int64 // entries of both maps; Publish locks mu only if there are some
 
 	mu       sync.Mutex
-	commands map[string]int      // by message id: how often the command ended the connection alone
-	cabinets map[string]struct{} // by serial: a command for it ended the connection alone, so the next one goes alone at once
+	commands map[string]int      // by message id: how often the command ended the second connection
+	cabinets map[string]struct{} // by serial: a command for it ended the second connection, so the next one is suspect at once
 
-	// The cabinet whose commands ended connections since the broker last acknowledged any command; see blame.
-	first string
-	since time.Time
-	many  bool // other cabinets' commands have done so too
+	// The cabinet whose commands ended the second connection since the last acknowledgement; see blame.
+	cabinet string
+	since   time.Time
+	several bool // other cabinets' commands did so, too
 }
 
-// add makes a command suspect: a connection ended before it was acknowledged.
+// add makes a command suspect.
 func (x *suspects) add(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -49,7 +49,7 @@ func (x *suspects) has(c *Command) bool {
 	return command || cabinet
 }
 
-// clear ends the suspicion of a command, and of its cabinet: the broker acknowledged it.
+// clear removes a command and its cabinet after an acknowledgement.
 func (x *suspects) clear(c *Command) {
 	if !x.has(c) {
 		return
@@ -58,32 +58,33 @@ func (x *suspects) clear(c *Command) {
 	defer x.mu.Unlock()
 	delete(x.commands, c.MessageId)
 	delete(x.cabinets, c.DeviceGroupSN)
-	x.first, x.many = "", false
+	x.cabinet, x.several = "", false
 	x.count()
 }
 
-// blame notes that the broker ended a connection upon this command alone while it served others, and reports whether
-// that was the last time it is tried. A person may have it tried again: then the counting begins anew, still alone.
+// blame counts that the broker ended the second connection upon this command while the main connection stayed up, and
+// reports whether the command has reached maxRefusals. Then its count begins anew, for a retry by a person, and it stays
+// suspect.
 //
-// A broker that ends every connection upon any command, for example because its permissions cannot be read, must not
-// get all of them parked. So the commands of two cabinets at once are not counted: only when the broker has
-// acknowledged something since (acked is the latest time of that, as far as the caller knows) does the next one count.
+// A broker that ends every connection upon any command, for example because it cannot read its permissions, must not
+// cause all commands to be parked. So when commands of two cabinets end connections, they are not counted until the
+// broker has acknowledged a command; acked is the time of its last acknowledgement.
 func (x *suspects) blame(c *Command, acked time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.cabinets == nil {
 		x.cabinets = map[string]struct{}{}
 	}
-	makeRoom(x.cabinets, c.DeviceGroupSN)
+	evictFor(x.cabinets, c.DeviceGroupSN)
 	x.cabinets[c.DeviceGroupSN] = struct{}{}
-	if x.first == "" || acked.After(x.since) {
-		x.first, x.since, x.many = c.DeviceGroupSN, time.Now(), false
+	if x.cabinet == "" || acked.After(x.since) {
+		x.cabinet, x.since, x.several = c.DeviceGroupSN, time.Now(), false
 	}
-	x.many = x.many || x.first != c.DeviceGroupSN
+	x.several = x.several || x.cabinet != c.DeviceGroupSN
 	last := false
-	if !x.many {
+	if !x.several {
 		times := x.commands[c.MessageId] + 1
-		if last = times >= refusedTimes; last {
+		if last = times >= maxRefusals; last {
 			times = 0
 		}
 		x.put(c.MessageId, times)
@@ -96,14 +97,14 @@ func (x *suspects) put(id string, times int) {
 	if x.commands == nil {
 		x.commands = map[string]int{}
 	}
-	makeRoom(x.commands, id)
+	evictFor(x.commands, id)
 	x.commands[id] = times
 }
 
 func (x *suspects) count() { x.n.Store(int64(len(x.commands) + len(x.cabinets))) }
 
-// makeRoom lets an entry in: it forgets any other one when there are maxSuspects already.
-func makeRoom[V any](m map[string]V, entry string) {
+// evictFor removes an arbitrary entry if the new one would exceed maxSuspects.
+func evictFor[V any](m map[string]V, entry string) {
 	if _, ok := m[entry]; ok || len(m) < maxSuspects {
 		return
 	}

@@ -10,8 +10,8 @@ func TestBlame(t *testing.T) {
 	type drop struct {
 		order  int64
 		serial string
-		acked  bool // the broker acknowledged some command since the drop before
-		given  bool // up
+		acked  bool // the broker acknowledged some command since the previous drop
+		last   bool // the command has reached maxRefusals
 	}
 	for name, drops := range map[string][]drop{
 		"three times":                       {{1, "D1", false, false}, {1, "D1", false, false}, {1, "D1", false, true}},
@@ -39,8 +39,8 @@ func TestBlame(t *testing.T) {
 				if d.acked {
 					acked = time.Now()
 				}
-				if got := x.blame(&c, acked); got != d.given {
-					t.Fatalf("drop %d of %s: given up %v, want %v", i+1, c.MessageId, got, d.given)
+				if got := x.blame(&c, acked); got != d.last {
+					t.Fatalf("drop %d of %s: blame() = %v, want %v", i+1, c.MessageId, got, d.last)
 				}
 				if !x.has(&c) {
 					t.Fatalf("drop %d: %s is not suspect", i+1, c.MessageId)

@@ -10,29 +10,28 @@ import (
 	"unicode/utf8"
 )
 
-// InvalidTopicError says that a cabinet's serial cannot be part of an MQTT topic. Trying again never helps: a person
-// must correct the device group's row.
+// InvalidTopicError means that a cabinet's serial cannot be part of an MQTT topic. A retry does not help: a person must
+// correct the device group's row.
 type InvalidTopicError struct {
 	DeviceGroupSN string
 	Reason        string
 }
 
-// Error names the serial and what is wrong with it.
+// Error names the serial and its fault.
 func (e *InvalidTopicError) Error() string {
 	return fmt.Sprintf("device group serial %.64q cannot be in an mqtt topic: %s: correct the serial of the device group", e.DeviceGroupSN, e.Reason)
 }
 
-// maxTopic is the most bytes an MQTT topic may have (MQTT 3.1.1, 1.5.3); the client library cuts longer ones silently.
+// maxTopic is the maximum length of an MQTT topic in bytes (MQTT 3.1.1, 1.5.3); the library cuts longer ones silently.
 const maxTopic = 65535
 
-// topicTemplate is a topic with placeholders, cut at them: texts and fields alternate, beginning and ending with text.
+// topicTemplate is a parsed topic with placeholders: texts and fields alternate, beginning and ending with a text.
 type topicTemplate struct {
 	texts  []string
 	fields []string
 }
 
-// parseTopic checks the template once, so that only a serial can make a topic invalid later. The error says what is wrong
-// with it.
+// parseTopic parses and checks a template, so that only a serial can make a topic invalid later.
 func parseTopic(template string) (topicTemplate, error) {
 	var t topicTemplate
 	if template == "" {
@@ -41,7 +40,7 @@ func parseTopic(template string) (topicTemplate, error) {
 	for rest, more := template, true; more; {
 		var text, field string
 		text, rest, more = strings.Cut(rest, "{")
-		if reason := illegalInTopic(text); reason != "" {
+		if reason := topicFault(text); reason != "" {
 			return t, errors.New(reason)
 		}
 		closed := true
@@ -50,7 +49,7 @@ func parseTopic(template string) (topicTemplate, error) {
 		}
 		switch {
 		case !closed, strings.Contains(text, "}"), strings.Contains(field, "{"):
-			return t, errors.New("a brace is not paired")
+			return t, errors.New("a brace is not closed or not opened")
 		case more && !slices.Contains([]string{"DeviceGroupSN", "PostOrderId", "DeviceType"}, field):
 			return t, fmt.Errorf("unknown placeholder {%s}", field)
 		}
@@ -62,16 +61,16 @@ func parseTopic(template string) (topicTemplate, error) {
 	return t, nil
 }
 
-// topic fills the template in. It returns an *InvalidTopicError for a serial that MQTT cannot carry as one topic level.
+// topic fills in the template. It returns an *InvalidTopicError for a serial that cannot be one topic level.
 func (t topicTemplate) topic(c *Command) (string, error) {
-	reason := illegalInTopic(c.DeviceGroupSN)
+	reason := topicFault(c.DeviceGroupSN)
 	switch {
 	case c.DeviceGroupSN == "":
 		reason = "it is empty"
 	case strings.Contains(c.DeviceGroupSN, "/"):
 		reason = "it contains /"
 	case strings.HasPrefix(c.DeviceGroupSN, "$") && t.texts[0] == "":
-		reason = "a topic that begins with $ belongs to the broker"
+		reason = "the topic would begin with $, which is reserved for the broker"
 	}
 	if reason != "" {
 		return "", &InvalidTopicError{DeviceGroupSN: c.DeviceGroupSN, Reason: reason}
@@ -95,10 +94,10 @@ func (t topicTemplate) topic(c *Command) (string, error) {
 	return string(topic), nil
 }
 
-// illegalInTopic says why s cannot be part of a topic to publish on, or nothing. Wildcards are forbidden (MQTT 3.1.1,
-// 3.3.2.1). So is ill-formed UTF-8 (1.5.3), and a broker may close the connection over control and non-characters: one
-// such serial would take every other cabinet's commands down with it.
-func illegalInTopic(s string) string {
+// topicFault returns why s cannot be part of a topic to publish to, or "". Wildcards (MQTT 3.1.1, 3.3.2.1) and invalid
+// UTF-8 (1.5.3) are forbidden. Upon control characters and non-characters a broker may end the connection, which would
+// interrupt the commands of all cabinets.
+func topicFault(s string) string {
 	if !utf8.ValidString(s) {
 		return "it is not valid UTF-8"
 	}
