@@ -75,7 +75,7 @@ func (r *Runner) writeConclusions(batch []Conclusion) []error {
 	failed := false
 	for len(batch) > 0 {
 		n := min(len(batch), int(r.concludeRows.Load()))
-		piece := sqldb.Together(batch[:n:n], r.concludeOnce)
+		piece := sqldb.WriteBatch(batch[:n:n], r.concludeOnce)
 		batch = batch[n:]
 		if piece == nil {
 			rows := int(r.concludeRows.Load())

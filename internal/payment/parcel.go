@@ -82,7 +82,7 @@ const (
 func NewParcels(db *sql.DB, info PayInfo) *Parcels {
 	p := &Parcels{DB: db, info: info}
 	p.lookups = batcher.New(parcelMost, parcelWidth, p.find)
-	p.infos = batcher.New(parcelMost, parcelWidth, func(batch []payInfo) []error { return sqldb.Together(batch, p.writeInfos) })
+	p.infos = batcher.New(parcelMost, parcelWidth, func(batch []payInfo) []error { return sqldb.WriteBatch(batch, p.writeInfos) })
 	return p
 }
 
@@ -119,7 +119,7 @@ func (f *found) wait(ctx context.Context) (Parcel, error) {
 
 // find answers many lookups together; if that fails on somebody's row, each by itself.
 func (p *Parcels) find(batch []*lookup) []error {
-	errs := sqldb.Together(batch, p.findAll)
+	errs := sqldb.WriteBatch(batch, p.findAll)
 	if errs == nil {
 		errs = make([]error, len(batch))
 	}

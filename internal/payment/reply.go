@@ -77,7 +77,7 @@ const (
 // NewReplies returns the handlers of the sync-reply queue; rules are those of its messages.
 func NewReplies(rules message.Rules, reply ReplyRules, store *job.MySQL, settler *Settler, runner *job.Runner, report Report) *Replies {
 	r := &Replies{rules: rules, reply: reply, store: store, settler: settler, runner: runner, report: report}
-	r.group = batcher.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.Together(batch, r.match) })
+	r.group = batcher.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.WriteBatch(batch, r.match) })
 	return r
 }
 

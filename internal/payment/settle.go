@@ -94,7 +94,7 @@ const (
 func NewSettler(rules Rules, types PayTypes, orders *Orders, runner *job.Runner, report Report) *Settler {
 	s := &Settler{rules: rules, orders: orders, runner: runner, report: report}
 	s.PayTypes.Store(&types)
-	s.group = batcher.New(settleMost, settleWidth, func(batch []*settlement) []error { return sqldb.Together(batch, s.settleTogether) })
+	s.group = batcher.New(settleMost, settleWidth, func(batch []*settlement) []error { return sqldb.WriteBatch(batch, s.settleTogether) })
 	return s
 }
 

@@ -252,7 +252,7 @@ func TestPayInfoBadNeighbour(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.exec("CREATE TRIGGER broken BEFORE INSERT ON kernel_postorder_pay_info FOR EACH ROW BEGIN IF NEW.post_order_id = '3' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'broken row'; END IF; END")
-	errs := sqldb.Together([]payInfo{{1, 2, "2026-11-20 12:00:00"}, {3, 2, "2026-11-20 12:00:00"}, {4, 10, "2026-11-20 12:00:00"}}, w.follow.Parcels.writeInfos)
+	errs := sqldb.WriteBatch([]payInfo{{1, 2, "2026-11-20 12:00:00"}, {3, 2, "2026-11-20 12:00:00"}, {4, 10, "2026-11-20 12:00:00"}}, w.follow.Parcels.writeInfos)
 	if len(errs) != 3 || errs[0] != nil || errs[1] == nil || errs[2] != nil {
 		t.Errorf("errors %v", errs)
 	}

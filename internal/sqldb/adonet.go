@@ -18,7 +18,7 @@ import (
 )
 
 // adoKeys are the keys of MySQL connection strings with their other spellings, as MySql.Data and MySqlConnector read
-// them; spaces, hyphens, underscores and case do not count.
+// them; spaces, hyphens, underscores and case are ignored.
 var adoKeys = []struct {
 	name      string
 	spellings []string
@@ -50,8 +50,8 @@ var adoKeys = []struct {
 	{"AllowPublicKeyRetrieval", []string{"allowpublickeyretrieval"}},
 }
 
-// instead says what to write in place of a key without effect.
-var instead = map[string]string{"Certificate File": "; give the client certificate as SslCert and SslKey (PEM)"}
+// replacements say what to write in place of a key without effect.
+var replacements = map[string]string{"Certificate File": "; give the client certificate as SslCert and SslKey (PEM)"}
 
 // adoName returns the name of a key by any of its spellings; for an unknown one, the name spelled most like it.
 func adoName(key string) (name string, known bool) {
@@ -69,7 +69,7 @@ func adoName(key string) (name string, known bool) {
 	return names[check.Nearest(key, spellings)], false
 }
 
-// adoReader takes the values of a connection string one by one and gathers what is wrong with them.
+// adoReader takes the values of a connection string one by one and collects what is wrong with them.
 type adoReader struct {
 	values  map[string]string // by the name in adoKeys
 	notices []string
@@ -90,22 +90,22 @@ func (r *adoReader) required(name string) string {
 	return value
 }
 
-// number reads a positive number; 0, which means "no limit" to .NET, is the default with a notice.
-func (r *adoReader) number(name string, otherwise int) int {
+// number reads a positive number; 0, which means "no limit" in .NET, is replaced by the default, with a notice.
+func (r *adoReader) number(name string, fallback int) int {
 	value := r.take(name)
 	if value == "" {
-		return otherwise
+		return fallback
 	}
 	n, err := strconv.Atoi(value)
 	switch {
 	case err != nil || n < 0:
 		r.wrong = append(r.wrong, name+" is not a whole number")
 	case n == 0:
-		r.notices = append(r.notices, fmt.Sprintf("%s=0 would be unlimited; %d is used", name, otherwise))
+		r.notices = append(r.notices, fmt.Sprintf("%s=0 would be unlimited; %d is used", name, fallback))
 	default:
 		return n
 	}
-	return otherwise
+	return fallback
 }
 
 func parseADONet(s string) (Database, []string, error) {
@@ -137,14 +137,14 @@ func parseADONet(s string) (Database, []string, error) {
 	cfg.WriteTimeout = cfg.ReadTimeout
 	pool := r.number("Max Pool Size", defaultPoolSize)
 	if pool < minPoolSize {
-		r.notices = append(r.notices, fmt.Sprintf("Max Pool Size=%d is too small, since one connection only holds the instance's lock; %d is used", pool, minPoolSize))
+		r.notices = append(r.notices, fmt.Sprintf("Max Pool Size=%d is too small, since the instance lock needs a connection of its own; %d is used", pool, minPoolSize))
 		pool = minPoolSize
 	}
 	r.charset()
 	mode, caFile := r.tls(cfg, host)
 	keyFile := r.clientCertificate(cfg, mode)
 	for _, name := range slices.Sorted(maps.Keys(r.values)) {
-		r.notices = append(r.notices, name+" has no effect here"+instead[name])
+		r.notices = append(r.notices, name+" has no effect here"+replacements[name])
 	}
 	if r.wrong != nil {
 		return Database{}, nil, errors.New(strings.Join(r.wrong, ", "))
@@ -152,8 +152,8 @@ func parseADONet(s string) (Database, []string, error) {
 	return Database{Config: cfg, MaxPoolSize: pool, SslMode: mode, SslCa: caFile, SslKey: keyFile}, r.notices, nil
 }
 
-// address sets the server's address and returns its host. Of several hosts the first is used; failing over between
-// them is a proxy's work.
+// address sets the server's address and returns its host. Of several hosts the first is used: fail-over needs
+// a proxy.
 func (r *adoReader) address(cfg *mysql.Config, server string) string {
 	portText := r.take("Port")
 	if server == "" {
@@ -188,9 +188,9 @@ func (r *adoReader) charset() {
 }
 
 // tls applies SslMode and returns its name and the file of the authorities. As in .NET, Preferred and Required encrypt
-// without checking who answers.
+// without checking the server's certificate.
 func (r *adoReader) tls(cfg *mysql.Config, host string) (mode, caFile string) {
-	word, caFile := plainKey(r.take("SslMode")), r.take("SslCa")
+	word, caFile := normalizeKey(r.take("SslMode")), r.take("SslCa")
 	switch word {
 	case "none", "disabled":
 		mode = SslNone
@@ -222,8 +222,8 @@ func (r *adoReader) tls(cfg *mysql.Config, host string) (mode, caFile string) {
 	return mode, caFile
 }
 
-// clientCertificate shows a certificate to a server that asks for one, and returns the file of its key. The files are read again for every connection, so
-// that a renewed certificate needs no restart.
+// clientCertificate sets the certificate for servers that ask for one, and returns the file of its key. The files are read
+// for every connection, so that a renewed certificate needs no restart.
 func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) (keyFile string) {
 	certFile, keyFile := r.take("SslCert"), r.take("SslKey")
 	switch {
@@ -258,11 +258,11 @@ func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
 			return errors.New("the server sent no certificate")
 		}
-		between := x509.NewCertPool()
+		intermediates := x509.NewCertPool()
 		for _, c := range state.PeerCertificates[1:] {
-			between.AddCert(c)
+			intermediates.AddCert(c)
 		}
-		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates})
 		return err
 	}
 }

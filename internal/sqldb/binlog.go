@@ -13,8 +13,8 @@ import (
 var ErrStatementBinlog = errors.New("the server's binary log has binlog_format = STATEMENT, with which it refuses all writes at READ COMMITTED: " +
 	"set binlog_format = MIXED or ROW, in its configuration file and with SET GLOBAL")
 
-// CheckBinlog returns ErrStatementBinlog if the server would refuse to write. A session could change the format by itself
-// only with a privilege that no user of an application should have.
+// CheckBinlog returns ErrStatementBinlog if the server would refuse writes. The daemon does not change the format for its
+// sessions: that needs a privilege that an application's user should not have.
 func CheckBinlog(ctx context.Context, db *sql.DB) error {
 	set, err := Variables(ctx, db, "SHOW SESSION VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')")
 	if err != nil {
@@ -26,7 +26,7 @@ func CheckBinlog(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// Variables returns what a SHOW VARIABLES or SHOW STATUS answers, by names in lower case.
+// Variables runs a SHOW VARIABLES or SHOW STATUS and returns the values by name, in lower case.
 func Variables(ctx context.Context, db *sql.DB, show string) (map[string]string, error) {
 	rows, err := db.QueryContext(ctx, show)
 	if err != nil {

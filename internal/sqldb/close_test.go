@@ -10,8 +10,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestCloseAfterTheConnectionBroke closes a database whose idle connection is broken. That is no fault: the daemon may be
-// stopped during an outage.
+// TestCloseAfterTheConnectionBroke closes a database whose idle connection is broken. Close returns no error: the daemon may
+// be stopped during an outage.
 func TestCloseAfterTheConnectionBroke(t *testing.T) {
 	server := testenv.MariaDB(t)
 	var conn net.Conn

@@ -37,16 +37,16 @@ const (
 	defaultPoolSize       = 100
 )
 
-// minPoolSize is the smallest pool with which the daemon works: one connection holds the instance's lock all the time, and
-// a migration holds one while it uses another.
+// minPoolSize is the smallest pool with which the daemon works: the instance lock occupies a connection all the time, and
+// a migration occupies one while it uses another.
 const minPoolSize = 2
 
 // How a connection to MySQL is secured, named as in .NET.
 const (
 	SslNone       = "None"
 	SslPreferred  = "Preferred"  // unencrypted if the server says that it has no TLS
-	SslRequired   = "Required"   // encrypted, whoever answers
-	SslVerifyCA   = "VerifyCA"   // and the certificate is from one of the authorities
+	SslRequired   = "Required"   // encrypted; the certificate is not checked
+	SslVerifyCA   = "VerifyCA"   // and the certificate is signed by one of the authorities
 	SslVerifyFull = "VerifyFull" // and for the server's name
 )
 
@@ -57,7 +57,7 @@ var isADONet = regexp.MustCompile(`^[\s;]*[A-Za-z][A-Za-z _-]*=`)
 const ConnectionStringRemedy = "write Server=…;Port=3306;Database=…;Uid=…;Pwd=… or user:password@tcp(host:3306)/database"
 
 // ParseConnectionString reads an ADO.NET connection string (Server=…;Database=…;Uid=…;Pwd=…) or a Go DSN
-// (user:password@tcp(host:3306)/database). The notices say what was left out or changed; no wait is left unlimited. The
+// (user:password@tcp(host:3306)/database). The notices say what was ignored or changed; every timeout is finite. The
 // error names every part that is missing or wrong and quotes none of them.
 func ParseConnectionString(s string) (db Database, notices []string, err error) {
 	if isADONet.MatchString(s) {
@@ -67,7 +67,7 @@ func ParseConnectionString(s string) (db Database, notices []string, err error) 
 	return db, nil, err
 }
 
-// parseDSN reads a Go DSN. The driver's own errors may quote the text, so only those known not to are passed on.
+// parseDSN reads a Go DSN. The driver's errors may quote the text, so only those known not to are returned.
 func parseDSN(s string) (Database, error) {
 	if _, parameters, _ := strings.Cut(s, "?"); strings.Contains("&"+parameters, "&strict=") {
 		return Database{}, errors.New("the parameter strict no longer exists") // the driver panics on it
@@ -118,7 +118,7 @@ func dsnSslMode(cfg *mysql.Config) string {
 	return SslVerifyFull
 }
 
-// refuseUnsafe refuses parameters by which a server can take what it must not have.
+// refuseUnsafe refuses parameters that let a server read files or the password.
 func refuseUnsafe(cfg *mysql.Config, mode string) error {
 	local := Database{Config: cfg}.IsLocal()
 	switch {

@@ -42,12 +42,12 @@ func TestParseConnectionString(t *testing.T) {
 		want    database
 		notices []string
 	}{
-		"the usual":                  {text: "Server=h;Database=d;Uid=u;Pwd=p", want: standard},
+		"all keys":                   {text: "Server=h;Database=d;Uid=u;Pwd=p", want: standard},
 		"closing semicolon, spaces":  {text: " server = h ; database=d;UID= u;pwd=p ;; ", want: standard},
 		"port":                       {text: "Server=h;Port=3307;Database=d;Uid=u;Pwd=p", want: with(func(d *database) { d.Addr = "h:3307" })},
 		"port in the server":         {text: "Server=h:3307;Database=d;Uid=u;Pwd=p", want: with(func(d *database) { d.Addr = "h:3307" })},
 		"IPv6":                       {text: "Server=::1;Database=d;Uid=u;Pwd=p", want: with(func(d *database) { d.Addr = "[::1]:3306" })},
-		"the last of several wins":   {text: "Server=x;Host=h;Database=d;Uid=u;Pwd=x;Password=p", want: standard},
+		"the last spelling wins":     {text: "Server=x;Host=h;Database=d;Uid=u;Pwd=x;Password=p", want: standard},
 		"no password":                {text: "Server=h;Database=d;Uid=u;Pwd=", want: with(func(d *database) { d.Password = "" })},
 		"quoted password":            {text: `Server=h;Database=d;Uid=u;Pwd='a;b=c"d''e'`, want: with(func(d *database) { d.Password = `a;b=c"d'e` })},
 		"double quoted password":     {text: `Server=h;Database=d;Uid=u;Pwd = "a;b=c'd""e" ;`, want: with(func(d *database) { d.Password = `a;b=c'd"e` })},
@@ -74,7 +74,7 @@ func TestParseConnectionString(t *testing.T) {
 		},
 		"a pool too small": {
 			text: "Server=h;Database=d;Uid=u;Pwd=p;Max Pool Size=1", want: with(func(d *database) { d.Pool = 2 }),
-			notices: []string{"Max Pool Size=1 is too small, since one connection only holds the instance's lock; 2 is used"},
+			notices: []string{"Max Pool Size=1 is too small, since the instance lock needs a connection of its own; 2 is used"},
 		},
 		"limits, other spellings": {
 			text: "Server=h;Database=d;Uid=u;Pwd=p;connecttimeout=5;DefaultCommandTimeout=7;MaximumPoolSize=20",
@@ -165,7 +165,7 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
-// The documentation's table of keys, in the order of adoKeys.
+// docs/configuration.md must have the table of adoKeys, in their order.
 func TestKeysAreDocumented(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
@@ -221,7 +221,7 @@ func TestParseConnectionStringRefuses(t *testing.T) {
 	}
 }
 
-// Whatever stands in a value, quoting it the ADO.NET way brings it back.
+// Any value that is quoted as in ADO.NET is read back unchanged.
 func TestQuotedValuesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var text strings.Builder
@@ -246,25 +246,25 @@ func TestQuotedValuesRoundTrip(t *testing.T) {
 
 func handshake(t *testing.T, client *tls.Config, certificate tls.Certificate) error {
 	t.Helper()
-	near, far := net.Pipe()
-	defer near.Close()
+	clientEnd, serverEnd := net.Pipe()
+	defer clientEnd.Close()
 	serverDone := make(chan struct{})
 	go func() {
 		defer close(serverDone)
-		defer far.Close()
-		server := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		defer serverEnd.Close()
+		server := tls.Server(serverEnd, &tls.Config{Certificates: []tls.Certificate{certificate}})
 		server.SetDeadline(time.Now().Add(10 * time.Second))
 		server.Handshake() // its error is the client's refusal
 	}()
-	conn := tls.Client(near, client)
+	conn := tls.Client(clientEnd, client)
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	err := conn.Handshake()
-	near.Close()
+	clientEnd.Close()
 	<-serverDone
 	return err
 }
 
-func TestCertificates(t *testing.T) {
+func TestServerCertificates(t *testing.T) {
 	ours, others := testenv.NewAuthority(t), testenv.NewAuthority(t)
 	caFile, otherCA := ours.File, others.File
 	certificate, err := tls.LoadX509KeyPair(ours.Issue(t, "db.test"))

@@ -10,9 +10,9 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestFailedEndEndsTheConnection lets the end of a transaction fail in a way that leaves the transaction open on the
-// server. Nothing of it may ever be committed, and its locks must be gone with the answer.
-func TestFailedEndEndsTheConnection(t *testing.T) {
+// TestFailedCommitOrRollbackClosesTheConnection lets the end of a transaction fail in a way that leaves the transaction open
+// on the server. Nothing of it may ever be committed, and its locks must be gone when InTx returns.
+func TestFailedCommitOrRollbackClosesTheConnection(t *testing.T) {
 	for _, end := range []string{"COMMIT", "ROLLBACK"} {
 		for _, f := range testenv.StatementFaults {
 			if f.Number == 0 || f.RolledBack {
@@ -23,7 +23,7 @@ func TestFailedEndEndsTheConnection(t *testing.T) {
 				proxy := server.Proxy(t, nil)
 				cfg := mysql.NewConfig()
 				cfg.Net, cfg.Addr, cfg.User, cfg.DBName = "tcp", proxy.Addr(), "root", server.Create(t, "CREATE TABLE t (id INT PRIMARY KEY)")
-				db, err := Open(cfg, 1) // so that what comes next has the same connection, if that is still there
+				db, err := Open(cfg, 1) // so that the next transaction gets the same connection, if that is still open
 				if err != nil {
 					t.Fatal(err)
 				}

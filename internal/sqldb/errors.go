@@ -29,7 +29,7 @@ func IsDown(err error) bool {
 	return isUnwritable(err) || isNumber(err, 1040, 1044, 1045, 1049, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1317, 1927, 2006, 2013)
 }
 
-// IsTimeout reports whether err says that an answer did not come in time.
+// IsTimeout reports whether err is a timeout on the client's side.
 func IsTimeout(err error) bool {
 	var netErr net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
@@ -40,8 +40,8 @@ func IsTimeout(err error) bool {
 // cluster.
 func isUnwritable(err error) bool { return isNumber(err, 1047, 1290, 1792, 1836) }
 
-// IsConflict reports whether err says that another transaction was in the way (deadlock or lock wait): the same
-// work may well succeed next time.
+// IsConflict reports whether err is a conflict with another transaction (deadlock or lock wait timeout): the same work
+// may succeed at the next try.
 func IsConflict(err error) bool { return isNumber(err, 1205) || isRolledBack(err) }
 
 // isRolledBack reports whether err says that the server has rolled the whole transaction back because of another one:
@@ -49,10 +49,10 @@ func IsConflict(err error) bool { return isNumber(err, 1205) || isRolledBack(err
 // innodb_snapshot_isolation); 3101 a conflict of two members of a MySQL replication group.
 func isRolledBack(err error) bool { return isNumber(err, 1020, 1213, 3101) }
 
-// IsDuplicate reports whether err says that a row with such a unique key exists already.
+// IsDuplicate reports whether err says that a row with the same unique key exists.
 func IsDuplicate(err error) bool { return isNumber(err, 1062) }
 
-// IsRefusedValue reports whether err says that the server refuses a value for its content: 1264 out of range, 1265 cut,
+// IsRefusedValue reports whether err says that the server refuses a value for its content: 1264 out of range, 1265 truncated,
 // 1300 and 1366 not of the character set, 1406 too long, 1153 a statement of too many bytes.
 func IsRefusedValue(err error) bool { return isNumber(err, 1153, 1264, 1265, 1300, 1366, 1406) }
 

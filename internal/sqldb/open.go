@@ -1,5 +1,4 @@
-// Package sqldb opens the MySQL databases and says which of their errors pass by themselves. Everything that reads or
-// writes rows (jobs, orders, parcels) stands on it; it knows none of them.
+// Package sqldb opens the MySQL databases, runs transactions on them, and classifies their errors. It knows no table.
 package sqldb
 
 import (
@@ -16,32 +15,32 @@ import (
 )
 
 const (
-	// serverWait is how long the server keeps a silent connection. A host that lost its power closes no sockets: its
-	// open transactions, their row locks and its named locks end when the server gives its connections up.
-	serverWait = 15 * time.Second
-	// idleLimit closes pooled connections before the server does, so that none is found dead in use.
-	idleLimit = 10 * time.Second
-	// lockWait bounds the wait for a row that another transaction holds; the caller tries again. The server's own 50 s
-	// would let one locked order hold up its whole batch.
-	lockWait = 2 * time.Second
-	// strictMode makes the server refuse a value that does not fit its column, instead of storing a part of it: a cut
-	// unique key would make two payments one.
+	// serverTimeout is how long the server keeps a silent connection. A host that lost its power closes no sockets: its
+	// open transactions, their row locks and its named locks end when the server closes its connections.
+	serverTimeout = 15 * time.Second
+	// idleTimeout closes pooled connections before the server does, so that no statement is sent on a closed one.
+	idleTimeout = 10 * time.Second
+	// lockTimeout bounds the wait for a row that another transaction has locked; the caller tries again. With the server's
+	// default of 50 s one locked order would delay its whole batch.
+	lockTimeout = 2 * time.Second
+	// strictMode makes the server refuse a value that does not fit its column, instead of truncating it: a
+	// truncated unique key would make two payments one.
 	strictMode = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 )
 
-// ErrLaxMode means that sessions cut values that do not fit although they are told not to. Nothing is written through
-// such a session.
-var ErrLaxMode = errors.New("the session's sql_mode lets the server cut values that do not fit (SET SESSION sql_mode has no effect): check the proxy in front of the server")
+// ErrLaxMode means that a session truncates values that do not fit, although it was set to strict mode. Nothing is written
+// through such a session.
+var ErrLaxMode = errors.New("the session's sql_mode lets the server truncate values that do not fit (SET SESSION sql_mode has no effect): check the proxy in front of the server")
 
 // connector opens connections whose session suits the daemon, whatever the server's defaults are.
 type connector struct {
 	driver.Connector
-	// generation counts the times that a connection turned out to lead to a server that takes no writes. Connections of an
-	// older generation are not used again.
+	// generation counts how often a server was found to take no writes. Connections of an older generation are not used
+	// again.
 	generation atomic.Int64
 }
 
-// Connect opens one connection: READ COMMITTED, UTC, strict, limits against dead peers and long lock waits. It returns
+// Connect opens one connection: READ COMMITTED, UTC, strict mode, timeouts for silent clients and lock waits. It returns
 // ErrLaxMode when the session does not become strict.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	generation := c.generation.Load()
@@ -60,13 +59,13 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 func (s *session) prepare(ctx context.Context) error {
 	for _, set := range []struct {
 		stmt     string
-		optional bool // a server that does not know it, as a proxy or an embedded one may not, only loses a safeguard
+		optional bool // without it only a safeguard is missing; proxies and embedded servers may not know it
 	}{
 		{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", false},
 		{"SET SESSION time_zone = '+00:00'", false},
 		{"SET SESSION sql_mode = '" + strictMode + "'", false},
-		{fmt.Sprintf("SET SESSION wait_timeout = %d", int(serverWait.Seconds())), true},
-		{fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", int(lockWait.Seconds())), true},
+		{fmt.Sprintf("SET SESSION wait_timeout = %d", int(serverTimeout.Seconds())), true},
+		{fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", int(lockTimeout.Seconds())), true},
 	} {
 		if _, err := s.ExecContext(ctx, set.stmt, nil); err != nil && !(set.optional && isServerError(err)) {
 			return fmt.Errorf("preparing a database session (%s): %w", set.stmt, err)
@@ -82,7 +81,7 @@ func (s *session) prepare(ctx context.Context) error {
 	return nil
 }
 
-// text asks for one text value.
+// text returns the single text that a query yields.
 func (s *session) text(ctx context.Context, query string) (string, error) {
 	rows, err := s.QueryContext(ctx, query, nil)
 	if err != nil {
@@ -101,10 +100,9 @@ func (s *session) text(ctx context.Context, query string) (string, error) {
 
 // Open returns a pool of at most maxOpen connections to the database of cfg. It does not connect yet.
 //
-// Statements go out in utf8mb4 with their arguments filled in (one round trip each), several may go out together, counts of
-// affected rows are of rows matched, and times are UTC. Once a statement has shown that its server takes no writes
-// (read-only after a switch-over, a cluster node that is not ready), every connection that was opened before is closed
-// instead of being used again.
+// Statements are sent in utf8mb4 with their arguments filled in (one round trip each), one call may send several, affected
+// rows are rows matched, and times are UTC. Once a statement has shown that its server takes no writes
+// (read-only after a switch-over, a cluster node that is not ready), no connection that was opened before is used again.
 func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
 	c, err := newConnector(cfg.Clone())
 	if err != nil {
@@ -113,7 +111,7 @@ func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
 	db := sql.OpenDB(&connector{Connector: c})
 	db.SetMaxOpenConns(maxOpen)
 	db.SetMaxIdleConns(maxOpen)
-	db.SetConnMaxIdleTime(idleLimit)
+	db.SetConnMaxIdleTime(idleTimeout)
 	return db, nil
 }
 
@@ -123,7 +121,7 @@ func newConnector(cfg *mysql.Config) (driver.Connector, error) {
 	cfg.ClientFoundRows = true
 	cfg.ParseTime = true
 	cfg.Loc = time.UTC
-	// Filling in arguments on our side is safe only in a character set where no byte of a letter can be a quote; the
+	// Filling in arguments in the client is safe only in a character set where no byte of a letter can be a quote; the
 	// server converts from utf8mb4 to whatever its tables use.
 	cfg.InterpolateParams = true
 	if !strings.HasPrefix(cfg.Collation, "utf8mb4_") {
@@ -132,6 +130,6 @@ func newConnector(cfg *mysql.Config) (driver.Connector, error) {
 	if err := cfg.Apply(mysql.Charset("utf8mb4", cfg.Collation)); err != nil {
 		return nil, fmt.Errorf("setting the character set: %w", err)
 	}
-	cfg.Logger = &mysql.NopLogger{} // the driver would print to stderr what it also returns as an error
+	cfg.Logger = &mysql.NopLogger{} // the driver prints to stderr what it also returns as an error
 	return mysql.NewConnector(cfg)
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // splitPairs splits an ADO.NET connection string, Key=Value;Key=Value, in the order given. A value may stand in ' or "
-// quotes, which it may then contain doubled; spaces around keys and unquoted values do not count. Keys come back in the
-// form of plainKey. Errors say which part is wrong by its position and never quote it.
+// quotes and contain that quote doubled; spaces around keys and unquoted values are ignored. Keys are returned in the form
+// of normalizeKey. Errors name a part by its position and never quote it.
 func splitPairs(s string) ([][2]string, error) {
 	var pairs [][2]string
 	for part := 1; ; part++ {
@@ -33,12 +33,12 @@ func splitPairs(s string) ([][2]string, error) {
 			value, rest, _ = strings.Cut(rest, ";")
 			value = strings.TrimSpace(value)
 		}
-		pairs = append(pairs, [2]string{plainKey(key), value})
+		pairs = append(pairs, [2]string{normalizeKey(key), value})
 		s = rest
 	}
 }
 
-// unquote reads the quoted text s begins with and returns what follows it.
+// unquote reads the quoted text at the start of s and returns what follows it.
 func unquote(s string) (value, rest string, closed bool) {
 	quote := s[:1]
 	var b strings.Builder
@@ -56,7 +56,7 @@ func unquote(s string) (value, rest string, closed bool) {
 	}
 }
 
-// plainKey is a key without what its spellings differ in: case, spaces, hyphens and underscores.
-func plainKey(key string) string {
+// normalizeKey returns a key in lower case without spaces, hyphens and underscores.
+func normalizeKey(key string) string {
 	return strings.ToLower(strings.NewReplacer(" ", "", "-", "", "_", "", "\t", "").Replace(strings.TrimSpace(key)))
 }

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// conflictTries bounds the tries of a transaction that keeps losing against others.
-const conflictTries = 4
+// maxTries bounds the tries of a transaction that ends in a deadlock each time.
+const maxTries = 4
 
-// InTx runs fn in one transaction and commits it. A deadlock (MySQL error 1213) starts it again, so fn must be
-// repeatable; a wait for a locked row that lasted too long (1205) is returned at once, since the next wait would be as
-// long. An error of the commit itself leaves open whether it happened.
+// InTx runs fn in one transaction and commits it. After a deadlock (MySQL error 1213) it does so again, so fn must be
+// repeatable. A lock wait timeout (1205) is returned at once, since the next wait would be as long. After an error of the
+// commit itself it is unknown whether the transaction was committed.
 //
 // With a deadlock the server has rolled back everything that the transaction did before. Only the whole transaction may
 // be run again, never its last statement, which would then commit alone. So the retries are here and in Exec and Query,
@@ -61,14 +61,14 @@ func Query(ctx context.Context, db *sql.DB, query string, args ...any) (*sql.Row
 func retryRolledBack(ctx context.Context, fn func() error) error {
 	for try := 1; ; try++ {
 		err := fn()
-		if err == nil || try == conflictTries || !isRolledBack(err) {
+		if err == nil || try == maxTries || !isRolledBack(err) {
 			return err
 		}
-		pause := time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))
+		wait := time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))
 		select {
 		case <-ctx.Done():
 			return errors.Join(err, ctx.Err())
-		case <-time.After(pause):
+		case <-time.After(wait):
 		}
 	}
 }

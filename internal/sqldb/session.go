@@ -21,19 +21,19 @@ type driverConn interface {
 // session is a connection that leaves the pool when its server takes no writes. After a switch-over the old primary still
 // answers on the connections that were opened before, and still lets them read; only a new connection finds the new one.
 //
-// Whichever connection meets the refusal first ends all connections of its generation, those in use at their next
-// statement: what they would read there is out of date.
+// The first connection that gets such an error expires all connections of its generation. Those in use are closed at their
+// next statement, because what they would read is out of date.
 type session struct {
 	driverConn
 	pool       *connector
 	generation int64
-	// doubtful: the end of a transaction failed. The server may have left it open, with its locks, and whatever comes next
-	// on this connection would belong to it; the next START TRANSACTION would even commit it.
-	doubtful bool
+	// endFailed: a COMMIT or ROLLBACK failed. The server may have left the transaction open, with its locks; the next
+	// statements on this connection would belong to it, and the next START TRANSACTION would commit it.
+	endFailed bool
 }
 
-// Close implements driver.Conn. It returns no error: the driver has one only when a server that is gone cannot be told of
-// the end, and closes the connection all the same.
+// Close implements driver.Conn. It returns no error: the driver has one only when the server can no longer be
+// reached, and closes the connection all the same.
 func (s *session) Close() error {
 	_ = s.driverConn.Close()
 	return nil
@@ -41,8 +41,8 @@ func (s *session) Close() error {
 
 func (s *session) stale() bool { return s.generation != s.pool.generation.Load() }
 
-// seen looks at a statement's error and returns it.
-func (s *session) seen(err error) error {
+// checkWritable expires the connection's generation if err says that the server takes no writes. It returns err.
+func (s *session) checkWritable(err error) error {
 	if isUnwritable(err) {
 		s.pool.generation.CompareAndSwap(s.generation, s.generation+1)
 	}
@@ -55,7 +55,7 @@ func (s *session) ExecContext(ctx context.Context, query string, args []driver.N
 		return nil, driver.ErrBadConn
 	}
 	res, err := s.driverConn.ExecContext(ctx, query, args)
-	return res, s.seen(err)
+	return res, s.checkWritable(err)
 }
 
 // QueryContext implements driver.QueryerContext.
@@ -64,7 +64,7 @@ func (s *session) QueryContext(ctx context.Context, query string, args []driver.
 		return nil, driver.ErrBadConn
 	}
 	rows, err := s.driverConn.QueryContext(ctx, query, args)
-	return rows, s.seen(err)
+	return rows, s.checkWritable(err)
 }
 
 // BeginTx implements driver.ConnBeginTx.
@@ -74,7 +74,7 @@ func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	}
 	tx, err := s.driverConn.BeginTx(ctx, opts)
 	if err != nil {
-		return nil, s.seen(err)
+		return nil, s.checkWritable(err)
 	}
 	return &transaction{tx, s}, nil
 }
@@ -88,7 +88,7 @@ func (s *session) ResetSession(ctx context.Context) error {
 }
 
 // IsValid implements driver.Validator: the pool asks it before it takes a connection back.
-func (s *session) IsValid() bool { return !s.stale() && !s.doubtful && s.driverConn.IsValid() }
+func (s *session) IsValid() bool { return !s.stale() && !s.endFailed && s.driverConn.IsValid() }
 
 // transaction is a transaction on a session.
 type transaction struct {
@@ -107,9 +107,9 @@ func (t *transaction) Commit() error {
 // Rollback implements driver.Tx.
 func (t *transaction) Rollback() error { return t.ended(t.Tx.Rollback()) }
 
-// ended looks at the error of a commit or a rollback and returns it. A connection on which that failed ends: the server
-// rolls its transaction back then.
+// ended takes the error of a commit or a rollback and returns it. After an error the connection is closed, so that the
+// server rolls the transaction back.
 func (t *transaction) ended(err error) error {
-	t.s.doubtful = err != nil
-	return t.s.seen(err)
+	t.s.endFailed = err != nil
+	return t.s.checkWritable(err)
 }

@@ -42,7 +42,7 @@ func exec(t *testing.T, db interface {
 	}
 }
 
-func TestErrorsThatPass(t *testing.T) {
+func TestErrorClasses(t *testing.T) {
 	number := func(n uint16) error { return fmt.Errorf("doing: %w", &mysql.MySQLError{Number: n}) }
 	_, refused := net.DialTimeout("tcp", "127.0.0.1:1", time.Second)
 	for name, tt := range map[string]struct {
@@ -52,7 +52,7 @@ func TestErrorsThatPass(t *testing.T) {
 		"none":                 {nil, false, false},
 		"nobody listens":       {fmt.Errorf("ping: %w", refused), true, false},
 		"the connection broke": {driver.ErrBadConn, true, false},
-		"in the middle":        {io.ErrUnexpectedEOF, true, false},
+		"a cut reply":          {io.ErrUnexpectedEOF, true, false},
 		"no answer in time":    {context.DeadlineExceeded, true, false},
 		"too many connections": {number(1040), true, false},
 		"the password changed": {number(1045), true, false},
@@ -62,7 +62,7 @@ func TestErrorsThatPass(t *testing.T) {
 		"a locked row":         {number(1205), false, true},
 		"a value too long":     {number(1406), false, false},
 		"a wrong statement":    {number(1064), false, false},
-		"ours":                 {errors.New("there is no order"), false, false},
+		"not the database's":   {errors.New("there is no order"), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if IsDown(tt.err) != tt.down || IsConflict(tt.err) != tt.conflict {
@@ -72,8 +72,8 @@ func TestErrorsThatPass(t *testing.T) {
 	}
 }
 
-// TestSession looks at what every connection is set to, whatever the server's defaults are.
-func TestSession(t *testing.T) {
+// TestSessionSettings checks the settings of a connection, which do not depend on the server's defaults.
+func TestSessionSettings(t *testing.T) {
 	db := open(t)
 	exec(t, db, "CREATE TABLE t (id INT PRIMARY KEY, n INT)")
 	exec(t, db, "INSERT INTO t VALUES (1, 1)")
@@ -85,7 +85,7 @@ func TestSession(t *testing.T) {
 	if isolation != "READ-COMMITTED" || zone != "+00:00" || mode != strictMode || wait != 15 || lock != 2 {
 		t.Errorf("isolation %s, zone %s, sql_mode %s, wait_timeout %d, innodb_lock_wait_timeout %d", isolation, zone, mode, wait, lock)
 	}
-	res, err := Exec(t.Context(), db, "UPDATE t SET n = 1 WHERE id = 1") // as it was: a matched row counts all the same
+	res, err := Exec(t.Context(), db, "UPDATE t SET n = 1 WHERE id = 1") // n is 1 already: a matched row counts all the same
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +94,8 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// TestDeadlockIsTriedAgain lets two transactions lock the same two rows in opposite order until both have succeeded.
-func TestDeadlockIsTriedAgain(t *testing.T) {
+// TestDeadlockIsRetried lets two transactions lock the same two rows in opposite order until both have succeeded.
+func TestDeadlockIsRetried(t *testing.T) {
 	db := open(t)
 	exec(t, db, "CREATE TABLE t (id INT PRIMARY KEY, n INT)")
 	exec(t, db, "INSERT INTO t VALUES (1, 0), (2, 0)")
@@ -133,8 +133,8 @@ func TestDeadlockIsTriedAgain(t *testing.T) {
 	}
 }
 
-// TestLockedRow gives up after the session's limit, once, and leaves nothing behind.
-func TestLockedRow(t *testing.T) {
+// TestLockWaitTimeoutIsNotRetried waits for a locked row once, until the session's timeout, and writes nothing.
+func TestLockWaitTimeoutIsNotRetried(t *testing.T) {
 	db := open(t)
 	exec(t, db, "CREATE TABLE t (id INT PRIMARY KEY, n INT)")
 	exec(t, db, "INSERT INTO t VALUES (1, 0), (2, 0)")

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -18,8 +17,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// address forwards connections to one of several servers, as a virtual address does that moves with a switch-over:
-// what is connected stays where it is.
+// address forwards connections to one of several servers, as a virtual address does that moves with a switch-over. Open
+// connections stay with the old server.
 type address struct {
 	net.Listener
 	server atomic.Pointer[string]
@@ -54,7 +53,7 @@ func newAddress(t *testing.T, server string) *address {
 }
 
 // TestSwitchOver makes a primary read-only, points the address at another one, and requires that after the first refused
-// statement no connection to the old primary is used again, whoever had it.
+// statement no connection to the old primary is used again, in use or idle.
 func TestSwitchOver(t *testing.T) {
 	old, next := startUnprivileged(t), startUnprivileged(t)
 	moving := newAddress(t, old.Addr())
@@ -138,26 +137,36 @@ func startUnprivileged(t *testing.T) *testenv.MySQL {
 	return server
 }
 
-// TestRefusals lets a session meet each error that says "this server takes no writes".
-func TestRefusals(t *testing.T) {
-	for number, want := range map[uint16]bool{1047: true, 1290: true, 1792: true, 1836: true, 1213: false, 1406: false} {
-		t.Run(fmt.Sprint(number), func(t *testing.T) {
+// TestUnwritableServerExpiresItsConnections gives a session each error that says "this server takes no writes", and others.
+func TestUnwritableServerExpiresItsConnections(t *testing.T) {
+	for name, tt := range map[string]struct {
+		number uint16
+		want   bool
+	}{
+		"cluster node not ready": {1047, true},
+		"read-only option":       {1290, true},
+		"read-only transaction":  {1792, true},
+		"read-only mode":         {1836, true},
+		"deadlock":               {1213, false},
+		"value too long":         {1406, false},
+	} {
+		t.Run(name, func(t *testing.T) {
 			c := &connector{}
 			s := &session{pool: c}
-			_ = s.seen(&mysql.MySQLError{Number: number})
-			if s.stale() != want {
+			_ = s.checkWritable(&mysql.MySQLError{Number: tt.number})
+			if s.stale() != tt.want {
 				t.Errorf("the session is stale: %v", s.stale())
 			}
-			_ = s.seen(&mysql.MySQLError{Number: number})
+			_ = s.checkWritable(&mysql.MySQLError{Number: tt.number})
 			if got := c.generation.Load(); got > 1 {
-				t.Errorf("two errors of one generation ended %d generations", got)
+				t.Errorf("two errors of one generation expired %d generations", got)
 			}
 		})
 	}
 }
 
-// TestLaxSession stands in for a proxy that accepts SET statements without applying them.
-func TestLaxSession(t *testing.T) {
+// TestProxyThatIgnoresSetIsRefused connects through a proxy that accepts SET statements without applying them.
+func TestProxyThatIgnoresSetIsRefused(t *testing.T) {
 	server := testenv.MariaDB(t)
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.User, cfg.DBName = "tcp", server.Addr(), "root", server.Create(t)
@@ -165,7 +174,7 @@ func TestLaxSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := sql.OpenDB(&connector{Connector: deaf{inner}})
+	db := sql.OpenDB(&connector{Connector: setIgnoring{inner}})
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -174,9 +183,9 @@ func TestLaxSession(t *testing.T) {
 	}
 }
 
-type deaf struct{ driver.Connector }
+type setIgnoring struct{ driver.Connector }
 
-func (d deaf) Connect(ctx context.Context) (driver.Conn, error) {
+func (d setIgnoring) Connect(ctx context.Context) (driver.Conn, error) {
 	c, err := d.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -184,12 +193,12 @@ func (d deaf) Connect(ctx context.Context) (driver.Conn, error) {
 	if _, err := c.(driver.ExecerContext).ExecContext(ctx, "SET SESSION sql_mode = ''", nil); err != nil {
 		return nil, err
 	}
-	return deafConn{c.(driverConn)}, nil
+	return setIgnoringConn{c.(driverConn)}, nil
 }
 
-type deafConn struct{ driverConn }
+type setIgnoringConn struct{ driverConn }
 
-func (c deafConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c setIgnoringConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if len(query) > 4 && query[:4] == "SET " {
 		return driver.ResultNoRows, nil
 	}

@@ -1,7 +1,7 @@
 package sqldb
 
 // IsBadText reports whether the server refused a text because of its characters or its length: a column's character set
-// lacks some of them, or the column is too short. The same statement fails for ever; with other texts it may succeed.
+// lacks some of them, or the column is too short. The same statement never succeeds; with other texts it may.
 func IsBadText(err error) bool {
 	// 1265 and 1366: the value does not fit the column's type or character set; 1406: too long for the column; 1267, 1270,
 	// 1271: compared with a column that cannot hold it ("illegal mix of collations"); 1300, 1977 (MariaDB), 3854, 3988:
