@@ -1,11 +1,9 @@
-// Package batcher makes few batches out of many single pieces of work, without a timer: while a batch is being written,
-// what arrives meanwhile waits for the next one. A lone piece of work never waits for company, and under load the batches
-// grow by themselves. Databases call this group commit.
+// Package batcher is group commit: it makes few batches out of many items, without a timer. Items that arrive while a batch
+// is being written wait for the next one. A single item is written at once, and under load the batches grow.
 package batcher
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -15,9 +13,9 @@ import (
 
 // Batcher collects items of type T for a function that handles many of them at once.
 type Batcher[T any] struct {
-	run   func([]T) []error
-	max   int
-	width int
+	run        func([]T) []error
+	maxItems   int
+	maxBatches int
 
 	mu     sync.Mutex
 	queue  []pending[T]
@@ -29,14 +27,14 @@ type pending[T any] struct {
 	result *Result
 }
 
-// Result is that of one item, which comes with its batch.
+// Result is the result of one item, which is known when its batch has ended.
 type Result struct {
 	done chan struct{}
 	err  error
 }
 
-// Wait waits for the item's own result. It returns the context's error if ctx ends first; the item may be handled all the
-// same, so the caller must treat that as doubt.
+// Wait waits for the item's own result. It returns the context's error if ctx ends first; then the item may still be
+// handled, and its outcome is unknown.
 func (r *Result) Wait(ctx context.Context) error {
 	select {
 	case <-r.done:
@@ -51,21 +49,21 @@ func (r *Result) Wait(ctx context.Context) error {
 	}
 }
 
-// New returns a Batcher that calls run with 1 to limit items, in at most width goroutines at once. run returns nil when
-// every item succeeded, else one error (or nil) for each item in order; it must bound its own waits.
-func New[T any](limit, width int, run func([]T) []error) *Batcher[T] {
-	return &Batcher[T]{run: run, max: limit, width: width}
+// New returns a Batcher that calls run with 1 to maxItems items, in at most maxBatches goroutines at once. run returns nil when
+// every item succeeded, else one error (or nil) for each item in order; it must end by itself.
+func New[T any](maxItems, maxBatches int, run func([]T) []error) *Batcher[T] {
+	return &Batcher[T]{run: run, maxItems: maxItems, maxBatches: maxBatches}
 }
 
-// Do hands the item over and waits for its result; see Result.Wait.
+// Do adds an item and waits for its result; see Result.Wait.
 func (b *Batcher[T]) Do(ctx context.Context, item T) error { return b.Add(item).Wait(ctx) }
 
-// Add hands the item over and does not wait for its result.
+// Add adds an item and does not wait for its result.
 func (b *Batcher[T]) Add(item T) *Result {
 	result := &Result{done: make(chan struct{})}
 	b.mu.Lock()
 	b.queue = append(b.queue, pending[T]{item, result})
-	if b.active < b.width {
+	if b.active < b.maxBatches {
 		b.active++
 		go b.work()
 	}
@@ -73,14 +71,14 @@ func (b *Batcher[T]) Add(item T) *Result {
 	return result
 }
 
-// work handles batches until nothing is left.
+// work handles batches until the queue is empty.
 func (b *Batcher[T]) work() {
 	for {
-		// Goroutines that are about to hand over their items get the processor first: one batch of 16 messages wakes
-		// 16 of them, and they should share a commit.
+		// Goroutines that are about to add their items run first: one receive of 16 messages wakes 16 of them, and they
+		// should share a commit.
 		runtime.Gosched()
 		b.mu.Lock()
-		n := min(len(b.queue), b.max)
+		n := min(len(b.queue), b.maxItems)
 		if n == 0 {
 			b.queue = nil
 			b.active--
@@ -105,7 +103,7 @@ func (b *Batcher[T]) work() {
 	}
 }
 
-// call runs a batch; a panic or a wrong number of errors becomes every item's error, so that nobody waits for ever.
+// call runs a batch; a panic or a wrong number of errors becomes every item's error, so that every caller gets a result.
 func (b *Batcher[T]) call(items []T) (errs []error) {
 	fail := func(err error) []error { return slices.Repeat([]error{err}, len(items)) }
 	defer func() {
@@ -115,7 +113,7 @@ func (b *Batcher[T]) call(items []T) (errs []error) {
 	}()
 	errs = b.run(items)
 	if errs != nil && len(errs) != len(items) {
-		return fail(errors.New("a batch answered with the wrong number of results"))
+		return fail(fmt.Errorf("the batch function returned %d results for %d items", len(errs), len(items)))
 	}
 	return errs
 }
