@@ -40,7 +40,7 @@ func Port(text string) (int, error) {
 	return port, nil
 }
 
-// IsLoopback reports whether a host is this machine.
+// IsLoopback reports whether a host is localhost or a loopback address.
 func IsLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
@@ -51,7 +51,7 @@ func URL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return nil, errors.New("not an address") // the parser's error repeats it, with its credentials
+		return nil, errors.New("not an address") // the parser's error quotes it, with its credentials
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, errors.New("does not start with http:// or https://")
 	case u.Hostname() == "":

@@ -16,7 +16,7 @@ type Fault struct {
 	Warning bool   // the adapter works with it all the same
 }
 
-// Faults are all that is wrong with an adapter's options.
+// Faults are the faults of an adapter's options.
 type Faults []Fault
 
 // Add adds a fault.
@@ -29,7 +29,7 @@ func (f *Faults) Warn(option, problem string) {
 	*f = append(*f, Fault{Option: option, Problem: problem, Warning: true})
 }
 
-// Err returns the faults that are no warnings as one error about what has the options, or nil.
+// Err returns the faults that are no warnings as one error, or nil; what names the adapter.
 func (f Faults) Err(what string) error {
 	var texts []string
 	for _, fault := range f {

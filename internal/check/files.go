@@ -11,8 +11,8 @@ import (
 // FileRemedy is what to do about a file that cannot be read.
 const FileRemedy = "correct the path or the file's permissions, or give a PEM file"
 
-// Authorities reads the certificates of a PEM file to trust; nil, which means the system's, without a file. The error
-// does not name the file.
+// Authorities reads the certificates of a PEM file. Without a file it returns nil, which means the system's. The error does
+// not name the file.
 func Authorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -28,7 +28,8 @@ func Authorities(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// TLS checks servers against the authorities of a PEM file, the system's without one. The error does not name the file.
+// TLS returns a configuration that verifies servers against the authorities of a PEM file, or else the system's. The error
+// does not name the file.
 func TLS(caFile string) (*tls.Config, error) {
 	roots, err := Authorities(caFile)
 	if err != nil {
@@ -37,7 +38,7 @@ func TLS(caFile string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
 }
 
-// Unreadable words an error of opening or reading a file without repeating its name.
+// Unreadable returns the error of opening or reading a file without the file's name.
 func Unreadable(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathErr.Err

@@ -2,7 +2,7 @@ package check
 
 import "strings"
 
-// Nearest returns the candidate with the fewest letters to change, ignoring case; the first of equals.
+// Nearest returns the candidate with the smallest Levenshtein distance from the word, ignoring case; the first of equals.
 func Nearest(word string, candidates []string) string {
 	best, least := "", -1
 	for _, c := range candidates {

@@ -3,15 +3,22 @@ package check
 import "testing"
 
 func TestDistance(t *testing.T) {
-	tests := []struct {
+	for name, tt := range map[string]struct {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"寄件", "寄件支付", 2}, {"same", "same", 0},
-	}
-	for _, tt := range tests {
-		if got := distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("%q to %q is %d, want %d", tt.a, tt.b, got, tt.want)
-		}
+		"both empty":           {"", "", 0},
+		"from empty":           {"", "abc", 3},
+		"to empty":             {"abc", "", 3},
+		"equal":                {"same", "same", 0},
+		"changed and inserted": {"kitten", "sitting", 3},
+		"removed and inserted": {"flaw", "lawn", 2},
+		"letters, not bytes":   {"寄件", "寄件支付", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := distance(tt.a, tt.b); got != tt.want {
+				t.Errorf("%q to %q is %d, want %d", tt.a, tt.b, got, tt.want)
+			}
+		})
 	}
 }
