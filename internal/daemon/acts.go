@@ -6,8 +6,8 @@ import (
 	"jdpay-listener/internal/auditlog"
 )
 
-// acts copies the acts of operators from jdpay_audit into the log: there, whoever may write the database cannot change
-// them, and the hash of each shows later whether the table still has it. Every instance does so from its start on.
+// acts logs the new acts of operators in jdpay_audit, each with its hash: the log cannot be changed through the database, so
+// a comparison shows later whether the table was. Every instance logs the acts since its start.
 func (d *daemon) acts(ctx context.Context) error {
 	if !d.actsSeen {
 		head, err := auditlog.Newest(ctx, d.account)

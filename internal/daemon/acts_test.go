@@ -13,8 +13,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestActsGoIntoTheLog: each act is told once, with its hash, from where the instance began.
-func TestActsGoIntoTheLog(t *testing.T) {
+// TestActsAreLogged requires one line for each act since the instance's start, with its hash.
+func TestActsAreLogged(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	db := server.Open(t, server.Create(t))
@@ -31,14 +31,14 @@ func TestActsGoIntoTheLog(t *testing.T) {
 	}
 	var log testenv.Buffer
 	d := &daemon{account: db, log: slog.New(slog.NewJSONHandler(&log, nil))}
-	told := 0
+	read := 0
 	run := func(want ...string) {
 		t.Helper()
 		if err := d.acts(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(strings.TrimSpace(log.String()), "\n")[told:]
-		told += len(want)
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")[read:]
+		read += len(want)
 		if strings.TrimSpace(strings.Join(lines, "")) == "" {
 			lines = nil
 		}

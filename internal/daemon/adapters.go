@@ -19,7 +19,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// openDatabases connects to the account database, which the daemon cannot work without, and prepares the main one.
+// openDatabases opens both databases. The daemon cannot start without the account database; without the main one it can.
 func (d *daemon) openDatabases(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -73,7 +73,7 @@ func Queue(c *config.Config, name string) (*mns.Queue, error) {
 	return client.Queue(name)
 }
 
-// newSession returns an MQTT session. Whoever opens one beside the daemon's names its purpose.
+// newSession returns an MQTT session. A session beside the daemon's needs a purpose; see sessionOptions.
 func newSession(c *config.Config, purpose string, onUp func(), log *slog.Logger) (*device.Session, error) {
 	o := sessionOptions(c, purpose)
 	o.OnUp, o.Log = onUp, log
@@ -99,8 +99,8 @@ func newElastic(c *config.Config, log *slog.Logger) (*elastic.Sink, error) {
 	return elastic.New(o)
 }
 
-// newRedis connects to Redis lazily, or returns nil when it is off. Redis being down stops nothing; authorities that
-// cannot be read do. onTLS, which may be nil, is told of each encrypted connection.
+// newRedis connects to Redis lazily, or returns nil when it is off. An unreachable Redis is no error here, an
+// unreadable CA file is. onTLS, which may be nil, is called for each encrypted connection.
 func newRedis(c *config.Config, onTLS func(tls.ConnectionState), log *slog.Logger) (*redisstore.Store, error) {
 	o, _, on, err := redisOptions(c)
 	if !on || err != nil {

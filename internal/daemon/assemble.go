@@ -10,7 +10,7 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// assemble builds everything, in the order in which a payment meets it, and opens the databases; nothing runs yet.
+// assemble opens the databases and builds the services in the order of a payment's way. Nothing runs yet.
 func (d *daemon) assemble(ctx context.Context) (err error) {
 	c := d.cfg
 	for _, w := range d.loaded.Warnings {
@@ -25,13 +25,13 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		}
 		d.ends.add("elasticsearch sink", func() error { d.elastic.Close(); return nil })
 	}
-	report := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic}
+	tries := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic}
 
-	// From the queue …
+	// From the queue to jobs.
 	d.store = job.NewMySQL(d.account)
 	d.store.Log = d.log
 	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), job.Options{
-		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: report.ended, Beat: d.health.Loop("job runner", loopTimeout), Log: d.log,
+		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: tries.ended, Beat: d.health.Loop("job runner", loopTimeout), Log: d.log,
 	})
 	keeper := payment.NewKeeper(d.runner)
 	keeper.Alert = alert(d.log)
@@ -46,11 +46,11 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		return err
 	}
 
-	// … through settling …
-	tell := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Ended: report.ended, Alert: alert(d.log)}
-	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, tell)
+	// Settling.
+	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Ended: tries.ended, Alert: alert(d.log)}
+	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, report)
 
-	// … to the cabinet, to JD and to the pay info.
+	// The steps: cabinet, JD, pay info.
 	redis, err := newRedis(c, nil, d.log)
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 	d.ends.add("jd client", func() error { jd.Close(); return nil })
 	follow := &payment.Follow{
-		Parcels: parcels, Cabinets: d.session, JD: jd, Report: tell,
+		Parcels: parcels, Cabinets: d.session, JD: jd, Report: report,
 		CommandTTL: c.Mqtt.CommandTtl, RequireReply: c.Mqtt.RequireReply, ReplyTimeout: c.Mqtt.ReplyTimeout,
 		ProducerCode: c.JDApi.ProducerCode, CloudProducerCode: c.JDApi.CloudProducerCode,
 		PayTimeIsNow: c.Payment.PayInfoTime == "now", Zone: c.Payment.Location(),
@@ -86,9 +86,9 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		return err
 	}
 
-	// The way back: cabinets' replies.
-	genuine, meaning := ReplyRules(c)
-	replies := payment.NewReplies(genuine, meaning, d.store, d.settler, d.runner, tell)
+	// Cabinets' replies.
+	messageRules, replyRules := ReplyRules(c)
+	replies := payment.NewReplies(messageRules, replyRules, d.store, d.settler, d.runner, report)
 	replies.Parcels = parcels
 	if redis != nil {
 		replies.Publisher = redis

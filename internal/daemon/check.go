@@ -19,7 +19,7 @@ import (
 // one, are those of config.Load.
 func Load(opts config.Options) (*config.Loaded, error) { return config.Load(opts, judge) }
 
-// judge adds to a configuration what its users find wrong with it.
+// judge adds the adapters' faults to a configuration.
 func judge(l *config.Loaded) {
 	c := l.Config
 	judgeDatabase(l, "ConnectionStrings:Account", c.ConnectionStrings.Account)
@@ -43,7 +43,7 @@ func judge(l *config.Loaded) {
 	judgeLinks(l)
 }
 
-// report adds an adapter's faults. keys are those of options that are not called as their key in the section.
+// report adds an adapter's faults. keys has the keys of options whose names differ from section:option.
 func report(l *config.Loaded, faults check.Faults, section string, keys map[string]string) {
 	for _, f := range faults {
 		key := cmp.Or(keys[f.Option], section+":"+f.Option)
@@ -67,11 +67,11 @@ func judgeDatabase(l *config.Loaded, key string, connection config.Secret) {
 
 func judgeMessages(l *config.Loaded) {
 	c := l.Config
-	genuine, _ := ReplyRules(c)
+	rules, _ := ReplyRules(c)
 	if l.Source("SyncReply:Md5Key") == "JDPay:Md5Key" {
-		genuine.ReplyKeys = nil // the keys of payments again
+		rules.ReplyKeys = nil // they are checked as those of payments
 	}
-	report(l, genuine.Check(), "JDPay", map[string]string{
+	report(l, rules.Check(), "JDPay", map[string]string{
 		"Keys": "JDPay:Md5Key", "ReplyKeys": "SyncReply:Md5Key", "Profile.Name": "JDPay:SignProfile", "Profile.Exclude": "JDPay:Exclude", "Profile.Include": "JDPay:Include",
 		"StatusField": "Payment:StatusField", "Success": "Payment:SuccessStatuses",
 	})
@@ -95,13 +95,12 @@ func judgeTestOrders(l *config.Loaded) {
 	}
 }
 
-// judgeBroker also takes an address in Mqtt:Server, such as the replaced program's EMQServer may be, apart into the keys
-// of its parts.
+// judgeBroker also splits an address in Mqtt:Server, such as the replaced program's EMQServer, into server, port and TLS.
 func judgeBroker(l *config.Loaded) {
 	m := &l.Config.Mqtt
 	o := sessionOptions(l.Config, "")
 	if l.Source("Mqtt:Port") == "" {
-		o.Port = 0 // a default is no other port than that of the address
+		o.Port = 0 // the default port does not contradict the address
 	}
 	report(l, o.Check(), "Mqtt", map[string]string{
 		"Topic": "Mqtt:PayCompleteTopic", "ClientID": "Mqtt:ClientIdPrefix",
@@ -132,7 +131,7 @@ func judgeRedis(l *config.Loaded) {
 	report(l, o.Check(), "Redis", map[string]string{"CAFile": "Redis:CaFile"})
 }
 
-// judgeAlerts says that nobody calls these addresses yet, so that nobody relies on them.
+// judgeAlerts warns that nothing is sent to these addresses yet.
 func judgeAlerts(l *config.Loaded) {
 	a := l.Config.Alerts
 	for _, target := range []struct {

@@ -18,7 +18,7 @@ import (
 	"jdpay-listener/internal/redisstore"
 )
 
-// minimal is the least configuration that can be used. Its databases are verified.
+// minimal has the required keys only. Its databases are verified.
 const minimal = `{
   "ConnectionStrings": {"Account": "Server=a;Database=acc;Uid=u;Pwd=p;SslMode=VerifyFull", "Main": "Server=m;Database=main;Uid=u;Pwd=p;SslMode=VerifyFull"},
   "Mns": {"Endpoint": "http://mns.test:8080"},
@@ -59,8 +59,8 @@ func faultsOf(t *testing.T, err error) []string {
 	return strings.Split(faults.Error(), "\n")
 }
 
-// TestFaults has every adapter refuse an option, by the key that the option comes from.
-func TestFaults(t *testing.T) {
+// TestFaultsNameTheKeys has every adapter refuse an option, which must be reported by its key.
+func TestFaultsNameTheKeys(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing.pem")
 	tests := map[string]struct {
 		environ []string
@@ -135,7 +135,7 @@ func TestFaults(t *testing.T) {
 		"a queue name":                 {environ: []string{"JDPay__NotifyQueueName=a/b"}, want: []string{`JDPay:NotifyQueueName = "a/b" (env JDPay__NotifyQueueName): not the name of a queue; use at most 256 letters, digits and hyphens, a letter or digit first`}},
 		"a header for JD":              {environ: []string{"JDApi__Signer=header", "JDApi__Headers__a b=k"}, want: []string{`JDApi:Headers:a b = "***" (env JDApi__Headers__a b): has characters that http cannot carry, or is Host; correct its name or value`}},
 
-		// One mistake is one fault, whoever else looks at the value.
+		// One mistake is one fault, even if several checks find it.
 		"no string":     {environ: []string{"ConnectionStrings__Main="}, want: []string{`ConnectionStrings:Main (env ConnectionStrings__Main): empty; give it a value`}},
 		"no topic":      {environ: []string{"Mqtt__PayCompleteTopic="}, want: []string{`Mqtt:PayCompleteTopic (env Mqtt__PayCompleteTopic): empty; give it a value`}},
 		"no key":        {environ: []string{"JDPay__Md5Key="}, want: []string{`JDPay:Md5Key = "[]" (env JDPay__Md5Key): empty; give it a value`}},
@@ -158,8 +158,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// The words that the configuration takes, and documents, are those that the adapters know.
-func TestWordsAreTheAdapters(t *testing.T) {
+// TestAllowedWordsMatchTheAdapters compares the oneof tags of the configuration with the words that the adapters accept.
+func TestAllowedWordsMatchTheAdapters(t *testing.T) {
 	words := func(section reflect.Type, field string) []string {
 		f, _ := section.FieldByName(field)
 		return strings.Fields(f.Tag.Get("oneof"))
@@ -177,8 +177,8 @@ func TestWordsAreTheAdapters(t *testing.T) {
 	}
 }
 
-// What is missing is said once, and not at all if it may stand in the file that cannot be read.
-func TestMissingKeysAreSaidOnce(t *testing.T) {
+// TestMissingKeysAreReportedOnce requires no fault at all for keys that may be in a file that cannot be read.
+func TestMissingKeysAreReportedOnce(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Load(config.Options{Dir: dir, Environ: []string{}})
 	if faults := faultsOf(t, err); len(faults) != 9 || strings.Count(err.Error(), "required but not set") != 9 {
@@ -193,7 +193,7 @@ func TestMissingKeysAreSaidOnce(t *testing.T) {
 	}
 }
 
-// The shipped sample wants a key of its own and nothing else, and there is nothing to warn of in it.
+// TestSampleIsAccepted adds a signing key to the shipped sample, which then has no fault and no warning.
 func TestSampleIsAccepted(t *testing.T) {
 	loaded, err := Load(config.Options{Files: []string{"../../configs/appsettings.json"}, Environ: []string{"JDPay__Md5Key=a-key-of-the-tests"}})
 	if err != nil || len(loaded.Warnings) > 0 {
@@ -212,7 +212,7 @@ func TestWarnings(t *testing.T) {
 		environ []string
 		want    []string
 	}{
-		"nothing to say":              {},
+		"no warning":                  {},
 		"amounts are not compared":    {environ: []string{"Payment__AmountCheck=OFF"}, want: []string{"Payment:AmountCheck: off: payments of a wrong amount are booked"}},
 		"a short key":                 {environ: []string{"JDPay__Md5Key=TESTKEY"}, want: []string{"JDPay:Md5Key: " + shortKey}},
 		"a short reply key":           {environ: []string{"SyncReply__Md5Key__0=0123456789abcdef", "SyncReply__Md5Key__1=0123456789abcde"}, want: []string{"SyncReply:Md5Key: " + shortKey}},

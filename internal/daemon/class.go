@@ -13,7 +13,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Classes of errors that a reader of readiness without the token is told. None names a user, a host or a table.
+// Classes of errors, which readiness shows without the token. None names a user, a host or a table.
 const (
 	classRefused     = "access refused"
 	classReadOnly    = "read-only"
@@ -22,7 +22,7 @@ const (
 	classOther       = "not usable: the log says why"
 )
 
-// errorClass reduces an error to one of few words. The error itself is in the log, and in readiness for who has the token.
+// errorClass returns the class of an error. The error itself is logged, and shown by readiness with the token.
 func errorClass(err error) string {
 	var server *mysql.MySQLError
 	var network net.Error
@@ -43,7 +43,7 @@ func errorClass(err error) string {
 		switch n := server.Number; {
 		case slices.Contains([]uint16{1044, 1045, 1142, 1143, 1227, 1370, 1698}, n):
 			return classRefused
-		case slices.Contains([]uint16{1047, 1290, 1792, 1836}, n): // as sqldb takes them
+		case slices.Contains([]uint16{1047, 1290, 1792, 1836}, n): // as in sqldb
 			return classReadOnly
 		case sqldb.IsDown(err):
 			return classUnreachable

@@ -19,22 +19,22 @@ func TestErrorClass(t *testing.T) {
 		err  error
 		want string
 	}{
-		"wrong password":        {&mysql.MySQLError{Number: 1045, Message: "Access denied for user 'jdpay'@'10.1.2.3'"}, classRefused},
-		"no grant":              {&mysql.MySQLError{Number: 1142, Message: "UPDATE command denied to user 'jdpay'@'10.1.2.3'"}, classRefused},
-		"read-only":             {&mysql.MySQLError{Number: 1290, Message: "--read-only"}, classReadOnly},
-		"too many connections":  {&mysql.MySQLError{Number: 1040}, classUnreachable},
-		"another of the server": {&mysql.MySQLError{Number: 1054, Message: "unknown column"}, classOther},
-		"no route":              {&net.OpError{Op: "dial", Err: errors.New("connect: 10.1.2.3: no route to host")}, classUnreachable},
-		"a bad connection":      {driver.ErrBadConn, classUnreachable},
-		"no answer in time":     {context.DeadlineExceeded, classUnreachable},
-		"mqtt":                  {fmt.Errorf("%w 10.1.2.3:1883: refused", device.ErrNotConnected), classUnconnected},
-		"mns, no answer":        {mns.ErrNetwork, classUnreachable},
-		"mns, wrong key":        {mns.ErrAuth, classRefused},
-		"mns, no queue":         {mns.ErrNoQueue, "does not exist"},
-		"anything else":         {errors.New("user jdpay on 10.1.2.3"), classOther},
+		"wrong password":       {&mysql.MySQLError{Number: 1045, Message: "Access denied for user 'jdpay'@'10.1.2.3'"}, classRefused},
+		"no grant":             {&mysql.MySQLError{Number: 1142, Message: "UPDATE command denied to user 'jdpay'@'10.1.2.3'"}, classRefused},
+		"read-only":            {&mysql.MySQLError{Number: 1290, Message: "--read-only"}, classReadOnly},
+		"too many connections": {&mysql.MySQLError{Number: 1040}, classUnreachable},
+		"a wrong statement":    {&mysql.MySQLError{Number: 1054, Message: "unknown column"}, classOther},
+		"no route":             {&net.OpError{Op: "dial", Err: errors.New("connect: 10.1.2.3: no route to host")}, classUnreachable},
+		"a bad connection":     {driver.ErrBadConn, classUnreachable},
+		"no answer in time":    {context.DeadlineExceeded, classUnreachable},
+		"mqtt":                 {fmt.Errorf("%w 10.1.2.3:1883: refused", device.ErrNotConnected), classUnconnected},
+		"mns, no answer":       {mns.ErrNetwork, classUnreachable},
+		"mns, wrong key":       {mns.ErrAuth, classRefused},
+		"mns, no queue":        {mns.ErrNoQueue, "does not exist"},
+		"anything else":        {errors.New("user jdpay on 10.1.2.3"), classOther},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := errorClass(fmt.Errorf("looking: %w", tt.err)); got != tt.want {
+			if got := errorClass(fmt.Errorf("checking: %w", tt.err)); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})

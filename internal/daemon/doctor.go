@@ -29,13 +29,13 @@ func (a advice) Error() string { return a.detail }
 
 const (
 	clockTolerance = 2 * time.Second
-	// minVisibility is the visibility timeout below which a batch may be delivered again while it is still being kept
-	// and deleted: the limits of both add up to it.
-	minVisibility = 30 * time.Second
+	// minVisibilityTimeout is the sum of the timeouts of keeping and deleting a batch: with a shorter visibility timeout the
+	// batch may be redelivered meanwhile.
+	minVisibilityTimeout = 30 * time.Second
 )
 
-// Examine does what Connect does, and looks closer: what in the surroundings should be changed? It publishes one MQTT
-// message, to the topic of a cabinet that does not exist, and changes nothing else.
+// Examine does what Connect does, and reports what in the surroundings should be changed. It publishes one MQTT message, to
+// the topic of a cabinet that does not exist, and changes nothing else.
 func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 	c := loaded.Config
 	probes := connectProbes(c)
@@ -48,9 +48,9 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 		{"account", c.ConnectionStrings.Account, inspect.AccountIndexes, func(ctx context.Context, conn *sql.DB) error { return job.NewMySQL(conn).CheckWritable(ctx) }},
 		{"main", c.ConnectionStrings.Main, inspect.MainIndexes, inspect.CheckPayInfoWritable},
 	} {
-		on := func(look func(context.Context, *sql.DB) (string, error)) func(context.Context) (string, error) {
+		on := func(run func(context.Context, *sql.DB) (string, error)) func(context.Context) (string, error) {
 			return func(ctx context.Context) (string, error) {
-				return withDatabase(ctx, db.connection, func(conn *sql.DB) (string, error) { return look(ctx, conn) })
+				return withDatabase(ctx, db.connection, func(conn *sql.DB) (string, error) { return run(ctx, conn) })
 			}
 		}
 		probes = append(
@@ -92,7 +92,7 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 			}})
 		}
 	}
-	return append(lookAll(ctx, probes), transports(ctx, c)...)
+	return append(runProbes(ctx, probes), transports(ctx, c)...)
 }
 
 var versionNumber = regexp.MustCompile(`(\d+)\.(\d+)`)
@@ -111,7 +111,7 @@ func checkVersion(version string) error {
 	number := version
 	if strings.Contains(version, "MariaDB") {
 		least, name = 1005, "MariaDB 10.5"
-		number = strings.TrimPrefix(version, "5.5.5-") // what MariaDB tells clients that know only MySQL
+		number = strings.TrimPrefix(version, "5.5.5-") // MariaDB's prefix for clients that know only MySQL
 	}
 	m := versionNumber.FindStringSubmatch(number)
 	if m == nil {
@@ -137,7 +137,7 @@ func isolation(ctx context.Context, db *sql.DB) (string, error) {
 	return level, nil
 }
 
-// writes tells what came of a write that changes nothing. The user that only asks questions may not write at all.
+// writes words the result of a write that changes nothing. A user who may only read has no permission for it.
 func writes(err error) (string, error) {
 	if sqldb.IsDenied(err) {
 		return "", advice{"not permitted for this user: not checked", "nothing, if this is the user for questions; deploy/grants.sql gives the daemon's user what it needs"}
@@ -161,7 +161,7 @@ func clock(ctx context.Context, db *sql.DB) (string, error) {
 	return fmt.Sprintf("%s off this machine's", off), nil
 }
 
-// namedLock takes the kind of lock that proves an instance's life to the others.
+// namedLock takes a named lock, as the instance lock does.
 func namedLock(ctx context.Context, db *sql.DB) (string, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -197,7 +197,7 @@ func roundTrip(ctx context.Context, c *config.Config) (string, error) {
 	return fmt.Sprintf("acknowledged after %s", took.Round(100*time.Microsecond)), err
 }
 
-// queueSettings compares a queue's settings with how the daemon uses it.
+// queueSettings compares a queue's settings with the daemon's timeouts.
 func queueSettings(ctx context.Context, c *config.Config, name string) (string, error) {
 	queue, err := Queue(c, name)
 	if err != nil {
@@ -207,7 +207,7 @@ func queueSettings(ctx context.Context, c *config.Config, name string) (string, 
 	if err != nil {
 		return "", err
 	}
-	if a.VisibilityTimeout < minVisibility {
+	if a.VisibilityTimeout < minVisibilityTimeout {
 		return "", advice{fmt.Sprintf("the visibility timeout is %s: messages may be delivered again while they are being kept", a.VisibilityTimeout), "set the queue's visibility timeout to 30 s or more"}
 	}
 	oldest, err := queue.Peek(ctx, 1)

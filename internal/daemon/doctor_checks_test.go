@@ -18,8 +18,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// says fails unless the error is of the level and tells the words.
-func says(t *testing.T, err error, level string, words ...string) {
+// checkLevel fails the test unless the error is of the level (ok, warn, fail) and its text has the words.
+func checkLevel(t *testing.T, err error, level string, words ...string) {
 	t.Helper()
 	got := "ok"
 	text := ""
@@ -35,40 +35,40 @@ func says(t *testing.T, err error, level string, words ...string) {
 	}
 	for _, word := range words {
 		if !strings.Contains(text, word) {
-			t.Errorf("it does not say %q: %s", word, text)
+			t.Errorf("%q is not in the text: %s", word, text)
 		}
 	}
 }
 
-// TestSessionChecks asks a real server through a session that is spoilt on purpose.
+// TestSessionChecks checks a real server through a session with wrong settings.
 func TestSessionChecks(t *testing.T) {
 	server := testenv.MariaDB(t)
 	db := server.Open(t, server.Create(t))
-	db.SetMaxOpenConns(1) // one session, so that what is spoilt is what is looked at
+	db.SetMaxOpenConns(1) // so that the session that is changed is the one that is checked
 	for name, tt := range map[string]struct {
-		spoil string
-		look  func(context.Context, *sql.DB) (string, error)
+		set   string
+		run   func(context.Context, *sql.DB) (string, error)
 		level string
 		words []string
 	}{
-		"isolation as asked for":        {"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", isolation, "ok", nil},
-		"isolation of a stubborn proxy": {"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", isolation, "fail", []string{"REPEATABLE-READ"}},
-		"a clock that is right":         {"SET timestamp = DEFAULT", clock, "ok", nil},
-		"a clock that is behind":        {"SET timestamp = UNIX_TIMESTAMP() - 60", clock, "warn", []string{"-1m", "NTP"}},
-		"a clock that is ahead":         {"SET timestamp = UNIX_TIMESTAMP() + 60", clock, "warn", []string{"off this machine's", "NTP"}},
+		"isolation as asked for": {"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", isolation, "ok", nil},
+		"isolation not applied":  {"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", isolation, "fail", []string{"REPEATABLE-READ"}},
+		"a clock that is right":  {"SET timestamp = DEFAULT", clock, "ok", nil},
+		"a clock that is behind": {"SET timestamp = UNIX_TIMESTAMP() - 60", clock, "warn", []string{"-1m", "NTP"}},
+		"a clock that is ahead":  {"SET timestamp = UNIX_TIMESTAMP() + 60", clock, "warn", []string{"off this machine's", "NTP"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := db.Exec(tt.spoil); err != nil {
+			if _, err := db.Exec(tt.set); err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _, _ = db.Exec("SET timestamp = DEFAULT") }() // for the next one; a failure shows there
-			_, err := tt.look(t.Context(), db)
-			says(t, err, tt.level, tt.words...)
+			defer func() { _, _ = db.Exec("SET timestamp = DEFAULT") }() // for the next case, which fails otherwise
+			_, err := tt.run(t.Context(), db)
+			checkLevel(t, err, tt.level, tt.words...)
 		})
 	}
 }
 
-// TestQueueSettings compares what a queue says of itself with the daemon's timing.
+// TestQueueSettings checks queues whose settings do not fit the daemon's timeouts.
 func TestQueueSettings(t *testing.T) {
 	const oneDay = 24 * 60 * 60
 	for name, tt := range map[string]struct {
@@ -79,18 +79,18 @@ func TestQueueSettings(t *testing.T) {
 	}{
 		"fine and empty":               {30, oneDay, 0, "ok", nil},
 		"fine, with a young message":   {43200, oneDay, time.Minute, "ok", nil},
-		"messages come back too early": {29, oneDay, 0, "warn", []string{"29s", "30 s or more"}},
+		"visibility timeout too short": {29, oneDay, 0, "warn", []string{"29s", "30 s or more"}},
 		"messages will soon be lost":   {30, oneDay, 13 * time.Hour, "warn", []string{"13h", "24h"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cloud := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/xml")
-				w.Header().Set("x-mns-request-id", "5F290C926D472878A2D01234") // or it is taken for a proxy
+				w.Header().Set("x-mns-request-id", "5F290C926D472878A2D01234") // without it the reply counts as a proxy's
 				switch {
 				case !strings.HasSuffix(r.URL.Path, "/messages"):
 					fmt.Fprintf(w, "<Queue><QueueName>q</QueueName><VisibilityTimeout>%d</VisibilityTimeout><MessageRetentionPeriod>%d</MessageRetentionPeriod></Queue>", tt.visibility, tt.retention)
 				case r.Method != http.MethodGet || r.URL.Query().Get("peekonly") != "true":
-					t.Errorf("the doctor does more than look: %s %s", r.Method, r.URL)
+					t.Errorf("the doctor changes the queue: %s %s", r.Method, r.URL)
 				case tt.age == 0:
 					w.WriteHeader(http.StatusNotFound)
 					fmt.Fprint(w, "<Error><Code>MessageNotExist</Code><Message>none</Message></Error>")
@@ -102,9 +102,9 @@ func TestQueueSettings(t *testing.T) {
 			defer cloud.Close()
 			c := &config.Config{Mns: config.Mns{Endpoint: cloud.URL, AccessKeyId: config.NewSecret("ak"), AccessKeySecret: config.NewSecret("sk")}}
 			detail, err := queueSettings(t.Context(), c, "q")
-			says(t, err, tt.level, tt.words...)
+			checkLevel(t, err, tt.level, tt.words...)
 			if tt.level == "ok" && !strings.Contains(detail, "dead-letter") {
-				t.Errorf("what cannot be read is not told: %s", detail)
+				t.Errorf("the detail does not mention the dead-letter policy: %s", detail)
 			}
 		})
 	}
@@ -142,16 +142,16 @@ func TestFilePermissions(t *testing.T) {
 			if tt.level == "warn" {
 				words = []string{"chmod o-rwx " + open}
 			}
-			says(t, err, tt.level, words...)
+			checkLevel(t, err, tt.level, words...)
 		})
 	}
 }
 
-// TestRoundTripSparesCabinets: where all cabinets share a topic, one of them would take the test for a command.
-func TestRoundTripSparesCabinets(t *testing.T) {
+// TestRoundTripSkipsSharedTopics: where all cabinets share a topic, one of them could take the test for a command.
+func TestRoundTripSkipsSharedTopics(t *testing.T) {
 	c := &config.Config{Mqtt: config.Mqtt{Server: "192.0.2.1", Port: 1, PayCompleteTopic: "cabinets/pay-complete"}}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // should it try after all
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // in case it connects all the same
 	defer cancel()
 	_, err := roundTrip(ctx, c)
-	says(t, err, "warn", "not tried")
+	checkLevel(t, err, "warn", "not tried")
 }

@@ -10,7 +10,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestWritesNotPermitted: the user for questions is told that no write was tried; any other refusal fails.
+// TestWritesNotPermitted requires a warning for a user who may only read, and a failure for any other refusal.
 func TestWritesNotPermitted(t *testing.T) {
 	server := testenv.MariaDB(t)
 	name := server.Create(t, "CREATE TABLE kernel_postorder_pay_info (payment_status INT)")
@@ -32,11 +32,11 @@ func TestWritesNotPermitted(t *testing.T) {
 		defer db.Close()
 		_, err = writes(inspect.CheckPayInfoWritable(t.Context(), db))
 		if user == "doctor_writes" {
-			says(t, err, "ok")
+			checkLevel(t, err, "ok")
 		} else {
-			says(t, err, "warn", "not permitted for this user: not checked", "deploy/grants.sql")
+			checkLevel(t, err, "warn", "not permitted for this user: not checked", "deploy/grants.sql")
 		}
 	}
 	_, err := writes(errors.New("read-only"))
-	says(t, err, "fail", "read-only")
+	checkLevel(t, err, "fail", "read-only")
 }

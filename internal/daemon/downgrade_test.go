@@ -23,9 +23,9 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestServerWithoutTLSReadsThePassword is the attack of a server, or of whoever stands between and answers for it, that
-// says it has no TLS, and asks for the password with a key of its own. SslMode=Preferred gives it away, and is warned of;
-// the modes that verify do not, and Security:Strict takes no others.
+// TestServerWithoutTLSReadsThePassword is a downgrade attack: a server, or a man in the middle, says that it has no TLS and
+// asks for the password with a key of its own. SslMode=Preferred sends it, and causes a warning; the modes that verify do
+// not, and Security:Strict accepts no others.
 func TestServerWithoutTLSReadsThePassword(t *testing.T) {
 	const password = "hunter2-of-the-database"
 	ours := testenv.NewAuthority(t).File
@@ -34,7 +34,7 @@ func TestServerWithoutTLSReadsThePassword(t *testing.T) {
 		"SslMode=Required": false, "SslMode=VerifyCA;SslCa=" + ours: false, "SslMode=VerifyFull;SslCa=" + ours: false,
 	} {
 		t.Run(mode, func(t *testing.T) {
-			addr, read := thief(t)
+			addr, read := maliciousServer(t)
 			text := func(server string) config.Secret {
 				return config.NewSecret("Server=" + server + ";Database=d;Uid=u;Pwd=" + password + ";" + mode)
 			}
@@ -54,7 +54,7 @@ func TestServerWithoutTLSReadsThePassword(t *testing.T) {
 				t.Errorf("the server has read %q", got)
 			}
 
-			// The same words for a server on the network.
+			// The same SslMode for a server on the network.
 			load := func(strict string) (*config.Loaded, error) {
 				return Load(config.Options{Dir: t.TempDir(), Environ: []string{
 					"ConnectionStrings__Account=" + text("db.test").Reveal(), "ConnectionStrings__Main=Server=127.0.0.1;Database=d;Uid=u",
@@ -77,8 +77,8 @@ func TestServerWithoutTLSReadsThePassword(t *testing.T) {
 	}
 }
 
-// thief is a MySQL server for one client. It tells the password that it could read, or nothing.
-func thief(t *testing.T) (addr string, read <-chan string) {
+// maliciousServer is a MySQL server for one client. read yields the password that it could read, or nothing.
+func maliciousServer(t *testing.T) (addr string, read <-chan string) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -89,22 +89,22 @@ func thief(t *testing.T) (addr string, read <-chan string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	told := make(chan string, 1)
+	password := make(chan string, 1)
 	go func() {
 		conn, err := l.Accept()
 		if err != nil {
-			told <- ""
+			password <- ""
 			return
 		}
 		defer conn.Close()
-		told <- steal(conn, key)
+		password <- readPassword(conn, key)
 	}()
-	return l.Addr().String(), told
+	return l.Addr().String(), password
 }
 
-// steal speaks the part of the protocol that it needs: no TLS among the capabilities, caching_sha2_password, "perform
-// full authentication", and its own key when the client asks for the server's.
-func steal(conn net.Conn, key *rsa.PrivateKey) string {
+// readPassword implements the part of the protocol that it needs: no TLS among the capabilities, caching_sha2_password,
+// "perform full authentication", and its own key when the client asks for the server's.
+func readPassword(conn net.Conn, key *rsa.PrivateKey) string {
 	const capabilities = 0x1 | 0x8 | 0x200 | 0x8000 | 0x80000 // long password, database, protocol 4.1, secure connection, plugins; not 0x800, TLS
 	seed := []byte("12345678901234567890")
 	var hello bytes.Buffer
@@ -124,21 +124,21 @@ func steal(conn net.Conn, key *rsa.PrivateKey) string {
 		return err.Error()
 	}
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	var heard []byte
-	for i, say := range [][]byte{hello.Bytes(), {1, 4}, append([]byte{1}, public...)} {
-		header := []byte{byte(len(say)), byte(len(say) >> 8), 0, byte(2 * i)}
-		if _, err := conn.Write(append(header, say...)); err != nil {
+	var answer []byte
+	for i, message := range [][]byte{hello.Bytes(), {1, 4}, append([]byte{1}, public...)} {
+		header := []byte{byte(len(message)), byte(len(message) >> 8), 0, byte(2 * i)}
+		if _, err := conn.Write(append(header, message...)); err != nil {
 			return ""
 		}
 		if _, err := io.ReadFull(conn, header); err != nil {
 			return ""
 		}
-		heard = make([]byte, int(header[0])|int(header[1])<<8)
-		if _, err := io.ReadFull(conn, heard); err != nil {
+		answer = make([]byte, int(header[0])|int(header[1])<<8)
+		if _, err := io.ReadFull(conn, answer); err != nil {
 			return ""
 		}
 	}
-	plain, err := rsa.DecryptOAEP(sha1.New(), nil, key, heard, nil)
+	plain, err := rsa.DecryptOAEP(sha1.New(), nil, key, answer, nil)
 	if err != nil {
 		return ""
 	}

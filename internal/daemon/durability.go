@@ -12,9 +12,9 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// durability is what a server says about whether a commit outlasts a power cut and a fail-over: variables and status by
-// names in lower case. A kept message is deleted from the queue right after the commit, so what the account database
-// loses is lost.
+// durability is a server's variables and status, by name in lower case, that decide whether a commit survives a power cut
+// and a fail-over. A kept message is deleted from the queue right after the commit, so what the account database loses is
+// lost.
 type durability map[string]string
 
 func readDurability(ctx context.Context, db *sql.DB) (durability, error) {
@@ -31,7 +31,7 @@ func readDurability(ctx context.Context, db *sql.DB) (durability, error) {
 		}
 		maps.Copy(d, found)
 	}
-	if _, told := d["slaves_connected"]; !told { // MySQL; without the privilege PROCESS it shows this user's sessions only
+	if _, found := d["slaves_connected"]; !found { // MySQL; without the privilege PROCESS it shows this user's sessions only
 		var n int
 		if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'").Scan(&n); err != nil {
 			return nil, fmt.Errorf("looking for replicas: %w", err)
@@ -88,7 +88,7 @@ func (d durability) judge() (string, error) {
 		case !d.on("rpl_semi_sync_master_enabled", "rpl_semi_sync_source_enabled"):
 			warn("turn semi-synchronous replication on", "replication is asynchronous (%s replicas seen): a fail-over loses messages that were kept and deleted", d["slaves_connected"])
 		case !d.on("rpl_semi_sync_master_status", "rpl_semi_sync_source_status"):
-			warn("see to the replicas, and make the timeout of semi-synchronous replication longer",
+			warn("check the replicas, and make the timeout of semi-synchronous replication longer",
 				"semi-synchronous replication is on but not in force, since no replica has answered in time: a fail-over loses messages that were kept and deleted")
 		case d["rpl_semi_sync_master_wait_point"] == "AFTER_COMMIT" || d["rpl_semi_sync_source_wait_point"] == "AFTER_COMMIT":
 			warn("set the wait point of semi-synchronous replication to AFTER_SYNC", "semi-synchronous replication waits AFTER_COMMIT: others see, and may delete, messages that no replica has yet")

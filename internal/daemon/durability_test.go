@@ -13,20 +13,20 @@ func TestDurability(t *testing.T) {
 	replicated := map[string]string{"log_bin": "ON", "sync_binlog": "1", "slaves_connected": "2"}
 	semi := map[string]string{"rpl_semi_sync_master_enabled": "ON", "rpl_semi_sync_master_status": "ON", "rpl_semi_sync_master_wait_point": "AFTER_SYNC"}
 	for name, tt := range map[string]struct {
-		differs []map[string]string
+		changes []map[string]string
 		level   string
 		words   []string
 	}{
 		"one server":                        {nil, "ok", nil},
 		"commits are not flushed":           {[]map[string]string{{"innodb_flush_log_at_trx_commit": "2"}}, "warn", []string{"innodb_flush_log_at_trx_commit is 2"}},
-		"a binary log nobody reads":         {[]map[string]string{{"log_bin": "ON", "sync_binlog": "1"}}, "ok", nil},
+		"a binary log, no replica":          {[]map[string]string{{"log_bin": "ON", "sync_binlog": "1"}}, "ok", nil},
 		"a binary log that is not flushed":  {[]map[string]string{{"log_bin": "ON"}}, "warn", []string{"sync_binlog is 0"}},
 		"asynchronous replicas":             {[]map[string]string{replicated}, "warn", []string{"2 replicas", "kept and deleted"}},
 		"replicas that are not seen":        {[]map[string]string{replicated, {"slaves_connected": "0", "gtid_mode": "ON"}}, "warn", []string{"asynchronous"}},
 		"semi-synchronous":                  {[]map[string]string{replicated, semi}, "ok", nil},
 		"semi-synchronous, by new names":    {[]map[string]string{replicated, {"rpl_semi_sync_source_enabled": "1", "rpl_semi_sync_source_status": "ON"}}, "ok", nil},
-		"semi-synchronous, fallen back":     {[]map[string]string{replicated, semi, {"rpl_semi_sync_master_status": "OFF"}}, "warn", []string{"not in force"}},
-		"semi-synchronous, seen too early":  {[]map[string]string{replicated, semi, {"rpl_semi_sync_master_wait_point": "AFTER_COMMIT"}}, "warn", []string{"AFTER_SYNC"}},
+		"semi-synchronous, timed out":       {[]map[string]string{replicated, semi, {"rpl_semi_sync_master_status": "OFF"}}, "warn", []string{"not in force"}},
+		"semi-synchronous, AFTER_COMMIT":    {[]map[string]string{replicated, semi, {"rpl_semi_sync_master_wait_point": "AFTER_COMMIT"}}, "warn", []string{"AFTER_SYNC"}},
 		"group replication":                 {[]map[string]string{replicated, {"group_replication_group_name": "g"}}, "ok", nil},
 		"Galera":                            {[]map[string]string{galera}, "ok", nil},
 		"Galera of two":                     {[]map[string]string{galera, {"wsrep_cluster_size": "2"}}, "warn", []string{"2 nodes", "majority"}},
@@ -35,16 +35,16 @@ func TestDurability(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := maps.Clone(single)
-			for _, other := range tt.differs {
+			for _, other := range tt.changes {
 				maps.Copy(d, other)
 			}
 			_, err := d.judge()
-			says(t, err, tt.level, tt.words...)
+			checkLevel(t, err, tt.level, tt.words...)
 		})
 	}
 }
 
-// TestReadDurability asks a real server under the names that it uses.
+// TestReadDurability reads the variables of a real server.
 func TestReadDurability(t *testing.T) {
 	server := testenv.MariaDB(t)
 	d, err := readDurability(t.Context(), server.Open(t, server.Create(t)))
@@ -56,7 +56,7 @@ func TestReadDurability(t *testing.T) {
 		"rpl_semi_sync_master_enabled", "rpl_semi_sync_master_status", "rpl_semi_sync_master_wait_point",
 	} {
 		if d[name] == "" {
-			t.Errorf("the server says nothing of %s", name)
+			t.Errorf("the server has no %s", name)
 		}
 	}
 	if _, err := d.judge(); err != nil {

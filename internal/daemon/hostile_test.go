@@ -17,8 +17,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestHostileErrorTextEndsNoWorker lets a worker fail with what MNS says, and asks for the metrics afterwards. The text of
-// an error is in the log and in no label.
+// TestHostileErrorTextEndsNoWorker lets a worker fail with an error text of MNS and gathers the metrics afterwards. The text
+// is in the log and in no label.
 func TestHostileErrorTextEndsNoWorker(t *testing.T) {
 	document := func(message string) string {
 		return `<?xml version="1.0"?><Error xmlns="http://mns.aliyuncs.com/doc/v1/"><Code>Odd</Code><Message>` + message + `</Message><RequestId>5F29</RequestId></Error>`
@@ -77,15 +77,15 @@ func TestHostileErrorTextEndsNoWorker(t *testing.T) {
 	}
 }
 
-// runOnce serves a worker until one run has been told, and fails the test if it ended by itself.
+// runOnce serves a worker until one run has been reported, and fails the test if it ends by itself.
 func runOnce(t *testing.T, d *daemon, run func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := d.watched(job.Worker{Name: "backlog", Period: time.Hour, Run: run})
-	told := w.OnRun
+	onRun := w.OnRun
 	w.OnRun = func(took time.Duration, err error) {
-		told(took, err)
+		onRun(took, err)
 		cancel()
 	}
 	served := make(chan error, 1)

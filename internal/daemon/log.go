@@ -9,8 +9,8 @@ import (
 	"jdpay-listener/internal/printable"
 )
 
-// NewLogger returns the daemon's logger and the level that a changed configuration may move. Texts from outside are
-// harmless in its lines, and so in alerts; a reader of JSON lines gets every text as it is.
+// NewLogger returns the daemon's logger and its level, which a changed configuration sets. Control characters are escaped in
+// its lines, and so in alerts; a reader of JSON lines gets every text unchanged.
 func NewLogger(c config.Logging, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	level.Set(c.LogLevel.Default)
@@ -22,7 +22,7 @@ func NewLogger(c config.Logging, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	return slog.New(slog.NewJSONHandler(w, opts)), level
 }
 
-// alert logs what a person should see now.
+// alert returns a function that logs what a person should see now.
 func alert(log *slog.Logger) func(ctx context.Context, msg string, attrs ...any) {
 	return func(ctx context.Context, msg string, attrs ...any) {
 		log.Log(ctx, slog.LevelError, msg, append([]any{"alert", true}, attrs...)...)

@@ -13,7 +13,7 @@ import (
 	"jdpay-listener/internal/redisstore"
 )
 
-// What the configuration says to each adapter. Load has them checked, and the daemon and its probes are built from them.
+// The adapters' options, made from the configuration. Load checks them; the daemon and its probes are built from them.
 
 func mnsConfig(c *config.Config) mns.Config {
 	return mns.Config{
@@ -22,8 +22,8 @@ func mnsConfig(c *config.Config) mns.Config {
 	}
 }
 
-// sessionOptions are those of an MQTT session. Its purpose, empty for commands, tells its client id from others: the broker
-// ends an older session of the same id.
+// sessionOptions are those of an MQTT session. Its purpose, empty for commands, makes its client id unique: the broker ends an
+// older session of the same id.
 func sessionOptions(c *config.Config, purpose string) device.Options {
 	m := c.Mqtt
 	if purpose != "" {
@@ -73,7 +73,7 @@ func redisOptions(c *config.Config) (o redisstore.Options, notices []string, on 
 	return o, notices, on, err
 }
 
-// redisKey is the key that Redis's address comes from.
+// redisKey is the key that has Redis's address.
 func redisKey(c *config.Config) string {
 	if len(c.Redis.EndPoints) > 0 {
 		return "Redis:EndPoints"

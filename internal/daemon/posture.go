@@ -10,7 +10,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Words of a Link.
+// Values of a Link's fields.
 const (
 	Yes       = "yes"
 	No        = "no"
@@ -24,17 +24,17 @@ const (
 	InClear       = "in clear"           // whoever sees the traffic can read them
 )
 
-// Link is how the connection to one dependency is secured: as the configuration asks for it or, after Seen, as it is. It
-// has no address: what stands in its place in a garbled connection string may be a password.
+// Link is how the connection to one dependency is secured: as the configuration asks for it or, after Observed, as it is. It
+// has no address: a malformed connection string may have a password in its place.
 type Link struct {
 	Name        string `json:"name"`
-	Key         string `json:"key"`         // that decides over it
+	Key         string `json:"key"`         // of the configuration
 	Local       bool   `json:"local"`       // loopback or a socket: nothing goes over a network
 	Encrypted   string `json:"encrypted"`   // Yes, No or IfOffered
 	Verified    string `json:"verified"`    // Yes, Authority, AnyIssuer or No
 	Credentials string `json:"credentials"` // NoCredentials, Protected, Exposed or InClear
-	// Session is what was found at the connection, such as "TLS 1.3 TLS_AES_128_GCM_SHA256", "not encrypted" or why there
-	// was none. Empty: nobody has looked.
+	// Session is what the connection uses, such as "TLS 1.3 TLS_AES_128_GCM_SHA256" or "not encrypted", or why there is no
+	// connection. Empty: it was not opened.
 	Session string `json:"session,omitempty"`
 
 	sent   string // how credentials go to the server
@@ -43,16 +43,16 @@ type Link struct {
 
 // How credentials go to a server.
 const (
-	sentNot      = ""
+	sentNone     = ""
 	sentProof    = "proof"    // requests are signed
 	sentExchange = "exchange" // whoever answers for the server can ask for the text, as MySQL's protocol allows
 	sentText     = "text"
 )
 
-// judge derives what becomes of the credentials.
+// judge sets Credentials: who can read them.
 func (l Link) judge() Link {
 	switch {
-	case l.sent == sentNot:
+	case l.sent == sentNone:
 		l.Credentials = NoCredentials
 	case l.sent == sentProof, l.isSecure():
 		l.Credentials = Protected
@@ -68,9 +68,9 @@ func (l Link) isSecure() bool {
 	return l.Encrypted == Yes && (l.Verified == Yes || l.Verified == Authority)
 }
 
-// Seen returns the link as its connection turned out to be: session names protocol and cipher and is empty for one
-// that is not encrypted; verified says whether the server's certificate was checked.
-func (l Link) Seen(session string, verified bool) Link {
+// Observed returns the link as its open connection is: session names protocol and cipher, and is empty for one that is not
+// encrypted; verified says whether the server's certificate was checked.
+func (l Link) Observed(session string, verified bool) Link {
 	l.Session, l.Encrypted = session, Yes
 	if session == "" {
 		l.Session, l.Encrypted = "not encrypted", No
@@ -81,8 +81,8 @@ func (l Link) Seen(session string, verified bool) Link {
 	return l.judge()
 }
 
-// Risk says what can happen on the link, and what to do about it. It is empty when the other end is verified and the
-// link encrypted, or when it does not leave this machine.
+// Risk says what can happen on the link, and what to do about it. Both are empty when the link is encrypted and the server
+// verified, or when the link does not leave this machine.
 func (l Link) Risk() (problem, remedy string) {
 	if l.Local || l.isSecure() {
 		return "", ""
@@ -106,8 +106,8 @@ func (l Link) Risk() (problem, remedy string) {
 	return problem, l.remedy
 }
 
-// Links are the daemon's connections as the configuration asks for them. What cannot be parsed, and is a fault, is
-// left out.
+// Links are the daemon's connections as the configuration asks for them. Addresses that cannot be parsed are faults, and
+// left out here.
 func Links(c *config.Config) []Link {
 	var links []Link
 	add := func(l Link) { links = append(links, l.judge()) }
@@ -148,15 +148,15 @@ func Links(c *config.Config) []Link {
 	return links
 }
 
-// sentIf is how credentials go that are sent as they are.
+// sentIf is sentText if there are credentials to send.
 func sentIf(isSent bool) string {
 	if isSent {
 		return sentText
 	}
-	return sentNot
+	return sentNone
 }
 
-// encrypted says whether TLS is asked for; it is never asked for without verification, but for databases.
+// encrypted returns the link with or without TLS. TLS means verification, too, except for databases.
 func (l Link) encrypted(isEncrypted bool) Link {
 	l.Encrypted, l.Verified = No, No
 	if isEncrypted {
@@ -165,7 +165,7 @@ func (l Link) encrypted(isEncrypted bool) Link {
 	return l
 }
 
-// databaseLink is how a database is asked to be connected.
+// databaseLink is the connection to a database as its connection string asks for it.
 func databaseLink(db sqldb.Database) Link {
 	l := Link{
 		Local: db.IsLocal(), Encrypted: Yes, Verified: No,
@@ -197,7 +197,7 @@ func urlLink(name, key, address, sent string) Link {
 	return l.encrypted(err == nil && u.Scheme == "https")
 }
 
-// sessionName names protocol and cipher of a TLS connection, as a Link's Seen wants it.
+// sessionName returns protocol and cipher of a TLS connection, for Link.Observed.
 func sessionName(s tls.ConnectionState) string {
 	return tls.VersionName(s.Version) + " " + tls.CipherSuiteName(s.CipherSuite)
 }

@@ -35,13 +35,13 @@ func TestLinks(t *testing.T) {
 		"MySQL without TLS":                 {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "network no no to whoever answers"},
 		"MySQL without TLS or password":     {db("Server=h;Database=d;Uid=u;SslMode=None"), account, "network no no none"},
 		"MySQL preferred":                   {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=Preferred"), account, "network if offered no to whoever answers"},
-		"MySQL as .NET does without a word": {db("Server=h;Database=d;Uid=u;Pwd=p"), account, "network if offered no to whoever answers"},
+		"MySQL without SslMode":             {db("Server=h;Database=d;Uid=u;Pwd=p"), account, "network if offered no to whoever answers"},
 		"MySQL required":                    {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=Required"), account, "network yes no to whoever answers"},
 		"MySQL, any public authority":       {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=VerifyCA"), account, "network yes any issuer to whoever answers"},
 		"MySQL on loopback":                 {db("Server=127.0.0.1;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to whoever answers"},
 		"MySQL on IPv6 loopback":            {db("Server=::1;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to whoever answers"},
 		"MySQL on localhost":                {db("Server=LocalHost;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to whoever answers"},
-		"MySQL, a name that begins like it": {db("Server=localhost.evil.test;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "network no no to whoever answers"},
+		"MySQL, localhost as a subdomain":   {db("Server=localhost.evil.test;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "network no no to whoever answers"},
 		"MySQL on a socket":                 {db("u:p@unix(/run/mysqld.sock)/d"), account, "local no no to whoever answers"},
 		"Go DSN":                            {db("u:p@tcp(h)/d"), account, "network no no to whoever answers"},
 		"Go DSN verified":                   {db("u:p@tcp(h)/d?tls=true"), account, "network yes yes protected"},
@@ -62,8 +62,8 @@ func TestLinks(t *testing.T) {
 		"Redis without TLS":                 {[]string{"Redis__Server=h,password=p"}, redis, "network no no in clear"},
 		"Redis without TLS or password":     {[]string{"Redis__Server=h"}, redis, "network no no none"},
 		"Redis on loopback":                 {[]string{"Redis__Server=127.0.0.1,password=p"}, redis, "local no no in clear"},
-		"Sentinels on loopback name others": {[]string{"Redis__Server=127.0.0.1,password=p,serviceName=m"}, redis, "network no no in clear"},
-		"a cluster's node on loopback too":  {[]string{"Redis__Server=127.0.0.1:1,127.0.0.1:2,password=p"}, redis, "network no no in clear"},
+		"Sentinels on loopback":             {[]string{"Redis__Server=127.0.0.1,password=p,serviceName=m"}, redis, "network no no in clear"},
+		"a cluster on loopback":             {[]string{"Redis__Server=127.0.0.1:1,127.0.0.1:2,password=p"}, redis, "network no no in clear"},
 		"Elasticsearch":                     {of: es, want: "network yes yes protected"},
 		"Elasticsearch without TLS":         {[]string{"Elasticsearch__Url=http://es.test"}, es, "network no no in clear"},
 		"Elasticsearch, user and no TLS":    {[]string{"Elasticsearch__Url=http://u:p@es.test", "Elasticsearch__ApiKey="}, es, "network no no in clear"},
@@ -90,8 +90,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// What is warned of is a fault under Security:Strict, and so is what has no credentials; what stays on the machine or is
-// verified is neither.
+// A link that causes a warning is a fault under Security:Strict, and so is an insecure link without credentials. A link that
+// is verified, or stays on the machine, is neither.
 func TestStrict(t *testing.T) {
 	caFile := testenv.NewAuthority(t).File
 	const db = "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p"
@@ -153,8 +153,8 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// A link that was looked at is what was found, whatever was asked for.
-func TestSeen(t *testing.T) {
+// TestObservedLink requires that an open connection is reported as it is, whatever was asked for.
+func TestObservedLink(t *testing.T) {
 	tests := map[string]struct {
 		asked    Link
 		session  string
@@ -169,7 +169,7 @@ func TestSeen(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := tt.asked.Seen(tt.session, tt.verified)
+			l := tt.asked.Observed(tt.session, tt.verified)
 			if got := strings.Join([]string{l.Encrypted, l.Verified, l.Credentials, l.Session}, ", "); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
@@ -177,7 +177,7 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-// The documentation's table of what each SslMode asks for.
+// docs/configuration.md must have the table of what each SslMode asks for.
 func TestSslModesAreDocumented(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {

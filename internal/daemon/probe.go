@@ -21,11 +21,11 @@ import (
 	"jdpay-listener/internal/mns"
 )
 
-// Finding is what a look at one thing around the daemon brought.
+// Finding is the result of one check of the daemon's surroundings.
 type Finding struct {
 	Name    string `json:"name"`
 	OK      bool   `json:"ok"`
-	Warning bool   `json:"warning"` // it works, but should be changed
+	Warning bool   `json:"warning"` // it works but should be changed
 	Detail  string `json:"detail"`
 	Remedy  string `json:"remedy,omitempty"` // what to change
 	// Transport is how the connection is secured; nil: the finding is about something else.
@@ -34,28 +34,27 @@ type Finding struct {
 
 const probeTimeout = 10 * time.Second
 
-// probe looks at one dependency. Its error becomes the finding; the text it returns describes what is fine.
+// probe checks one dependency. run returns a description, or the error that becomes the finding.
 type probe struct {
 	name   string
 	remedy string
-	look   func(ctx context.Context) (string, error)
+	run    func(ctx context.Context) (string, error)
 }
 
-// Connect tries every dependency that the configuration names, side by side, how it is encrypted, and the columns of
-// the business tables.
-// It changes nothing.
+// Connect checks every dependency that the configuration names, how its connection is secured, and the columns of the
+// business tables. It changes nothing.
 func Connect(ctx context.Context, c *config.Config) []Finding {
-	return append(lookAll(ctx, connectProbes(c)), transports(ctx, c)...)
+	return append(runProbes(ctx, connectProbes(c)), transports(ctx, c)...)
 }
 
-func lookAll(ctx context.Context, probes []probe) []Finding {
+func runProbes(ctx context.Context, probes []probe) []Finding {
 	findings := make([]Finding, len(probes))
 	var wg sync.WaitGroup
 	for i, p := range probes {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 			defer cancel()
-			detail, err := p.look(ctx)
+			detail, err := p.run(ctx)
 			findings[i] = Finding{Name: p.name, OK: err == nil, Detail: detail}
 			var better advice
 			switch {
@@ -90,12 +89,12 @@ func connectProbes(c *config.Config) []probe {
 		{"mqtt broker", "check section Mqtt and that the broker is up", func(ctx context.Context) (string, error) {
 			return withSession(ctx, c, "check", func(*device.Session) (string, error) { return "connected", nil })
 		}},
-		{"jd api", "check JDApi:BaseUrl, JDApi:CaFile and the way there", func(ctx context.Context) (string, error) {
+		{"jd api", "check JDApi:BaseUrl, JDApi:CaFile and the network", func(ctx context.Context) (string, error) {
 			reachable, err := dialURL(ctx, c.JDApi.BaseUrl)
 			if err == nil {
 				err = handshake(ctx, c.JDApi.BaseUrl, c.JDApi.CaFile, func(*tls.ConnectionState) {})
 			}
-			if errors.Is(err, errUnseen) {
+			if errors.Is(err, errNotInspected) {
 				err = nil
 			}
 			return reachable, err
@@ -159,7 +158,7 @@ func columns(ctx context.Context, connection config.Secret, tables map[string][]
 	})
 }
 
-// withSession gives use an MQTT session that is connected.
+// withSession calls use with a connected MQTT session.
 func withSession(ctx context.Context, c *config.Config, purpose string, use func(*device.Session) (string, error)) (string, error) {
 	session, err := newSession(c, purpose, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -182,7 +181,7 @@ func withSession(ctx context.Context, c *config.Config, purpose string, use func
 	}
 }
 
-// dialURL tries the connection to a server, or to the proxy that the environment names for it, and sends nothing.
+// dialURL connects to a server, or to the proxy that the environment names for it, and sends nothing.
 func dialURL(ctx context.Context, address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// TestDialURL needs a process for each environment: net/http reads the proxy's variables once.
+// TestDialURL runs each case in a process of its own: net/http reads the proxy's variables once.
 func TestDialURL(t *testing.T) {
 	if address := os.Getenv("DIAL_URL"); address != "" {
 		detail, err := dialURL(t.Context(), address)
-		t.Logf("says %s, error %v", detail, err)
+		t.Logf("got %s, error %v", detail, err)
 		return
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -21,7 +21,7 @@ func TestDialURL(t *testing.T) {
 	}
 	defer listener.Close()
 	for name, tt := range map[string]struct{ address, proxy, want string }{
-		"there":      {"http://" + listener.Addr().String() + "/base", "", "says reachable, error <nil>"},
+		"directly":   {"http://" + listener.Addr().String() + "/base", "", "got reachable, error <nil>"},
 		"by a proxy": {"https://jd.invalid", "http://" + listener.Addr().String(), "proxy " + listener.Addr().String() + " is reachable, error <nil>"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestDialURL(t *testing.T) {
 			again.Env = append(os.Environ(), "DIAL_URL="+tt.address, "HTTPS_PROXY="+tt.proxy, "HTTP_PROXY=", "NO_PROXY=", "https_proxy=", "no_proxy=")
 			out, err := again.CombinedOutput()
 			if err != nil || !strings.Contains(string(out), tt.want) {
-				t.Errorf("%v: it does not say %q: %s", err, tt.want, out)
+				t.Errorf("%v: the output does not have %q: %s", err, tt.want, out)
 			}
 		})
 	}

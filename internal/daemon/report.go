@@ -12,7 +12,7 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// reporter turns ended tries into log lines, metrics, alerts and documents: one place decides what is worth a line.
+// reporter turns ended tries into log lines, metrics, alerts and documents.
 type reporter struct {
 	log     *slog.Logger
 	metrics *ops.Metrics
@@ -20,7 +20,7 @@ type reporter struct {
 	bursts  bursts
 }
 
-// ended is told of every try that was written.
+// ended reports a try whose result was written.
 func (r *reporter) ended(e job.End) {
 	if !e.State.Finished() {
 		if e.Err != nil {
@@ -73,7 +73,7 @@ func attrs(e job.End, more ...any) []any {
 	return append(append(a, e.Notes...), more...)
 }
 
-// document is what Elasticsearch is told: the field names of ECS where it has some, our own beside them.
+// document is the job's Elasticsearch document. Field names are those of ECS where it has some.
 func document(e job.End) map[string]any {
 	d := map[string]any{
 		"@timestamp": e.Now().UTC(), "service.name": "jdpay-listener", "event.action": e.Kind, "event.outcome": string(e.State),
@@ -99,28 +99,28 @@ const (
 	burstAlertInterval = 10 * time.Minute
 )
 
-// bursts notices when an outcome comes often: one bad message is noise, many are a wrong key or an attack.
+// bursts detects outcomes that occur often: many bad messages mean a wrong key or an attack.
 type bursts struct {
-	mu    sync.Mutex
-	seen  map[job.Outcome][]time.Time
-	quiet map[job.Outcome]time.Time
+	mu         sync.Mutex
+	seen       map[job.Outcome][]time.Time
+	quietUntil map[job.Outcome]time.Time
 }
 
-// add notes an occurrence and reports whether a burst is to be told, at most once in a while.
+// add counts an occurrence and reports whether to alert, at most once in burstAlertInterval.
 func (b *bursts) add(outcome job.Outcome, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.seen == nil {
-		b.seen, b.quiet = map[job.Outcome][]time.Time{}, map[job.Outcome]time.Time{}
+		b.seen, b.quietUntil = map[job.Outcome][]time.Time{}, map[job.Outcome]time.Time{}
 	}
 	times := append(b.seen[outcome], now)
 	if len(times) > burstSize {
 		times = times[1:]
 	}
 	b.seen[outcome] = times
-	if len(times) < burstSize || now.Sub(times[0]) > burstInterval || now.Before(b.quiet[outcome]) {
+	if len(times) < burstSize || now.Sub(times[0]) > burstInterval || now.Before(b.quietUntil[outcome]) {
 		return false
 	}
-	b.quiet[outcome] = now.Add(burstAlertInterval)
+	b.quietUntil[outcome] = now.Add(burstAlertInterval)
 	return true
 }

@@ -11,15 +11,15 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// TestForeignRepliesAreAlertedInABurst requires one alert for many replies that do not count, and none for a few.
-func TestForeignRepliesAreAlertedInABurst(t *testing.T) {
+// TestManyForeignRepliesCauseOneAlert requires one alert for many replies that do not count, and none for a few.
+func TestManyForeignRepliesCauseOneAlert(t *testing.T) {
 	var out bytes.Buffer
 	r := &reporter{log: slog.New(slog.NewJSONHandler(&out, nil)), metrics: ops.NewMetrics()}
-	told := func() int { return strings.Count(out.String(), `"alert":true`) }
+	alerts := func() int { return strings.Count(out.String(), `"alert":true`) }
 	for n := range 3 * burstSize {
 		r.ended(job.End{Job: &job.Job{Kind: payment.KindReply, Ref: "R1"}, State: job.Done, Outcome: payment.ReplyForeign})
-		if want := min(1, (n+1)/burstSize); told() != want {
-			t.Fatalf("after %d replies %d alerts, want %d:\n%s", n+1, told(), want, out.String())
+		if want := min(1, (n+1)/burstSize); alerts() != want {
+			t.Fatalf("after %d replies %d alerts, want %d:\n%s", n+1, alerts(), want, out.String())
 		}
 	}
 	if n := strings.Count(out.String(), "reply does not count"); n != 3*burstSize {

@@ -1,5 +1,4 @@
-// Package daemon puts the parts together in the order in which a payment meets them, starts them, and stops them in
-// reverse.
+// Package daemon builds the program's services from the configuration, runs them, and checks their surroundings.
 package daemon
 
 import (
@@ -23,24 +22,24 @@ import (
 
 // Options of Run beside the configuration.
 type Options struct {
-	// Reload says from where a changed configuration is read again; nil: it is not.
+	// Reload says from where a changed configuration is read; nil: changes are ignored.
 	Reload *config.Options
 	Level  *slog.LevelVar // of Log; nil: it does not change
 	Log    *slog.Logger
-	// OnReady is told when everything has started, with the address of the ops server: nil if its port cannot be bound yet,
-	// which keeps no payment waiting.
+	// OnReady is called once everything has started, with the address of the ops server: nil if its port cannot be bound yet,
+	// which delays no payment.
 	OnReady func(ops net.Addr)
 }
 
 const (
 	startTimeout   = 15 * time.Second
-	loopTimeout    = 90 * time.Second // a loop that was not heard of for this long is stuck
+	loopTimeout    = 90 * time.Second // a loop without a heartbeat for this long is stuck
 	reloadInterval = 2 * time.Second
-	// stopTimeout is what a service may take to stop beyond Host:ShutdownTimeout, which running jobs have.
+	// stopTimeout is how long a service may take to stop after Host:ShutdownTimeout, the time for running jobs.
 	stopTimeout = 5 * time.Second
 )
 
-// Run runs the daemon until ctx ends or a service fails for good. It returns nil after an orderly stop.
+// Run runs the daemon until ctx ends or a service fails too often. It returns nil after an orderly stop.
 func Run(ctx context.Context, loaded *config.Loaded, opts Options) (err error) {
 	d := &daemon{
 		loaded: loaded, cfg: loaded.Config, opts: opts, log: opts.Log.With("instance", loaded.Config.Host.Instance),
@@ -71,14 +70,14 @@ type daemon struct {
 	listeners     []*mns.Listener
 	queues        []*mns.Queue
 	elastic       *elastic.Sink // nil: off
-	listening     chan net.Addr // what the ops server's first try to listen brought
+	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
-	actsSeen bool  // lastAct counts
-	lastAct  int64 // the newest act of an operator that the log has
+	actsSeen bool  // lastAct is set
+	lastAct  int64 // id of the last operator's act that was logged
 }
 
-// run starts the stages from the effects back to the queue, so that nothing arrives before it can be worked on, and
-// stops them from the queue on.
+// run starts the stages against the direction of a payment: effects, work, queue. No message arrives before it can be
+// processed. It stops them in reverse.
 func (d *daemon) run(ctx context.Context) error {
 	stopping, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
@@ -96,18 +95,18 @@ func (d *daemon) run(ctx context.Context) error {
 	err := services.stop()
 	d.log.Info("stopped", "duration_ms", time.Since(begun).Milliseconds(), "clean", err == nil)
 	if ctx.Err() == nil {
-		return errors.Join(cause, err) // a service gave up; nobody asked us to stop
+		return errors.Join(cause, err) // a service failed too often
 	}
 	return err
 }
 
-// effects are the services that a payment's last steps, and people, need.
+// effects returns the services that steps and operators need.
 func (d *daemon) effects() []server {
 	probes := opsServer(d.cfg)
 	probes.Health, probes.Metrics, probes.Class, probes.Log = d.health, d.metrics, errorClass, d.log
 	probes.OnListen = func(a net.Addr) {
 		select {
-		case d.listening <- a: // the first try alone
+		case d.listening <- a: // the first try only
 		default:
 		}
 	}
@@ -118,7 +117,7 @@ func (d *daemon) effects() []server {
 	return services
 }
 
-// work is the services that run jobs and look after them.
+// work returns the services that run jobs, and the workers.
 func (d *daemon) work() []server {
 	services := append(d.localWorkers(), d.runner)
 	if d.opts.Reload != nil {
@@ -127,7 +126,7 @@ func (d *daemon) work() []server {
 	return services
 }
 
-// queue is the services that take messages in. That the daemon is ready is told last.
+// queue returns the services that receive messages, and the one that reports readiness.
 func (d *daemon) queue() []server {
 	var services []server
 	for _, l := range d.listeners {
@@ -136,7 +135,7 @@ func (d *daemon) queue() []server {
 	return append(services, task{"readiness notice", d.announce})
 }
 
-// task is a service that needs no type of its own. Its run returns when ctx ends.
+// task is a service made of a function that returns when ctx ends.
 type task struct {
 	name string
 	run  func(ctx context.Context)
@@ -151,7 +150,7 @@ func (t task) Serve(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// announce tells systemd, and whoever started the daemon, that it is ready, and feeds the watchdog while loops turn.
+// announce reports readiness to systemd and to OnReady, and then notifies systemd's watchdog while no loop is stuck.
 func (d *daemon) announce(ctx context.Context) {
 	select {
 	case a := <-d.listening:
@@ -181,5 +180,5 @@ func (d *daemon) announce(ctx context.Context) {
 	}
 }
 
-// notify tells systemd, where it listens.
+// notify sends a state to systemd, if the daemon runs under it.
 func notify(state string) { _, _ = sdnotify.SdNotify(false, state) }

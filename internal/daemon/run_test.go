@@ -47,7 +47,7 @@ func runLabelled(ctx context.Context, loaded *config.Loaded, opts Options) (err 
 	return err
 }
 
-// noneLeft fails the test if a goroutine of a daemon runs on. The libraries' have a moment for their end.
+// noneLeft fails the test if a goroutine of a daemon still runs. Those of libraries have two seconds to end.
 func noneLeft(t *testing.T) {
 	t.Helper()
 	left := func(of string) (left []string) {
@@ -64,7 +64,7 @@ func noneLeft(t *testing.T) {
 		return left
 	}
 	if ours := left("jdpay-listener/"); len(ours) > 0 {
-		t.Errorf("goroutines are left that nobody has waited for:\n%s", strings.Join(ours, "\n\n"))
+		t.Errorf("goroutines are left that Run has not waited for:\n%s", strings.Join(ours, "\n\n"))
 	}
 	if !testenv.Poll(2*time.Second, func() bool { return len(left("")) == 0 }) {
 		t.Errorf("goroutines are left:\n%s", strings.Join(left(""), "\n\n"))
@@ -80,8 +80,7 @@ func answersOK(url string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// TestRun starts the whole daemon, has it carry out a payment, and stops it. It says once that it is ready, and leaves no
-// goroutine behind.
+// TestRun starts the whole daemon, sends it a payment, and stops it. It is ready once, and leaves no goroutine behind.
 func TestRun(t *testing.T) {
 	company, loaded := company(t)
 	payment := sandbox.Stream(1)
@@ -96,7 +95,7 @@ func TestRun(t *testing.T) {
 		OnReady: func(addr net.Addr) {
 			ready++
 			if addr == nil || !testenv.Poll(time.Minute, func() bool { return answersOK("http://" + addr.String() + "/readyz") }) {
-				t.Error("the daemon cannot do its work")
+				t.Error("the daemon does not become ready")
 			}
 			company.Send(payment[0])
 			documents := func() (n int) {
@@ -106,7 +105,7 @@ func TestRun(t *testing.T) {
 				return n
 			}
 			if !testenv.Poll(time.Minute, func() bool { return documents() == 6 }) {
-				t.Errorf("%d documents tell of the payment, its three steps, the cabinet's reply and its publication", documents())
+				t.Errorf("%d documents, want 6: the payment, its three steps, the cabinet's reply and its publication", documents())
 			}
 			stop()
 		},
@@ -119,8 +118,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestFailedAssembly lets the last part but one be unusable. What was opened before is closed.
-func TestFailedAssembly(t *testing.T) {
+// TestFailedStartClosesWhatWasOpened lets one of the last adapters be unusable.
+func TestFailedStartClosesWhatWasOpened(t *testing.T) {
 	_, loaded := company(t)
 	loaded.Config.JDApi.CaFile = filepath.Join(t.TempDir(), "missing.pem")
 	err := runLabelled(t.Context(), loaded, Options{Log: slog.New(slog.DiscardHandler)})

@@ -13,10 +13,10 @@ import (
 	"jdpay-listener/internal/config"
 )
 
-// marker stands for every secret; wherever it appears, one has leaked.
+// marker is the value of every secret; where it is printed, a secret leaks.
 const marker = "hunter2"
 
-// checkNoMarker looks for it in what the commands print of a configuration.
+// checkNoMarker fails the test if the commands would print the marker of a configuration.
 func checkNoMarker(t interface {
 	Helper()
 	Errorf(string, ...any)
@@ -30,7 +30,7 @@ func checkNoMarker(t interface {
 	}
 }
 
-// secretVariables gives every single secret of a section the value.
+// secretVariables returns variables that set every single secret of a section to the value.
 func secretVariables(prefix string, section reflect.Type, value string) (environ []string) {
 	for f := range section.Fields() {
 		switch {
@@ -43,7 +43,7 @@ func secretVariables(prefix string, section reflect.Type, value string) (environ
 	return environ
 }
 
-// What an adapter finds wrong with a secret does not repeat it, nor does what it says of an address with credentials.
+// TestFaultsQuoteNoSecret requires that no fault quotes a secret or an address's credentials.
 func TestFaultsQuoteNoSecret(t *testing.T) {
 	environ := secretVariables("", reflect.TypeFor[config.Config](), marker)
 	if len(environ) < 15 {
@@ -80,8 +80,8 @@ func TestFaultsQuoteNoSecret(t *testing.T) {
 	})
 }
 
-// A secret must not come out through the complaint about the string it stands in, however that is garbled.
-func TestGarbledConnectionStringsAreNotQuoted(t *testing.T) {
+// TestMalformedConnectionStringsAreNotQuoted changes connection strings at random; no fault may quote the password.
+func TestMalformedConnectionStringsAreNotQuoted(t *testing.T) {
 	templates := []string{
 		"Server=h;Port=3306;Database=d;Uid=u;Pwd=" + marker + ";SslMode=None",
 		"Server=h;Database=d;Uid=u;Pwd='" + marker + "';Max Pool Size=10",

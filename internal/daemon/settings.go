@@ -15,8 +15,8 @@ import (
 // Kinds are the kinds of jobs that the configuration has limits and schedules for.
 var Kinds = []string{payment.KindSettle, payment.KindReply, payment.KindPayComplete, payment.KindWaybillStatus, payment.KindPayInfo, payment.KindPublishReply}
 
-// leaseName is under which name this process holds jobs. Host:Instance may be fixed by configuration and survive a
-// crash; a lease must not, or a restarted process would take its predecessor's jobs for its own.
+// leaseName is the owner's name in this process's leases. Host:Instance may be configured and stay the same after a crash;
+// the owner must not, or a restarted process would take its predecessor's leases for its own.
 func leaseName(instance string) string {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -36,7 +36,7 @@ func MessageRules(c *config.Config) message.Rules {
 	}
 }
 
-// rules are what the configuration says about genuine and bookable payments.
+// rules are what the configuration says about which payments are settled.
 func rules(c *config.Config) payment.Rules {
 	return payment.Rules{
 		Message:            MessageRules(c),
@@ -49,9 +49,9 @@ func rules(c *config.Config) payment.Rules {
 // cabinet's reply says.
 func ReplyRules(c *config.Config) (message.Rules, payment.ReplyRules) {
 	r := c.SyncReply
-	genuine := MessageRules(c)
-	genuine.ReplyKeys = Reveal(r.Md5Key)
-	return genuine, payment.ReplyRules{
+	rules := MessageRules(c)
+	rules.ReplyKeys = Reveal(r.Md5Key)
+	return rules, payment.ReplyRules{
 		MessageID: r.Fields.MessageId, Device: r.Fields.Device, Code: r.Fields.Code, Text: r.Fields.Text, RequireDevice: r.RequireDevice,
 		Success: r.SuccessCodes, Pending: r.PendingCodes, PublishTTL: c.Redis.ReplyTtl,
 	}
@@ -87,7 +87,7 @@ func policy(c *config.Config, kind string) job.Policy {
 	}
 }
 
-// Timeouts are how long jobs of each kind are tried, from the moment an operator asks for another try.
+// Timeouts are how long jobs of each kind are tried, counted from an operator's retry.
 func Timeouts(c *config.Config) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	for _, kind := range Kinds {
@@ -96,7 +96,7 @@ func Timeouts(c *config.Config) map[string]time.Duration {
 	return out
 }
 
-// reload applies what may change while payments run, and says what needs a restart.
+// reload applies changed settings that need no restart, and logs those that do.
 func (d *daemon) reload(ctx context.Context) {
 	load := func() (*config.Loaded, error) { return Load(*d.opts.Reload) }
 	config.Watch(ctx, reloadInterval, load, d.loaded, func(next *config.Loaded, restart []string) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// teardown ends resources, the last that was made first. Its zero value is ready for use.
+// teardown ends resources in the reverse order of their creation. Its zero value is ready for use.
 type teardown struct{ resources []resource }
 
 type resource struct {
@@ -14,13 +14,12 @@ type resource struct {
 	end  func() error
 }
 
-// add registers how a resource ends. It is called where the resource is made.
+// add registers how a resource ends. Call it where the resource is created.
 func (t *teardown) add(name string, end func() error) {
 	t.resources = append(t.resources, resource{name, end})
 }
 
-// run ends the resources that were added since it last ran, all of them, and returns their errors, each with its
-// resource's name.
+// run ends all resources that were added since it last ran, and returns their errors, each with its resource's name.
 func (t *teardown) run() error {
 	var errs []error
 	for _, r := range slices.Backward(t.resources) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestTeardown(t *testing.T) {
+func TestTeardownEndsAllInReverse(t *testing.T) {
 	var ends teardown
 	var ended []string
 	add := func(name string, err error) {

@@ -18,8 +18,8 @@ import (
 	"jdpay-listener/internal/device"
 )
 
-// transports connects to every dependency and says how the connection is secured. What is worse than the configuration
-// asks for is a warning; with Security:Strict, what is not encrypted and verified fails.
+// transports connects to every dependency and reports how the connection is secured. Less security than the configuration
+// asks for is a warning; with Security:Strict, a link that is not encrypted and verified fails.
 func transports(ctx context.Context, c *config.Config) []Finding {
 	links := Links(c)
 	findings := make([]Finding, len(links))
@@ -28,14 +28,14 @@ func transports(ctx context.Context, c *config.Config) []Finding {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 			defer cancel()
-			findings[i] = transport(asked, secured(ctx, c, asked), c.Security.Strict)
+			findings[i] = transport(asked, observe(ctx, c, asked), c.Security.Strict)
 		})
 	}
 	wg.Wait()
 	return findings
 }
 
-// transport compares a link with what the configuration asks for, of which it warns itself.
+// transport compares an open link with what the configuration asks for. Loading the configuration has warned of the latter.
 func transport(asked, l Link, strict bool) Finding {
 	f := Finding{Name: "transport: " + l.Name, OK: true, Detail: "encrypted: " + l.Encrypted + ", verified: " + l.Verified + ", credentials: " + l.Credentials, Transport: &l}
 	if l.Session != "" {
@@ -48,11 +48,11 @@ func transport(asked, l Link, strict bool) Finding {
 	return f
 }
 
-// errUnseen says that the encryption of a connection cannot be looked at from here.
-var errUnseen = errors.New("not looked at")
+// errNotInspected means that this program cannot see how a connection is encrypted.
+var errNotInspected = errors.New("not looked at")
 
-// secured returns the link as its connection is.
-func secured(ctx context.Context, c *config.Config, l Link) Link {
+// observe connects and returns the link as its connection is.
+func observe(ctx context.Context, c *config.Config, l Link) Link {
 	var session string
 	var err error
 	verified := true
@@ -79,55 +79,55 @@ func secured(ctx context.Context, c *config.Config, l Link) Link {
 		})
 	case "Redis:Server", "Redis:EndPoints":
 		err = redisSession(ctx, c, ofTLS)
-	default: // what we listen on
+	default: // the ops port
 		return l
 	}
 	switch {
-	case errors.Is(err, errUnseen):
+	case errors.Is(err, errNotInspected):
 		l.Session = err.Error()
 	case err != nil: // the dependency's own finding says why
 		l.Session = "no connection"
 	default:
-		l = l.Seen(session, verified)
+		l = l.Observed(session, verified)
 	}
 	return l
 }
 
-// sessionWord is what a server may call a protocol or a cipher; what else it says is not repeated.
+// sessionWord is the form of a protocol's or cipher's name; other texts of a server are not printed.
 var sessionWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// databaseSession asks the server how the session is encrypted; empty when it is not. Behind a proxy that ends TLS, that
-// is the way between proxy and server.
+// databaseSession asks the server how the session is encrypted; empty when it is not. Behind a proxy that terminates TLS,
+// that is the connection between proxy and server.
 func databaseSession(ctx context.Context, connection config.Secret) (string, error) {
 	return withDatabase(ctx, connection, func(db *sql.DB) (string, error) {
-		said := map[string]string{}
+		status := map[string]string{}
 		for _, name := range []string{"Ssl_version", "Ssl_cipher"} {
 			var value string
 			err := db.QueryRowContext(ctx, "SHOW SESSION STATUS LIKE '"+name+"'").Scan(&name, &value)
 			switch {
 			case errors.Is(err, sql.ErrNoRows): // a server built without TLS
 			case err != nil:
-				return "", fmt.Errorf("%w: the server does not tell", errUnseen)
+				return "", fmt.Errorf("%w: the server does not tell", errNotInspected)
 			case value != "" && !sessionWord.MatchString(value):
 				value = "unknown"
 			}
-			said[name] = value
+			status[name] = value
 		}
-		if said["Ssl_cipher"] == "" {
+		if status["Ssl_cipher"] == "" {
 			return "", nil
 		}
-		return strings.Replace(said["Ssl_version"], "TLSv", "TLS ", 1) + " " + said["Ssl_cipher"], nil
+		return strings.Replace(status["Ssl_version"], "TLSv", "TLS ", 1) + " " + status["Ssl_cipher"], nil
 	})
 }
 
-// handshake connects to an https address, tells saw of the encryption, and sends nothing.
-func handshake(ctx context.Context, address, caFile string, saw func(*tls.ConnectionState)) error {
+// handshake connects to an https address, calls onTLS with the connection's state, and sends nothing.
+func handshake(ctx context.Context, address, caFile string, onTLS func(*tls.ConnectionState)) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" {
 		return err
 	}
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil || proxy != nil {
-		return fmt.Errorf("%w: through a proxy", errUnseen)
+		return fmt.Errorf("%w: through a proxy", errNotInspected)
 	}
 	secure, err := check.TLS(caFile)
 	if err != nil {
@@ -138,14 +138,14 @@ func handshake(ctx context.Context, address, caFile string, saw func(*tls.Connec
 		return err
 	}
 	state := conn.(*tls.Conn).ConnectionState()
-	saw(&state)
+	onTLS(&state)
 	return conn.Close()
 }
 
-// redisSession asks Redis for a sign of life and tells saw of the encryption. Of several servers, of which one may be
-// found through another, it is the last one's.
-func redisSession(ctx context.Context, c *config.Config, saw func(*tls.ConnectionState)) error {
-	var mu sync.Mutex // the client opens connections side by side
+// redisSession pings Redis and calls onTLS with the connection's state, nil without TLS. With several servers, such as
+// Sentinels, it is the last connection's.
+func redisSession(ctx context.Context, c *config.Config, onTLS func(*tls.ConnectionState)) error {
+	var mu sync.Mutex // the client opens connections concurrently
 	var last *tls.ConnectionState
 	store, err := newRedis(c, func(state tls.ConnectionState) {
 		mu.Lock()
@@ -161,6 +161,6 @@ func redisSession(ctx context.Context, c *config.Config, saw func(*tls.Connectio
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	saw(last)
+	onTLS(last)
 	return nil
 }

@@ -31,8 +31,8 @@ func settings(t *testing.T, environ ...string) *config.Config {
 	return loaded.Config
 }
 
-// TestSecured looks at connections to real servers, which have certificates of an authority of their own.
-func TestSecured(t *testing.T) {
+// TestObserve connects to real servers, which have certificates of an authority of the test.
+func TestObserve(t *testing.T) {
 	ours, strangers := testenv.NewAuthority(t), testenv.NewAuthority(t)
 	certFile, keyFile := ours.Issue(t, "127.0.0.1")
 	clientCert, clientKey := ours.Issue(t, "daemon")
@@ -99,8 +99,8 @@ func TestSecured(t *testing.T) {
 		"MQTT":                                    {"mqtt broker", mqtt(ours.File), "yes, yes, protected; TLS 1.3 "},
 		"MQTT, another authority":                 {"mqtt broker", mqtt(strangers.File), "yes, yes, protected; " + unseen},
 		"MQTT without TLS":                        {"mqtt broker", []string{"Mqtt__Port=" + strconv.Itoa(plainBroker.Port), "Mqtt__Username=u", "Mqtt__Password=p"}, "no, no, in clear; not encrypted"},
-		"Redis by the name of its certificate":    {"redis", redis(redisPort, ",ssl=true,sslHost=cache.test", ours.File), "yes, yes, protected; TLS 1.3 "},
-		"Redis, the certificate is of another":    {"redis", redis(redisPort, ",ssl=true", ours.File), "yes, yes, protected; " + unseen},
+		"Redis, sslHost names the certificate":    {"redis", redis(redisPort, ",ssl=true,sslHost=cache.test", ours.File), "yes, yes, protected; TLS 1.3 "},
+		"Redis, certificate for another host":     {"redis", redis(redisPort, ",ssl=true", ours.File), "yes, yes, protected; " + unseen},
 		"Redis, another authority":                {"redis", redis(redisPort, ",ssl=true,sslHost=cache.test", strangers.File), "yes, yes, protected; " + unseen},
 		"Redis without TLS":                       {"redis", redis(plainRedis.Port, "", ""), "no, no, in clear; not encrypted"},
 		"JD":                                      {"jd api", []string{"JDApi__BaseUrl=" + web.URL, "JDApi__CaFile=" + ours.File}, "yes, yes, none; TLS 1.3 "},
@@ -109,7 +109,7 @@ func TestSecured(t *testing.T) {
 		"Elasticsearch, the system's authorities": {"elasticsearch", []string{"Elasticsearch__Url=" + web.URL}, "yes, yes, none; " + unseen},
 		"MNS, the system's authorities":           {"mns", []string{"Mns__Endpoint=" + web.URL, "Mns__AccessKeyId=id", "Mns__AccessKeySecret=s"}, "yes, yes, protected; " + unseen},
 		"MNS without TLS":                         {"mns", nil, "no, no, protected; not encrypted"},
-		"the port we listen on":                   {"ops port", nil, "no, no, none; "},
+		"the ops port":                            {"ops port", nil, "no, no, none; "},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -120,13 +120,13 @@ func TestSecured(t *testing.T) {
 			if at < 0 {
 				t.Fatalf("%s is not among the links", tt.of)
 			}
-			limit := probeTimeout
+			timeout := probeTimeout
 			if strings.HasSuffix(tt.want, unseen) {
-				limit /= 5 // what is tried again and again until then is refused at once
+				timeout /= 5 // clients that reconnect would use all of it
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			l := secured(ctx, c, links[at])
+			l := observe(ctx, c, links[at])
 			got := fmt.Sprintf("%s, %s, %s; %s", l.Encrypted, l.Verified, l.Credentials, l.Session)
 			if !strings.HasPrefix(got, tt.want) || tt.want == "" {
 				t.Errorf("got %s, want %s", got, tt.want)
@@ -135,7 +135,7 @@ func TestSecured(t *testing.T) {
 	}
 }
 
-// TestJDCertificateIsChecked requires that the check of the way to JD fails where the daemon's calls would.
+// TestJDCertificateIsChecked requires that the check of JD's API fails where the daemon's calls would.
 func TestJDCertificateIsChecked(t *testing.T) {
 	web := httptest.NewTLSServer(http.NotFoundHandler())
 	defer web.Close()
@@ -143,12 +143,12 @@ func TestJDCertificateIsChecked(t *testing.T) {
 		if p.name != "jd api" {
 			continue
 		}
-		if _, err := p.look(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		if _, err := p.run(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 			t.Errorf("got %v", err)
 		}
 		return
 	}
-	t.Error("nobody looks")
+	t.Error("there is no probe of JD's API")
 }
 
 func TestTransportFindings(t *testing.T) {
@@ -159,14 +159,14 @@ func TestTransportFindings(t *testing.T) {
 		strict      bool
 		want        string
 	}{
-		"as asked":                       {full, full.Seen("TLS 1.3 X", true), false, "ok"},
-		"as asked, strict":               {full, full.Seen("TLS 1.3 X", true), true, "ok"},
-		"a proxy ends TLS":               {full, full.Seen("", true), false, "warned"},
-		"a proxy ends TLS, strict":       {full, full.Seen("", true), true, "failed"},
-		"the configuration has warned":   {none, none.Seen("", true), false, "ok"},
-		"never asked for: strict":        {none, none.Seen("", true), true, "failed"},
-		"not reached, asked for":         {full, full, true, "ok"},
-		"not reached, asked for nothing": {none, none, false, "ok"},
+		"as asked":                   {full, full.Observed("TLS 1.3 X", true), false, "ok"},
+		"as asked, strict":           {full, full.Observed("TLS 1.3 X", true), true, "ok"},
+		"a proxy ends TLS":           {full, full.Observed("", true), false, "warned"},
+		"a proxy ends TLS, strict":   {full, full.Observed("", true), true, "failed"},
+		"insecure, as asked":         {none, none.Observed("", true), false, "ok"},
+		"insecure, as asked, strict": {none, none.Observed("", true), true, "failed"},
+		"not reached, secure":        {full, full, true, "ok"},
+		"not reached, insecure":      {none, none, false, "ok"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -185,13 +185,13 @@ func TestTransportFindings(t *testing.T) {
 	}
 }
 
-// A client certificate's key that everybody can read is everybody's.
-func TestKeyFilePermissions(t *testing.T) {
+// TestReadableKeyFileIsAWarning makes the key of a client certificate readable to all users.
+func TestReadableKeyFileIsAWarning(t *testing.T) {
 	cert, key := testenv.NewAuthority(t).Issue(t, "daemon")
 	words := "=Server=127.0.0.1;Database=d;Uid=u;SslMode=Required;SslCert=" + cert + ";SslKey=" + key
 	c := settings(t, "ConnectionStrings__Account"+words, "ConnectionStrings__Main"+words)
-	if said, err := filePermissions(&config.Loaded{Config: c}); err != nil || said != "1 files, none open to everybody" {
-		t.Errorf("%s, %v", said, err)
+	if detail, err := filePermissions(&config.Loaded{Config: c}); err != nil || detail != "1 files, none open to everybody" {
+		t.Errorf("%s, %v", detail, err)
 	}
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)

@@ -24,11 +24,11 @@ type server interface {
 //
 // When a service fails or panics, it alone is started again, after a pause that grows while it keeps failing. One that
 // fails maxFailures times without running for steadyInterval in between ends the process, so that systemd or Kubernetes
-// acts.
+// restarts it.
 type tree struct {
 	log       *slog.Logger
 	timeout   time.Duration        // of a service's stop
-	onFailure func(service string) // is told of each failure
+	onFailure func(service string) // is called for each failure
 	fatal     context.CancelCauseFunc
 
 	root   *suture.Supervisor
@@ -52,12 +52,12 @@ const (
 	restartInterval    = 100 * time.Millisecond // after the first failure; it doubles
 	maxRestartInterval = 5 * time.Second
 	// levelTimeout is how much longer a supervisor waits than those below it, so that the service that does not stop is
-	// named, and not its supervisors.
+	// reported, and not its supervisors.
 	levelTimeout = time.Second
 )
 
-// newTree starts a tree without services. It stops by its stop alone: stages stop one after the other, so ctx must not
-// end before.
+// newTree starts a tree without services. Only stop ends it: ctx must not end before, because stages stop one after the
+// other.
 func newTree(ctx context.Context, log *slog.Logger, timeout time.Duration, onFailure func(service string), fatal context.CancelCauseFunc) *tree {
 	t := &tree{log: log, timeout: timeout, onFailure: onFailure, fatal: fatal}
 	t.root = suture.New("daemon", suture.Spec{Timeout: timeout + 2*levelTimeout, EventHook: t.event})
@@ -91,7 +91,7 @@ func (t *tree) stop() error {
 	return errors.Join(append(errs, t.stuck...)...)
 }
 
-// event is told what happens to all supervisors.
+// event handles the events of all supervisors.
 func (t *tree) event(e suture.Event) {
 	if e, ok := e.(suture.EventStopTimeout); ok {
 		err := fmt.Errorf("service %s did not stop in %s", e.ServiceName, t.timeout)
@@ -104,8 +104,8 @@ func (t *tree) event(e suture.Event) {
 	t.log.Error("a supervisor failed", "event", e.String())
 }
 
-// service is a server with a supervisor of its own, and what suture does not keep: how often it failed in a row. The
-// supervisor tells it of each failure, and asks it for the pause.
+// service is a server with a supervisor of its own and a count of its failures in a row, which suture does not keep. It is
+// the supervisor's event hook and jitter.
 type service struct {
 	server
 	tree       *tree
@@ -129,10 +129,11 @@ func (t *tree) service(s server) *service {
 	return own
 }
 
-// Serve implements suture.Service. The supervisor itself cannot be added to its stage's: it would lose its hook to that.
+// Serve implements suture.Service. The supervisor itself is not added to its stage's supervisor, which would replace
+// its event hook.
 func (s *service) Serve(ctx context.Context) error { return s.supervisor.Serve(ctx) }
 
-// event is told what happens to the service: of a failure first that a pause begins, then what it was.
+// event handles the service's events. After a failure suture reports first that a pause begins, then the failure.
 func (s *service) event(e suture.Event) {
 	switch e := e.(type) {
 	case suture.EventBackoff:

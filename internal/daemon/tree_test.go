@@ -16,14 +16,14 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// fake is a service of which a test says what each of its runs does. Runs beyond those last until ctx ends.
+// fake is a service whose runs a test prescribes. Later runs last until ctx ends.
 type fake struct {
 	name string
 	runs []func(ctx context.Context) error
 
 	mu      sync.Mutex
 	starts  []time.Time
-	stopped func(name string) // is told when a run ends because ctx did
+	stopped func(name string) // is called when a run ends with ctx
 }
 
 func (f *fake) String() string { return f.name }
@@ -61,19 +61,19 @@ func failsAfter(d time.Duration) func(context.Context) error {
 	}
 }
 
-// forest is a tree whose log, failures and end a test looks at.
-type forest struct {
+// testTree is a tree that records its log, failures and end.
+type testTree struct {
 	*tree
 	log      testenv.Buffer
 	mu       sync.Mutex
 	failures map[string]int
-	ending   context.Context // ends with the cause that ends the process
+	ending   context.Context // ends with the error that ends the process
 }
 
 const serviceTimeout = 10 * time.Second
 
-func newForest(t *testing.T) *forest {
-	f := &forest{failures: map[string]int{}}
+func newTestTree(t *testing.T) *testTree {
+	f := &testTree{failures: map[string]int{}}
 	var fatal context.CancelCauseFunc
 	f.ending, fatal = context.WithCancelCause(t.Context())
 	f.tree = newTree(t.Context(), slog.New(slog.NewJSONHandler(&f.log, nil)), serviceTimeout, func(service string) {
@@ -91,7 +91,7 @@ type line struct {
 	PauseMs                    int64 `json:"pause_ms"`
 }
 
-func (f *forest) lines(t *testing.T) (lines []line) {
+func (f *testTree) lines(t *testing.T) (lines []line) {
 	t.Helper()
 	for text := range strings.Lines(f.log.String()) {
 		var l line
@@ -103,7 +103,7 @@ func (f *forest) lines(t *testing.T) (lines []line) {
 	return lines
 }
 
-func (f *forest) mustStop(t *testing.T) {
+func (f *testTree) mustStop(t *testing.T) {
 	t.Helper()
 	if err := f.stop(); err != nil {
 		t.Errorf("stop: %v", err)
@@ -111,12 +111,12 @@ func (f *forest) mustStop(t *testing.T) {
 }
 
 // TestServiceIsRestartedAlone fails one service of a stage five times. Its pauses grow, each failure is counted and
-// logged once, and no other service of the stage or of another one notices.
+// logged once, and no other service is restarted.
 func TestServiceIsRestartedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newForest(t)
+		f := newTestTree(t)
 		failing := &fake{name: "failing", runs: slices.Repeat([]func(context.Context) error{failsAfter(time.Second)}, 5)}
-		// This one fails in the first one's pauses: its own restart must not wait for the other's.
+		// This one fails while the first one pauses: its restart must not wait for that.
 		other := &fake{name: "other", runs: []func(context.Context) error{failsAfter(1050 * time.Millisecond)}}
 		neighbour, elsewhere := &fake{name: "neighbour"}, &fake{name: "elsewhere"}
 		f.start("effects", elsewhere)
@@ -174,7 +174,7 @@ func TestEveryEndBeforeTheStopIsAFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newForest(t)
+				f := newTestTree(t)
 				s := &fake{name: "s", runs: []func(context.Context) error{tt.run}}
 				f.start("work", s)
 				time.Sleep(time.Second)
@@ -209,7 +209,7 @@ func TestFailuresInARowEndTheProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newForest(t)
+				f := newTestTree(t)
 				f.start("work", &fake{name: "s", runs: tt.runs}, &fake{name: "neighbour"})
 				select {
 				case <-f.ending.Done():
@@ -234,7 +234,7 @@ func TestFailuresInARowEndTheProcess(t *testing.T) {
 // TestStagesStopInReverse requires that a stage's services have ended before the stage before it is told to stop.
 func TestStagesStopInReverse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newForest(t)
+		f := newTestTree(t)
 		var mu sync.Mutex
 		var ends []string
 		slow := func(name string) *fake {
@@ -263,18 +263,18 @@ func TestStagesStopInReverse(t *testing.T) {
 	})
 }
 
-// TestStopNamesWhoDoesNotStop has services that do not stop: each stage's stop is bounded all the same, the others stop.
-func TestStopNamesWhoDoesNotStop(t *testing.T) {
+// TestStopNamesServicesThatDoNotStop requires that each stage's stop is bounded and that the other services stop.
+func TestStopNamesServicesThatDoNotStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newForest(t)
+		f := newTestTree(t)
 		released := make(chan struct{})
 		hangs := []func(context.Context) error{func(context.Context) error { <-released; return nil }}
 		var mu sync.Mutex
 		stopped := map[string]bool{}
-		note := func(name string) { mu.Lock(); defer mu.Unlock(); stopped[name] = true }
-		f.start("effects", &fake{name: "session", stopped: note})
-		f.start("work", &fake{name: "runner", runs: hangs}, &fake{name: "backlog", stopped: note})
-		f.start("queue", &fake{name: "listener a", runs: hangs}, &fake{name: "listener b", stopped: note})
+		record := func(name string) { mu.Lock(); defer mu.Unlock(); stopped[name] = true }
+		f.start("effects", &fake{name: "session", stopped: record})
+		f.start("work", &fake{name: "runner", runs: hangs}, &fake{name: "backlog", stopped: record})
+		f.start("queue", &fake{name: "listener a", runs: hangs}, &fake{name: "listener b", stopped: record})
 		synctest.Wait()
 		began := time.Now()
 		err := f.stop()
@@ -299,7 +299,7 @@ func TestStopNamesWhoDoesNotStop(t *testing.T) {
 // TestStopDuringAPause stops a service that waits for its restart: it is not started again.
 func TestStopDuringAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newForest(t)
+		f := newTestTree(t)
 		s := &fake{name: "s", runs: []func(context.Context) error{failsAfter(time.Second)}}
 		f.start("work", s)
 		time.Sleep(time.Second + restartInterval/2)

@@ -17,11 +17,11 @@ const (
 	graceInterval   = time.Minute
 	backlogInterval = 15 * time.Second
 	actsInterval    = 15 * time.Second
-	// attributesTimeout bounds the question for a queue's counts, which only people look at.
+	// attributesTimeout is short because only people look at a queue's counts.
 	attributesTimeout = 5 * time.Second
 )
 
-// addWorkers registers the workers of which one replica runs each.
+// addWorkers registers the workers that run in one replica at a time.
 func (d *daemon) addWorkers() error {
 	evidence := &payment.Evidence{Jobs: d.store, Profile: SignProfile(d.cfg), Keys: append(Reveal(d.cfg.JDPay.Md5Key), Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
@@ -47,7 +47,7 @@ func (d *daemon) purge(ctx context.Context) error {
 	return err
 }
 
-// gracePeriod tells a person, once, of each paid order whose steps take too long.
+// gracePeriod alerts once for each paid order whose steps take longer than Payment:GracePeriod.
 func (d *daemon) gracePeriod(ctx context.Context) error {
 	late, err := d.store.Late(ctx, payment.Steps, d.cfg.Payment.GracePeriod)
 	if err != nil {
@@ -64,7 +64,7 @@ func (d *daemon) gracePeriod(ctx context.Context) error {
 	return d.store.MarkLate(ctx, late)
 }
 
-// localWorkers are the workers that every replica runs for itself.
+// localWorkers are the workers that run in every replica.
 func (d *daemon) localWorkers() []server {
 	return []server{
 		d.watched(job.Worker{Name: "backlog", Period: backlogInterval, Run: d.backlog}),
@@ -72,12 +72,12 @@ func (d *daemon) localWorkers() []server {
 	}
 }
 
-// watched makes a worker's runs visible in the metrics, and the begin and the end of its trouble in the log.
+// watched adds metrics of a worker's runs, and log lines when it begins to fail and when it works again.
 func (d *daemon) watched(w job.Worker) job.Worker {
 	var failing atomic.Bool
 	w.Log = d.log
 	w.OnRun = func(took time.Duration, err error) {
-		// The error's text goes into the log alone: it is a stranger's, and each new one in a label would be a new series.
+		// The error's text is logged and no label: it may come from another server, and each new text would be a new series.
 		result, failed := "ok", 0.0
 		if err != nil {
 			result, failed = "error", 1
@@ -115,7 +115,7 @@ func (d *daemon) backlog(ctx context.Context) error {
 	}
 	for i, q := range d.queues {
 		d.metrics.MnsOldest.WithLabelValues(q.Name()).Set(d.listeners[i].OldestAge().Seconds())
-		if e := d.countQueue(ctx, q); e != nil && !errors.Is(e, mns.ErrNetwork) { // an outage of MNS is told by its listener
+		if e := d.countQueue(ctx, q); e != nil && !errors.Is(e, mns.ErrNetwork) { // the listener reports an outage of MNS
 			err = errors.Join(err, e)
 		}
 	}

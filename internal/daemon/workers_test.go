@@ -13,8 +13,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestWorkersAreWatched counts each run, and tells the log of an outage only when it begins and ends.
-func TestWorkersAreWatched(t *testing.T) {
+// TestWorkerRunsAreCountedAndFailuresLoggedOnce requires one line when a worker begins to fail and one when it works again.
+func TestWorkerRunsAreCountedAndFailuresLoggedOnce(t *testing.T) {
 	var log testenv.Buffer
 	d := &daemon{metrics: ops.NewMetrics(), log: slog.New(slog.NewTextHandler(&log, nil))}
 	w := d.watched(job.Worker{Name: "backlog"})
@@ -46,17 +46,17 @@ func TestWorkersAreWatched(t *testing.T) {
 	if n := runs("jdpay_worker_runs_total"); n != 3 {
 		t.Errorf("%v failed runs are counted", n)
 	}
-	var said []string
+	var lines []string
 	for line := range strings.Lines(log.String()) {
 		_, msg, _ := strings.Cut(strings.TrimSpace(line), "level=")
-		said = append(said, msg)
+		lines = append(lines, msg)
 	}
 	want := []string{
 		`WARN msg="worker failed; it runs again at its time" worker=backlog error="down 1\nand more"`,
 		`INFO msg="worker runs well again" worker=backlog`,
 		`WARN msg="worker failed; it runs again at its time" worker=backlog error="down 3"`,
 	}
-	if fmt.Sprint(said) != fmt.Sprint(want) {
-		t.Errorf("the log says %q", said)
+	if fmt.Sprint(lines) != fmt.Sprint(want) {
+		t.Errorf("the log says %q", lines)
 	}
 }
