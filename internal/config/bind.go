@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// binder fills a Config from the merged layer. What it takes it removes, so that what is left at the end is unknown.
+// binder fills a Config from the merged layer. It removes the entries that it reads; those left at the end are unknown keys.
 type binder struct {
 	left    layer
 	sources map[string]string // of each key that was given, by the key in lower case
@@ -81,8 +81,8 @@ func (b *binder) single(o option) {
 	})
 }
 
-// list binds a list: elements in the order of their index, gaps closed, or one value as a list of one. What is given
-// replaces the default whole. Words that are no index stay unknown.
+// list binds a list: elements in the order of their index, gaps closed, or one value as a list of one. A given
+// list replaces the default. Words that are no index stay unknown.
 func (b *binder) list(o option) {
 	add := func(key string, e entry) {
 		element := option{Key: key, Value: reflect.New(o.Value.Type().Elem()).Elem(), Tag: o.Tag}
@@ -121,8 +121,8 @@ func (b *binder) list(o option) {
 	}
 }
 
-// table binds a map. It merges by name into the default; a name keeps the spelling it was first given, since the values
-// of payType are told apart by case. What a new kind's schedule leaves open comes from the fallback kind.
+// table binds a map. It merges by name into the default; a name keeps its first spelling, since the values of payType differ
+// by case. A new kind's schedule takes missing values from the fallback kind.
 func (b *binder) table(o option) {
 	if e, ok := b.take(o.Key); ok && e.Text != "" {
 		b.faults = append(b.faults, Fault{
@@ -162,7 +162,7 @@ func (b *binder) table(o option) {
 	}
 }
 
-// unknown words a warning for each key that nothing read.
+// unknown returns a warning for each unknown key.
 func (b *binder) unknown() []string {
 	var warnings []string
 	for _, path := range sortedKeys(b.left) {

@@ -29,9 +29,9 @@ func TestLists(t *testing.T) {
 		"an empty list replaces the default":      {file: `{"JDPay": {"Exclude": []}}`, want: result{nil, []string{minimalKey}}},
 		"an empty text is an empty list":          {environ: []string{"JDPay__Exclude="}, want: result{nil, []string{minimalKey}}},
 		"one value is a list of one":              {file: `{"JDPay": {"Exclude": "a,b"}}`, want: result{[]string{"a,b"}, []string{minimalKey}}},
-		"a list replaces one value of before":     {file: `{"JDPay": {"Md5Key": ["x", "y"]}}`, want: result{[]string{"sign"}, []string{"x", "y"}}},
-		"an index replaces one value of before":   {environ: []string{"JDPay__Md5Key__0=x"}, want: result{[]string{"sign"}, []string{"x"}}},
-		"one value replaces a list of before":     {file: `{"JDPay": {"Md5Key": ["x", "y"]}}`, environ: []string{"JDPay__Md5Key=z"}, want: result{[]string{"sign"}, []string{"z"}}},
+		"a list replaces an earlier value":        {file: `{"JDPay": {"Md5Key": ["x", "y"]}}`, want: result{[]string{"sign"}, []string{"x", "y"}}},
+		"an index replaces an earlier value":      {environ: []string{"JDPay__Md5Key__0=x"}, want: result{[]string{"sign"}, []string{"x"}}},
+		"one value replaces an earlier list":      {file: `{"JDPay": {"Md5Key": ["x", "y"]}}`, environ: []string{"JDPay__Md5Key=z"}, want: result{[]string{"sign"}, []string{"z"}}},
 		"lists merge by index":                    {file: `{"JDPay": {"Md5Key": ["x", "y"]}}`, environ: []string{"JDPay__Md5Key__1=z", "JDPay__Md5Key__2=w"}, want: result{[]string{"sign"}, []string{"x", "z", "w"}}},
 		"indexes are numbers and gaps are closed": {environ: []string{"JDPay__Md5Key__10=z", "JDPay__Md5Key__9=y"}, want: result{[]string{"sign"}, []string{"y", "z"}}},
 		"an option below the profile":             {file: `{"JDPay": {"SignProfile": {"Name": "values_only", "Exclude": ["a"]}}}`, want: result{[]string{"a"}, []string{minimalKey}}},
@@ -56,7 +56,7 @@ func join(list []string) string {
 	return all
 }
 
-// The profile's options must not push its name out, whichever way they are written.
+// TestSignProfileOptions requires that options below the profile's key do not replace its name.
 func TestSignProfileOptions(t *testing.T) {
 	loaded := mustLoad(t, `{"JDPay": {"SignProfile": "KV_Append"}}`,
 		"JDPay__SignProfile__SkipEmpty=false", "JDPay__SignProfile__Include__0=data", "JDPay__SignProfile__CaseInsensitiveSort=1")
@@ -79,7 +79,7 @@ func TestMaps(t *testing.T) {
 		"JDApi": {"Headers": {"X-One": "1"}},
 		"Jobs": {"Concurrency": {"Pay-Info": 7, "export": 3}}
 	}`, "Payment__PayTypes__ALIPAY=5", "JDApi__Headers__X-Two=2").Config
-	// Values of payType are told apart by case, so a capital environment variable must not respell the file's name.
+	// Values of payType differ by case, so an upper-case environment variable must not change the file's spelling.
 	if diff := compare(map[string]int{"WXPAY": 4, "AliPay": 5}, c.Payment.PayTypes); diff != "" {
 		t.Error(diff)
 	}
@@ -110,7 +110,7 @@ func TestRetry(t *testing.T) {
 			}
 		}
 	})
-	t.Run("fields left open keep their default", func(t *testing.T) {
+	t.Run("missing fields keep their default", func(t *testing.T) {
 		c := mustLoad(t, `{"Jobs": {"Retry": {
 			"AAA": {"Factor": 1.5},
 			"settle": {"MaxWait": "00:02:00"},

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// complete fills in the values that come from other ones.
+// complete fills in values that are derived from others.
 func (l *Loaded) complete() {
 	c := l.Config
 	if c.Host.Instance == "" {

@@ -1,8 +1,7 @@
 // Package config reads appsettings files, environment variables and flags into one Config before the first payment is
-// received. It knows where each value comes from and whether it has the type and range of its key. Whether the values
-// work is for those who use them to say; their faults join the list of everything to correct (Loaded.Fault), with the
-// place to correct it. After the start the package watches the files for the few settings that may change while payments
-// run.
+// received. It knows where each value comes from and checks its type and range. The adapters check whether the values
+// work; their faults are reported together with those of this package, with file and line (Loaded.Fault). Watch reloads the
+// few settings that may change while payments run.
 //
 // The struct below is the single description of every key: names are the field names joined with ":", and the tags say
 //
@@ -14,7 +13,7 @@
 //	live      "true" when a changed file applies without a restart
 //	doc       the line printed in docs/configuration.md
 //
-// Defaults, binding, checks, the list of known keys, the print of "config check" and the documentation all walk it.
+// Defaults, binding, checks, the list of known keys, the output of "config check" and the documentation are made from it.
 package config
 
 import (
@@ -54,7 +53,7 @@ type LogLevel struct {
 	Default slog.Level `default:"Information" live:"true" doc:"Least level that is logged."`
 }
 
-// Host is about the process itself.
+// Host is about the process.
 type Host struct {
 	ShutdownTimeout time.Duration `default:"30s" doc:"How long running work may take to finish after SIGTERM or SIGINT."`
 	Instance        string        `doc:"Name of this process in logs, leases and the MQTT client id; unique per process, at most 40 of A-Z a-z 0-9 . _ -. Empty: made of host name, process id and a random part."`
@@ -77,7 +76,7 @@ type Mns struct {
 	MaxPollers      int    `default:"4" range:"1..64" doc:"Most concurrent pollers per queue; an idle queue has one."`
 }
 
-// JDPay is about genuine notifications: where they come from and how they are signed.
+// JDPay is the queue and the signature of JD's notifications.
 type JDPay struct {
 	NotifyQueueName     string   `required:"true" doc:"Queue with JD's pay notifications."`
 	Md5Key              []Secret `required:"true" doc:"Signing key, or a list of them while a key is rotated. A placeholder such as change-me is refused; fewer than 16 characters are a warning."`
@@ -142,7 +141,7 @@ func (p Payment) Location() *time.Location {
 	return loc
 }
 
-// Mqtt is the broker the cabinets listen to, and the command sent through it.
+// Mqtt is the cabinets' broker, and the command sent through it.
 type Mqtt struct {
 	Server           string        `required:"true" address:"true" doc:"Host of the broker; host:port, tcp:// and mqtts:// forms are understood."`
 	Port             int           `default:"1883" range:"1..65535" doc:"Port of the broker (8883 for an mqtts:// server that names none)."`
@@ -210,12 +209,12 @@ type Ops struct {
 	Token  Secret `doc:"Token that everything but the two probes asks for."`
 }
 
-// Security is what the daemon insists on.
+// Security is what the daemon refuses.
 type Security struct {
 	Strict bool `default:"false" doc:"Refuse to run unless every connection that leaves this machine is encrypted and the server at its other end verified, and the ops port listens on loopback; see docs/security.md."`
 }
 
-// Alerts are the places a person is told.
+// Alerts are the receivers of alerts.
 type Alerts struct {
 	DingTalk DingTalk
 	WeCom    WeCom

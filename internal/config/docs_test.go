@@ -17,7 +17,7 @@ const docsPath = "../../docs/configuration.md"
 
 var update = flag.Bool("update", false, "rewrite docs/configuration.md")
 
-// docsTail is where the part begins that is written by hand; tests of sqldb and daemon hold its tables to the code.
+// docsTail begins the part that is written by hand; tests of sqldb and daemon compare its tables with the code.
 const docsTail = "\n## Connection strings\n"
 
 func TestDocumentationIsCurrent(t *testing.T) {

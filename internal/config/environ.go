@@ -10,15 +10,15 @@ import (
 
 const (
 	envPrefix = "JDPAY_"
-	// fileSuffix on the name of a secret says that the value is the name of the file with the secret.
+	// fileSuffix at the end of a secret's name means that the value is the name of the file with the secret.
 	fileSuffix = "_FILE"
 )
 
-// OperatorVariable is the environment variable that names whoever types the commands. It has the prefix and is no key.
+// OperatorVariable is the environment variable with the operator's name, for commands. It has the prefix and is no key.
 const OperatorVariable = "JDPAY_OPERATOR"
 
 // variables are the environment by name, the process's when environ is nil. The last of several with one name counts,
-// as it does for a started program.
+// as it does in os/exec.
 func variables(environ []string) map[string]string {
 	if environ == nil {
 		environ = os.Environ()
@@ -32,7 +32,7 @@ func variables(environ []string) map[string]string {
 	return all
 }
 
-// environmentName is the .NET host's environment, Production unless said otherwise.
+// environmentName is the .NET host's environment, by default Production.
 func environmentName(variables map[string]string) string {
 	return cmp.Or(variables["DOTNET_ENVIRONMENT"], variables["ASPNETCORE_ENVIRONMENT"], "Production")
 }
@@ -90,7 +90,7 @@ func cutFileSuffix(key string) (string, bool) {
 	return key, false
 }
 
-// secretFile returns the content of a file with a secret, without the newline most editors end it with.
+// secretFile returns the content of a file with a secret, without the newline at its end.
 func (s *sources) secretFile(key, name, source string) string {
 	content, err := s.read(name)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Fault is one thing that is wrong with the configuration.
+// Fault is one fault of the configuration.
 type Fault struct {
 	Key     string // the key, or the file and line when no key can be named
 	Value   string // what was given, masked where it is a secret; empty when nothing was
@@ -44,7 +44,7 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Of returns the faults that concern the named sections (JDPay), or no section at all, such as a file that cannot be read.
+// Of returns the faults of the named sections (JDPay), and those of no section, such as a file that cannot be read.
 func (f Faults) Of(wanted ...string) Faults {
 	var left Faults
 	for _, fault := range f {

@@ -9,8 +9,8 @@ import (
 )
 
 // parseFile reads the text of an appsettings file: JSON with comments, trailing commas and a byte order mark, as .NET
-// accepts it. Unlike .NET it also refuses a section that is written twice, since the second one would hide the first
-// from the reader. Line numbers go into the sources and the faults.
+// accepts it. Unlike .NET it also refuses a section that is given twice, since a reader could overlook the second
+// one. Sources and faults have line numbers.
 func parseFile(name string, content []byte) (layer, Faults) {
 	content = bytes.TrimPrefix(content, []byte("\uFEFF"))
 	root, err := hujson.Parse(content)
@@ -26,7 +26,7 @@ func parseFile(name string, content []byte) (layer, Faults) {
 	return w.layer, append(w.faults, w.layer.conflicts()...)
 }
 
-// syntaxFault turns the parser's error into a fault. It drops quoted literals, which may be half a password.
+// syntaxFault turns the parser's error into a fault. It drops quoted literals, which may be parts of a password.
 func syntaxFault(name string, err error) Fault {
 	problem := strings.TrimPrefix(err.Error(), "hujson: ")
 	var line, column int
@@ -81,7 +81,7 @@ func (w *fileWalk) value(key string, v *hujson.Value) {
 		}
 	case hujson.Literal:
 		switch x.Kind() {
-		case 'n': // null: the file says nothing about this key
+		case 'n': // null: the key is not given
 		case '"':
 			w.put(key, x.String(), v)
 		default:

@@ -24,7 +24,7 @@ func TestParseFile(t *testing.T) {
 			content: `{"S:A": "x", "S": {"B": "y"}}`,
 			want:    map[string]string{"s:a": "x", "s:b": "y"},
 		},
-		"null says nothing, an empty list is an empty text, an empty section nothing": {
+		"null and an empty section give no key, an empty list gives an empty text": {
 			content: `{"Nothing": null, "List": [], "Section": {}}`,
 			want:    map[string]string{"list": ""},
 		},

@@ -12,7 +12,7 @@ import (
 
 const minimalKey = "a-key-of-the-tests"
 
-// minimal is the least configuration that can be used.
+// minimal has the required keys only.
 const minimal = `{
   "ConnectionStrings": {"Account": "Server=a;Database=acc;Uid=u;Pwd=p;SslMode=VerifyFull", "Main": "Server=m;Database=main;Uid=u;Pwd=p;SslMode=VerifyFull"},
   "Mns": {"Endpoint": "http://mns.test:8080"},
@@ -21,7 +21,7 @@ const minimal = `{
   "JDApi": {"BaseUrl": "http://jd.test", "ProducerCode": "P", "CloudProducerCode": "C"}
 }`
 
-// testOptions returns Options that see nothing of this process: an own directory, an own environment.
+// testOptions returns Options with a directory and an environment of their own.
 func testOptions(t *testing.T, environ ...string) Options {
 	t.Helper()
 	return Options{Dir: t.TempDir(), Environ: append([]string{}, environ...)} // never nil: that would be this process's
@@ -93,7 +93,7 @@ func containsAny(s string, parts ...string) bool {
 	return false
 }
 
-// compare is cmp.Diff for values with secrets in them; what differs in a secret is not shown.
+// compare is cmp.Diff for values with secrets; differing secrets are not printed.
 func compare(want, got any) string {
 	return cmp.Diff(want, got, cmp.Comparer(func(a, b Secret) bool { return a.Reveal() == b.Reveal() }))
 }

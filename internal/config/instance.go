@@ -30,7 +30,7 @@ var processInstance = sync.OnceValue(func() string {
 	return instanceName(host, os.Getpid(), random)
 })
 
-// instanceName keeps the end of a host name that is too long: it is what differs between the pods of a deployment.
+// instanceName keeps the end of a host name that is too long: the pods of a deployment differ there.
 func instanceName(host string, pid int, random []byte) string {
 	tail := "-" + strconv.Itoa(pid) + "-" + hex.EncodeToString(random)
 	host = notInstance.ReplaceAllString(host, "-")

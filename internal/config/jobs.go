@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Jobs is how durable work is run, retried and forgotten.
+// Jobs is how jobs are run, retried and deleted.
 type Jobs struct {
 	Enabled      bool             `default:"true" doc:"false keeps messages and executes nothing."`
 	Concurrency  map[string]int   `default:"settle=256,reply=256,pay-complete=512,waybill-status=1024,pay-info=512,default=16" range:"1..100000" live:"true" doc:"Most jobs of a kind that run at once; default is for kinds not named."`
@@ -24,13 +24,13 @@ type Retry struct {
 }
 
 const (
-	// fallbackKind is the key of what applies to kinds that are not named.
+	// fallbackKind is the key for kinds that are not named.
 	fallbackKind = "default"
-	// commandKind is the job whose default timeout is the life time of the command it sends.
+	// commandKind is the kind whose default timeout is Mqtt:CommandTtl.
 	commandKind = "pay-complete"
 )
 
-// defaultRetry returns the schedules of a daemon nobody has tuned.
+// defaultRetry returns the default schedules.
 func defaultRetry() map[string]Retry {
 	const s, m, h = time.Second, time.Minute, time.Hour
 	return map[string]Retry{

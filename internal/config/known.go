@@ -9,7 +9,7 @@ import (
 	"jdpay-listener/internal/check"
 )
 
-// legacySection is where the replaced program's flat keys may also stand. The dot is part of the name.
+// legacySection is a section that may also have the replaced program's flat keys. The dot is part of its name.
 const legacySection = "Dev001.ThirdService"
 
 // legacyKeys are the replaced program's flat keys, spelled as it spelled them, and the keys that took their place.
@@ -54,13 +54,13 @@ func canonical(key string) string {
 	return key
 }
 
-// knownKey is the form of a key that is read; {name} stands for any word and {n} for a list's index.
+// knownKey is the pattern of a known key; {name} stands for any word and {n} for a list's index.
 type knownKey struct {
 	Pattern string
 	Secret  bool
 }
 
-// knownKeys are all keys that are read, map entries and list elements as patterns.
+// knownKeys are the patterns of all keys, map entries and list elements included.
 var knownKeys = listKnownKeys()
 
 func listKnownKeys() []knownKey {
@@ -106,14 +106,14 @@ func (k knownKey) fill(key string) string {
 	return strings.Join(words, ":")
 }
 
-// isSecretKey reports whether a secret is read from key.
+// isSecretKey reports whether key is that of a secret.
 func isSecretKey(key string) bool {
 	key = canonical(key)
 	return slices.ContainsFunc(knownKeys, func(k knownKey) bool { return k.Secret && k.matches(key) })
 }
 
-// ownsVariable reports whether an environment variable without our prefix, written as a key, is meant for us: it names
-// something below one of our sections, or is one of the flat keys.
+// ownsVariable reports whether an environment variable without the prefix, written as a key, is one of the configuration:
+// its first word is a section with more words after it, or it is a flat key.
 func ownsVariable(key string) bool {
 	first, _, nested := strings.Cut(key, ":")
 	return slices.ContainsFunc(knownKeys, func(k knownKey) bool {

@@ -46,8 +46,8 @@ func (l layer) conflicts() Faults {
 	return faults
 }
 
-// merge lays the layers over each other, later ones above. A list and a single value for the same key replace each other
-// whole; lists merge by index and sections by key, as .NET does it. A key keeps the spelling it was first given.
+// merge merges the layers; later ones win. A list and a single value for the same key replace each other whole; lists merge
+// by index and sections by key, as in .NET. A key keeps its first spelling.
 func merge(layers []layer) layer {
 	merged := layer{}
 	for _, l := range layers {
@@ -65,7 +65,7 @@ func merge(layers []layer) layer {
 	return merged
 }
 
-// cut removes and returns what is given for key and below it, by the rest of the path.
+// cut removes the entries of key and below it, and returns them by the rest of their path.
 func (l layer) cut(key string) layer {
 	values := layer{}
 	for path, e := range l {

@@ -11,7 +11,7 @@ const legacyFlat = `
 	"MySqlServer": "Server=main;Database=m;Uid=u", "MySqlServerAcc": "Server=acc;Database=a;Uid=u",
 	"ElasticSearchUrl": "http://es:9200", "JDPayNotifyQueueName": "q", "JDPayMd5Key": "a-key-of-the-old-one", "JDProducerCode": "P1", "JDCloundProducerCode": "P2"`
 
-// These two have no flat key.
+// legacyRest has the required keys without a flat form.
 const legacyRest = `"JDApi": {"BaseUrl": "http://jd"}`
 
 func legacyConfig() *Config {
@@ -60,10 +60,10 @@ func TestStructuredKeyWinsOverLegacy(t *testing.T) {
 		keys    []string
 		redis   string
 	}{
-		"only the old":           {file: legacy, environ: nil, server: "broker", keys: []string{minimalKey}, redis: "old"},
-		"old in a later source":  {environ: []string{"EMQServer=old", "JDPAY_JDPayMd5Key=old"}, server: "broker", keys: []string{minimalKey}},
-		"new in a later source":  {file: legacy, environ: []string{"Mqtt__Server=new", "Redis__Server=new"}, server: "new", keys: []string{minimalKey}, redis: "new"},
-		"an empty new is no new": {file: `{"RedisServer": "old", "Redis": {"Server": ""}}`, server: "broker", keys: []string{minimalKey}, redis: "old"},
+		"only the flat keys":     {file: legacy, environ: nil, server: "broker", keys: []string{minimalKey}, redis: "old"},
+		"flat in a later source": {environ: []string{"EMQServer=old", "JDPAY_JDPayMd5Key=old"}, server: "broker", keys: []string{minimalKey}},
+		"structured is later":    {file: legacy, environ: []string{"Mqtt__Server=new", "Redis__Server=new"}, server: "new", keys: []string{minimalKey}, redis: "new"},
+		"empty structured value": {file: `{"RedisServer": "old", "Redis": {"Server": ""}}`, server: "broker", keys: []string{minimalKey}, redis: "old"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -20,25 +20,25 @@ type Setting struct {
 	Source string // such as "default", "appsettings.json:12", "env Mqtt__Server", "flag --set"
 }
 
-// Loaded is a configuration and what there is to say about it.
+// Loaded is a configuration with its sources, warnings and faults.
 type Loaded struct {
 	Config   *Config
-	Warnings []string // unknown keys, notices about connection strings, risky choices; nothing stops because of them
+	Warnings []string // unknown keys, notices about connection strings, risky choices
 	Files    []string // the appsettings files that were read
 	// SecretFiles are the files with one secret each (…_FILE) that were read.
 	SecretFiles []string
 
 	faults     Faults
 	sources    map[string]string // of each key that was given, by the key in lower case
-	incomplete bool              // a source could not be read: what is missing may stand there
+	incomplete bool              // a source could not be read: missing keys may be in it
 	digest     string            // of all files that were read or looked for
 }
 
-// Load reads every source, fills in defaults, and checks types and ranges. Then the judges look at the values and add
-// what they find wrong.
+// Load reads every source, fills in defaults, and checks types and ranges. Then it calls the judges, which add the faults
+// that they find.
 //
-// When the configuration cannot be used the error is Faults, with all that is wrong in it. The Loaded is returned even
-// then, so that "config check" can show what was read beside the faults; its Config must not be used for anything else.
+// When the configuration cannot be used the error is Faults, with every fault. The Loaded is returned even then, for
+// "config check" to print; its Config must not be used for anything else.
 func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	src := collect(opts)
 	merged := merge(src.layers)
@@ -64,7 +64,7 @@ func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	return l, nil
 }
 
-// Effective returns every value in force, in the order of the documentation.
+// Effective returns every effective value, in the order of the documentation.
 func (l *Loaded) Effective() []Setting {
 	var all []Setting
 	for _, o := range l.Config.options() {

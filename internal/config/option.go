@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// option is one key of Config: a field that is no section. Its value is a single one, a list, or a map.
+// option is one key of Config: a field that is no section. It holds a single value, a list, or a map.
 type option struct {
 	Key   string
 	Value reflect.Value
@@ -19,7 +19,7 @@ type option struct {
 
 var secretType = reflect.TypeFor[Secret]()
 
-// isSection tells a struct of keys from a value that happens to be a struct.
+// isSection reports whether a type is a struct of keys, and not a value that is a struct.
 func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != secretType }
 
 // options walks a section and returns its keys, in the order of the struct.
@@ -42,7 +42,7 @@ func options(prefix string, section reflect.Value) []option {
 
 func (c *Config) options() []option { return options("", reflect.ValueOf(c).Elem()) }
 
-// expand returns an option as the keys it consists of: a map has one for each entry, anything else is one.
+// expand returns one option for each entry of a map, or else the option itself.
 func (o option) expand() []option {
 	if o.Value.Kind() != reflect.Map {
 		return []option{o}
@@ -61,7 +61,7 @@ func (o option) expand() []option {
 	return all
 }
 
-// raw is the option's text, secrets included; empty for what is no text.
+// raw is the option's text, secrets included; empty for other types.
 func (o option) raw() string {
 	switch x := o.Value.Interface().(type) {
 	case string:
@@ -92,12 +92,12 @@ func (o option) display() string {
 	}
 	list, err := json.Marshal(items)
 	if err != nil {
-		panic(fmt.Sprintf("config: a list of texts is not JSON: %v", err)) // texts always are
+		panic(fmt.Sprintf("config: a list of texts is not JSON: %v", err)) // cannot happen with texts
 	}
 	return string(list)
 }
 
-// mask hides what must not be printed of a text given for the option: all of a secret, credentials of an address.
+// mask hides the secret parts of a text given for the option: all of a secret, the credentials of an address.
 func (o option) mask(text string) string {
 	if o.isSecret() {
 		return NewSecret(text).String()
@@ -145,7 +145,7 @@ func (o option) want() string {
 	return "a text"
 }
 
-// defaults returns a Config no source has touched.
+// defaults returns a Config with all defaults.
 func defaults() *Config {
 	c := new(Config)
 	for _, o := range c.options() {

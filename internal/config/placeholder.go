@@ -6,11 +6,10 @@ import (
 	"strings"
 )
 
-// samples are the texts that stand for a secret in sample files, ours and others'. A key that everybody can read in a
-// sample signs for everybody.
+// samples are texts that stand for a secret in sample files. Everybody who knows the sample could sign with such a key.
 var samples = []string{"change-me", "change_me", "changeme", "change me", "replace-me", "replace_me", "replaceme", "replace me", "placeholder"}
 
-// isPlaceholder reports whether a text stands for a secret and is none: a sample's value, <key>, … or xxx.
+// isPlaceholder reports whether a text only stands for a secret: a sample's value, <key>, … or xxx.
 func isPlaceholder(text string) bool {
 	text = strings.ToLower(strings.TrimSpace(text))
 	switch {
@@ -24,7 +23,7 @@ func isPlaceholder(text string) bool {
 	return len(text) >= 3 && (strings.Trim(text, "x") == "" || strings.Trim(text, "*.…") == "")
 }
 
-// placeholders refuses secrets that nobody has filled in.
+// placeholders adds a fault for each secret that is a placeholder.
 func (l *Loaded) placeholders() {
 	for _, o := range l.Config.options() {
 		for _, e := range o.expand() {

@@ -21,7 +21,7 @@ func loadSample(t *testing.T) *Loaded {
 	opts := testOptions(t)
 	opts.Files = []string{path}
 	loaded, err := Load(opts)
-	// Its key is a placeholder, and nobody may run with that.
+	// Its key is a placeholder, which is refused.
 	if faults := faultsOf(t, err); len(faults) != 1 || !strings.HasPrefix(faults[0], `JDPay:Md5Key = "["***"]" (`+path+`:`) || !strings.Contains(faults[0], "a placeholder") {
 		t.Fatalf("the shipped sample must be refused for its key alone:\n%v", err)
 	}
@@ -82,7 +82,7 @@ func TestSampleStatesEveryDefault(t *testing.T) {
 	}
 }
 
-// An empty map leaves no trace among the settings, so the file itself is asked.
+// TestSampleNamesEveryOption reads the file itself, since Effective has no line for an empty map.
 func TestSampleNamesEveryOption(t *testing.T) {
 	content, err := os.ReadFile(samplePath)
 	if err != nil {

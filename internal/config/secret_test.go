@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// marker stands for every secret; wherever it appears, one has leaked.
+// marker is the value of every secret; where it is printed, a secret leaks.
 const marker = "hunter2"
 
-// printAll prints everything a caller may print of a configuration.
+// printAll prints a configuration in every way that a caller may.
 func printAll(l *Loaded, err error) string {
 	var b bytes.Buffer
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
@@ -42,7 +42,7 @@ func checkNoMarker(t interface {
 	}
 }
 
-// secretVariables gives every key that holds a secret the value made by value.
+// secretVariables returns variables that set every secret to value(key).
 func secretVariables(value func(key string) string) []string {
 	var environ []string
 	for _, o := range new(Config).options() {

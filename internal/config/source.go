@@ -18,8 +18,8 @@ type sources struct {
 	dir         string
 	layers      []layer
 	files       []string  // appsettings files that were read
-	secretFiles []string  // of secrets that stand in a file of their own
-	seen        hash.Hash // of every file that was looked for: Watch tells a changed configuration by it
+	secretFiles []string  // files with one secret each that were read
+	seen        hash.Hash // of every file that was looked for; Watch compares it
 	faults      Faults
 	broken      bool // a source could not be read, so keys may be missing only for that reason
 }
@@ -63,7 +63,7 @@ func (s *sources) file(name string, isDefault bool) {
 	s.layers = append(s.layers, l)
 }
 
-// read reads a file and makes its content, or its absence, part of what Watch compares.
+// read reads a file and adds its content, or its absence, to the hash that Watch compares.
 func (s *sources) read(name string) ([]byte, error) {
 	path := name
 	if !filepath.IsAbs(path) {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Each step adds one source above the ones before it.
+// TestLaterSourceWins adds sources one by one; each wins over those before.
 func TestLaterSourceWins(t *testing.T) {
 	opts := testOptions(t, "DOTNET_ENVIRONMENT=Staging")
 	write(t, opts.Dir, "appsettings.json", minimal)
@@ -112,7 +112,7 @@ func TestUnreadableSources(t *testing.T) {
 	}
 }
 
-// Whoever may run ps reads what stands in a flag.
+// TestSecretsAreRefusedAsFlags: every user can read a program's flags with ps.
 func TestSecretsAreRefusedAsFlags(t *testing.T) {
 	const problem = "every user of this machine can read a program's flags, and a secret in them"
 	give := func(name string) string {
@@ -145,8 +145,8 @@ func TestSecretsAreRefusedAsFlags(t *testing.T) {
 	}
 }
 
-// With a file that cannot be read nobody knows what is missing, so only the file is complained about.
-func TestBrokenFileHidesWhatIsMissing(t *testing.T) {
+// TestMissingKeysAreNoFaultsBesideABrokenFile: they may be given in the file that cannot be read.
+func TestMissingKeysAreNoFaultsBesideABrokenFile(t *testing.T) {
 	opts := testOptions(t, "Mns__BatchSize=17")
 	write(t, opts.Dir, "appsettings.json", "{")
 	_, err := Load(opts)
@@ -159,7 +159,7 @@ func TestBrokenFileHidesWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestEnvironmentTellsOursFromOthers(t *testing.T) {
+func TestVariablesThatAreKeys(t *testing.T) {
 	tests := map[string]struct {
 		variable string
 		key      string // that got the value x
@@ -249,7 +249,7 @@ func TestSecretsFromFiles(t *testing.T) {
 	}
 }
 
-// A caller that appends to its own environment means the later value.
+// TestLastOfTheSameVariableCounts: a caller that appends to an environment overrides values.
 func TestLastOfTheSameVariableCounts(t *testing.T) {
 	loaded := mustLoad(t, "", "Mqtt__Port=1", "Mqtt__Port=2")
 	if got := loaded.Config.Mqtt.Port; got != 2 {
@@ -257,7 +257,7 @@ func TestLastOfTheSameVariableCounts(t *testing.T) {
 	}
 }
 
-func TestEnvironmentContradictions(t *testing.T) {
+func TestContradictoryVariablesAreFaults(t *testing.T) {
 	_, err := loadMinimal(t, "",
 		"Mqtt__Port=1", "MQTT__PORT=2", "JDPay__Md5Key=a", "JDPay__Md5Key__0=b", "Mqtt__Password=x", "Mqtt__Password_FILE=/dev/null", "Mqtt__Username=u")
 	want := []string{

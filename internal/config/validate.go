@@ -10,9 +10,8 @@ import (
 	_ "time/tzdata" // Payment:TimeZone works in an image without a zone database
 )
 
-// Fault adds what is wrong with the value of a key, and what to do; an empty remedy is to set it. A value that is known to
-// be wrong is not spoken of again, so that one mistake is one fault; nor is a key that nobody has given while a source
-// cannot be read.
+// Fault adds a fault of a key's value with its remedy; an empty remedy means to set the key. It adds nothing if the key has
+// a fault already, so that one mistake is one fault, or if the key is not given while a source cannot be read.
 func (l *Loaded) Fault(key, problem, remedy string) {
 	if l.faulty(key) || l.incomplete && l.Source(key) == "" {
 		return
@@ -31,7 +30,7 @@ func (l *Loaded) Fault(key, problem, remedy string) {
 	l.faults = append(l.faults, f)
 }
 
-// Warn adds a notice about a key, unless its value is wrong anyway.
+// Warn adds a notice about a key, unless the key has a fault.
 func (l *Loaded) Warn(key, notice string) {
 	if !l.faulty(key) {
 		l.Warnings = append(l.Warnings, key+": "+notice)
@@ -41,10 +40,10 @@ func (l *Loaded) Warn(key, notice string) {
 // Source says where a key was given, such as "appsettings.json:12"; empty when nowhere.
 func (l *Loaded) Source(key string) string { return l.sources[strings.ToLower(key)] }
 
-// Derived notes that the value of a key comes from another key's.
+// Derived records that a key's value comes from another key.
 func (l *Loaded) Derived(key, from string) { l.sources[strings.ToLower(key)] = l.Source(from) }
 
-// faulty reports whether something is known to be wrong with the key or an element of it.
+// faulty reports whether the key or an element of it has a fault.
 func (l *Loaded) faulty(key string) bool {
 	path := strings.ToLower(key) + ":"
 	return slices.ContainsFunc(l.faults, func(f Fault) bool {
@@ -52,7 +51,7 @@ func (l *Loaded) faulty(key string) bool {
 	})
 }
 
-// check applies the tags of every key, and what holds for all secrets.
+// check applies the tags of every key, and refuses placeholders.
 func (l *Loaded) check() {
 	for _, o := range l.Config.options() {
 		if o.Tag.Get("required") == "true" && l.missing(o) {
@@ -74,7 +73,7 @@ func (l *Loaded) check() {
 	}
 }
 
-// missing reports, and makes a fault of, a required key without a value.
+// missing reports whether a required key has no value, and adds a fault then.
 func (l *Loaded) missing(o option) bool {
 	if strings.TrimSpace(o.raw()) != "" ||
 		o.Value.Kind() == reflect.Slice && o.Value.Len() > 0 {
@@ -105,7 +104,7 @@ func (l *Loaded) checkTags(o option) {
 	}
 }
 
-// inRange reports whether a number keeps its range; a duration's is everything above zero.
+// inRange reports whether a number is in its range, and a duration above zero.
 func inRange(o option) bool {
 	if d, ok := o.Value.Interface().(time.Duration); ok {
 		return d > 0
@@ -114,9 +113,9 @@ func inRange(o option) bool {
 	if !ranged {
 		return true
 	}
-	least, errLeast := strconv.ParseFloat(lo, 64)
-	most, errMost := strconv.ParseFloat(hi, 64)
-	if errLeast != nil || errMost != nil {
+	low, errLow := strconv.ParseFloat(lo, 64)
+	high, errHigh := strconv.ParseFloat(hi, 64)
+	if errLow != nil || errHigh != nil {
 		panic("config: the range of " + o.Key + " is unreadable")
 	}
 	var n float64
@@ -125,5 +124,5 @@ func inRange(o option) bool {
 	} else {
 		n = o.Value.Float()
 	}
-	return least <= n && n <= most
+	return low <= n && n <= high
 }

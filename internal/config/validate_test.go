@@ -25,7 +25,7 @@ func TestRequiredKeys(t *testing.T) {
 	}
 }
 
-// A typing error in a required key must be seen beside the fault it causes.
+// TestFaultsKeepTheWarnings requires that a misspelled required key is reported beside the fault that it causes.
 func TestFaultsKeepTheWarnings(t *testing.T) {
 	opts := testOptions(t)
 	write(t, opts.Dir, "appsettings.json", strings.Replace(minimal, `"Mqtt": {"Server"`, `"Mqtt": {"Sever"`, 1))

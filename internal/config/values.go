@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// Secret is a text that prints as ***, whichever way it is printed. Only Reveal returns it. The zero value is no secret.
+// Secret is a text that is printed as *** in every format. Only Reveal returns it. The zero value is no secret.
 //
-// The text stands behind a pointer because fmt cannot call String on what is in an unexported field, or under a verb
-// that does not fit; then it prints an address.
+// The text is behind a pointer because fmt does not call String for an unexported field, or for a verb that does not fit;
+// then it prints an address.
 type Secret struct{ text *string }
 
 // NewSecret wraps a text.
@@ -116,7 +116,7 @@ func parseDuration(text string) (time.Duration, error) {
 	return time.ParseDuration(text)
 }
 
-// formatDuration writes a duration as people do: 10m, not 10m0s.
+// formatDuration writes a duration without zero units at its end: 10m, not 10m0s.
 func formatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -155,7 +155,7 @@ func setText(v reflect.Value, text string) error {
 	return err
 }
 
-// printed is a value as a text, secrets masked; setText reads everything but a masked secret back.
+// printed is a value as a text, secrets masked. setText is its inverse, except for secrets.
 func printed(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:

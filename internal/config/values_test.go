@@ -83,7 +83,7 @@ func TestLevels(t *testing.T) {
 		t.Error("an unknown level is accepted")
 	}
 	if LevelNone <= LevelCritical+1000 {
-		t.Error("None is a level something may be logged at")
+		t.Error("None is not above every level")
 	}
 }
 
@@ -124,7 +124,7 @@ func TestSetText(t *testing.T) {
 	}
 }
 
-func TestSecretShowsOnlyThatItIsThere(t *testing.T) {
+func TestSecretIsMaskedInEveryFormat(t *testing.T) {
 	s := NewSecret("hunter2")
 	asJSON, err := json.Marshal(map[string]any{"s": s, "list": []Secret{s}})
 	if err != nil {
@@ -145,6 +145,6 @@ func TestSecretShowsOnlyThatItIsThere(t *testing.T) {
 		t.Error("Reveal does not return the secret")
 	}
 	if NewSecret("").String() != "" {
-		t.Error("a missing secret looks like a present one")
+		t.Error("an empty secret is printed as ***")
 	}
 }

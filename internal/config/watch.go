@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Watch calls load every so often until ctx ends. It compares contents, not times, so it also sees
-// the symlinks Kubernetes swaps and the files editors rename.
+// Watch calls load at the interval until ctx ends. It compares contents, not times, so that it notices the symlinks that
+// Kubernetes swaps and the files that editors rename.
 //
-// A changed and valid configuration goes to apply, with the keys that differ from current, the one the process started
-// with, but need a restart; apply is to leave those alone. An unusable one goes to refuse, once for each content; the old
-// values stay in force.
-func Watch(ctx context.Context, every time.Duration, load func() (*Loaded, error), current *Loaded,
+// It calls apply with a changed and valid configuration, and with the keys that differ from current, with which the process
+// started, and need a restart; apply must ignore those. It calls refuse with the error of an invalid one, once for each
+// content; the old values stay in force.
+func Watch(ctx context.Context, interval time.Duration, load func() (*Loaded, error), current *Loaded,
 	apply func(next *Loaded, restart []string), refuse func(error),
 ) {
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	seen := current.digest
 	for {

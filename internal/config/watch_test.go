@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// watched runs Watch in a bubble of synthetic time. Each step of a test changes files and lets the watch look at them.
+// watched runs Watch in synthetic time. Each step of a test changes files and waits for Watch to read them.
 type watched struct {
 	t   *testing.T
 	dir string
@@ -27,7 +27,7 @@ type watched struct {
 	last    *Loaded
 }
 
-const every = 5 * time.Second
+const watchInterval = 5 * time.Second
 
 func watch(t *testing.T, opts Options, steps func(w *watched)) {
 	synctest.Test(t, func(t *testing.T) {
@@ -40,7 +40,7 @@ func watch(t *testing.T, opts Options, steps func(w *watched)) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			Watch(ctx, every, func() (*Loaded, error) { return Load(opts) }, current, func(next *Loaded, restart []string) {
+			Watch(ctx, watchInterval, func() (*Loaded, error) { return Load(opts) }, current, func(next *Loaded, restart []string) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				w.last = next
@@ -57,10 +57,10 @@ func watch(t *testing.T, opts Options, steps func(w *watched)) {
 	})
 }
 
-// expect waits for several looks and compares what has happened so far.
+// expect waits for several intervals and compares all calls so far.
 func (w *watched) expect(applied, refused []string) {
 	w.t.Helper()
-	time.Sleep(3 * every) // synthetic
+	time.Sleep(3 * watchInterval) // synthetic
 	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,7 +101,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// Kubernetes mounts a file as a link through a link that it swaps, and a secret as a file.
+// TestWatchFollowsSwappedLinksAndSecrets changes files as Kubernetes does: a file is a link through a link that it swaps, a
+// secret is a file.
 func TestWatchFollowsSwappedLinksAndSecrets(t *testing.T) {
 	opts := testOptions(t)
 	write(t, opts.Dir, "v1/appsettings.json", minimal)
