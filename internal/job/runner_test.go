@@ -178,7 +178,7 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
-		var inside testenv.AtOnce
+		var inside testenv.Concurrency
 		var mu sync.Mutex
 		var order []int
 		policy := quick
@@ -199,7 +199,7 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		stop()
-		if most := inside.Most(); most != 4 {
+		if most := inside.Max(); most != 4 {
 			t.Errorf("%d at once, want 4", most)
 		}
 		if len(order) != 40 {
@@ -270,7 +270,7 @@ func TestRunnerStartsEverythingBornLeased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
-		var inside testenv.AtOnce
+		var inside testenv.Concurrency
 		one := quick
 		one.Concurrency = 1
 		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (Outcome, error) {
@@ -303,7 +303,7 @@ func TestRunnerStartsEverythingBornLeased(t *testing.T) {
 				t.Errorf("job %d: %+v", i, row)
 			}
 		}
-		if most := inside.Most(); most != 1 {
+		if most := inside.Max(); most != 1 {
 			t.Errorf("%d at once, want 1", most)
 		}
 		stop()

@@ -37,7 +37,7 @@ func TestFullInstanceStaysSmall(t *testing.T) {
 	s.fill(t, 100_000, "k", "ready", "UTC_TIMESTAMP(6), NULL")
 	r := NewRunner(s, "a", Options{})
 	var done atomic.Int64
-	var inside testenv.AtOnce
+	var inside testenv.Concurrency
 	mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 16, Schedule: quick.Schedule}, func(ctx context.Context, _ *Job, _ note) (Outcome, error) {
 		defer inside.Enter()()
 		sleep(ctx, 5*time.Millisecond)
@@ -57,7 +57,7 @@ func TestFullInstanceStaysSmall(t *testing.T) {
 		t.Errorf("the heap grew by %d KiB with 100,000 jobs waiting", grown>>10)
 	}
 	stop()
-	if most := inside.Most(); most > 16 {
+	if most := inside.Max(); most > 16 {
 		t.Errorf("%d jobs at once", most)
 	}
 }

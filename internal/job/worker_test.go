@@ -17,7 +17,7 @@ func TestWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
 		var runs, failures atomic.Int64
-		var inside testenv.AtOnce
+		var inside testenv.Concurrency
 		replica := func(lease string) func() {
 			r := NewRunner(m, lease, Options{})
 			w := Worker{Name: "purge", Period: time.Minute, OnRun: func(_ time.Duration, err error) {
@@ -43,8 +43,8 @@ func TestWorkers(t *testing.T) {
 		stops := []func(){replica("a"), replica("b"), replica("c")}
 		time.Sleep(10*time.Minute + time.Second)
 		// A run every minute and a half: the period counts from the end. Polling adds less than a second each time.
-		if n := runs.Load(); n < 6 || n > 7 || inside.Most() != 1 || failures.Load() != 2 {
-			t.Errorf("%d runs, %d at once, %d failures", n, inside.Most(), failures.Load())
+		if n := runs.Load(); n < 6 || n > 7 || inside.Max() != 1 || failures.Load() != 2 {
+			t.Errorf("%d runs, %d at once, %d failures", n, inside.Max(), failures.Load())
 		}
 		if row := m.look(t, WorkerKey+"purge"); row.LastError == "" || row.Failures != 2 || row.State.Finished() {
 			t.Errorf("row %+v", row)

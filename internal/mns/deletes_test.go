@@ -39,7 +39,7 @@ func TestWorkDoesNotWaitForDeletes(t *testing.T) {
 		c := newFakeMNS()
 		var down atomic.Bool
 		down.Store(true)
-		var open testenv.AtOnce
+		var open testenv.Concurrency
 		c.remove = func(ctx context.Context, _ int, _ []string) (*httpResponse, error) {
 			defer open.Enter()()
 			if down.Load() {
@@ -62,7 +62,7 @@ func TestWorkDoesNotWaitForDeletes(t *testing.T) {
 		if n := work.count(); n != batches {
 			t.Errorf("work on %d batches began, want %d", n, batches)
 		}
-		if n := open.Most(); n != maxDeletes {
+		if n := open.Max(); n != maxDeletes {
 			t.Errorf("%d deletes in flight, want %d", n, maxDeletes)
 		}
 		time.Sleep(5 * time.Second) // the first deletes still hang
@@ -89,7 +89,7 @@ func TestWorkDoesNotWaitForDeletes(t *testing.T) {
 func TestDeletesInFlightAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeMNS()
-		var open testenv.AtOnce
+		var open testenv.Concurrency
 		c.remove = func(context.Context, int, []string) (*httpResponse, error) {
 			defer open.Enter()()
 			time.Sleep(3 * time.Second)
@@ -106,8 +106,8 @@ func TestDeletesInFlightAreBounded(t *testing.T) {
 			t.Errorf("work on %d batches began, want %d", n, batches)
 		}
 		time.Sleep(8 * time.Second)
-		if n := len(c.deletesSoFar()); n != batches || open.Most() != maxDeletes {
-			t.Errorf("%d deletes, %d at a time; want %d, %d", n, open.Most(), batches, maxDeletes)
+		if n := len(c.deletesSoFar()); n != batches || open.Max() != maxDeletes {
+			t.Errorf("%d deletes, %d at a time; want %d, %d", n, open.Max(), batches, maxDeletes)
 		}
 		stop()
 		if lines := logs.all(); len(lines) != 0 {

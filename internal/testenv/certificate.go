@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Authority issues certificates that are good for an hour. Its files are gone with the test.
+// Authority issues certificates that are valid for an hour. Its files are removed after the test.
 type Authority struct {
 	File string // its own certificate, PEM
 	dir  string
@@ -23,7 +23,7 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewAuthority returns an authority that nobody trusts who was not given its File.
+// NewAuthority returns an authority that only those trust who are given its File.
 func NewAuthority(tb testing.TB) *Authority {
 	tb.Helper()
 	a := &Authority{dir: tb.TempDir()}

@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// ClockedMySQL is a MariaDB server whose wall clock the test sets; what it measures with other clocks (waits, timeouts)
-// goes on undisturbed.
+// ClockedMySQL is a MariaDB server whose wall clock the test sets. Its other clocks, for waits and timeouts, are unchanged.
 type ClockedMySQL struct {
 	*MySQL
 	offset string // file
 }
 
-// StartClocked starts a server with the right time that the test owns and that stops with it.
+// StartClocked starts a server with the right time for the test, which stops with it.
 func StartClocked(tb testing.TB) *ClockedMySQL {
 	tb.Helper()
 	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketimeMT.so.1") // Debian's package libfaketime
@@ -43,7 +42,7 @@ func StartClocked(tb testing.TB) *ClockedMySQL {
 	return c
 }
 
-// Shift sets the server's clock so far off the right time. It takes up to a second until the server looks.
+// Shift sets the server's clock off by this much from the right time. The server notices within a second.
 func (c *ClockedMySQL) Shift(tb testing.TB, off time.Duration) {
 	tb.Helper()
 	next := c.offset + ".next"

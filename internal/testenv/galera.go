@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// galeraProvider is where Debian's package galera-4 puts the library.
+// galeraProvider is the library of Debian's package galera-4.
 const galeraProvider = "/usr/lib/galera/libgalera_smm.so"
 
-// Galera is a cluster of MariaDB nodes that replicate to each other, each with files and ports of its own.
+// Galera is a cluster of MariaDB nodes, each with files and ports of its own.
 type Galera struct{ Nodes []*MySQL }
 
 // StartGalera starts a cluster of n nodes that the test owns and that stops with it. The first node founds the cluster;
@@ -29,9 +29,9 @@ func StartGalera(tb testing.TB, n int) *Galera {
 	if _, err := os.Stat(galeraProvider); err != nil {
 		tb.Fatalf("the package galera-4 is not installed: run make test, which installs what is missing: %v", err)
 	}
-	group := make([]string, n) // where each node talks to the others
-	for i := range group {
-		group[i] = freeAddr(tb)
+	members := make([]string, n) // the nodes' replication addresses
+	for i := range members {
+		members[i] = freeAddr(tb)
 	}
 	g := &Galera{}
 	tb.Cleanup(func() {
@@ -43,13 +43,13 @@ func StartGalera(tb testing.TB, n int) *Galera {
 		node, err := newMariaDB(serverUser,
 			"--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M",
 			"--wsrep-on=ON", "--wsrep-provider="+galeraProvider, "--wsrep-cluster-name=jdpay", "--wsrep-node-name=node"+strconv.Itoa(i),
-			"--wsrep-cluster-address=gcomm://"+strings.Join(group, ","), "--wsrep-node-address=127.0.0.1",
+			"--wsrep-cluster-address=gcomm://"+strings.Join(members, ","), "--wsrep-node-address=127.0.0.1",
 			"--wsrep-sst-method=rsync", "--wsrep-sst-receive-address="+freeAddr(tb),
-			// Durable as far as kill -9 goes: three nodes on one disk would wait for each other's writes.
+			// Durable against kill -9 only: three nodes on one disk would wait for each other's writes.
 			"--innodb-flush-log-at-trx-commit=2",
-			// A dead node is given up after 2 s instead of 5, since tests wait for it. gcache holds what a node needs that
-			// was away for a moment.
-			"--wsrep-provider-options=gmcast.listen_addr=tcp://"+group[i]+";ist.recv_addr="+freeAddr(tb)+
+			// A dead node is removed after 2 s instead of 5, since tests wait for it. gcache has the writes that a node missed
+			// in a short absence.
+			"--wsrep-provider-options=gmcast.listen_addr=tcp://"+members[i]+";ist.recv_addr="+freeAddr(tb)+
 				";gcache.size=32M;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT6S;evs.keepalive_period=PT0.5S;evs.inactive_check_period=PT0.5S",
 		)
 		if err != nil {
@@ -73,13 +73,14 @@ func StartGalera(tb testing.TB, n int) *Galera {
 	return g
 }
 
-// serverUser runs the nodes when the test runs as root: started by root, rsync's daemon becomes nobody, who may not write.
+// serverUser is the nodes' user when the test runs as root: rsync's daemon, started by root, becomes nobody and may not
+// write.
 const serverUser = "mysql"
 
-// own gives a node's files to serverUser.
+// own makes serverUser the owner of a node's files.
 func own(dir string) error {
 	if os.Geteuid() != 0 {
-		return nil // nodes run as whoever runs the test
+		return nil // nodes run as the test's user
 	}
 	u, err := user.Lookup(serverUser)
 	if err != nil {
@@ -104,7 +105,7 @@ func freeAddr(tb testing.TB) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
-// WaitSynced waits until a node has all data and takes statements.
+// WaitSynced waits until a node has all data and accepts statements.
 func (g *Galera) WaitSynced(tb testing.TB, i int) {
 	tb.Helper()
 	node := g.Nodes[i]
@@ -112,17 +113,17 @@ func (g *Galera) WaitSynced(tb testing.TB, i int) {
 	defer db.Close()
 	var state string
 	var err error
-	if !Poll(startLimit, func() bool {
+	if !Poll(startTimeout, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		err = db.QueryRowContext(ctx, "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'wsrep_local_state_comment'").Scan(&state)
 		return err == nil && state == "Synced"
 	}) {
-		tb.Fatalf("node %d is not in step with the cluster after %s: it is %s (%v); its log ends:\n%s", i, startLimit, state, err, node.proc.tail())
+		tb.Fatalf("node %d is not synced after %s: it is %s (%v); its log ends:\n%s", i, startTimeout, state, err, node.proc.tail())
 	}
 }
 
-// Log is what a node has written to its log.
+// Log returns a node's log.
 func (g *Galera) Log(i int) string {
 	b, err := os.ReadFile(g.Nodes[i].proc.log)
 	if err != nil {

@@ -36,7 +36,7 @@ var (
 	databaseCount atomic.Int64
 )
 
-// MariaDB returns the server that all tests of this process share; use Create for a database of one's own.
+// MariaDB returns the server that all tests of this process share; each test creates its own database with Create.
 func MariaDB(tb testing.TB) *MySQL {
 	tb.Helper()
 	binary(tb, "mariadbd")
@@ -47,7 +47,7 @@ func MariaDB(tb testing.TB) *MySQL {
 	return sharedMySQL
 }
 
-// StartMariaDB starts a server of one's own, for tests that stop, kill or configure it, and for the benchmark. Commits
+// StartMariaDB starts another server, for tests that stop, kill or configure it, and for the benchmark. Commits
 // are durable (innodb_flush_log_at_trx_commit=1), as in production. Extra arguments go to mariadbd.
 func StartMariaDB(args ...string) (*MySQL, error) {
 	m, err := newMariaDB("root", args...)
@@ -60,7 +60,7 @@ func StartMariaDB(args ...string) (*MySQL, error) {
 	return m, nil
 }
 
-// begin makes the server's data and starts it. After an error nothing is left of it.
+// begin creates the server's data and starts it. After an error it removes everything.
 func (m *MySQL) begin() error {
 	err := m.install()
 	if err == nil {
@@ -72,7 +72,7 @@ func (m *MySQL) begin() error {
 	return err
 }
 
-// newMariaDB prepares a server without data, which runs as user if root starts it.
+// newMariaDB prepares a server without data. If root starts it, it runs as user.
 func newMariaDB(user string, args ...string) (*MySQL, error) {
 	server, err := Binary("mariadbd")
 	if err != nil {
@@ -93,7 +93,7 @@ func newMariaDB(user string, args ...string) (*MySQL, error) {
 	}, args...)}, nil
 }
 
-// install makes the server's data: the tables of its own, with the superuser.
+// install creates the server's data: the system tables, with the superuser.
 func (m *MySQL) install() error {
 	installer, err := Binary("mariadb-install-db")
 	if err != nil {
@@ -107,10 +107,10 @@ func (m *MySQL) install() error {
 	return nil
 }
 
-// Start brings a stopped server up again on its data.
+// Start starts a stopped server on its data.
 func (m *MySQL) Start() error { return m.startWith() }
 
-// startWith starts the server with arguments for this once.
+// startWith starts the server with additional arguments.
 func (m *MySQL) startWith(args ...string) error {
 	argv := append(m.argv[:len(m.argv):len(m.argv)], args...)
 	if err := m.proc.start(m.dir, filepath.Join(m.dir, "log"), argv...); err != nil {
@@ -119,10 +119,10 @@ func (m *MySQL) startWith(args ...string) error {
 	return waitTCP(context.Background(), m.Addr(), &m.proc)
 }
 
-// Kill ends the server as a power cut would (kill -9); Start brings it back on the same data.
+// Kill ends the server with kill -9; Start starts it on the same data.
 func (m *MySQL) Kill() { m.proc.stop(true) }
 
-// Close ends the server and removes its data.
+// Close stops the server and removes its data.
 func (m *MySQL) Close() {
 	m.proc.stop(false)
 	os.RemoveAll(m.dir)
@@ -149,8 +149,8 @@ func (m *MySQL) DSN(database string) string {
 	return fmt.Sprintf("root:@tcp(%s)/%s?interpolateParams=true&parseTime=true&maxAllowedPacket=0", m.Addr(), database)
 }
 
-// Create makes a new database, runs the scripts in it (statements separated by ";" at a line's end) and returns its
-// name. It is dropped when the test ends.
+// Create creates a database, runs the scripts in it (statements end with ";" at a line's end) and returns its name. It is
+// dropped when the test ends.
 func (m *MySQL) Create(tb testing.TB, scripts ...string) string {
 	tb.Helper()
 	name := fmt.Sprintf("t%d", databaseCount.Add(1))
@@ -169,7 +169,7 @@ func (m *MySQL) Create(tb testing.TB, scripts ...string) string {
 	return name
 }
 
-// CreateNamed makes the named database and runs the scripts in it.
+// CreateNamed creates the named database and runs the scripts in it.
 func (m *MySQL) CreateNamed(name string, scripts ...string) error {
 	db, err := sql.Open("mysql", m.DSN(""))
 	if err != nil {

@@ -20,8 +20,7 @@ type Broker struct {
 	proc process
 }
 
-// Mosquitto starts a broker that the test owns and that stops with it. Extra lines go to the end of its
-// configuration; with a line that begins "listener" the plain listener is left out and Port is only reserved for it.
+// Mosquitto starts a broker for the test, which stops with it. Extra lines are appended to its configuration; with a line that begins "listener" the plain listener is left out and Port is only reserved for it.
 func Mosquitto(tb testing.TB, extra ...string) *Broker {
 	tb.Helper()
 	binary(tb, "mosquitto")
@@ -80,10 +79,10 @@ func (b *Broker) start() error {
 // Addr is host:port.
 func (b *Broker) Addr() string { return net.JoinHostPort(b.Host, strconv.Itoa(b.Port)) }
 
-// Stop kills the broker; Start brings it back on the same port.
+// Stop kills the broker; Start starts it on the same port.
 func (b *Broker) Stop() { b.proc.stop(true) }
 
-// Start brings a stopped broker back.
+// Start starts a stopped broker.
 func (b *Broker) Start(tb testing.TB) {
 	tb.Helper()
 	if err := b.start(); err != nil {
@@ -91,7 +90,7 @@ func (b *Broker) Start(tb testing.TB) {
 	}
 }
 
-// Close ends the broker and removes its folder.
+// Close stops the broker and removes its folder.
 func (b *Broker) Close() {
 	b.proc.stop(false)
 	os.RemoveAll(b.dir)

@@ -8,17 +8,17 @@ import (
 // StatementFault is a way in which a statement can fail.
 type StatementFault struct {
 	Name string
-	// Number, State and Text are the error that the program gets in place of an answer; the server does not get the
-	// statement, and an open transaction stays open.
+	// Number, State and Text are the error that the program gets. The server does not get the statement, and an open
+	// transaction stays open.
 	Number uint16
 	State  string
 	Text   string
-	// RolledBack ends the server's transaction before the error is given, as a deadlock does.
+	// RolledBack rolls the server's transaction back before the error is sent, as a deadlock does.
 	RolledBack bool
-	// CutBefore ends the connection before the server gets the statement, CutAfter when it has carried it out and
-	// before the program gets the answer.
+	// CutBefore closes the connection before the server gets the statement, CutAfter when the server has run it and before
+	// the program gets the result.
 	CutBefore, CutAfter bool
-	// Stall is how long the statement is on its way; it is carried out then.
+	// Stall delays the statement, which is run then.
 	Stall time.Duration
 }
 
@@ -36,19 +36,19 @@ var StatementFaults = []StatementFault{
 	{Name: "stall", Stall: 2 * time.Second},
 }
 
-// ArmedFault waits for its statement.
+// ArmedFault is a fault that the next matching statement causes.
 type ArmedFault struct {
 	Shape Shape
 	Fault StatementFault
 
-	left int // statements of the shape until it strikes; guarded by the proxy's mu
+	left int // statements of the shape until it is injected; guarded by the proxy's mu
 	met  chan struct{}
 }
 
-// Met is closed when the fault has struck.
+// Met is closed when the fault has been injected.
 func (a *ArmedFault) Met() <-chan struct{} { return a.met }
 
-// Struck reports whether the fault has struck.
+// Struck reports whether the fault has been injected.
 func (a *ArmedFault) Struck() bool {
 	select {
 	case <-a.met:
@@ -70,15 +70,15 @@ func (p *MySQLProxy) Arm(shape Shape, n int, fault StatementFault) *ArmedFault {
 	return a
 }
 
-// Disarm takes back every fault that has not struck.
+// Disarm removes every fault that has not been injected.
 func (p *MySQLProxy) Disarm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.armed = nil
 }
 
-// note counts a statement and returns the fault that strikes it, if any.
-func (p *MySQLProxy) note(shape Shape) *ArmedFault {
+// count counts a statement and returns its fault, if any.
+func (p *MySQLProxy) count(shape Shape) *ArmedFault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen[shape]++

@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// MySQLProxy stands between a program and its MySQL server. It reads the statements as they pass, tells their shapes
-// apart, and makes chosen ones fail (see Arm). It understands the protocol's packets as far as that needs: connections
-// must be neither encrypted nor compressed, and arguments filled in by the client.
+// MySQLProxy is a proxy between a program and its MySQL server. It counts statements by their shapes, and makes chosen ones
+// fail (see Arm). Connections must be neither encrypted nor compressed, and arguments filled in by the client.
 type MySQLProxy struct {
 	Host string
 	Port int
@@ -32,8 +31,8 @@ type MySQLProxy struct {
 	armed []*ArmedFault
 }
 
-// Proxy starts a proxy of the server that ends with the test. same, if not nil, maps shapes that the test does not want
-// to tell apart to one of them.
+// Proxy starts a proxy of the server that ends with the test. same, if not nil, maps shapes that the test does not
+// distinguish to one of them.
 func (m *MySQL) Proxy(tb testing.TB, same func(Shape) Shape) *MySQLProxy {
 	tb.Helper()
 	p, err := StartMySQLProxy(m.Addr(), same)
@@ -44,7 +43,7 @@ func (m *MySQL) Proxy(tb testing.TB, same func(Shape) Shape) *MySQLProxy {
 	return p
 }
 
-// StartMySQLProxy is Proxy for a server that is given by its address, and for callers that end it themselves.
+// StartMySQLProxy is Proxy for a server's address, and for callers that close it themselves.
 func StartMySQLProxy(server string, same func(Shape) Shape) (*MySQLProxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -62,14 +61,14 @@ func StartMySQLProxy(server string, same func(Shape) Shape) (*MySQLProxy, error)
 // Addr is host:port.
 func (p *MySQLProxy) Addr() string { return net.JoinHostPort(p.Host, strconv.Itoa(p.Port)) }
 
-// Seen returns how many statements of each shape have passed.
+// Seen returns the number of statements of each shape.
 func (p *MySQLProxy) Seen() map[Shape]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.seen)
 }
 
-// CutAll ends all connections.
+// CutAll closes all connections.
 func (p *MySQLProxy) CutAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +77,7 @@ func (p *MySQLProxy) CutAll() {
 	}
 }
 
-// Close ends all connections and the proxy.
+// Close closes all connections and the proxy.
 func (p *MySQLProxy) Close() {
 	p.listener.Close()
 	p.CutAll()
@@ -129,11 +128,11 @@ type proxied struct {
 	end            sync.Once
 	ended          chan struct{}
 
-	inTx bool // as the program has it; commands' alone
+	inTx bool // in a transaction, as the program sees it; used by commands only
 	tx   string
 
-	asked    atomic.Bool   // the next answer is the proxy's own
-	answered chan struct{} // it has come
+	asked    atomic.Bool   // the next answer is for the proxy
+	answered chan struct{} // it has arrived
 }
 
 func (c *proxied) cut() {
@@ -149,7 +148,7 @@ const (
 	comPing  = 14
 )
 
-// commands carries what the program says to the server, until the connection ends.
+// commands forwards the program's packets to the server, until the connection ends.
 func (c *proxied) commands() {
 	r := bufio.NewReader(c.client)
 	for {
@@ -159,7 +158,7 @@ func (c *proxied) commands() {
 		}
 		// A command begins with sequence number 0; all else is a part of the handshake or of a long command.
 		if packet[3] == 0 && len(packet) > 4 && (packet[4] == comQuery || packet[4] == comPing) {
-			if armed := c.proxy.note(c.shape(packet)); armed != nil {
+			if armed := c.proxy.count(c.shape(packet)); armed != nil {
 				if !c.fail(armed, packet) {
 					return
 				}
@@ -172,7 +171,7 @@ func (c *proxied) commands() {
 	}
 }
 
-// shape is the shape of a command; it follows the program's transactions.
+// shape returns the shape of a command, and tracks the program's transactions.
 func (c *proxied) shape(packet []byte) Shape {
 	if packet[4] == comPing {
 		return c.proxy.same(Shape{Text: "PING"})
@@ -189,16 +188,17 @@ func (c *proxied) shape(packet []byte) Shape {
 	return c.proxy.same(s)
 }
 
-// fail lets a command fail and reports whether the connection goes on. The program learns of it after the test can.
+// fail makes a command fail and reports whether the connection stays open. The fault is marked as injected before the
+// program gets the error.
 func (c *proxied) fail(a *ArmedFault, packet []byte) bool {
 	f := a.Fault
-	struck := sync.OnceFunc(func() { close(a.met) })
-	defer struck()
+	injected := sync.OnceFunc(func() { close(a.met) })
+	defer injected()
 	switch {
 	case f.CutBefore:
 		return false
 	case f.CutAfter:
-		_ = c.ask(packet) // the rest of the answer stays unread as well: asked is not taken back
+		_ = c.ask(packet) // asked stays set, so the rest of the answer is not forwarded either
 		return false
 	case f.Stall > 0:
 		select {
@@ -206,7 +206,7 @@ func (c *proxied) fail(a *ArmedFault, packet []byte) bool {
 		case <-c.ended:
 			return false
 		}
-		struck()
+		injected()
 		_, err := c.server.Write(packet)
 		return err == nil
 	case f.RolledBack:
@@ -216,14 +216,14 @@ func (c *proxied) fail(a *ArmedFault, packet []byte) bool {
 		c.asked.Store(false)
 	}
 	if c.tx == "" {
-		c.inTx = false // one that could not be begun
+		c.inTx = false // the transaction could not be begun
 	}
-	struck()
+	injected()
 	_, err := c.client.Write(errorPacket(f))
 	return err == nil
 }
 
-// ask sends the server a command and waits until it has been carried out. The program does not get the answer.
+// ask sends the server a command and waits for the answer, which is not forwarded.
 func (c *proxied) ask(packet []byte) error {
 	c.asked.Store(true)
 	if _, err := c.server.Write(packet); err != nil {
@@ -237,7 +237,7 @@ func (c *proxied) ask(packet []byte) error {
 	}
 }
 
-// answers carries what the server says to the program.
+// answers forwards the server's packets to the program.
 func (c *proxied) answers() {
 	r, w := bufio.NewReader(c.server), bufio.NewWriter(c.client)
 	for {

@@ -34,14 +34,14 @@ func TestShapeText(t *testing.T) {
 	}
 }
 
-// TestProxyFaults lets the second of two statements of a transaction fail in every way, and its commit.
+// TestProxyFaults makes the second of two statements of a transaction fail in every way, and its commit.
 func TestProxyFaults(t *testing.T) {
 	server := MariaDB(t)
 	const insert = "INSERT INTO t VALUES …"
 	for _, f := range StatementFaults {
 		for _, tt := range []struct {
 			shape Shape
-			rows  int // that are there after a commit was tried, by a connection of its own
+			rows  int // in the table after the commit, read by another connection
 		}{
 			{Shape{"INSERT t", insert}, map[string]int{"1213": 0, "cut before": 0, "cut after": 0, "stall": 2}[f.Name]},
 			{Shape{"INSERT t", "COMMIT"}, map[string]int{"cut after": 2, "stall": 2}[f.Name]},
@@ -56,22 +56,22 @@ func TestProxyFaults(t *testing.T) {
 				proxy := server.Proxy(t, nil)
 				behind := &MySQL{Host: proxy.Host, Port: proxy.Port}
 				db := behind.Open(t, schema)
-				if _, err := db.Exec("INSERT INTO t VALUES (99)"); err != nil { // outside of a transaction: another shape
+				if _, err := db.Exec("INSERT INTO t VALUES (99)"); err != nil { // another shape: not in a transaction
 					t.Fatal(err)
 				}
 				armed := proxy.Arm(tt.shape, 1, f)
 				err := twoRows(db)
 				if !armed.Struck() {
-					t.Fatalf("the fault did not strike; seen: %v", proxy.Seen())
+					t.Fatalf("the fault was not injected; seen: %v", proxy.Seen())
 				}
 				var answer *mysql.MySQLError
 				switch errors.As(err, &answer); {
 				case f.Stall > 0 && err != nil, f.Number != 0 && (answer == nil || answer.Number != f.Number), (f.CutBefore || f.CutAfter) && (err == nil || answer != nil):
 					t.Errorf("the program got %v", err)
 				}
-				proxy.CutAll() // what a connection has left open ends with it
+				proxy.CutAll() // rolls open transactions back
 				var n int
-				Eventually(t, startLimit, fmt.Sprintf("%d rows are there and %d are wanted", n, want), func() bool {
+				Eventually(t, startTimeout, fmt.Sprintf("%d rows, want %d", n, want), func() bool {
 					if err := server.Open(t, schema).QueryRow("SELECT COUNT(*) FROM t WHERE id < 99").Scan(&n); err != nil {
 						t.Fatal(err)
 					}
@@ -82,7 +82,7 @@ func TestProxyFaults(t *testing.T) {
 	}
 }
 
-// twoRows inserts two rows in a transaction and commits it, whatever the inserts say. It returns the first error.
+// twoRows inserts two rows in a transaction and commits it even if an insert fails. It returns the first error.
 func twoRows(db *sql.DB) error {
 	tx, err := db.Begin()
 	if err != nil {
@@ -101,8 +101,8 @@ func twoRows(db *sql.DB) error {
 	return errs[0]
 }
 
-// TestFaultStrikesTheNth counts only statements of the shape, from the arming on.
-func TestFaultStrikesTheNth(t *testing.T) {
+// TestFaultHitsTheNthStatement counts only statements of the shape, and only those after Arm.
+func TestFaultHitsTheNthStatement(t *testing.T) {
 	server := MariaDB(t)
 	proxy := server.Proxy(t, nil)
 	db := (&MySQL{Host: proxy.Host, Port: proxy.Port}).Open(t, server.Create(t))
@@ -126,6 +126,6 @@ func TestFaultStrikesTheNth(t *testing.T) {
 	never := proxy.Arm(shape, 1, StatementFaults[0])
 	proxy.Disarm()
 	if err := ask("SELECT 5"); err != nil || never.Struck() {
-		t.Errorf("a fault that was taken back struck: %v", err)
+		t.Errorf("a removed fault was injected: %v", err)
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Shape is a statement without its values: all statements that one place of a program sends have the same shape,
-// whatever and however many their arguments are.
+// Shape is a statement without its values: all statements that one line of a program sends have the same shape, whatever
+// their arguments and their number.
 type Shape struct {
-	// Tx is verb and table of the first statement of the transaction that it runs in; empty outside of one, and for the
-	// first statement itself.
+	// Tx is verb and table of the first statement of its transaction; empty outside of transactions, and for the first
+	// statement itself.
 	Tx   string
 	Text string
 }
@@ -22,7 +22,7 @@ func (s Shape) String() string {
 	return "[" + s.Tx + "] " + s.Text
 }
 
-// subject is verb and table of a statement, by which a transaction that begins with it is known.
+// subject is verb and table of a statement; it names the transaction that begins with it.
 func (s Shape) subject() string {
 	words := strings.Fields(s.Text)
 	for i, w := range words[:max(len(words)-1, 0)] {
@@ -38,8 +38,8 @@ func (s Shape) subject() string {
 	return words[0]
 }
 
-// shapeText takes the values out of a statement: texts and numbers become ?, a list becomes its first element, the rows
-// of an INSERT are left out, and of a UNION ALL only the first part remains.
+// shapeText removes the values of a statement: texts and numbers become ?, a list becomes its first element, the rows of an
+// INSERT are omitted, and of a UNION ALL only the first part remains.
 func shapeText(query string) string {
 	tokens := sqlTokens(query)
 	if i := slices.Index(tokens, "VALUES"); i > 0 && tokens[0] == "INSERT" {
@@ -55,14 +55,14 @@ func shapeText(query string) string {
 	return joinTokens(collapse(tokens))
 }
 
-// collapse makes one of what repeats itself: "?, ?, ?", "(?), (?)", "a = ? OR a = ?", "WHEN ? THEN ? WHEN ? THEN ?".
+// collapse replaces repetitions by one element: "?, ?, ?", "(?), (?)", "a = ? OR a = ?", "WHEN ? THEN ? WHEN ? THEN ?".
 func collapse(tokens []string) []string {
 	for length := 1; length <= len(tokens)/2; length++ {
 		for i := 0; i+2*length <= len(tokens); {
 			next := i + length
 			if sep := tokens[next]; sep == "," || sep == "OR" {
 				next++
-			} else if tokens[i] != "WHEN" { // the only thing that repeats itself without a word between
+			} else if tokens[i] != "WHEN" { // only WHEN clauses are repeated without a separator
 				i++
 				continue
 			}

@@ -18,7 +18,7 @@ type Redis struct {
 	proc process
 }
 
-// RedisServer starts a server that the test owns and that stops with it. Extra arguments go to redis-server.
+// RedisServer starts a server for the test, which stops with it. Extra arguments go to redis-server.
 func RedisServer(tb testing.TB, args ...string) *Redis {
 	tb.Helper()
 	binary(tb, "redis-server")
@@ -64,10 +64,10 @@ func (r *Redis) start() error {
 // Addr is host:port.
 func (r *Redis) Addr() string { return net.JoinHostPort(r.Host, strconv.Itoa(r.Port)) }
 
-// Stop kills the server; Start brings it back, empty, on the same port.
+// Stop kills the server; Start starts it, empty, on the same port.
 func (r *Redis) Stop() { r.proc.stop(true) }
 
-// Start brings a stopped server back.
+// Start starts a stopped server.
 func (r *Redis) Start(tb testing.TB) {
 	tb.Helper()
 	if err := r.start(); err != nil {
@@ -75,7 +75,7 @@ func (r *Redis) Start(tb testing.TB) {
 	}
 }
 
-// Close ends the server and removes its folder.
+// Close stops the server and removes its folder.
 func (r *Redis) Close() {
 	r.proc.stop(false)
 	os.RemoveAll(r.dir)

@@ -1,7 +1,7 @@
 // Package testenv starts private MariaDB, Mosquitto and Redis servers for tests and benchmarks: on free loopback
-// ports, with their files in temp folders, and gone with the process that asked for them, even when that process is
-// killed. It never touches a server that already runs on the machine. A missing binary fails the test: the project's
-// promises are about these servers, so a run without them would prove nothing.
+// ports, with their files in temporary folders. They end with the process that started them, even when it is killed. A
+// server that already runs on the machine is not used. A missing binary fails the test, since a run without these servers
+// would prove nothing.
 package testenv
 
 import (
@@ -21,12 +21,11 @@ import (
 	"time"
 )
 
-// startLimit bounds the wait for a server to answer on its port; a cold machine needs seconds, not minutes.
-const startLimit = 60 * time.Second
+// startTimeout bounds the wait until a server listens on its port.
+const startTimeout = 60 * time.Second
 
-// process is a server that dies with us. A shell stands between: it reads a pipe that only this process holds open,
-// so that the end of this process, however it ends, closes the pipe and makes the shell kill the server and remove
-// its folder.
+// process is a server that ends with this process. A shell starts it and reads a pipe that only this process has open. When
+// this process ends, in whatever way, the pipe is closed, and the shell kills the server and removes its folder.
 type process struct {
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -34,7 +33,7 @@ type process struct {
 	log   string
 }
 
-const keeper = `dir=$1; shift
+const wrapper = `dir=$1; shift
 "$@" >>"$LOG" 2>&1 &
 pid=$!
 read -r word || word=end
@@ -46,7 +45,7 @@ func (p *process) start(dir, log string, argv ...string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log = log
-	p.cmd = exec.Command("/bin/sh", append([]string{"-c", keeper, "keeper", dir}, argv...)...)
+	p.cmd = exec.Command("/bin/sh", append([]string{"-c", wrapper, "wrapper", dir}, argv...)...)
 	p.cmd.Env = append(os.Environ(), "LOG="+log)
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -55,7 +54,7 @@ func (p *process) start(dir, log string, argv ...string) error {
 	return p.cmd.Start()
 }
 
-// stop kills the server. Its folder stays when keep is true, for a later start on the same data.
+// stop kills the server. With keep its folder stays, for a later start on the same data.
 func (p *process) stop(keep bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +77,7 @@ func (p *process) tail() string {
 	return string(b[max(0, len(b)-2000):])
 }
 
-// Binary finds a server program, also in the sbin folders that a plain user's PATH lacks.
+// Binary finds a server program, also in the sbin folders, which are not in every user's PATH.
 func Binary(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -101,8 +100,8 @@ func binary(tb testing.TB, name string) string {
 	return path
 }
 
-// FreePort returns a loopback TCP port that nobody listened on a moment ago. It is none of those that the system gives to
-// outgoing connections (32768 and up): a server that is started only later, or again, would find it taken.
+// FreePort returns a loopback TCP port that is free at the moment. It is below the range for outgoing connections (32768 and
+// up), one of which could take it before the server starts.
 func FreePort() (int, error) {
 	for {
 		port := 10_000 + rand.IntN(22_000)
@@ -116,15 +115,15 @@ func FreePort() (int, error) {
 	}
 }
 
-// tempDir is a folder outside of t.TempDir: a server shared by all tests of a process outlives the test that
-// happened to start it.
+// tempDir creates a folder outside of t.TempDir: a server that all tests of a process share outlives the test that started
+// it.
 func tempDir(name string) (string, error) {
 	return os.MkdirTemp("", "jdpay-"+name+"-")
 }
 
-// waitTCP waits until something accepts on addr.
+// waitTCP waits until a server accepts connections on addr.
 func waitTCP(ctx context.Context, addr string, p *process) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var d net.Dialer
 	for {
@@ -134,7 +133,7 @@ func waitTCP(ctx context.Context, addr string, p *process) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%s did not come up in %s: %w; its log ends:\n%s", addr, startLimit, err, p.tail()), ctx.Err())
+			return errors.Join(fmt.Errorf("%s does not accept connections after %s: %w; its log ends:\n%s", addr, startTimeout, err, p.tail()), ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Eventually polls until ok returns true, and fails the test when it has not by the limit.
-func Eventually(tb testing.TB, limit time.Duration, what string, ok func() bool) {
+// Eventually polls until ok returns true, and fails the test after the timeout.
+func Eventually(tb testing.TB, timeout time.Duration, what string, ok func() bool) {
 	tb.Helper()
-	if !Poll(limit, ok) {
-		tb.Fatalf("it did not happen within %s: %s", limit, what)
+	if !Poll(timeout, ok) {
+		tb.Fatalf("not within %s: %s", timeout, what)
 	}
 }
 
-// Poll asks ok again and again until it returns true, and reports whether that was within the limit.
-func Poll(limit time.Duration, ok func() bool) bool {
-	deadline := time.NewTimer(limit)
+// Poll calls ok until it returns true, and reports whether that was before the timeout.
+func Poll(timeout time.Duration, ok func() bool) bool {
+	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -31,33 +31,33 @@ func Poll(limit time.Duration, ok func() bool) bool {
 	return true
 }
 
-// AtOnce counts how many are inside at the same time.
-type AtOnce struct {
-	mu        sync.Mutex
-	now, most int
+// Concurrency measures how many calls run at the same time.
+type Concurrency struct {
+	mu       sync.Mutex
+	now, max int
 }
 
-// Enter counts one more inside, until the returned function is called.
-func (a *AtOnce) Enter() (leave func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.now++
-	a.most = max(a.most, a.now)
+// Enter counts a call as running until the returned function is called.
+func (c *Concurrency) Enter() (leave func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now++
+	c.max = max(c.max, c.now)
 	return func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.now--
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.now--
 	}
 }
 
-// Most is the highest number that was inside at the same time.
-func (a *AtOnce) Most() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.most
+// Max is the highest number of calls that ran at the same time.
+func (c *Concurrency) Max() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.max
 }
 
-// Buffer is a log's destination that may be read while it is written to.
+// Buffer is a buffer for logs that is safe for concurrent use.
 type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
