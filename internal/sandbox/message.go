@@ -8,7 +8,7 @@ import (
 	"sort"
 )
 
-// Payment is what JD says about a payment.
+// Payment is JD's notification of a payment.
 type Payment struct {
 	OrderNo    string `json:"orderNo"`
 	PayType    string `json:"payType"`
@@ -19,8 +19,8 @@ type Payment struct {
 	PayStatus  string `json:"payStatus,omitempty"`
 }
 
-// Envelope signs a payload as JD does by the recipe kv_amp_bare: fields sorted by name, a=1&b=2&KEY, MD5. It is made
-// here from the specification and not by the daemon's code: a signature checked by what made it proves nothing.
+// Envelope signs a payload as JD does with the profile kv_amp_bare: fields sorted by name, a=1&b=2&KEY, MD5. It is
+// written from the specification and does not use the daemon's code, which it tests.
 func Envelope(payload []byte, key string) map[string]string {
 	fields := map[string]string{
 		"merchantNo": "110000001", "timestamp": "20261120120001", "data": base64.StdEncoding.EncodeToString(payload),
@@ -42,7 +42,7 @@ func Envelope(payload []byte, key string) map[string]string {
 // Message is the queue message of a payment.
 func (p Payment) Message(key string) string { return message(Envelope(encode(p), key)) }
 
-// Reply is what a cabinet says about a command.
+// Reply is a cabinet's reply to a command.
 type Reply struct {
 	MessageID string `json:"messageId"`
 	Device    string `json:"deviceSn"`

@@ -1,6 +1,6 @@
 // Package sandbox is a company in one process: stand-ins for MNS, MySQL, Redis, the MQTT broker with its cabinets, JD and
-// Elasticsearch, with orders to pay and messages that pay them. The daemon's own code runs against it unchanged and
-// unaware; nothing here uses that code, so that what is shown is shown by something else.
+// Elasticsearch, with orders to pay and messages that pay them. The daemon runs against it unchanged. Nothing here uses the
+// daemon's code, so that the two cannot share a mistake.
 package sandbox
 
 import (
@@ -25,7 +25,7 @@ import (
 	"jdpay-listener/internal/sandbox/schema"
 )
 
-// The sandbox's names and keys. They open nothing outside of it.
+// The sandbox's names and keys. They are valid nowhere else.
 const (
 	NotifyQueue     = "JDPayNotify"
 	ReplyQueue      = "SyncReply"
@@ -46,7 +46,7 @@ type Company struct {
 	MNSURL, JDURL, ESURL string
 	Settings             string // path of the generated appsettings file
 
-	db      *sql.DB // the account and the main database are one here
+	db      *sql.DB // account and main database in one
 	dir     string
 	closers []func() error
 
@@ -121,8 +121,8 @@ func (c *Company) startCabinets() error {
 			defer c.mu.Unlock()
 			c.commands[cmd.MessageId] = append(c.commands[cmd.MessageId], at)
 		},
-		// The company's bridge: what a cabinet says becomes a signed message in the reply queue.
-		Reply: func(cmd cabinets.Command, a cabinets.Answer) {
+		// The company's bridge: a cabinet's reply becomes a signed message in the reply queue.
+		Reply: func(cmd cabinets.Command, a cabinets.Reply) {
 			c.MNS.Put(ReplyQueue, Reply{MessageID: cmd.MessageId, Device: cmd.DeviceGroupSN, Code: a.Code, Text: a.Text}.Message(Md5Key))
 		},
 	}
@@ -147,7 +147,7 @@ func (c *Company) startElasticsearch() (err error) {
 	return err
 }
 
-// settings is the daemon's configuration for the sandbox. Windows are short, so that a visitor sees their ends.
+// settings is the daemon's configuration for the sandbox. Timeouts are short, so that an operator sees them expire.
 const settings = `// Written by jdpay-sandbox for its own stand-ins.
 {
   "Logging": {"LogLevel": {"Default": "Warning"}, "Format": "text"},
@@ -200,7 +200,7 @@ func (o Order) Waybill() string { return fmt.Sprint("JDVC", o.ID) }
 // Add writes orders into the company's tables.
 func (c *Company) Add(orders ...Order) error { return AddOrders(c.db, orders...) }
 
-// AddOrders writes orders into a company's tables, both databases being one.
+// AddOrders writes orders into a company's tables, which are in one database.
 func AddOrders(db *sql.DB, orders ...Order) error {
 	for _, o := range orders {
 		if err := addOrder(db, o); err != nil {

@@ -13,29 +13,29 @@ import (
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
-// Sent is one message of the stream and what should become of it.
+// Sent is one message of the stream with its expected result.
 type Sent struct {
-	Story    string // what is special about it, for people
+	Story    string // its special case, in words
 	OrderNo  string
 	Amount   string
 	Body     string
 	Expected string // outcome of settle
 	Command  string // outcome of the cabinet command of a settled payment; empty: confirmed
 	Waybill  string // outcome of JD's call; empty: updated
-	Order    *Order // to exist before the message; nil: it does not
-	Late     *Order // to exist a second after the message
+	Order    *Order // is added before the message; nil: none
+	Late     *Order // is added a second after the message
 	Twice    bool   // JD sends it twice
 	JD       []jdserver.Reply
-	Cabinet  [][]cabinets.Answer // to each command in turn; nil: it opens and says so
+	Cabinet  [][]cabinets.Reply // to each command in turn; nil: it opens and confirms
 }
 
-// story makes the n-th message of a kind for an order.
+// story changes an ordinary message into a special case.
 type story struct {
 	name string
 	make func(o Order, s *Sent)
 }
 
-// stories are all kinds of messages but the ordinary one, each with what the daemon should make of it.
+// stories are all special cases, each with its expected result.
 var stories = []story{
 	{"announced twice", func(o Order, s *Sent) { s.Twice = true }},
 	{"paid a second time", func(o Order, s *Sent) { s.Order.PaidBy, s.Expected = "EARLIER", "paid_twice" }},
@@ -65,19 +65,19 @@ var stories = []story{
 		s.JD = []jdserver.Reply{{HTTPStatus: 403, Body: `{"success":false,"code":"24","message":"no permission"}`}}
 	}},
 	{"no cell assigned", func(o Order, s *Sent) { s.Order.Cell = "" }},
-	{"cabinet misses the first command", func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Answer{{}, {opened}} }},
+	{"cabinet misses the first command", func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Reply{{}, {opened}} }},
 	{"cabinet refuses", func(o Order, s *Sent) {
-		s.Command, s.Cabinet = "refused", [][]cabinets.Answer{{{Code: "17", Text: "door is jammed", After: 40 * time.Millisecond}}}
+		s.Command, s.Cabinet = "refused", [][]cabinets.Reply{{{Code: "17", Text: "door is jammed", After: 40 * time.Millisecond}}}
 	}},
 	{"cabinet is busy first", func(o Order, s *Sent) {
-		s.Cabinet = [][]cabinets.Answer{{{Code: "BUSY", Text: "opening", After: 10 * time.Millisecond}, {Code: "0", Text: "ok", After: 300 * time.Millisecond}}}
+		s.Cabinet = [][]cabinets.Reply{{{Code: "BUSY", Text: "opening", After: 10 * time.Millisecond}, {Code: "0", Text: "ok", After: 300 * time.Millisecond}}}
 	}},
-	{"cabinet answers twice", func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Answer{{opened, opened}} }},
-	{"cabinet never answers", func(o Order, s *Sent) { s.Command, s.Cabinet = "expired", [][]cabinets.Answer{{}} }},
+	{"cabinet answers twice", func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Reply{{opened, opened}} }},
+	{"cabinet never answers", func(o Order, s *Sent) { s.Command, s.Cabinet = "expired", [][]cabinets.Reply{{}} }},
 }
 
-// opened is a cabinet's usual answer.
-var opened = cabinets.Answer{Code: "0", Text: "ok", After: 30 * time.Millisecond}
+// opened is a cabinet's usual reply.
+var opened = cabinets.Reply{Code: "0", Text: "ok", After: 30 * time.Millisecond}
 
 // paymentOf is JD's ordinary notification for an order.
 func paymentOf(o Order) Payment {
@@ -115,7 +115,7 @@ func orderOf(n int) Order {
 	}
 }
 
-// Stream returns n messages: ordinary payments, and between them every kind of trouble at least once where n allows.
+// Stream returns n messages: ordinary payments, and between them every story at least once where n allows.
 func Stream(n int) []Sent {
 	every := max(2, min(5, n/(len(stories)+1)))
 	out := make([]Sent, n)
@@ -134,7 +134,7 @@ func Stream(n int) []Sent {
 	return out
 }
 
-// Prepare makes the orders that must exist before their messages come.
+// Prepare adds the orders that must exist before their messages are sent, and prescribes the replies of cabinets and JD.
 func (c *Company) Prepare(stream []Sent) error {
 	for _, s := range stream {
 		if s.Cabinet != nil {
@@ -152,16 +152,16 @@ func (c *Company) Prepare(stream []Sent) error {
 	return nil
 }
 
-// lateBy is how much later than its payment a late order comes.
-const lateBy = time.Second
+// lateInterval is the time between a payment and its late order.
+const lateInterval = time.Second
 
-// Send puts one message into the notify queue, and its late order into the tables in due time.
+// Send puts one message into the notify queue, and adds its late order after lateInterval.
 func (c *Company) Send(s Sent) {
 	c.MNS.Put(NotifyQueue, s.Body)
 	if s.Twice {
 		c.MNS.Put(NotifyQueue, s.Body)
 	}
 	if s.Late != nil {
-		time.AfterFunc(lateBy, func() { _ = c.Add(*s.Late) }) // the sandbox may be gone by then
+		time.AfterFunc(lateInterval, func() { _ = c.Add(*s.Late) }) // the sandbox may be gone by then
 	}
 }

@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Seen is what became of a message, as seen from outside: in the database, at the cabinet, at JD.
+// Seen is the progress of a message, as it is seen in the database, at the cabinet and at JD.
 type Seen struct {
 	Sent
 	At      time.Time // when it was put into the queue
 	Outcome string    // of settle, or the job's state while it has none
-	Reason  string    // why it was turned down or a step was
+	Reason  string    // why it was rejected or parked, or a step was
 
-	// How long after At things were done; 0: they were not.
+	// Time from At to each effect; 0: not yet.
 	Settled, CabinetTold, JDTold, PayInfo time.Duration
 
 	Command, Waybill string // outcomes of the steps
-	Commands         int    // how often the cabinet was told
+	Commands         int    // that the cabinet got
 	Confirmed        time.Duration
 	Complete         bool
 }
 
-// AsExpected reports whether everything became of the message that should have.
+// AsExpected reports whether all outcomes of the message are the expected ones.
 func (s *Seen) AsExpected() bool {
 	if !s.Complete || s.Outcome != s.Expected {
 		return false
@@ -31,7 +31,7 @@ func (s *Seen) AsExpected() bool {
 	return s.Expected != "settled" || s.Command == cmp.Or(s.Sent.Command, "confirmed") && s.Waybill == cmp.Or(s.Sent.Waybill, "updated")
 }
 
-// Watch follows messages.
+// Watch follows messages to their end.
 type Watch struct {
 	company *Company
 	all     []*Seen
@@ -39,12 +39,12 @@ type Watch struct {
 	byOrder map[string]*Seen
 }
 
-// NewWatch follows what happens in the company.
+// NewWatch returns a Watch of the company.
 func NewWatch(c *Company) *Watch {
 	return &Watch{company: c, byBody: map[string]*Seen{}, byOrder: map[string]*Seen{}}
 }
 
-// Sent notes that a message is being sent now.
+// Sent records that a message is being sent now.
 func (w *Watch) Sent(s Sent) {
 	seen := &Seen{Sent: s, At: time.Now()}
 	w.all = append(w.all, seen)
@@ -52,7 +52,7 @@ func (w *Watch) Sent(s Sent) {
 	w.byOrder[s.OrderNo] = seen
 }
 
-// All is everything that was sent or came up.
+// All returns all messages that were sent, here or by others.
 func (w *Watch) All() []*Seen { return w.all }
 
 type jobRow struct {
@@ -61,25 +61,25 @@ type jobRow struct {
 	finished                                sql.NullTime
 }
 
-// Look reads the job table and returns what has become complete since the last look.
+// Look reads the job table and returns the messages that have become complete since the last call.
 func (w *Watch) Look() (complete []*Seen, err error) {
 	rows, err := w.company.db.Query(`SELECT kind, COALESCE(ref, ''), args, state, COALESCE(outcome, ''), COALESCE(last_error, ''), created_at, finished_at
 		FROM jdpay_job WHERE kind IN ('settle', 'pay-complete', 'waybill-status', 'pay-info') ORDER BY id`)
 	if err != nil {
-		return nil, fmt.Errorf("looking into the job table: %w", err)
+		return nil, fmt.Errorf("reading the job table: %w", err)
 	}
 	defer rows.Close()
 	steps := map[string]int{}
 	for rows.Next() {
 		var r jobRow
 		if err := rows.Scan(&r.kind, &r.ref, &r.args, &r.state, &r.outcome, &r.reason, &r.created, &r.finished); err != nil {
-			return nil, fmt.Errorf("looking into the job table: %w", err)
+			return nil, fmt.Errorf("reading the job table: %w", err)
 		}
 		w.note(r, steps)
 	}
 	for _, s := range w.all {
-		turnedDown := s.Outcome != "settled" && s.Settled > 0
-		if !s.Complete && (turnedDown || steps[s.OrderNo] == 3) {
+		refused := s.Outcome != "settled" && s.Settled > 0
+		if !s.Complete && (refused || steps[s.OrderNo] == 3) {
 			s.Complete = true
 			complete = append(complete, s)
 		}
@@ -87,7 +87,7 @@ func (w *Watch) Look() (complete []*Seen, err error) {
 	return complete, rows.Err()
 }
 
-// note adds what one job says to the message it belongs to.
+// note adds the state of one job to its message.
 func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
 	s := w.byOrder[r.ref]
 	if r.kind == "settle" {
@@ -96,7 +96,7 @@ func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
 			if s.OrderNo == "" { // it was seen before the daemon had read it
 				s.OrderNo, w.byOrder[r.ref] = r.ref, s
 			}
-		} else if s == nil { // sent by somebody else
+		} else if s == nil { // sent by another program
 			s = &Seen{Sent: Sent{Story: "yours", OrderNo: r.ref, Body: r.args}, At: r.created}
 			w.all = append(w.all, s)
 			w.byBody[r.args], w.byOrder[r.ref] = s, s
@@ -111,7 +111,7 @@ func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
 	}
 	switch r.kind {
 	case "settle":
-		if s.Outcome != "settled" && r.finished.Valid { // the copy of a payment that was announced twice changes nothing
+		if s.Outcome != "settled" && r.finished.Valid { // the copy of a payment that was sent twice changes nothing
 			s.Outcome, s.Reason, s.Settled = r.outcome, r.reason, after
 		}
 		return
@@ -143,7 +143,7 @@ func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
 
 func orderID(no string) string { return no[min(1, len(no)):] }
 
-// arrival is when a cabinet got the first command with this message id, and how many it got.
+// arrival returns when a cabinet got the first command with this message id, and how many it got.
 func (c *Company) arrival(messageID string) (first time.Time, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestWatchFindsTheOrderOfAnUnreadMessage: a message of somebody else's is seen in the table before the daemon has read which
-// order it is about, and its steps count all the same.
+// TestWatchFindsTheOrderOfAnUnreadMessage: another program's message is in the table before the daemon has read its order
+// number; its steps are counted all the same.
 func TestWatchFindsTheOrderOfAnUnreadMessage(t *testing.T) {
 	w := NewWatch(&Company{})
 	steps := map[string]int{}

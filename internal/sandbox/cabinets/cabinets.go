@@ -1,4 +1,4 @@
-// Package cabinets stands in for the MQTT broker and the locker cabinets behind it.
+// Package cabinets is a stand-in for the MQTT broker and the locker cabinets.
 package cabinets
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// Command is what a cabinet is told.
+// Command is the command to a cabinet.
 type Command struct {
 	PostOrderId   int64
 	DeviceGroupSN string
@@ -27,33 +27,33 @@ type Command struct {
 	ExpireAt      int64
 }
 
-// Answer is what a cabinet says.
-type Answer struct {
+// Reply is a cabinet's reply to a command.
+type Reply struct {
 	Code, Text string
-	After      time.Duration // time the cabinet needs
+	After      time.Duration // from the command to the reply
 }
 
 // Site is a broker with all cabinets of the company.
 type Site struct {
 	Addr string // host:port of the broker
 
-	// OnCommand is told of every command that arrives, resends included.
+	// OnCommand is called for every command that arrives, resends included.
 	OnCommand func(c Command, at time.Time)
-	// Reply carries a cabinet's answer back; without it cabinets are mute.
-	Reply func(c Command, a Answer)
+	// Reply is called with each reply; nil: cabinets do not reply.
+	Reply func(c Command, r Reply)
 
 	broker *mqtt.Server
 	done   chan struct{}
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
-	answers map[string][]Answer // by message id, or else by serial
-	tries   map[string]int      // commands by message id
+	replies map[string][]Reply // by message id and number of the command, or by message id
+	tries   map[string]int     // commands by message id
 }
 
 // Start opens the broker on a free loopback port. Set OnCommand and Reply before.
 func (s *Site) Start() error {
-	s.done, s.answers, s.tries = make(chan struct{}), map[string][]Answer{}, map[string]int{}
+	s.done, s.replies, s.tries = make(chan struct{}), map[string][]Reply{}, map[string]int{}
 	s.broker = mqtt.New(&mqtt.Options{InlineClient: true, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err := s.broker.AddHook(new(auth.AllowHook), nil); err != nil {
 		return fmt.Errorf("mqtt broker: %w", err)
@@ -82,19 +82,19 @@ func (s *Site) Close() error {
 	return s.broker.Close()
 }
 
-// Script prescribes what happens to commands for one order's message id: the n-th command gets the n-th list of
-// answers, the last list also all later ones. An empty list is silence.
-func (s *Site) Script(messageID string, perTry ...[]Answer) {
+// Script prescribes the replies to commands with one message id: the n-th command gets the n-th list, all later commands the
+// last list. An empty list is no reply.
+func (s *Site) Script(messageID string, perTry ...[]Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for n, answers := range perTry {
-		s.answers[fmt.Sprint(messageID, "#", n+1)] = answers
+	for n, replies := range perTry {
+		s.replies[fmt.Sprint(messageID, "#", n+1)] = replies
 	}
-	s.answers[messageID] = perTry[len(perTry)-1]
+	s.replies[messageID] = perTry[len(perTry)-1]
 }
 
-// openTime is how long a cabinet needs to open a door, unless a script says otherwise.
-const openTime = 30 * time.Millisecond
+// openInterval is the time from a command to the reply, unless a script prescribes another.
+const openInterval = 30 * time.Millisecond
 
 func (s *Site) receive(_ *mqtt.Client, _ packets.Subscription, p packets.Packet) {
 	at := time.Now()
@@ -110,19 +110,19 @@ func (s *Site) receive(_ *mqtt.Client, _ packets.Subscription, p packets.Packet)
 	}
 	s.mu.Lock()
 	s.tries[c.MessageId]++
-	answers, scripted := s.answers[fmt.Sprint(c.MessageId, "#", s.tries[c.MessageId])]
+	replies, scripted := s.replies[fmt.Sprint(c.MessageId, "#", s.tries[c.MessageId])]
 	if !scripted {
-		if answers, scripted = s.answers[c.MessageId]; !scripted {
-			answers = []Answer{{Code: "0", Text: "ok", After: openTime}}
+		if replies, scripted = s.replies[c.MessageId]; !scripted {
+			replies = []Reply{{Code: "0", Text: "ok", After: openInterval}}
 		}
 	}
 	s.mu.Unlock()
-	for _, a := range answers {
+	for _, r := range replies {
 		s.wg.Go(func() {
 			select {
 			case <-s.done:
-			case <-time.After(a.After):
-				s.Reply(c, a)
+			case <-time.After(r.After):
+				s.Reply(c, r)
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// maxLine caps one line of a bulk request, which is one document.
+// maxLine is the longest line of a bulk request: one document.
 const maxLine = 1 << 20
 
 // index holds documents in order of arrival.
@@ -26,7 +26,7 @@ type operation struct {
 	doc       json.RawMessage
 }
 
-// item is what became of one operation.
+// item is the result of one operation.
 type item struct {
 	Index  string  `json:"_index"`
 	ID     string  `json:"_id"`
@@ -40,7 +40,7 @@ type reason struct {
 	Reason string `json:"reason"`
 }
 
-// bulk takes index and create actions. A malformed request is refused whole; a create of an id that exists fails alone.
+// bulk runs index and create actions. A malformed request is refused whole; a create of an existing id fails alone.
 func (s *Server) bulk(w http.ResponseWriter, r *http.Request, defaultIndex string) {
 	operations, problem := readBulk(r, defaultIndex)
 	if problem != "" {
@@ -63,7 +63,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, defaultIndex strin
 	_ = json.NewEncoder(w).Encode(map[string]any{"took": 1, "errors": failed, "items": items})
 }
 
-// readBulk reads pairs of lines, an action and a document, and says what is wrong with them.
+// readBulk reads pairs of lines, an action and a document; problem is what is wrong with them.
 func readBulk(r *http.Request, defaultIndex string) (operations []operation, problem string) {
 	body := io.Reader(r.Body)
 	if r.Header.Get("Content-Encoding") == "gzip" {
@@ -116,7 +116,7 @@ func parseAction(line []byte, defaultIndex string) (operation, bool) {
 	return operation{}, false
 }
 
-// put stores a document; index replaces the one of the same id, create does not. The lock is held.
+// put stores a document; index replaces the one of the same id, create does not. The caller has the lock.
 func (s *Server) put(o operation) item {
 	i := s.indices[o.index]
 	if i == nil {

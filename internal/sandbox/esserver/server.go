@@ -1,5 +1,5 @@
-// Package esserver stands in for Elasticsearch, where the daemon leaves one document per concluded job for the people
-// who search. It has the bulk endpoint and no search: Docs returns what arrived.
+// Package esserver is a stand-in for Elasticsearch, which gets one document per concluded job. It has the bulk endpoint and
+// no search: Docs returns the documents.
 package esserver
 
 import (
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Options say who may call. The zero value lets everybody.
+// Options are the accepted credentials. The zero value accepts every call.
 type Options struct {
 	// Username and Password are for Basic authorization.
 	Username, Password string
@@ -66,7 +66,7 @@ func (s *Server) Docs() map[string][]json.RawMessage {
 	return docs
 }
 
-// FailNext answers the next calls with an HTTP status, such as 429 or 503, and takes nothing in.
+// FailNext answers the next calls with an HTTP status, such as 429 or 503, and stores nothing.
 func (s *Server) FailNext(times, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *Server) FailNext(times, status int) {
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Elastic-Product", "Elasticsearch") // without it the official client refuses to go on
+	h.Set("X-Elastic-Product", "Elasticsearch") // the official client requires it
 	h.Set("Content-Type", "application/json")
 	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	isPost := r.Method == http.MethodPost || r.Method == http.MethodPut

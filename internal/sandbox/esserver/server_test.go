@@ -39,14 +39,14 @@ func docs(s *Server) map[string][]string {
 	return texts
 }
 
-// TestOfficialClient lets the vendor's bulk indexer write, with and without compression and credentials.
+// TestOfficialClient writes with the vendor's bulk indexer, with and without compression and credentials.
 func TestOfficialClient(t *testing.T) {
 	tests := []struct {
 		name    string
 		options Options
 		config  elasticsearch.Config
 	}{
-		{"anybody", Options{}, elasticsearch.Config{}},
+		{"no credentials", Options{}, elasticsearch.Config{}},
 		{"compressed", Options{}, elasticsearch.Config{CompressRequestBody: true}},
 		{"basic", Options{Username: "u", Password: "p"}, elasticsearch.Config{Username: "u", Password: "p"}},
 		{"api key", Options{APIKey: "aWQ6a2V5"}, elasticsearch.Config{APIKey: "aWQ6a2V5"}},
@@ -98,8 +98,8 @@ func TestBulkRefusals(t *testing.T) {
 		name, method, path, body, authorization string
 		status                                  int
 	}{
-		{"taken", "POST", "/_bulk", action + "\n" + doc + "\n", "ApiKey k", 200},
-		{"taken with the index in the path", "PUT", "/x/_bulk", `{"index":{}}` + "\n" + doc + "\n", "ApiKey k", 200},
+		{"accepted", "POST", "/_bulk", action + "\n" + doc + "\n", "ApiKey k", 200},
+		{"accepted with the index in the path", "PUT", "/x/_bulk", `{"index":{}}` + "\n" + doc + "\n", "ApiKey k", 200},
 		{"no credentials", "POST", "/_bulk", action + "\n" + doc + "\n", "", 401},
 		{"other credentials", "POST", "/_bulk", action + "\n" + doc + "\n", "Basic dTpw", 401},
 		{"another key", "POST", "/_bulk", action + "\n" + doc + "\n", "ApiKey x", 401},
@@ -134,7 +134,7 @@ func TestBulkRefusals(t *testing.T) {
 	}
 }
 
-// TestBulkItems writes one id three times, and enough beside it to fill any buffer.
+// TestBulkItems writes one id three times, and 500 other documents.
 func TestBulkItems(t *testing.T) {
 	s, address := start(t, Options{})
 	var body strings.Builder

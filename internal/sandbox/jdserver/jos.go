@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// josLeeway is how far a call's timestamp may be off; the open platform's documents say about six minutes.
+// josLeeway is the greatest error of a call's timestamp; the open platform's documents say about six minutes.
 const josLeeway = 6 * time.Minute
 
 var beijing = time.FixedZone("CST", 8*60*60)
 
-// readJOS understands the call as a form of JD's open platform. Its refusals come with status 200, as error_response.
+// readJOS reads the call as a form of JD's open platform. Refusals have status 200, and error_response as their root.
 func (s *Server) readJOS(r *http.Request) (statusRequest, func(Reply) []byte, *Reply) {
 	var request statusRequest
 	if r.URL.Path != "/routerjson" || r.Method != http.MethodPost {
@@ -87,7 +87,7 @@ func josSign(secret string, form url.Values) string {
 	return fmt.Sprintf("%X", md5.Sum([]byte(text.String())))
 }
 
-// josError is a refusal by the platform, before the API sees the call.
+// josError is a refusal by the platform, before the API gets the call.
 func josError(code, description string) *Reply {
 	return &Reply{Body: string(marshal(map[string]any{
 		"error_response": map[string]string{"code": code, "en_desc": description, "zh_desc": description},

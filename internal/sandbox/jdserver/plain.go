@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// maxRequest caps what is read of a call, which has a few hundred bytes.
+// maxRequest is the longest call that is read.
 const maxRequest = 64 << 10
 
 // statusRequest is the business content of a call.
@@ -17,7 +17,7 @@ type statusRequest struct {
 	Status      int    `json:"status"`
 }
 
-// refusal is what is wrong with the content, nil for nothing.
+// refusal is the reply to wrong content; nil if it is right.
 func (r statusRequest) refusal() *Reply {
 	if r.Producer == "" || r.ThirdCode == "" || r.WaybillCode == "" || r.Status == 0 {
 		return &Reply{Code: "INVALID_PARAM", Message: "producer, thirdCode, waybillCode and status are required"}
@@ -25,7 +25,7 @@ func (r statusRequest) refusal() *Reply {
 	return nil
 }
 
-// readPlain understands the call as POST of JSON to the configured path.
+// readPlain reads the call as a POST of JSON to the configured path.
 func (s *Server) readPlain(r *http.Request) (statusRequest, func(Reply) []byte, *Reply) {
 	var request statusRequest
 	if r.URL.Path != s.options.Path {
@@ -78,7 +78,7 @@ func renderPlain(r Reply) []byte {
 	return marshal(r.result())
 }
 
-// marshal is for values that JSON always carries.
+// marshal is for values that are always valid JSON.
 func marshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -1,16 +1,16 @@
 package jdserver
 
-// Reply is an answer that a test prescribes. The zero Reply accepts the call.
+// Reply is a prescribed reply. The zero Reply accepts the call.
 type Reply struct {
 	// Code and Message refuse the call with success:false, unless Body is set.
 	Code, Message string
 	// HTTPStatus is 200 when 0.
 	HTTPStatus int
-	// Body is sent as it is, such as a proxy's page, with ContentType, application/json when empty.
+	// Body is sent unchanged, such as a proxy's page, with ContentType, application/json when empty.
 	Body, ContentType string
-	// Hang keeps the client waiting until it leaves.
+	// Hang sends no reply; the connection stays open until the client closes it.
 	Hang bool
-	// Close cuts the connection in place of a reply.
+	// Close closes the connection without a reply.
 	Close bool
 }
 
@@ -45,7 +45,7 @@ func (s *Server) ClearScripts() {
 	clear(s.byWaybill)
 }
 
-// script takes the reply that is prescribed for a call.
+// script removes and returns the reply that is prescribed for a call.
 func (s *Server) script(waybill string) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package jdserver stands in for JD's waybill API, the last stop of a payment outside the company: here the daemon
-// tells JD that the customer has paid for a waybill. It takes the call in the plain form and in that of JD's open
-// platform, remembers every call, and can be told to refuse, stall or break.
+// Package jdserver is a stand-in for JD's waybill API, which learns from the daemon that the customer has paid for a waybill.
+// It accepts the call in the plain form and in that of JD's open platform, records every call, and can be made to refuse
+// calls, hang or close connections.
 package jdserver
 
 import (
@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// Options say what the API demands. The zero value takes unsigned calls at once.
+// Options say what the API requires. The zero value accepts unsigned calls and answers at once.
 type Options struct {
 	// Path of the plain call; "/updateWaybillStatus" when empty. The open platform's is always /routerjson.
 	Path string
-	// Latency is how long JD thinks before each reply.
+	// Latency is the time before each reply.
 	Latency time.Duration
 	// Signer is "none", "header" or "jos"; none when empty.
 	Signer string
@@ -30,14 +30,14 @@ type Options struct {
 	AppKey, AppSecret, AccessToken, Method string
 }
 
-// Call is one call as JD understood it.
+// Call is one call that JD got.
 type Call struct {
 	Waybill, Producer, ThirdCode string
 	Status                       int
 	// At is when it arrived.
 	At time.Time
-	// Accepted says that JD took the status over, though the client may have left before it learned so. A call that got
-	// a prescribed reply, whatever it says, is not accepted.
+	// Accepted means that JD stored the status, though the client may have hung up before the reply. A call with a
+	// prescribed reply is never accepted.
 	Accepted bool
 }
 
@@ -80,7 +80,7 @@ func (s *Server) Calls() []Call {
 	return append([]Call(nil), s.calls...)
 }
 
-// CountByWaybill tells how often JD accepted a status of each waybill. More than once is harmless to JD.
+// CountByWaybill returns how often JD accepted a status of each waybill. More than once is harmless to JD.
 func (s *Server) CountByWaybill() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Waybill: request.WaybillCode, Producer: request.Producer, ThirdCode: request.ThirdCode, Status: request.Status,
 		At: arrived, Accepted: reply == Reply{},
 	})
-	if !s.think(r.Context(), reply) {
+	if !s.waitLatency(r.Context(), reply) {
 		panic(http.ErrAbortHandler)
 	}
 	body := []byte(reply.Body)
@@ -128,8 +128,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// think waits before a reply and reports whether there is to be one.
-func (s *Server) think(ctx context.Context, reply Reply) bool {
+// waitLatency waits before a reply and reports whether to send one.
+func (s *Server) waitLatency(ctx context.Context, reply Reply) bool {
 	timer := time.NewTimer(s.options.Latency)
 	defer timer.Stop()
 	done := timer.C

@@ -144,8 +144,8 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-func TestSlowAndSilent(t *testing.T) {
-	t.Run("a reply takes its latency", func(t *testing.T) {
+func TestLatencyAndHang(t *testing.T) {
+	t.Run("a reply is sent after the latency", func(t *testing.T) {
 		_, base := start(t, Options{Latency: 30 * time.Millisecond})
 		begin := time.Now()
 		if status, _, err := post(t.Context(), base+"/updateWaybillStatus", "application/json", good); err != nil || status != 200 {
@@ -155,7 +155,7 @@ func TestSlowAndSilent(t *testing.T) {
 			t.Errorf("answered after %s", took)
 		}
 	})
-	t.Run("a client that gives up was heard all the same", func(t *testing.T) {
+	t.Run("a call is accepted although the client gives up", func(t *testing.T) {
 		s, base := start(t, Options{Latency: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()

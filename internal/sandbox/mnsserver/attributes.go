@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// attributes are what a queue's owner may set. Times are seconds, sizes bytes.
+// attributes are the settings of a queue. Times are seconds, sizes bytes.
 type attributes struct {
 	DelaySeconds           int
 	MaximumMessageSize     int
@@ -43,7 +43,7 @@ const (
 	maxVisibility = 43200
 )
 
-// merge lays the elements that are present in a Queue document over a. Unknown elements are passed over.
+// merge returns a with the elements of a Queue document. Unknown elements are ignored.
 func (a attributes) merge(doc element) (attributes, error) {
 	if doc.name != "" && !doc.is("Queue") {
 		return a, invalidArgument("The root element is %s, not Queue", doc.name)
@@ -69,7 +69,7 @@ func (a attributes) merge(doc element) (attributes, error) {
 	return a, nil
 }
 
-// appendAttributes writes everything that GetQueueAttributes tells. One client refuses a reply that lacks any of it.
+// appendAttributes writes the reply of GetQueueAttributes. One client refuses a reply without one of these elements.
 func (q *queue) appendAttributes(b []byte) []byte {
 	b = appendElement(b, "QueueName", q.name)
 	b = appendNumber(b, "CreateTime", q.created.Unix())

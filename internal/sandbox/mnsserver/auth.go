@@ -14,7 +14,7 @@ import (
 
 const (
 	apiVersion = "2015-06-06"
-	// clockLeeway is how far a request's Date may be off the server's clock.
+	// clockLeeway is the greatest difference between a request's Date and the server's clock.
 	clockLeeway = 15 * time.Minute
 )
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The worked value of the protocol notes; the same as
+// The value is that of the protocol notes, and of
 // printf 'GET\n\n\nFri, ...' | openssl dgst -sha1 -hmac sandbox-sk -binary | base64.
 func TestSignatureWorkedValue(t *testing.T) {
 	r := newClient(t, newServer()).request("GET", "/queues/demo/messages?waitseconds=10", "")
@@ -88,15 +88,15 @@ func TestAuthorizeChecksTheDigest(t *testing.T) {
 	}
 }
 
-// TestShiftedClock is a server whose clock is off, or a client whose is.
-func TestShiftedClock(t *testing.T) {
+// TestRequestsOfAnotherTimeAreRefused shifts the server's clock, and then the client's to the same time.
+func TestRequestsOfAnotherTimeAreRefused(t *testing.T) {
 	s := newServer()
 	s.ShiftClock(20 * time.Minute)
 	c := newClient(t, s)
 	a := c.receive("").want(t, 408, "TimeExpired")
 	date, err := http.ParseTime(a.Header.Get("Date"))
 	if off := time.Until(date); err != nil || off < 19*time.Minute {
-		t.Errorf("the Date header should tell the server's time; it is %s ahead, %v", off, err)
+		t.Errorf("the Date header should be the server's time; it is %s ahead, %v", off, err)
 	}
 	c.now = func() time.Time { return time.Now().Add(20 * time.Minute) }
 	c.receive("").want(t, 404, "MessageNotExist")

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// quiet is a response writer that keeps only the last reply.
-type quiet struct {
+// recorder is a response writer with the last reply only.
+type recorder struct {
 	header http.Header
 	status int
 	body   []byte
 }
 
-func (q *quiet) Header() http.Header    { return q.header }
-func (q *quiet) WriteHeader(status int) { q.status = status }
-func (q *quiet) Write(p []byte) (int, error) {
+func (q *recorder) Header() http.Header    { return q.header }
+func (q *recorder) WriteHeader(status int) { q.status = status }
+func (q *recorder) Write(p []byte) (int, error) {
 	q.body = append(q.body[:0], p...)
 	return len(p), nil
 }
 
-func (q *quiet) serve(s *Server, r *http.Request) {
+func (q *recorder) serve(s *Server, r *http.Request) {
 	clear(q.header)
 	s.ServeHTTP(q, r)
 }
@@ -35,7 +35,7 @@ func BenchmarkReceive(b *testing.B) {
 	c := newClient(b, s)
 	r := c.request("GET", messages+"?numOfMessages=16&waitseconds=30", "")
 	body := strings.Repeat("0123456789", 50)
-	w := &quiet{header: http.Header{}}
+	w := &recorder{header: http.Header{}}
 	refill := 0
 	for b.Loop() {
 		if refill--; refill < 0 {
@@ -57,7 +57,7 @@ func BenchmarkReceiveAndDelete(b *testing.B) {
 	c := newClient(b, s)
 	body := strings.Repeat("0123456789", 50)
 	receive := c.request("GET", messages+"?numOfMessages=16&waitseconds=30", "")
-	w := &quiet{header: http.Header{}}
+	w := &recorder{header: http.Header{}}
 	for b.Loop() {
 		b.StopTimer()
 		s.fill(testQueue, 16, body)
@@ -105,7 +105,7 @@ func BenchmarkReceiveOverTCP(b *testing.B) {
 	}
 }
 
-// BenchmarkPut puts 100,000 messages and tells their cost in memory, without the bodies, which are one.
+// BenchmarkPut puts 100,000 messages and reports their memory without the body, which they share.
 func BenchmarkPut(b *testing.B) {
 	body := strings.Repeat("0123456789", 50)
 	var before, after runtime.MemStats

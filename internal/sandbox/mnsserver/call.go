@@ -29,11 +29,11 @@ const (
 	ChangeMessageVisibility Op = "ChangeMessageVisibility"
 )
 
-// maxRequest caps what is read of a request. A full batch of 64 KB grows, escaped, to a few hundred.
+// maxRequest is the longest request body. A full batch of 64 KB has, escaped, a few hundred.
 const maxRequest = 1 << 20
 
-// call is a request as the server understands it. What is wrong with its form is kept in err until its signature has
-// been checked, because that is the order in which the service complains.
+// call is a parsed request. err has the fault of its form until its signature has been checked: the service reports errors
+// in that order.
 type call struct {
 	r     *http.Request
 	op    Op
@@ -43,10 +43,10 @@ type call struct {
 	doc   element // the body, where the call has one
 	err   error
 	fault Fault
-	out   *[]byte // the reply grows here
+	out   *[]byte // buffer of the reply
 }
 
-// queryNames are the query items of all calls. Clients disagree on their case.
+// queryNames are the query items of all calls, in lower case. Clients use different cases.
 var queryNames = map[string]bool{
 	"waitseconds": true, "numofmessages": true, "peekonly": true, "receipthandle": true,
 	"visibilitytimeout": true, "metaoverride": true,
@@ -60,7 +60,7 @@ func (c *call) release() {
 	buffers.Put(c.out)
 }
 
-// readCall reads a request to its end and finds out which call it is.
+// readCall reads a request to its end and determines its call.
 func readCall(r *http.Request) *call {
 	c := &call{r: r, out: buffers.Get().(*[]byte)}
 	c.body, c.err = readBody(r)
@@ -99,7 +99,7 @@ func (c *call) queueOp() Op {
 	return ""
 }
 
-// messageOp tells the calls apart that share an address: sends by the root of their body, receives and peeks by
+// messageOp distinguishes the calls with the same address: sends by the root of their body, receives and peeks by
 // numOfMessages, deletes by a handle in the query, which wins over a body.
 func (c *call) messageOp() Op {
 	_, batch := c.query["numofmessages"]
@@ -156,7 +156,7 @@ func readBody(r *http.Request) ([]byte, error) {
 // requestTarget is the path and query exactly as they stood on the request line; signatures cover that text.
 func requestTarget(r *http.Request) string {
 	target := r.RequestURI
-	if i := strings.Index(target, "://"); i > 0 && !strings.HasPrefix(target, "/") { // as a proxy is asked
+	if i := strings.Index(target, "://"); i > 0 && !strings.HasPrefix(target, "/") { // as a proxy gets it
 		target = target[i+3:]
 		if i = strings.IndexAny(target, "/?"); i < 0 {
 			return "/"

@@ -20,7 +20,7 @@ const (
 	testQueue  = "pay"
 )
 
-// style is how a family of MNS clients writes its requests.
+// style is the form of requests of a family of MNS clients.
 type style struct {
 	name          string
 	contentType   string
@@ -91,8 +91,8 @@ func (c *client) overTCP() *client {
 	return c
 }
 
-// request builds and signs a request. The string to sign is put together here from the protocol's words, not by the
-// server's code.
+// request builds and signs a request. The string to sign is built from the protocol's description, not by the server's
+// code.
 func (c *client) request(method, target, body string) *http.Request {
 	c.t.Helper()
 	endpoint := c.endpoint
@@ -132,7 +132,7 @@ type answered struct {
 	parsed
 }
 
-// parsed has the elements that tests look at, of every kind of reply.
+// parsed has the elements of all replies that tests read.
 type parsed struct {
 	XMLName   xml.Name
 	Code      string

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestConcurrentConsumers has several senders and long-polling consumers at work and wants every message delivered to
-// exactly one of them.
+// TestConcurrentConsumers runs several senders and long-polling consumers, and requires that every message is delivered
+// exactly once.
 func TestConcurrentConsumers(t *testing.T) {
 	const senders, each, consumers = 4, 250, 4
 	s := newServer()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Stats is what a queue holds and what has happened to it.
+// Stats are a queue's counters.
 type Stats struct {
 	Active, Inactive, Delayed int
 	// Waiting is the number of open long polls.
@@ -18,7 +18,7 @@ type Stats struct {
 	Calls map[Op]int
 }
 
-// Message is a look at a message from behind the counter.
+// Message is a message as the server has it.
 type Message struct {
 	ID, Body     string
 	State        State
@@ -29,8 +29,8 @@ type Message struct {
 	NextVisible time.Time
 }
 
-// Put sends messages without HTTP. The bodies are not checked: one with a control character is handed out raw at every
-// delivery, poison to an XML parser. It panics if the queue does not exist.
+// Put sends messages without HTTP. The bodies are not checked: a control character is delivered raw, which an XML
+// parser refuses. It panics if the queue does not exist.
 func (s *Server) Put(queue string, bodies ...string) {
 	digests := make([][md5.Size]byte, len(bodies))
 	for i, body := range bodies {
@@ -58,20 +58,20 @@ func (s *Server) Messages(queue string) []Message {
 	defer s.mu.Unlock()
 	var messages []Message
 	for m := s.must(queue).oldest; m != nil; m = m.newer {
-		look := Message{
+		message := Message{
 			ID: string(s.appendMessageID(nil, m)), Body: m.body, State: m.state, Priority: int(m.priority),
 			DequeueCount: m.receives, Enqueued: time.UnixMilli(m.enqueued),
 		}
 		if m.state != Active {
-			look.NextVisible = time.UnixMilli(m.visibleAt)
+			message.NextVisible = time.UnixMilli(m.visibleAt)
 		}
-		messages = append(messages, look)
+		messages = append(messages, message)
 	}
 	return messages
 }
 
-// DeadLetter sets a queue's dead-letter policy, which the real service sets outside of this API: a message received
-// maxReceives times that becomes visible again moves to target. 0 ends the policy. It panics if a queue does not exist.
+// DeadLetter sets a queue's dead-letter policy, which the real service sets outside of this API: a message that has been
+// received maxReceives times moves to target when it becomes visible again. 0 ends the policy. It panics if a queue does not exist.
 func (s *Server) DeadLetter(queue string, maxReceives int, target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *Server) DeadLetter(queue string, maxReceives int, target string) {
 	q.maxReceives, q.deadLetter = maxReceives, s.must(target)
 }
 
-// ShiftClock moves the server's clock, forward or back, and lets the queues notice.
+// ShiftClock moves the server's clock, forward or back, and settles the queues.
 func (s *Server) ShiftClock(by time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +90,7 @@ func (s *Server) ShiftClock(by time.Duration) {
 	}
 }
 
-// must finds a queue. A name that is not there is a mistake in the program that runs the stand-in.
+// must finds a queue. An unknown name is a mistake of the caller.
 func (s *Server) must(name string) *queue {
 	q, err := s.lookup(name)
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *Server) must(name string) *queue {
 	return q
 }
 
-// snapshot counts the queue as it is.
+// snapshot returns the counters of now.
 func (q *queue) snapshot() Stats {
 	stats := q.stats
 	stats.Active = q.active.Len()

@@ -104,7 +104,7 @@ func appendUpperHex(b, data []byte) []byte {
 	return b
 }
 
-// appendFailure writes what went wrong with one entry of a batch.
+// appendFailure writes the error of one entry of a batch.
 func appendFailure(b []byte, err error) []byte {
 	var failure *apiError
 	if !errors.As(err, &failure) {

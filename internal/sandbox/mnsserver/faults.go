@@ -2,47 +2,47 @@ package mnsserver
 
 import "time"
 
-// Drop says where a connection is cut.
+// Drop says when a connection is cut.
 type Drop uint8
 
 // The ways to lose a reply.
 const (
 	DropNothing Drop = iota
-	DropRequest      // before the call is carried out
+	DropRequest      // before the call runs
 	DropReply        // after it, before the first byte of the reply
 	DropMiddle       // after it, in the middle of the reply
 )
 
 // Fault makes calls go wrong, as networks, proxies and the service itself do.
 type Fault struct {
-	Op    Op     // the calls it hits; any when empty
-	Queue string // the queue it hits; any when empty
+	Op    Op     // the calls that fail; any when empty
+	Queue string // the queue whose calls fail; any when empty
 	Times int    // how many calls; 0 means one, negative means until ClearFaults
 
-	// Status, if set, is answered in place of carrying the call out. The body is Body, a whole page for instance, or
-	// else the service's own error document with Code.
+	// Status, if set, is the reply's, and the call does not run. The body is Body, such as a web page, or else the service's
+	// error document with Code.
 	Status      int
 	Code        string
 	Body        string
 	ContentType string // text/xml;charset=utf-8 when empty
 
 	Drop      Drop
-	Delay     time.Duration // between the call and its reply, so a client may give up on a call that was carried out
-	Duplicate bool          // what a receive hands out stays in the queue as a second copy too
+	Delay     time.Duration // between the call and its reply, so a client may time out on a call that ran
+	Duplicate bool          // a received message stays in the queue as a second copy
 }
 
-// Throttled is the service's refusal of too many requests: it holds each one for half a second first.
+// Throttled is the service's refusal of too many requests: it answers each one after half a second.
 func Throttled(times int) Fault {
 	return Fault{Times: times, Status: 429, Code: "TooManyRequests", Delay: 500 * time.Millisecond}
 }
 
-// EmptyAtOnce is how the service answers a batch receive when it has too many parallel long polls: it says that there
-// is no message without having waited.
+// EmptyAtOnce is the service's answer to a batch receive when too many long polls are open: there is no message, without a
+// wait.
 func EmptyAtOnce(times int) Fault {
 	return Fault{Op: BatchReceiveMessage, Times: times, Status: 404, Code: errMessageNotExist.code}
 }
 
-// Inject adds faults. A call suffers the first one that fits it, so faults of one kind follow each other.
+// Inject adds faults. A call gets the first one that matches, so faults of one kind are used one after the other.
 func (s *Server) Inject(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,14 +54,14 @@ func (s *Server) Inject(faults ...Fault) {
 	}
 }
 
-// ClearFaults ends all faults.
+// ClearFaults removes all faults.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// count notes a call and finds the fault that it suffers.
+// count counts a call and finds its fault.
 func (s *Server) count(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestFaultsAreAnswered(t *testing.T) {
+func TestFaultsReplaceTheReply(t *testing.T) {
 	page := "<html><body>Please log in</body></html>"
 	tests := []struct {
 		name        string
@@ -38,15 +38,15 @@ func TestFaultsAreAnswered(t *testing.T) {
 				t.Errorf("answered %q %q", got, a.Text)
 			}
 			if got := s.Stats(testQueue); got.Delivered != 0 || got.Calls[ReceiveMessage] != 1 {
-				t.Errorf("the call should be counted and not carried out: %+v", got)
+				t.Errorf("the call should be counted and not run: %+v", got)
 			}
 			c.receive("?waitseconds=0").want(t, 200, "")
 		})
 	}
 }
 
-func TestFaultsFindTheirCalls(t *testing.T) {
-	s, c := timeless(t, "other")
+func TestFaultsMatchCallAndQueue(t *testing.T) {
+	s, c := newShiftedClient(t, "other")
 	s.Inject(
 		Fault{Op: SendMessage, Times: 2, Status: 500, Code: "InternalError"},
 		Fault{Queue: "other", Times: -1, Status: 403, Code: "AccessDenied"},
@@ -62,7 +62,7 @@ func TestFaultsFindTheirCalls(t *testing.T) {
 	c.do("GET", "/queues/other", "").want(t, 200, "")
 }
 
-func TestThrottlingTakesItsTime(t *testing.T) {
+func TestThrottledReplyIsDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.Inject(Throttled(1), EmptyAtOnce(1))
@@ -80,7 +80,7 @@ func TestThrottlingTakesItsTime(t *testing.T) {
 	})
 }
 
-// TestLostReplies cuts connections at each point and looks at what was done.
+// TestLostReplies cuts connections at each point and checks whether the call ran.
 func TestLostReplies(t *testing.T) {
 	tests := []struct {
 		name string
@@ -115,24 +115,24 @@ func TestLostReplies(t *testing.T) {
 	}
 }
 
-// TestDelayedReply is a client that gives up on a call which was carried out all the same.
+// TestDelayedReply has a client time out on a call that runs all the same.
 func TestDelayedReply(t *testing.T) {
 	s := newServer()
 	c := newClient(t, s).overTCP()
 	s.Put(testQueue, "x")
 	s.Inject(Fault{Delay: time.Minute})
-	impatient := http.Client{Timeout: 50 * time.Millisecond}
-	if response, err := impatient.Do(c.request("GET", messages, "")); err == nil {
+	client := http.Client{Timeout: 50 * time.Millisecond}
+	if response, err := client.Do(c.request("GET", messages, "")); err == nil {
 		response.Body.Close()
 		t.Error("the reply came in time")
 	}
 	if got := s.Stats(testQueue); got.Inactive != 1 {
-		t.Errorf("the message should be orphaned until its visibility timeout: %+v", got)
+		t.Errorf("the message should be invisible until its visibility timeout: %+v", got)
 	}
 }
 
 func TestDuplicateDelivery(t *testing.T) {
-	s, c := timeless(t)
+	s, c := newShiftedClient(t)
 	s.Put(testQueue, "x", "y")
 	s.Inject(Fault{Op: BatchReceiveMessage, Duplicate: true})
 	first := c.receive("?numOfMessages=2").want(t, 200, "").Messages
@@ -145,8 +145,8 @@ func TestDuplicateDelivery(t *testing.T) {
 	c.receive("").want(t, 404, "MessageNotExist")
 }
 
-// TestPoison hands out what no sender could have sent over HTTP.
-func TestPoison(t *testing.T) {
+// TestPutAllowsControlCharacters delivers a body that cannot be sent over HTTP.
+func TestPutAllowsControlCharacters(t *testing.T) {
 	s := newServer()
 	s.Put(testQueue, "a\x01b", "good")
 	c := newClient(t, s).overTCP()
@@ -160,6 +160,6 @@ func TestPoison(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := xml.Unmarshal(body, new(parsed)); err == nil || !strings.Contains(string(body), "a\x01b") {
-		t.Errorf("an XML parser should choke on %q: %v", body, err)
+		t.Errorf("an XML parser should refuse %q: %v", body, err)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// handle is what a receipt handle says, in the service's older and documented form: "1-" and base64 of
-// "offset-nextVisibleSeconds-n-priority". It often ends in "=", so that a client which fails to escape it, or escapes
-// but signs something else, is found out.
+// handle is the content of a receipt handle in the service's older and documented form: "1-" and base64 of
+// "offset-nextVisibleSeconds-n-priority". It often ends in "=", so that requests fail if a client does not escape it, or
+// signs another text.
 type handle struct {
 	seq    uint64
 	number uint32
@@ -23,7 +23,7 @@ func appendHandle(b []byte, m *message) []byte {
 	return base64.StdEncoding.AppendEncode(append(b, "1-"...), t)
 }
 
-// parseHandle reports false for a text that is no handle at all.
+// parseHandle reports false for a text that is no handle.
 func parseHandle(text string) (handle, bool) {
 	encoded, ok := strings.CutPrefix(text, "1-")
 	if !ok {

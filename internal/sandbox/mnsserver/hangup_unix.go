@@ -10,14 +10,14 @@ import (
 
 type connKey struct{}
 
-// withConn lets requests of a connection look at it.
+// withConn adds the connection to the context of its requests.
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// hungUp reports whether the client has closed its end. net/http notices too and cancels the request's context, but
-// only once its reading goroutine gets to run; a message sent meanwhile would go to nobody for a whole visibility
-// timeout. So the socket itself is asked.
+// hungUp reports whether the client has closed its end. net/http cancels the request's context then, but only when its
+// reading goroutine runs; a message delivered before would be invisible for a whole visibility timeout. So this reads the
+// socket.
 func hungUp(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return true

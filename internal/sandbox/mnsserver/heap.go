@@ -2,7 +2,7 @@ package mnsserver
 
 import "container/heap"
 
-// messageHeap orders messages and knows where each one is, so that any of them leaves in logarithmic time.
+// messageHeap orders messages and stores the index of each, so that any of them can be removed in logarithmic time.
 type messageHeap struct {
 	items []*message
 	less  func(a, b *message) bool
@@ -34,7 +34,7 @@ func (h *messageHeap) Pop() any {
 func (h *messageHeap) add(m *message)    { heap.Push(h, m) }
 func (h *messageHeap) remove(m *message) { heap.Remove(h, m.place) }
 
-// byOrder is the order of delivery: by priority, then as enqueued. The service only tends to it.
+// byOrder is the order of delivery: by priority, then by enqueueing. The service does not guarantee it.
 func byOrder(a, b *message) bool {
 	if a.priority != b.priority {
 		return a.priority < b.priority
@@ -42,7 +42,7 @@ func byOrder(a, b *message) bool {
 	return a.seq < b.seq
 }
 
-// byVisibility is the order in which messages become Active by themselves.
+// byVisibility is the order in which messages become Active.
 func byVisibility(a, b *message) bool {
 	if a.visibleAt != b.visibleAt {
 		return a.visibleAt < b.visibleAt

@@ -34,8 +34,8 @@ func (s *Server) deleteMessage(c *call) (reply, error) {
 	})
 }
 
-// batchDeleteMessage deletes what can be deleted and names the rest under status 404. It leaves the handle of a
-// malformed one empty, as the service was seen to.
+// batchDeleteMessage deletes what it can and lists the rest with status 404. The handle of a malformed one is empty, as in
+// replies of the service.
 func (s *Server) batchDeleteMessage(c *call) (reply, error) {
 	if !c.doc.is("ReceiptHandles") {
 		return reply{}, invalidArgument("The root element should be ReceiptHandles")

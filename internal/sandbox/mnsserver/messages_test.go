@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// timeless returns a server and a client whose clock follows the server's.
-func timeless(t *testing.T, queues ...string) (*Server, *client) {
+// newShiftedClient returns a server and a client with the server's clock.
+func newShiftedClient(t *testing.T, queues ...string) (*Server, *client) {
 	s := newServer(queues...)
 	c := newClient(t, s)
 	c.now = s.wallClock
@@ -18,8 +18,8 @@ func timeless(t *testing.T, queues ...string) (*Server, *client) {
 }
 
 func TestVisibility(t *testing.T) {
-	t.Run("a message not deleted in time comes again", func(t *testing.T) {
-		s, c := timeless(t)
+	t.Run("a message that is not deleted in time is redelivered", func(t *testing.T) {
+		s, c := newShiftedClient(t)
 		s.Put(testQueue, "x")
 		first := c.mustReceive()
 		if got := first.NextVisibleTime - first.FirstDequeueTime; got != 30_000 {
@@ -38,16 +38,16 @@ func TestVisibility(t *testing.T) {
 		c.delete(first.Handle).want(t, 404, "MessageNotExist")
 		c.delete(second.Handle).want(t, 204, "")
 	})
-	t.Run("a handle ends with the invisibility, also if nobody received again", func(t *testing.T) {
-		s, c := timeless(t)
+	t.Run("a handle expires with the visibility timeout, also without another receive", func(t *testing.T) {
+		s, c := newShiftedClient(t)
 		s.Put(testQueue, "x")
 		m := c.mustReceive()
 		s.ShiftClock(30 * time.Second)
 		c.delete(m.Handle).want(t, 404, "MessageNotExist")
 		c.hide(m.Handle, "30").want(t, 404, "MessageNotExist")
 	})
-	t.Run("a handle is good for one operation", func(t *testing.T) {
-		s, c := timeless(t)
+	t.Run("a handle is valid for one operation", func(t *testing.T) {
+		s, c := newShiftedClient(t)
 		s.Put(testQueue, "x")
 		m := c.mustReceive()
 		changed := c.hide(m.Handle, "10").want(t, 200, "")
@@ -56,8 +56,8 @@ func TestVisibility(t *testing.T) {
 		c.delete(changed.Handle).want(t, 204, "")
 		c.delete(changed.Handle).want(t, 404, "MessageNotExist")
 	})
-	t.Run("a change counts from the call and leaves the count alone", func(t *testing.T) {
-		s, c := timeless(t)
+	t.Run("a new visibility timeout begins with the call and does not change the dequeue count", func(t *testing.T) {
+		s, c := newShiftedClient(t)
 		s.Put(testQueue, "x")
 		m := c.mustReceive()
 		s.ShiftClock(20 * time.Second)
@@ -77,7 +77,7 @@ func TestVisibility(t *testing.T) {
 }
 
 func TestDelay(t *testing.T) {
-	s, c := timeless(t)
+	s, c := newShiftedClient(t)
 	c.do("PUT", "/queues/"+testQueue+"?metaoverride=true", "<Queue><DelaySeconds>5</DelaySeconds></Queue>").want(t, 204, "")
 
 	own := c.put("own", "<DelaySeconds>60</DelaySeconds>").want(t, 201, "")
@@ -102,7 +102,7 @@ func TestDelay(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	s, c := timeless(t)
+	s, c := newShiftedClient(t)
 	c.do("PUT", "/queues/"+testQueue+"?metaoverride=true",
 		"<Queue><MessageRetentionPeriod>60</MessageRetentionPeriod><VisibilityTimeout>600</VisibilityTimeout></Queue>").want(t, 204, "")
 	s.Put(testQueue, "inactive", "active")
@@ -122,7 +122,7 @@ func TestRetention(t *testing.T) {
 }
 
 func TestOrderIsByPriorityThenAge(t *testing.T) {
-	s, c := timeless(t)
+	s, c := newShiftedClient(t)
 	for i, priority := range []int{8, 16, 1, 8, 1} {
 		c.put(fmt.Sprint(i), fmt.Sprintf("<Priority>%d</Priority>", priority)).want(t, 201, "")
 	}
@@ -141,14 +141,14 @@ func TestOrderIsByPriorityThenAge(t *testing.T) {
 	if diff := cmp.Diff(want[:3], bodies(received)); diff != "" {
 		t.Error("received: ", diff)
 	}
-	s.ShiftClock(30 * time.Second) // back to their places, ahead of those that waited
+	s.ShiftClock(30 * time.Second) // in their old order, before younger ones
 	if diff := cmp.Diff(want, bodies(c.receive("?numOfMessages=16"))); diff != "" {
 		t.Error("received again: ", diff)
 	}
 }
 
 func TestPeekChangesNothing(t *testing.T) {
-	s, c := timeless(t)
+	s, c := newShiftedClient(t)
 	s.Put(testQueue, "x")
 	m := c.receive("?peekonly=true").want(t, 200, "")
 	if m.Handle != "" || m.NextVisibleTime != 0 || m.DequeueCount != 0 || m.FirstDequeueTime != m.EnqueueTime {
@@ -162,7 +162,7 @@ func TestPeekChangesNothing(t *testing.T) {
 }
 
 func TestDeadLetters(t *testing.T) {
-	s, c := timeless(t, "dead")
+	s, c := newShiftedClient(t, "dead")
 	s.DeadLetter(testQueue, 2, "dead")
 	s.Put(testQueue, "poison")
 	before := s.Messages(testQueue)[0]
@@ -188,7 +188,7 @@ func TestDeadLetters(t *testing.T) {
 
 func TestPartlyFailedBatches(t *testing.T) {
 	t.Run("delete names the failed and deletes the rest", func(t *testing.T) {
-		s, c := timeless(t)
+		s, c := newShiftedClient(t)
 		s.Put(testQueue, "a", "b")
 		a, b := c.mustReceive(), c.mustReceive()
 		got := c.batchDelete(a.Handle, "nonsense", a.Handle, b.Handle).want(t, 404, "")
@@ -201,8 +201,8 @@ func TestPartlyFailedBatches(t *testing.T) {
 		}
 	})
 	good, bad := "<Message><MessageBody>x</MessageBody></Message>", "<Message><MessageBody>x</MessageBody><Priority>0</Priority></Message>"
-	t.Run("send tells of each entry", func(t *testing.T) {
-		s, c := timeless(t)
+	t.Run("send reports each entry", func(t *testing.T) {
+		s, c := newShiftedClient(t)
 		got := c.do("POST", messages, c.root("Messages", good+bad)).want(t, 500, "")
 		if len(got.Messages) != 2 || got.Messages[0].ID == "" || got.Messages[1].ErrorCode != "InvalidArgument" {
 			t.Errorf("sent: %s", got.Text)
@@ -212,7 +212,7 @@ func TestPartlyFailedBatches(t *testing.T) {
 		}
 	})
 	t.Run("send that fails for one reason is an error", func(t *testing.T) {
-		_, c := timeless(t)
+		_, c := newShiftedClient(t)
 		got := c.do("POST", messages, c.root("Messages", bad+bad)).want(t, 400, "InvalidArgument")
 		if want := "The value of Priority should between 1 and 16"; !strings.Contains(got.Text, want) {
 			t.Errorf("the reply should say %q: %s", want, got.Text)
@@ -293,8 +293,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestLeniency has the liberties that clients take.
-func TestLeniency(t *testing.T) {
+// TestUnusualRequestsAreAccepted has the forms of paths and bodies that some clients use.
+func TestUnusualRequestsAreAccepted(t *testing.T) {
 	s := newServer()
 	s.Put(testQueue, "x")
 	c := newClient(t, s)
@@ -321,7 +321,7 @@ func TestLeniency(t *testing.T) {
 	}
 }
 
-// TestRawHandlesInQueries has a handle that was neither escaped nor meant to be unescaped twice.
+// TestRawHandlesInQueries requires that an unescaped handle is not unescaped, and an escaped one is once.
 func TestRawHandlesInQueries(t *testing.T) {
 	for target, want := range map[string]string{
 		messages + "?ReceiptHandle=1-a+b/c==":         "1-a+b/c==",

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// modelled is a message as a reader of the protocol would track it, without heaps or lists.
+// modelled is a message of the model, which has no heaps or linked lists.
 type modelled struct {
 	body      string
 	seq       int
@@ -22,7 +22,7 @@ type modelled struct {
 
 const modelRetention, modelVisibility = 100 * time.Second, 10 * time.Second
 
-// TestQueueAgainstModel runs random calls against the queue and a list of messages, and wants the same from both.
+// TestQueueAgainstModel runs random calls against the queue and a list of messages, and requires the same results.
 func TestQueueAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newServer("dead")
@@ -128,7 +128,7 @@ func TestQueueAgainstModel(t *testing.T) {
 					handles = append(handles, live[i].handle)
 				}
 			},
-			"time passes": func(t *rapid.T) {
+			"advance the clock": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(1, 25).Draw(t, "seconds")) * time.Second)
 				q.settle(now)
 				settle()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// State is where a message is in its life: Delayed, then Active, Inactive while a consumer holds it, and Active again
-// if nobody deleted it in time.
+// State of a message: Delayed, then Active, Inactive after a receive, and Active again if nobody deleted it before its
+// visibility timeout.
 type State uint8
 
 // The states of a message that exists.
@@ -32,7 +32,7 @@ type message struct {
 	dequeued  int64 // the first time; 0 before
 	visibleAt int64 // meaningful while Delayed or Inactive
 	receives  int
-	handle    uint32 // number of the handle in force; every change of state voids the one before
+	handle    uint32 // number of the valid handle; every change of state invalidates the one before
 	place     int    // in the heap of its state
 	priority  uint8
 	state     State
@@ -40,7 +40,7 @@ type message struct {
 	older, newer *message
 }
 
-// queue is the state machine of one queue. Its methods want the server's lock held.
+// queue is the state machine of one queue. Its methods need the server's lock.
 type queue struct {
 	name     string
 	attrs    attributes
@@ -67,7 +67,7 @@ type queue struct {
 
 // insert adds a message in its state.
 func (q *queue) insert(m *message) {
-	before := q.newest // walks only where dead letters, which keep their age, arrive
+	before := q.newest // the loop runs only for dead letters, which keep their enqueue time
 	for before != nil && before.enqueued > m.enqueued {
 		before = before.older
 	}
@@ -85,7 +85,7 @@ func (q *queue) insert(m *message) {
 	q.enter(m, m.state)
 }
 
-// remove takes a message out for good.
+// remove removes a message.
 func (q *queue) remove(m *message) {
 	q.leave(m)
 	if m.older == nil {
@@ -101,7 +101,7 @@ func (q *queue) remove(m *message) {
 	m.older, m.newer = nil, nil
 }
 
-// enter and leave move a message between the states. Entering one voids the receipt handle.
+// enter and leave move a message between the states. Entering one invalidates the receipt handle.
 func (q *queue) enter(m *message, state State) {
 	m.state = state
 	m.handle++
@@ -122,8 +122,8 @@ func (q *queue) leave(m *message) {
 	delete(q.held, m.seq)
 }
 
-// settle lets time act on the queue, wakes a waiter if there is something for it and sets the timer for the next
-// change. Every call that looks at or changes the queue settles it.
+// settle applies all changes that are due, wakes a waiter if there is a message for it, and sets the timer for the next
+// change. Every call that reads or changes the queue settles it.
 func (q *queue) settle(now time.Time) {
 	ms := now.UnixMilli()
 	for q.oldest != nil && q.oldest.enqueued+int64(q.attrs.MessageRetentionPeriod)*1000 <= ms {
@@ -142,7 +142,7 @@ func (q *queue) settle(now time.Time) {
 	q.wake(ms)
 }
 
-// bury moves a message to the dead-letter queue, where it is received afresh. Its total retention goes on.
+// bury moves a message to the dead-letter queue. Its count of receives starts again; its retention does not.
 func (q *queue) bury(m *message, now time.Time) {
 	q.remove(m)
 	q.stats.DeadLettered++
@@ -188,7 +188,7 @@ func (q *queue) peek(n int) []message {
 	return seen
 }
 
-// find returns the message that a receipt handle is in force for.
+// find returns the message of a valid receipt handle.
 func (q *queue) find(handle string) (*message, error) {
 	h, ok := parseHandle(handle)
 	if !ok {

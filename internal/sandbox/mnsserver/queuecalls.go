@@ -51,7 +51,7 @@ func (s *Server) getQueueAttributes(c *call) (reply, error) {
 	})
 }
 
-// deleteQueue answers 204 also for a queue that never was. Open long polls end with QueueNotExist.
+// deleteQueue answers 204 also for a queue that does not exist. Open long polls end with QueueNotExist.
 func (s *Server) deleteQueue(c *call) (reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,7 +22,7 @@ func TestCreateQueue(t *testing.T) {
 		{"new, with everything", "new", "<Queue><LoggingEnabled>TRUE</LoggingEnabled><PollingWaitSeconds>30</PollingWaitSeconds>" +
 			"<VisibilityTimeout>43200</VisibilityTimeout><MessageRetentionPeriod>604800</MessageRetentionPeriod>" +
 			"<MaximumMessageSize>1024</MaximumMessageSize><DelaySeconds>604800</DelaySeconds></Queue>", 201, ""},
-		{"new, with an element nobody knows", "new", "<Queue><Slices>2</Slices></Queue>", 201, ""},
+		{"new, with an unknown element", "new", "<Queue><Slices>2</Slices></Queue>", 201, ""},
 		{"there already", testQueue, "<Queue><VisibilityTimeout>30</VisibilityTimeout></Queue>", 204, ""},
 		{"there with other attributes", testQueue, "<Queue><VisibilityTimeout>31</VisibilityTimeout></Queue>", 409, "QueueAlreadyExist"},
 		{"name with an underscore", "a_b", "<Queue/>", 400, "InvalidQueueName"},
@@ -136,7 +136,7 @@ func TestListQueue(t *testing.T) {
 			t.Errorf("listed %s", page.Text)
 		}
 	})
-	t.Run("a page that just holds all", func(t *testing.T) {
+	t.Run("a page of exactly all", func(t *testing.T) {
 		page := list(t, "x-mns-prefix", "list-", "x-mns-ret-number", "7").want(t, 200, "")
 		if len(page.Queues) != 7 || page.NextMarker != "" {
 			t.Errorf("listed %s", page.Text)

@@ -15,7 +15,7 @@ type reply struct {
 	location    string
 }
 
-// write sends a reply, or half of it and then cuts the connection.
+// write sends a reply, or with cut half of it, and closes the connection then.
 func (a reply) write(w http.ResponseWriter, cut bool) {
 	h := w.Header()
 	if a.location != "" {
@@ -35,7 +35,7 @@ func (a reply) write(w http.ResponseWriter, cut bool) {
 		return
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that left has no use for the error
+	_, _ = w.Write(a.body) // an error means that the client has hung up
 }
 
 // writeHalf sends a reply's headers and the first half of its body, or half of the headers where there is no body, and
@@ -46,7 +46,7 @@ func writeHalf(w http.ResponseWriter, a reply) {
 		StatusCode: a.status, ProtoMajor: 1, ProtoMinor: 1, Header: w.Header(),
 		ContentLength: int64(len(a.body)), Body: io.NopCloser(bytes.NewReader(a.body)),
 	}
-	_ = response.Write(&whole) // memory takes everything
+	_ = response.Write(&whole) // a buffer returns no error
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)

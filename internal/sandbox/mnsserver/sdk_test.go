@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestVendorSDK drives the vendor's Go client through a queue's life. The SDK wants five parts between the dots of its
-// endpoint; "/." adds the last and leaves no trace in the requests.
+// TestVendorSDK makes all calls with the vendor's Go client. The SDK requires five parts between the dots of its endpoint;
+// "/." adds the last and does not change the requests.
 func TestVendorSDK(t *testing.T) {
 	s := New(Options{Keys: map[string]string{testKey: testSecret}})
 	c := newClient(t, s).overTCP()

@@ -14,7 +14,7 @@ const maxBatch = 16
 // maxBatchBytes is the most that the bodies of one batch hold together.
 const maxBatchBytes = 65536
 
-// outgoing is a message that somebody wants to send, checked.
+// outgoing is a checked message that is to be sent.
 type outgoing struct {
 	body     string
 	digest   [md5.Size]byte
@@ -115,7 +115,7 @@ func (o *outgoing) fits(q *queue) error {
 	return nil
 }
 
-// enqueue puts a checked message into a queue. Its own delay beats the queue's, also when it is zero.
+// enqueue puts a checked message into a queue. The message's delay wins over the queue's, also when it is zero.
 func (s *Server) enqueue(q *queue, o outgoing, now time.Time) *message {
 	if o.delay < 0 {
 		o.delay = q.attrs.DelaySeconds
@@ -132,8 +132,7 @@ func (s *Server) enqueue(q *queue, o outgoing, now time.Time) *message {
 	return m
 }
 
-// appendSent tells a sender what became of its message. A delayed one has a handle, to delete it by before anybody
-// sees it.
+// appendSent writes the result of a send. A delayed message has a receipt handle, to delete it before it is visible.
 func (s *Server) appendSent(b []byte, m *message) []byte {
 	b = s.appendIdentity(b, m)
 	b = appendDigest(b, m)

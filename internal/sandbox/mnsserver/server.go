@@ -1,9 +1,9 @@
-// Package mnsserver stands in for Aliyun MNS, the queue service where every payment begins: JD's notification waits
-// here until the daemon has kept it, and the cabinets' replies wait here too. It serves any MNS client, holds its
-// messages in memory, and is strict where the service is strict, so that what works against it works in the cloud.
+// Package mnsserver is a stand-in for Aliyun MNS, the queue service with JD's notifications and the cabinets' replies. It
+// serves any MNS client, has its messages in memory, and is as strict as the service, so that a client that works with it
+// works in the cloud.
 //
-// One lock guards all queues. Nothing slow happens under it: a request is parsed and its signature checked before, and
-// the reply is written after, from copies of the messages.
+// One lock guards all queues, and is held only for short: requests are parsed and their signatures checked before, and
+// replies are written after, from copies of the messages.
 package mnsserver
 
 import (
@@ -21,14 +21,14 @@ import (
 	"time"
 )
 
-// Options say how a Server begins. The zero value refuses every request, because no key is known.
+// Options of a Server. The zero value refuses every request, because no key is known.
 type Options struct {
 	// Keys holds the secret of each access key id that may sign requests.
 	Keys map[string]string
 	// Queues are created with the service's default attributes.
 	Queues []string
-	// Clock is the server's clock; time.Now when nil. Long polls always wait by the real one, so a clock that jumps
-	// needs a call of ShiftClock for open polls to notice.
+	// Clock is the server's clock; time.Now when nil. Long polls always use the real one: if this one jumps,
+	// call ShiftClock to wake them.
 	Clock func() time.Time
 }
 
@@ -36,7 +36,7 @@ type Options struct {
 type Server struct {
 	keys      map[string]string
 	clock     func() time.Time
-	instance  uint64 // the first half of every message id, so that ids of two runs never meet in one database
+	instance  uint64 // the first half of every message id, so that ids of two runs differ
 	requestID atomic.Uint64
 
 	mu     sync.Mutex
@@ -73,7 +73,7 @@ func (s *Server) Start() (string, error) {
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,
 		ConnContext:       withConn,
-		ErrorLog:          log.New(io.Discard, "", 0), // the connections that faults cut are no news
+		ErrorLog:          log.New(io.Discard, "", 0), // faults cut connections on purpose
 	}
 	go s.httpServer.Serve(listener)
 	return "http://" + listener.Addr().String(), nil
@@ -103,7 +103,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.As(err, &failure):
 		answer = failure.reply(c, requestID)
-	case err != nil: // nobody is left to answer
+	case err != nil: // the client has hung up
 		panic(http.ErrAbortHandler)
 	}
 	if !pause(r.Context(), c.fault.Delay) || c.fault.Drop == DropReply {
@@ -118,8 +118,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer.write(w, c.fault.Drop == DropMiddle)
 }
 
-// answer lets a fault step in, then applies the checks in the service's order, as far as that is known: authorization,
-// form of the request, and the call itself.
+// answer returns the fault's reply, if any. Otherwise it applies the checks in the service's order, as far as that is known:
+// authorization, form of the request, and the call itself.
 func (s *Server) answer(c *call) (reply, error) {
 	if c.fault.Status != 0 {
 		return c.fault.reply()
@@ -164,7 +164,7 @@ func (s *Server) wallClock() time.Time {
 	return s.now()
 }
 
-// now is wallClock for callers that hold the lock.
+// now is wallClock for callers with the lock.
 func (s *Server) now() time.Time { return s.clock().Add(s.shift) }
 
 func (s *Server) newQueue(name string, attrs attributes) *queue {
@@ -181,7 +181,7 @@ func (s *Server) newQueue(name string, attrs attributes) *queue {
 	return q
 }
 
-// lookup finds a queue and lets time act on it. The lock is held.
+// lookup finds a queue and settles it. The caller has the lock.
 func (s *Server) lookup(name string) (*queue, error) {
 	q := s.queues[name]
 	if q == nil {
@@ -191,7 +191,7 @@ func (s *Server) lookup(name string) (*queue, error) {
 	return q, nil
 }
 
-// onQueue carries out a call on its queue, under the lock. The queue is settled before and after.
+// onQueue runs a call on its queue, under the lock. The queue is settled before and after.
 func (s *Server) onQueue(c *call, do func(*queue, time.Time) (reply, error)) (reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestClientStyles lets each family of clients do everything over TCP.
+// TestClientStyles makes all calls over TCP in the style of each family of clients.
 func TestClientStyles(t *testing.T) {
 	for _, style := range styles {
 		t.Run(style.name, func(t *testing.T) {

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// errHungUp says that the client left, so that there is nobody to reply to.
+// errHungUp means that the client closed the connection before the reply.
 var errHungUp = errors.New("the client hung up")
 
 // waiter is an open long poll.
 type waiter struct {
 	woken chan struct{} // holds one token
-	place *list.Element // in the queue's line; nil once woken
+	place *list.Element // in the queue's waiters; nil once woken
 }
 
 // receive takes up to n messages and waits up to wait for the first one. A negative wait stands for the queue's own
-// PollingWaitSeconds. A client that hung up while waiting gets nothing, and the next in line is woken instead.
+// PollingWaitSeconds. If the client hangs up while waiting, the next waiter is woken instead.
 func (s *Server) receive(c *call, n int, wait time.Duration) ([]message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,7 +30,7 @@ func (s *Server) receive(c *call, n int, wait time.Duration) ([]message, error) 
 	}
 	if q.active.Len() == 0 && wait > 0 {
 		if err := s.await(c.r.Context(), q, wait); err != nil {
-			q.settle(s.now()) // the token it may have been woken with goes to the next in line
+			q.settle(s.now()) // wakes the next waiter, if this one had been woken
 			return nil, err
 		}
 	}
@@ -45,7 +45,7 @@ func (s *Server) receive(c *call, n int, wait time.Duration) ([]message, error) 
 	return taken, nil
 }
 
-// await blocks, with the lock given back meanwhile, until the queue has an Active message or wait is over.
+// await releases the lock and blocks until the queue has an Active message or wait is over.
 func (s *Server) await(ctx context.Context, q *queue, wait time.Duration) error {
 	w := &waiter{woken: make(chan struct{}, 1)}
 	q.stats.Waiting++
@@ -77,15 +77,15 @@ func (s *Server) await(ctx context.Context, q *queue, wait time.Duration) error 
 			return errQueueNotExist
 		}
 		if timeUp {
-			q.settle(s.now()) // what becomes Active at this very moment still counts
+			q.settle(s.now()) // a message may become Active at this moment
 		}
 	}
 	return nil
 }
 
-// wake gives the longest waiting poll its token if there is an Active message. One token at a time is enough: whoever
-// takes one settles the queue again. Otherwise it sets the timer for the moment when the next message becomes Active,
-// where somebody would notice: a poll, or those of the dead-letter queue.
+// wake wakes the longest waiting poll if there is an Active message. One is enough: it settles the queue again. Otherwise
+// wake sets the timer for the moment when the next message becomes Active, if a poll of this queue or of its dead-letter
+// queue may wait for it.
 func (q *queue) wake(ms int64) {
 	waiting := q.waiters.Len() > 0
 	if waiting && (q.active.Len() > 0 || q.deleted) {
@@ -108,7 +108,7 @@ func (q *queue) stopTimer() {
 	}
 }
 
-// duplicate puts a second copy of messages into the queue, as the service may: at least once is all it promises.
+// duplicate puts a second copy of messages into the queue, as the service may: its delivery is at-least-once.
 func (s *Server) duplicate(q *queue, taken []message) {
 	for _, m := range taken {
 		s.seq++

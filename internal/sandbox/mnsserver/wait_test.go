@@ -16,13 +16,13 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// poll opens a long poll and delivers its reply, and when it came. In a bubble, where all these run, time stands still
-// until everybody waits.
+// polled is the reply to a long poll and its duration.
 type polled struct {
 	answered
 	after time.Duration
 }
 
+// poll opens a long poll. It runs in synthetic time.
 func (c *client) poll(ctx context.Context, query string) <-chan polled {
 	c.t.Helper()
 	r := c.request("GET", messages+query, "").WithContext(ctx)
@@ -54,7 +54,7 @@ func (p polled) want(t *testing.T, body string, after time.Duration) {
 	}
 }
 
-// bubble runs a test in fake time.
+// bubble runs a test in synthetic time.
 func bubble(t *testing.T, name string, test func(t *testing.T, s *Server, c *client)) {
 	t.Run(name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestLongPoll(t *testing.T) {
 		s.ShiftClock(10 * time.Second)
 		(<-reply).want(t, "x", 20*time.Second)
 	})
-	bubble(t, "outlasts a clock that stood still", func(t *testing.T, s *Server, c *client) {
+	bubble(t, "ends with a message although the clock stood still", func(t *testing.T, s *Server, c *client) {
 		start := time.Now()
 		s.clock = func() time.Time {
 			if time.Since(start) < 6*time.Second {
@@ -155,7 +155,7 @@ func TestLongPoll(t *testing.T) {
 		case got := <-second:
 			got.want(t, "x", 0)
 		case <-time.After(11 * time.Second):
-			t.Error("nobody got the second copy")
+			t.Error("the second copy was not delivered")
 		}
 	})
 	bubble(t, "ends when the queue is deleted", func(t *testing.T, s *Server, c *client) {
@@ -164,15 +164,15 @@ func TestLongPoll(t *testing.T) {
 		(<-first).answered.want(t, 404, "QueueNotExist")
 		(<-second).answered.want(t, 404, "QueueNotExist")
 	})
-	bubble(t, "of a client that hung up gets nothing", func(t *testing.T, s *Server, c *client) {
+	bubble(t, "of a client that hung up gets no message", func(t *testing.T, s *Server, c *client) {
 		leaving, leave := context.WithCancel(ctx)
 		gone, next := c.poll(leaving, "?waitseconds=10"), c.poll(ctx, "?waitseconds=10")
-		s.mu.Lock() // so that the message is there before the poll can notice
+		s.mu.Lock() // so that the message is sent before the poll runs
 		leave()
 		s.mu.Unlock()
 		s.Put(testQueue, "x")
 		if reply, ok := <-gone; ok {
-			t.Errorf("a reply to nobody: %s", reply.Text)
+			t.Errorf("a reply to a closed connection: %s", reply.Text)
 		}
 		(<-next).want(t, "x", 0)
 		if got := s.Stats(testQueue).Delivered; got != 1 {
@@ -181,8 +181,7 @@ func TestLongPoll(t *testing.T) {
 	})
 }
 
-// TestHangUpOverTCP sends a message in the very moment after a waiting client closed its connection: too soon for
-// net/http to have noticed.
+// TestHangUpOverTCP sends a message right after a waiting client closed its connection, before net/http can notice.
 func TestHangUpOverTCP(t *testing.T) {
 	s := newServer()
 	c := newClient(t, s).overTCP()
@@ -208,7 +207,7 @@ func TestHangUpOverTCP(t *testing.T) {
 	}
 }
 
-// TestCloseEndsLongPolls has a client wait for a reply that never comes.
+// TestCloseEndsLongPolls closes the server while a long poll is open.
 func TestCloseEndsLongPolls(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	s := newServer()

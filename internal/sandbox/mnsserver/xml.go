@@ -28,8 +28,8 @@ func (e *element) child(name string) *element {
 	return nil
 }
 
-// parseXML reads a document. It refuses characters that XML 1.0 cannot carry, written out or as references: were they
-// let in, every consumer would choke on the reply that hands them out.
+// parseXML reads a document. It refuses characters that XML 1.0 does not allow, raw or as references: consumers could not
+// parse a reply that has them.
 func parseXML(doc []byte) (element, error) {
 	if hasSurrogateReference(doc) {
 		return element{}, errMalformedXML
@@ -66,7 +66,7 @@ func parseXML(doc []byte) (element, error) {
 	return open[0].children[0], nil
 }
 
-// hasSurrogateReference finds references to half a surrogate pair, which encoding/xml replaces without a word.
+// hasSurrogateReference finds references to half a surrogate pair, which encoding/xml replaces without an error.
 func hasSurrogateReference(doc []byte) bool {
 	for {
 		i := bytes.Index(doc, []byte("&#"))
@@ -115,8 +115,8 @@ func appendClose(b []byte, name string) []byte {
 	return append(append(append(b, "</"...), name...), '>')
 }
 
-// appendEscaped writes text that reads back unchanged. A bare carriage return would come back as a line feed. Control
-// characters pass as they are; only Put can bring them in.
+// appendEscaped writes text so that a parser returns it unchanged; it would return a raw carriage return as a line feed.
+// Control characters, which only Put accepts, are not escaped.
 func appendEscaped(b []byte, text string) []byte {
 	for {
 		i := strings.IndexAny(text, "&<>\r")

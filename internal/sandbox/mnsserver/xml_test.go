@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzEscape wants every text that XML can carry to come back from a reply as it was.
+// FuzzEscape requires that a parser returns every text that XML allows unchanged.
 func FuzzEscape(f *testing.F) {
 	for _, text := range []string{"", "plain", "<&>\"'", "a\r\nb\rc\n", "]]>", "寄件支付", "\t", "&#13;", "\U0001F600"} {
 		f.Add(text)
@@ -16,7 +16,7 @@ func FuzzEscape(f *testing.F) {
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool {
 			return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
 		}) {
-			return // only Put lets these in
+			return // only Put accepts these
 		}
 		doc := appendClose(appendElement(appendRoot(nil, "Message"), "MessageBody", text), "Message")
 		var byLibrary struct{ MessageBody string }
@@ -30,7 +30,7 @@ func FuzzEscape(f *testing.F) {
 	})
 }
 
-// FuzzHandle wants handles to survive and any other text to be refused or harmless.
+// FuzzHandle requires that every text that is accepted as a handle survives being written and parsed.
 func FuzzHandle(f *testing.F) {
 	f.Add("1-ODU4OTkzNDU5My0xNDM1MTk3NjAwLTItNg==")
 	f.Add("1-")

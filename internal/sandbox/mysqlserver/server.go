@@ -1,5 +1,5 @@
-// Package mysqlserver stands in for the company's MySQL: an in-process server that speaks the MySQL protocol and holds
-// everything in memory. It is for the sandbox and for holding the daemon's SQL to a second dialect, not for figures.
+// Package mysqlserver is a stand-in for the company's MySQL: an in-process server with the MySQL protocol and all data in
+// memory. It is for the sandbox and for testing the daemon's SQL with a second dialect, not for benchmarks.
 package mysqlserver
 
 import (
@@ -28,7 +28,7 @@ type Server struct {
 
 // Start runs a server with the named, empty databases on a free loopback port.
 func Start(databases ...string) (*Server, error) {
-	logrus.SetOutput(io.Discard) // the engine's own log; our callers see errors as their clients do
+	logrus.SetOutput(io.Discard) // the engine's own log; clients get the errors
 	var dbs []sql.Database
 	for _, name := range databases {
 		db := memory.NewDatabase(name)
@@ -65,12 +65,11 @@ func (s *Server) Close() error {
 	return err
 }
 
-// oneAtATime lets one transaction run at a time. The in-memory engine keeps each session's changes of a table apart
-// and writes the whole table back at commit, so that of two transactions side by side the later one would undo the
-// earlier.
+// oneAtATime serializes transactions. The in-memory engine writes a session's copy of a whole table back at commit, so that
+// of two concurrent transactions the later one would undo the earlier.
 type oneAtATime struct {
 	mysql.Handler
-	gate chan struct{} // holds a token while a transaction or a lone statement runs
+	gate chan struct{} // has a token while a transaction or a single statement runs
 
 	mu     sync.Mutex
 	inside uint32 // the connection in a transaction; 0: none
@@ -116,7 +115,7 @@ func (o *oneAtATime) enter(ctx context.Context, c *mysql.Conn, query string) (le
 	mine := o.inside == c.ConnectionID
 	o.mu.Unlock()
 	switch {
-	case strings.Contains(query, "GET_LOCK("): // may wait for a session that needs the gate
+	case strings.Contains(query, "GET_LOCK("): // it may wait for a session that needs the gate
 		return func() {}, nil
 	case mine && ends:
 		return func() { o.abandon(c) }, nil
@@ -137,7 +136,7 @@ func (o *oneAtATime) enter(ctx context.Context, c *mysql.Conn, query string) (le
 	return func() { <-o.gate }, nil
 }
 
-// abandon opens the gate if this connection's transaction holds it.
+// abandon releases the gate if this connection's transaction occupies it.
 func (o *oneAtATime) abandon(c *mysql.Conn) {
 	o.mu.Lock()
 	mine := o.inside == c.ConnectionID

@@ -28,7 +28,7 @@ func TestTransactions(t *testing.T) {
 		}
 	}
 
-	t.Run("side by side, none undoes another", func(t *testing.T) {
+	t.Run("concurrent transactions do not undo each other", func(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
@@ -54,7 +54,7 @@ func TestTransactions(t *testing.T) {
 		}
 	})
 
-	t.Run("a connection that ends in a transaction blocks nobody", func(t *testing.T) {
+	t.Run("a connection that closes in a transaction does not block others", func(t *testing.T) {
 		conn, err := db.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +64,7 @@ func TestTransactions(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // closes it without a word to the server
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // closes it without COM_QUIT
 		var most int
 		if err := db.QueryRow("SELECT MAX(v) FROM n").Scan(&most); err != nil || most != 20 {
 			t.Errorf("got %d, %v; want 20", most, err)
