@@ -1,6 +1,5 @@
-// Command jdpay-sandbox shows the whole of jdpay-listener at work without any set-up: it starts stand-ins for every
-// cloud service in its own process, runs the real daemon against them, sends it payments of every kind, and shows what
-// becomes of each.
+// Command jdpay-sandbox shows jdpay-listener at work without any set-up: it starts stand-ins for every service in its own
+// process, runs the real daemon against them, sends it payments of every kind, and prints the result of each.
 package main
 
 import (
@@ -23,10 +22,10 @@ func main() {
 	begun := false
 	cmd := &cobra.Command{
 		Use:   "jdpay-sandbox",
-		Short: "Watch real payments go through the real daemon, on stand-ins for every service",
+		Short: "Run the real daemon on stand-ins for every service, and watch payments being processed",
 		Long: `Starts stand-ins for MNS, MySQL, Redis, the MQTT broker with its cabinets, JD and Elasticsearch in this process, on free
-loopback ports; runs the daemon's own code against them; sends payments, good ones and every bad kind; and shows each
-of them arriving. It needs nothing on the machine and leaves nothing behind.`,
+loopback ports; runs the daemon's own code against them; sends payments, valid ones and every invalid kind; and prints
+the result of each. It needs no other program and leaves no files.`,
 		Example: `  jdpay-sandbox
   jdpay-sandbox --count 500 --rate 50
   jdpay-sandbox --keep-running`,
@@ -37,14 +36,14 @@ of them arriving. It needs nothing on the machine and leaves nothing behind.`,
 			begun = true
 			if o.rate <= 0 || o.count < 0 {
 				begun = false
-				return errors.New("--rate must be above 0 and --count not below")
+				return errors.New("--rate must be above 0 and --count not below 0")
 			}
 			return run(cmd.Context(), o, os.Stdout, started)
 		},
 	}
 	cmd.Flags().Float64Var(&o.rate, "rate", 10, "payments per `SECOND`")
 	cmd.Flags().IntVar(&o.count, "count", 72, "payments to send in all")
-	cmd.Flags().BoolVar(&o.keepRunning, "keep-running", false, "stay up afterwards and print how to send messages of one's own")
+	cmd.Flags().BoolVar(&o.keepRunning, "keep-running", false, "keep running afterwards, and print how to send your own messages")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON document at the end instead of lines")
 	err := cmd.ExecuteContext(ctx)
 	switch {

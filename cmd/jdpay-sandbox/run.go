@@ -25,12 +25,12 @@ type options struct {
 
 const (
 	startTimeout = 20 * time.Second
-	lookInterval = 50 * time.Millisecond
-	// settleTimeout is how long the last payments may take after all have been sent: as long as the daemon's own windows.
+	pollInterval = 50 * time.Millisecond
+	// settleTimeout is how long the last payments may take after all have been sent: longer than the daemon's timeouts.
 	settleTimeout = 30 * time.Second
 )
 
-// run is the whole show.
+// run starts everything, sends the payments, and prints their results.
 func run(ctx context.Context, o options, out io.Writer, started time.Time) error {
 	company, err := sandbox.Start()
 	if err != nil {
@@ -48,26 +48,26 @@ func run(ctx context.Context, o options, out io.Writer, started time.Time) error
 	defer stop()
 
 	s := newScreen(out, o, started)
-	s.opening(company, ops)
+	s.printEndpoints(company, ops)
 	watch := sandbox.NewWatch(company)
-	if err := play(ctx, o, company, watch, stream, s); err != nil {
+	if err := sendAll(ctx, o, company, watch, stream, s); err != nil {
 		return err
 	}
-	unexpected := s.closing(watch.All())
+	unexpected := s.printSummary(watch.All())
 	if o.keepRunning && ctx.Err() == nil {
-		s.invitation(company)
+		s.printInstructions(company)
 		for ctx.Err() == nil {
-			if err := look(watch, s); err != nil {
+			if err := printComplete(watch, s); err != nil {
 				return err
 			}
-			pause(ctx, lookInterval)
+			pause(ctx, pollInterval)
 		}
 	}
 	if err := stop(); err != nil {
 		return fmt.Errorf("stopping the daemon: %w", err)
 	}
 	if unexpected > 0 {
-		return fmt.Errorf("%d payments did not end as they should", unexpected)
+		return fmt.Errorf("%d payments did not end as expected: see the summary", unexpected)
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func startDaemon(ctx context.Context, company *sandbox.Company) (ops net.Addr, s
 	if err := errors.Join(err, db.Close()); err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it stops after the show, not with its visitor
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it stops after the summary, not at Ctrl-C
 	ready := make(chan net.Addr, 1)
 	done := make(chan error, 1)
 	log, _ := daemon.NewLogger(loaded.Config.Logging, io.Discard)
@@ -116,8 +116,8 @@ func startDaemon(ctx context.Context, company *sandbox.Company) (ops net.Addr, s
 	}
 }
 
-// play sends the stream at its rate and shows what becomes complete, until all of it is.
-func play(ctx context.Context, o options, company *sandbox.Company, watch *sandbox.Watch, stream []sandbox.Sent, s *screen) error {
+// sendAll sends the stream at its rate and prints results, until all messages are complete or settleTimeout is over.
+func sendAll(ctx context.Context, o options, company *sandbox.Company, watch *sandbox.Watch, stream []sandbox.Sent, s *screen) error {
 	begin := time.Now()
 	var allSent time.Time
 	for ctx.Err() == nil {
@@ -126,7 +126,7 @@ func play(ctx context.Context, o options, company *sandbox.Company, watch *sandb
 			watch.Sent(stream[n])
 			company.Send(stream[n])
 		}
-		if err := look(watch, s); err != nil {
+		if err := printComplete(watch, s); err != nil {
 			return err
 		}
 		s.progress(watch.All())
@@ -138,12 +138,13 @@ func play(ctx context.Context, o options, company *sandbox.Company, watch *sandb
 				return nil
 			}
 		}
-		pause(ctx, min(lookInterval, time.Duration(float64(time.Second)/o.rate)))
+		pause(ctx, min(pollInterval, time.Duration(float64(time.Second)/o.rate)))
 	}
 	return nil
 }
 
-func look(watch *sandbox.Watch, s *screen) error {
+// printComplete prints the messages that have become complete.
+func printComplete(watch *sandbox.Watch, s *screen) error {
 	complete, err := watch.Look()
 	for _, seen := range complete {
 		s.payment(seen)

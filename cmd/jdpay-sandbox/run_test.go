@@ -19,9 +19,9 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestEveryStory runs the built program as a visitor does: each kind of message has to end as its story says. It is built
-// without the race detector, under which the in-process database is too slow for the story's windows.
-func TestEveryStory(t *testing.T) {
+// TestEveryStoryEndsAsExpected runs the built program. It is built without the race detector, with which the in-process
+// database is too slow for the stories' timeouts.
+func TestEveryStoryEndsAsExpected(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "jdpay-sandbox")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building the program: %v: %s", err, out)
@@ -34,7 +34,7 @@ func TestEveryStory(t *testing.T) {
 	if err != nil {
 		t.Errorf("%v: %s", err, problems.String())
 	}
-	var said struct {
+	var document struct {
 		Endpoints []place `json:"endpoints"`
 		First     float64 `json:"first_settled_ms"`
 		Summary   []row   `json:"summary"`
@@ -48,11 +48,11 @@ func TestEveryStory(t *testing.T) {
 			Commands int    `json:"commands"`
 		} `json:"payments"`
 	}
-	if err := json.Unmarshal(out, &said); err != nil {
+	if err := json.Unmarshal(out, &document); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	stories := map[string]bool{}
-	for _, r := range said.Summary {
+	for _, r := range document.Summary {
 		stories[r.Story] = true
 		if r.AsExpected != r.Messages {
 			t.Errorf("%s: %d of %d ended as expected", r.Story, r.AsExpected, r.Messages)
@@ -63,10 +63,10 @@ func TestEveryStory(t *testing.T) {
 			t.Errorf("%s is not in the summary", s.Story)
 		}
 	}
-	if len(stories) != 21 || len(said.Payments) != count || len(said.Endpoints) != 7 || said.First <= 0 {
-		t.Errorf("%d stories, %d payments, %d endpoints, the first settled after %v ms", len(stories), len(said.Payments), len(said.Endpoints), said.First)
+	if len(stories) != 21 || len(document.Payments) != count || len(document.Endpoints) != 7 || document.First <= 0 {
+		t.Errorf("%d stories, %d payments, %d endpoints, the first settled after %v ms", len(stories), len(document.Payments), len(document.Endpoints), document.First)
 	}
-	for _, p := range said.Payments {
+	for _, p := range document.Payments {
 		if p.Outcome != p.Expected {
 			t.Errorf("%s (%s): %s, want %s: %s", p.OrderNo, p.Story, p.Outcome, p.Expected, p.Reason)
 		}
@@ -74,25 +74,25 @@ func TestEveryStory(t *testing.T) {
 	}
 }
 
-// TestKeepRunning sends a payment of one's own as the printed invitation says, and sees it arrive.
+// TestKeepRunning sends a payment with the printed configuration, and requires that it is settled.
 func TestKeepRunning(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var out testenv.Buffer
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, options{rate: 100, count: 2, keepRunning: true}, &out, time.Now()) }()
-	says := func(what string) {
+	waitFor := func(text string) {
 		t.Helper()
-		if !testenv.Poll(30*time.Second, func() bool { return strings.Contains(out.String(), what) }) {
-			t.Fatalf("it does not say %q: %s", what, out.String())
+		if !testenv.Poll(30*time.Second, func() bool { return strings.Contains(out.String(), text) }) {
+			t.Fatalf("%q is not printed: %s", text, out.String())
 		}
 	}
-	says("Orders waiting to be paid, 8.00 yuan each: R9001")
-	says("First payment settled")
+	waitFor("Orders waiting to be paid, 8.00 yuan each: R9001")
+	waitFor("First payment settled")
 
 	settings := regexp.MustCompile(`(?m)^  config +(\S+)$`).FindStringSubmatch(out.String())
 	if settings == nil {
-		t.Fatalf("the configuration is not told: %s", out.String())
+		t.Fatalf("the configuration is not printed: %s", out.String())
 	}
 	loaded, err := daemon.Load(config.Options{Files: settings[1:], Environ: []string{}})
 	if err != nil {
@@ -106,11 +106,11 @@ func TestKeepRunning(t *testing.T) {
 	if _, err := queue.Send(ctx, mine.Message(sandbox.Md5Key)); err != nil {
 		t.Fatal(err)
 	}
-	says("(yours)")
+	waitFor("(yours)")
 	line := regexp.MustCompile(`.*R9001 .*\(yours\)`).FindString(out.String())
 	for _, part := range []string{"✓ settled", "cabinet told", "opened", "JD", "pay info"} {
 		if !strings.Contains(line, part) {
-			t.Errorf("%q does not say %q", line, part)
+			t.Errorf("%q does not have %q", line, part)
 		}
 	}
 	stop()
@@ -122,11 +122,11 @@ func TestKeepRunning(t *testing.T) {
 	}
 }
 
-// TestUnexpectedIsAnError counts a message that came to nothing against the run.
-func TestUnexpectedIsAnError(t *testing.T) {
+// TestUnexpectedOutcomesAreCounted has a message with another outcome than expected.
+func TestUnexpectedOutcomesAreCounted(t *testing.T) {
 	s := newScreen(&testenv.Buffer{}, options{}, time.Now())
 	stream := sandbox.Stream(1)
-	if n := s.closing([]*sandbox.Seen{{Sent: stream[0], Outcome: "bad_signature", Complete: true}}); n != 1 {
-		t.Error(fmt.Sprint(n, " messages did not end as they should, want 1"))
+	if n := s.printSummary([]*sandbox.Seen{{Sent: stream[0], Outcome: "bad_signature", Complete: true}}); n != 1 {
+		t.Error(fmt.Sprint(n, " messages did not end as expected, want 1"))
 	}
 }

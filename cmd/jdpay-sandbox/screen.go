@@ -15,7 +15,7 @@ import (
 	"jdpay-listener/internal/sandbox"
 )
 
-// screen shows the stream to a person, or collects it for a program.
+// screen prints results for people, or one JSON document.
 type screen struct {
 	out      io.Writer
 	json     bool
@@ -25,7 +25,7 @@ type screen struct {
 	shown    int
 	first    time.Duration // from the program's start to the first settled payment
 	places   []place
-	bar      bool // a progress bar stands in the last line
+	bar      bool // the last line is a progress bar
 }
 
 type place struct {
@@ -49,8 +49,8 @@ func (s *screen) printf(format string, args ...any) {
 	fmt.Fprintf(s.out, format, args...)
 }
 
-// opening says what was started.
-func (s *screen) opening(c *sandbox.Company, ops net.Addr) {
+// printEndpoints prints what was started.
+func (s *screen) printEndpoints(c *sandbox.Company, ops net.Addr) {
 	s.places = []place{
 		{"MNS", c.MNSURL},
 		{"MySQL", c.MySQL.Addr},
@@ -67,22 +67,22 @@ func (s *screen) opening(c *sandbox.Company, ops net.Addr) {
 	s.printf("\n%d payments are on their way. Times count from the moment a message is in the queue.\n\n", s.total)
 }
 
-// payment shows one message that has come to its end.
+// payment prints one message that is complete.
 func (s *screen) payment(p *sandbox.Seen) {
 	s.shown++
 	if s.first == 0 && p.Outcome == "settled" {
 		s.first = time.Since(s.started)
 	}
-	s.printf("%s  %-7s %6s yuan  %s\n", p.At.Format("15:04:05.000"), p.OrderNo, orDash(p.Amount), fate(p))
+	s.printf("%s  %-7s %6s yuan  %s\n", p.At.Format("15:04:05.000"), p.OrderNo, orDash(p.Amount), result(p))
 }
 
-// fate is a message's way in words.
-func fate(p *sandbox.Seen) string {
+// result is a message's outcome and times in words.
+func result(p *sandbox.Seen) string {
 	var b strings.Builder
 	if p.Outcome != "settled" {
 		fmt.Fprintf(&b, "✗ %s %s", p.Outcome, round(p.Settled))
 	} else {
-		fmt.Fprintf(&b, "✓ settled %s → cabinet told %s%s", round(p.Settled), round(p.CabinetTold), answer(p))
+		fmt.Fprintf(&b, "✓ settled %s → cabinet told %s%s", round(p.Settled), round(p.CabinetTold), commandResult(p))
 		for _, step := range []struct {
 			name    string
 			took    time.Duration
@@ -99,21 +99,21 @@ func fate(p *sandbox.Seen) string {
 		fmt.Fprintf(&b, "   (%s)", p.Story)
 	}
 	if p.Reason != "" && (p.Outcome != "settled" || p.Waybill != "updated" || p.Command != "confirmed") {
-		fmt.Fprintf(&b, "\n%37s%s", "", cut(p.Reason, 120))
+		fmt.Fprintf(&b, "\n%37s%s", "", truncate(p.Reason, 120))
 	}
 	return b.String()
 }
 
-// answer is what came back from the cabinet.
-func answer(p *sandbox.Seen) string {
-	said := " ✗ " + p.Command
+// commandResult is what became of the cabinet command.
+func commandResult(p *sandbox.Seen) string {
+	text := " ✗ " + p.Command
 	if p.Confirmed > 0 {
-		said = ", opened " + round(p.Confirmed)
+		text = ", opened " + round(p.Confirmed)
 	}
 	if p.Commands > 1 {
-		said += fmt.Sprintf(" (%d commands)", p.Commands)
+		text += fmt.Sprintf(" (%d commands)", p.Commands)
 	}
-	return said
+	return text
 }
 
 // progress draws a bar on a terminal.
@@ -123,11 +123,11 @@ func (s *screen) progress(all []*sandbox.Seen) {
 	}
 	const width = 30
 	done := width * s.shown / s.total
-	fmt.Fprintf(s.out, "\r\033[K[%s%s] %d of %d sent, %d at their end", strings.Repeat("█", done), strings.Repeat("░", width-done), len(all), s.total, s.shown)
+	fmt.Fprintf(s.out, "\r\033[K[%s%s] %d of %d sent, %d complete", strings.Repeat("█", done), strings.Repeat("░", width-done), len(all), s.total, s.shown)
 	s.bar = true
 }
 
-// row of the summary: what a kind of message came to.
+// row of the summary: the results of one kind of message.
 type row struct {
 	Story      string `json:"story"`
 	Expected   string `json:"expected"`
@@ -135,8 +135,8 @@ type row struct {
 	AsExpected int    `json:"as_expected"`
 }
 
-// closing prints the summary and returns how many messages did not end as they should.
-func (s *screen) closing(all []*sandbox.Seen) (unexpected int) {
+// printSummary prints the summary and returns how many messages did not end as expected.
+func (s *screen) printSummary(all []*sandbox.Seen) (unexpected int) {
 	var rows []*row
 	byStory := map[string]*row{}
 	times := map[string][]time.Duration{}
@@ -174,7 +174,7 @@ func (s *screen) closing(all []*sandbox.Seen) (unexpected int) {
 	for _, r := range rows {
 		s.printf("%-34s %-25s %8d %12d\n", r.Story, r.Expected, r.Messages, r.AsExpected)
 	}
-	s.printf("\n%-28s %10s %10s\n", "ordinary payments", "half in", "99 % in")
+	s.printf("\n%-28s %10s %10s\n", "ordinary payments", "p50", "p99")
 	for _, name := range []string{"settled", "cabinet told", "cabinet opened", "JD told", "pay info written"} {
 		s.printf("%-28s %10s %10s\n", name, round(percentile(times[name], 50)), round(percentile(times[name], 99)))
 	}
@@ -182,7 +182,7 @@ func (s *screen) closing(all []*sandbox.Seen) (unexpected int) {
 	return unexpected
 }
 
-// expectation is what should become of a message, in words.
+// expectation is a message's expected result, in words.
 func expectation(m sandbox.Sent) string {
 	switch {
 	case m.Command != "":
@@ -219,11 +219,11 @@ func (s *screen) document(all []*sandbox.Seen, rows []*row) {
 	e := json.NewEncoder(s.out)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	_ = e.Encode(map[string]any{"endpoints": s.places, "first_settled_ms": ms(s.first), "summary": rows, "payments": payments}) // a closed pipe is its reader's choice
+	_ = e.Encode(map[string]any{"endpoints": s.places, "first_settled_ms": ms(s.first), "summary": rows, "payments": payments}) // an error means that the pipe is closed
 }
 
-// invitation says how to send messages of one's own.
-func (s *screen) invitation(c *sandbox.Company) {
+// printInstructions prints how to send more messages.
+func (s *screen) printInstructions(c *sandbox.Company) {
 	const spare = 5
 	var orders []string
 	for i := range spare {
@@ -233,7 +233,7 @@ func (s *screen) invitation(c *sandbox.Company) {
 		}
 	}
 	s.printf(`
-It keeps running; Ctrl-C ends it. Everything is open to you:
+It keeps running; Ctrl-C ends it. Addresses and keys:
 
   queues      %s   access key %s / %s   queues %s, %s
   MD5 key     %s   signature profile kv_amp_bare
@@ -278,9 +278,9 @@ func orDash(s string) string {
 	return s
 }
 
-func cut(s string, most int) string {
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
+func truncate(s string, maxRunes int) string {
+	if r := []rune(s); len(r) > maxRunes {
+		return string(r[:maxRunes]) + "…"
 	}
 	return s
 }
