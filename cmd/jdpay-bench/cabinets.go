@@ -12,14 +12,14 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// cabinets are all cabinets of the company: one subscriber, with QoS 0, that notes what arrives and when. What a
-// command says is looked at only after the measurement.
+// cabinets are all cabinets of the company: one subscriber with QoS 0, which records commands and their times. Commands
+// are checked only after the measurement.
 type cabinets struct {
 	client mqtt.Client
 
 	mu  sync.Mutex
 	got []arrival
-	// answers gets the orders whose commands arrive, if somebody wants to answer them.
+	// answers gets the orders whose commands arrive; nil: off.
 	answers chan<- int64
 }
 
@@ -68,7 +68,7 @@ func (c *cabinets) count() int {
 	return len(c.got)
 }
 
-// answer has the orders of commands from now on sent to the channel; nil ends it.
+// answer sends the orders of further commands to the channel; nil ends that.
 func (c *cabinets) answer(to chan<- int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +82,7 @@ func (c *cabinets) arrivals() []arrival {
 	return slices.Clone(c.got)
 }
 
-// waits is how long the commands took of those orders whose messages were sent then.
+// waits returns the time from each message in sent to its order's command.
 func (c *cabinets) waits(sent map[int64]time.Time) (waits []time.Duration) {
 	for _, a := range c.arrivals() {
 		if id, fault := a.order(); fault == "" {
@@ -94,7 +94,7 @@ func (c *cabinets) waits(sent map[int64]time.Time) (waits []time.Duration) {
 	return waits
 }
 
-// take returns what has arrived and forgets it.
+// take returns what has arrived and removes it.
 func (c *cabinets) take() []arrival {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
-// check finds every effect of the orders exactly once, and says when the last one happened. A fault of one order is
-// told for the first few of them.
+// check requires every effect of the orders exactly once, and returns when the last one happened. It lists the first
+// maxFaults faults.
 func (c *company) check(ctx context.Context, jobs bool, orders Orders) (last time.Time, faults []string, err error) {
 	commanded := c.cabinets.take()
 	f := &faultList{}
@@ -29,12 +29,12 @@ func (c *company) check(ctx context.Context, jobs bool, orders Orders) (last tim
 	if err := c.standIns.Call("StandIns.Calls", 0, &calls); err != nil {
 		return last, nil, fmt.Errorf("asking the stand-in for JD: %w", err)
 	}
-	if c.retried { // then it is the calls that JD took which count
+	if c.retried { // only the calls that JD accepted are effects
 		calls = slices.DeleteFunc(calls, func(call jdserver.Call) bool { return !call.Accepted })
 	}
-	told := map[string]int{}
+	calledTimes := map[string]int{}
 	for _, call := range calls {
-		told[call.Waybill]++
+		calledTimes[call.Waybill]++
 		f.addIf(!call.Accepted, "JD did not accept waybill %s", call.Waybill)
 		last = later(last, call.At)
 	}
@@ -45,17 +45,17 @@ func (c *company) check(ctx context.Context, jobs bool, orders Orders) (last tim
 	for id := orders.From; id < orders.From+int64(orders.N); id++ {
 		f.addIf(seen[id] != 1, "order %d: %d commands reached the cabinet", id, seen[id])
 		w := waybill(id)
-		f.addIf(told[w] != 1, "order %d: JD was told %d times", id, told[w])
+		f.addIf(calledTimes[w] != 1, "order %d: JD was called %d times", id, calledTimes[w])
 		call := byWaybill[w]
-		f.addIf(told[w] > 0 && (call.Producer != producer(id) || call.ThirdCode != serial(id) || call.Status != 1), "order %d: JD was told %+v", id, call)
+		f.addIf(calledTimes[w] > 0 && (call.Producer != producer(id) || call.ThirdCode != serial(id) || call.Status != 1), "order %d: JD was called with %+v", id, call)
 	}
 	f.addIf(len(calls) != orders.N, "JD got %d calls for %d orders", len(calls), orders.N)
 	finished, err := c.checkRows(ctx, jobs, orders, f)
 	return later(last, finished), f.list(), err
 }
 
-// checkRows counts what is right in the tables, and says when the last job was concluded, by the database's clock, which
-// is this machine's.
+// checkRows counts the correct rows, and returns when the last job was concluded, by the database's clock, which is this
+// machine's.
 func (c *company) checkRows(ctx context.Context, jobs bool, orders Orders, f *faultList) (finished time.Time, err error) {
 	first, last := orders.From, orders.From+int64(orders.N)-1
 	count := func(what, query string, want int) {
@@ -78,9 +78,9 @@ func (c *company) checkRows(ctx context.Context, jobs bool, orders Orders, f *fa
 	return c.checkJobs(ctx, orders, f)
 }
 
-// checkJobs counts how the jobs of the orders ended: each at its first try, unless jobs may be retried. It asks once for
-// all, from the orders to their jobs by the index of ref: a condition on kind and state would tempt the server to read
-// all the done jobs for each order, which took ten seconds a question whenever its statistics were older than the backlog.
+// checkJobs counts how the jobs of the orders ended: each at its first try, unless jobs may be retried. One query
+// joins the orders with their jobs by the index of ref. With a condition on kind and state the server reads all done jobs
+// for each order when its statistics are older than the backlog, which took ten seconds.
 func (c *company) checkJobs(ctx context.Context, orders Orders, f *faultList) (finished time.Time, err error) {
 	rows, err := c.db.QueryContext(ctx, `SELECT STRAIGHT_JOIN CONCAT_WS(' ', j.kind, j.state, j.outcome, j.try_count), COUNT(*), MAX(j.finished_at)
 		FROM kernelorder_charge o JOIN jdpay_job j ON j.ref = o.order_no COLLATE utf8mb4_bin WHERE o.order_id BETWEEN ? AND ?
@@ -119,7 +119,7 @@ func (c *company) checkJobs(ctx context.Context, orders Orders, f *faultList) (f
 	return finished, rows.Err()
 }
 
-// audit runs the program's own proof; its findings are a fault of the measurement.
+// audit runs jdpay-listener audit; its findings are a fault of the measurement.
 func (c *company) audit(ctx context.Context) error {
 	if err := c.command(ctx, "audit"); err != nil {
 		return fmt.Errorf("the audit is not clean: %w", err)
@@ -140,12 +140,12 @@ type faultList struct {
 	more  int
 }
 
-const toldFaults = 5
+const maxFaults = 5
 
 func (f *faultList) addIf(is bool, format string, args ...any) {
 	switch {
 	case !is:
-	case len(f.first) < toldFaults:
+	case len(f.first) < maxFaults:
 		f.first = append(f.first, fmt.Sprintf(format, args...))
 	default:
 		f.more++

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// mnsLatencies are how long MNS takes for an answer while daemons are stopped.
+// mnsLatencies are the latencies of MNS while daemons are stopped.
 var mnsLatencies = []time.Duration{5 * time.Millisecond, 20 * time.Millisecond}
 
 const (
-	// stopBacklog is the payments in the queue of which a quarter is worked off when the daemon is stopped.
+	// stopBacklog is the number of payments in the queue; the daemon is stopped after a quarter of them.
 	stopBacklog     = 4_000
 	rollingRate     = 500
 	rollingReplicas = 3
-	// rollingPause lies between the restarts of two replicas.
-	rollingPause = 500 * time.Millisecond
+	// rollingInterval is the time between the restarts of two replicas.
+	rollingInterval = 500 * time.Millisecond
 )
 
 // deploy measures what a stop costs: messages that the daemon leaves invisible in the queue, and payments that wait longer
@@ -53,8 +53,8 @@ func (b *bench) deploy(ctx context.Context) error {
 	return c.close()
 }
 
-// stopWhileDraining stops a daemon in the middle of a backlog and looks at what it leaves in the queue. A second daemon
-// then works the rest off, so that all effects can be checked.
+// stopWhileDraining stops a daemon in the middle of a backlog and counts the messages that it leaves in the queue. A
+// second daemon then processes the rest, so that all effects can be checked.
 func (c *company) stopWhileDraining(ctx context.Context, s *Stops, mnsLatency time.Duration) error {
 	orders, err := c.seed(ctx, stopBacklog)
 	if err != nil {
@@ -84,7 +84,7 @@ func (c *company) stopWhileDraining(ctx context.Context, s *Stops, mnsLatency ti
 	}
 	s.N++
 	begin := time.Now()
-	s.Faults.note(daemons[0].stop(ctx))
+	s.Faults.add(daemons[0].stop(ctx))
 	s.Slowest = max(s.Slowest, time.Since(begin).Seconds())
 	left, err := c.standIns.queue()
 	if err != nil {
@@ -92,14 +92,14 @@ func (c *company) stopWhileDraining(ctx context.Context, s *Stops, mnsLatency ti
 	}
 	s.Invisible += left.Inactive
 	if left.Left == 0 {
-		s.Faults.note(fmt.Errorf("the backlog of %d was worked off before the stop", stopBacklog))
+		s.Faults.add(fmt.Errorf("the backlog of %d was worked off before the stop", stopBacklog))
 	}
 	return c.workOffRest(ctx, s, orders)
 }
 
 func (c *company) workOffRest(ctx context.Context, s *Stops, orders Orders) error {
 	if err := c.standIns.Call("StandIns.EndInvisibility", 0, new(int)); err != nil {
-		return fmt.Errorf("turning the clock of the stand-in for MNS: %w", err)
+		return fmt.Errorf("shifting the clock of the stand-in for MNS: %w", err)
 	}
 	daemons, err := c.startDaemons(ctx, 1)
 	defer func() {
@@ -110,14 +110,14 @@ func (c *company) workOffRest(ctx context.Context, s *Stops, orders Orders) erro
 	if err != nil {
 		return err
 	}
-	s.Faults.note(c.awaitEffects(ctx, true, orders))
+	s.Faults.add(c.awaitEffects(ctx, true, orders))
 	_, faults, err := c.check(ctx, true, orders)
 	if err != nil {
 		return err
 	}
 	s.Faults = append(s.Faults, faults...)
-	s.Faults.note(daemons[0].stop(ctx))
-	s.Faults.note(c.audit(ctx))
+	s.Faults.add(daemons[0].stop(ctx))
+	s.Faults.add(c.audit(ctx))
 	return nil
 }
 
@@ -148,14 +148,14 @@ func (c *company) rollingRestart(ctx context.Context, n int) (r Rolling, err err
 		sending <- err
 	}()
 	for i := range rollingReplicas {
-		if err := pause(ctx, rollingPause); err != nil {
+		if err := pause(ctx, rollingInterval); err != nil {
 			return r, err
 		}
 		begin := time.Now()
-		r.Faults.note(daemons[i].stop(ctx))
+		r.Faults.add(daemons[i].stop(ctx))
 		r.SlowestStop = max(r.SlowestStop, time.Since(begin).Seconds())
 		replacement, err := c.startDaemons(ctx, 1)
-		daemons = append(daemons, replacement...) // for the end of them all
+		daemons = append(daemons, replacement...) // so that the deferred function kills it, too
 		if err != nil {
 			return r, err
 		}
@@ -168,13 +168,13 @@ func (c *company) rollingRestart(ctx context.Context, n int) (r Rolling, err err
 	if err := <-sending; err != nil {
 		return r, err
 	}
-	r.Faults.note(c.awaitEffects(ctx, true, orders))
+	r.Faults.add(c.awaitEffects(ctx, true, orders))
 	r.measure(c.cabinets.waits(sent))
 	_, faults, err := c.check(ctx, true, orders)
 	r.Faults = append(r.Faults, faults...)
 	for _, p := range daemons[rollingReplicas:] {
-		r.Faults.note(p.stop(ctx))
+		r.Faults.add(p.stop(ctx))
 	}
-	r.Faults.note(c.audit(ctx))
+	r.Faults.add(c.audit(ctx))
 	return r, err
 }

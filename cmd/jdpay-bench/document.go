@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// prose is what a person has to say about the figures: how each is made, and what limits them. The run's table takes the
-// place of its mark.
+// prose is the text about the figures: how each is made, and what limits them. tableMark is replaced by the run's table.
 //
 //go:embed performance.md
 var prose string
@@ -27,7 +26,7 @@ func writeDocument(r *Results) error {
 	docs := filepath.Join(filepath.Dir(strings.TrimSpace(string(gomod))), "docs")
 	before, after, ok := strings.Cut(prose, tableMark)
 	if !ok {
-		return errors.New("performance.md has no place for the table")
+		return errors.New("performance.md has no line " + strings.TrimSpace(tableMark))
 	}
 	var table strings.Builder
 	printTable(&table, r)

@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// jdLatencies are the two JDs of the benchmark: one that answers at once, and one as it is in the afternoon.
+// jdLatencies are JD's latencies: none, and that of a busy afternoon.
 var jdLatencies = []time.Duration{0, 50 * time.Millisecond}
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// drain measures how fast the daemon works off a backlog: several times, of which the median counts. The faults of all are
-// its faults.
+// drain measures how fast the daemon drains a backlog: the median of several runs, with the faults of all.
 func (b *bench) drain(ctx context.Context) error {
 	for _, latency := range jdLatencies {
 		var runs []Drain
@@ -41,12 +40,11 @@ func (b *bench) drain(ctx context.Context) error {
 	return nil
 }
 
-// warmUp is the payments before a measurement: connections are open and code is paged in then, as they are in a program
-// that has run for a while.
+// warmUp is the number of payments before a measurement, after which connections are open and code is paged in.
 const warmUp = 200
 
-// drainDaemon starts replicas of the daemon, gives them a backlog of n payments, and measures. Whatever is not as it
-// should be afterwards, the audit included, is a fault of the figure.
+// drainDaemon starts replicas of the daemon and measures how fast they drain a backlog of n payments. Missing or wrong
+// effects, and findings of the audit, are faults of the figure.
 func (c *company) drainDaemon(ctx context.Context, d Drain, n int) (Drain, error) {
 	d.Program = daemonProgram
 	latency := time.Duration(d.JDLatency * float64(time.Millisecond))
@@ -77,8 +75,8 @@ func (c *company) drainDaemon(ctx context.Context, d Drain, n int) (Drain, error
 		return d, err
 	}
 	for _, p := range daemons {
-		d.Faults.note(p.stop(ctx))
+		d.Faults.add(p.stop(ctx))
 	}
-	d.Faults.note(c.audit(ctx))
+	d.Faults.add(c.audit(ctx))
 	return d, nil
 }

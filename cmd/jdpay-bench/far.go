@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// farDelay is what a statement takes longer when the database server is in another zone of a cloud's region.
+	// farDelay is the additional latency of a statement when the database server is in another zone of a cloud's region.
 	farDelay = 2 * time.Millisecond
 	farRate  = 100
-	// idlePause lets the daemon come to rest between two lone payments.
-	idlePause = 500 * time.Millisecond
+	// idleInterval is the time between two single payments, so that the daemon is idle again.
+	idleInterval = 500 * time.Millisecond
 )
 
-// far measures payments while both databases are far away: how many round trips one lone payment waits for, one after
-// the other, and how long cabinets wait at an even load.
+// far measures payments while both databases are far away: the sequential round trips of a single payment, and the latency
+// at an even load.
 func (b *bench) far(ctx context.Context) error {
 	c, err := b.newCompany(ctx)
 	if err != nil {
@@ -48,7 +48,7 @@ func (b *bench) far(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The median: what the daemon does in the background may take part in one series or another.
+	// The median: a series may include statements of the daemon's background work.
 	slices.SortFunc(alone, func(a, b lonePayment) int { return cmp.Compare(len(a.series), len(b.series)) })
 	f.Latency, f.Faults = l, append(l.Faults, faults...)
 	f.InARow = len(alone[len(alone)/2].series)
@@ -74,7 +74,7 @@ func (b *bench) far(ctx context.Context) error {
 	return c.close()
 }
 
-// lonePayment is a payment on an idle daemon, from the notification to the command.
+// lonePayment is a single payment on an idle daemon, from the notification to the command.
 type lonePayment struct {
 	series []roundTrip
 	wait   time.Duration
@@ -85,7 +85,7 @@ func (c *company) payAlone(ctx context.Context, p *proxy) (one lonePayment, faul
 	if err != nil {
 		return one, nil, err
 	}
-	if err := pause(ctx, idlePause); err != nil {
+	if err := pause(ctx, idleInterval); err != nil {
 		return one, nil, err
 	}
 	p.record()

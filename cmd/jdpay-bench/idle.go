@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// idle measures what a daemon costs that has nothing to do, both listeners on.
+// idle measures the cost of an idle daemon with both listeners.
 func (b *bench) idle(ctx context.Context) error {
 	c, err := b.newCompany(ctx)
 	if err != nil {
@@ -46,7 +46,7 @@ func (b *bench) idle(ctx context.Context) error {
 		return err
 	}
 	seconds := b.sizes.idle.Seconds()
-	const own = 2 // the bench's questions for the server's counter
+	const own = 2 // the bench's queries of the server's counter
 	b.results.Idle = &Idle{
 		Seconds: seconds, CPUPercent: 100 * (after.cpu[programCPU] - before.cpu[programCPU]).Seconds() / seconds, ResidentMB: now,
 		Statements: float64(after.questions-before.questions-own/2) / seconds,

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// slowJD is the JD of everything but the fast drain.
+// slowJD is JD's latency in all measurements but the fast drain.
 const slowJD = 50 * time.Millisecond
 
 // latency measures the time from a message's arrival in the queue to its command's arrival at the cabinet, at an even
-// load. A fresh daemon each time: the slower load does not profit from what a faster one has warmed.
+// load. Each load gets a new daemon, so that none profits from the warm-up by another.
 func (b *bench) latency(ctx context.Context) error {
 	c, err := b.newCompany(ctx)
 	if err != nil {
@@ -28,13 +28,13 @@ func (b *bench) latency(ctx context.Context) error {
 	return c.close()
 }
 
-// pace sends n payments at an even rate to a fresh daemon and measures how long their cabinets wait.
+// pace sends n payments at an even rate to a new daemon and measures how long their cabinets wait.
 func (c *company) pace(ctx context.Context, rate, n int) (l Latency, err error) {
 	l, _, err = c.paced(ctx, rate, n, func([]*process) error { return nil })
 	return l, err
 }
 
-// paced is pace for those who want to know the orders, or to do something before the messages come.
+// paced is pace with the orders as a result, and a function that is called before the messages are sent.
 func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*process) error) (l Latency, orders Orders, err error) {
 	l.PerSecond, l.Payments = rate, n
 	warm, err := c.seed(ctx, warmUp)
@@ -70,7 +70,7 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 	if err != nil {
 		return l, orders, err
 	}
-	l.Faults.note(c.awaitEffects(ctx, true, orders))
+	l.Faults.add(c.awaitEffects(ctx, true, orders))
 	after, err := c.snapshot(ctx, daemons)
 	if err != nil {
 		return l, orders, err
@@ -82,8 +82,8 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 		return l, orders, err
 	}
 	l.Faults = append(l.Faults, faults...)
-	l.Faults.note(daemons[0].stop(ctx))
-	l.Faults.note(c.audit(ctx))
+	l.Faults.add(daemons[0].stop(ctx))
+	l.Faults.add(c.audit(ctx))
 	if len(waits) == 0 {
 		return l, orders, fmt.Errorf("at %d/s no command arrived", rate)
 	}
@@ -91,7 +91,7 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 	return l, orders, nil
 }
 
-// send puts the messages of the orders into the queue at an even rate and says when each was put.
+// send puts the messages of the orders into the queue at an even rate and returns when each was put.
 func (c *company) send(orders Orders, rate int) (map[int64]time.Time, error) {
 	var at []time.Time
 	if err := c.standIns.Call("StandIns.Pace", Pacing{orders, rate}, &at); err != nil {
@@ -104,7 +104,7 @@ func (c *company) send(orders Orders, rate int) (map[int64]time.Time, error) {
 	return sent, nil
 }
 
-// measure notes the distribution of waits.
+// measure sets the percentiles of the waits.
 func (l *Latency) measure(waits []time.Duration) {
 	slices.Sort(waits)
 	at := func(p float64) float64 { return milliseconds(waits[min(int(p*float64(len(waits))), len(waits)-1)]) }

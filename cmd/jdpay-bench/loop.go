@@ -20,7 +20,7 @@ import (
 	"jdpay-listener/internal/mns"
 )
 
-// loop measures the replaced program's design on the same machine, in the same run.
+// loop measures the replaced program's design in the same run.
 func (b *bench) loop(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -55,7 +55,7 @@ func (b *bench) loop(ctx context.Context) error {
 			p.kill()
 			return err
 		}
-		d.Faults.note(p.stop(ctx))
+		d.Faults.add(p.stop(ctx))
 		b.results.Drains = append(b.results.Drains, d)
 		progress("loop, JD at %s: %.0f payments/s", latency, d.PerSecond)
 		if err := c.close(); err != nil {
@@ -65,7 +65,7 @@ func (b *bench) loop(ctx context.Context) error {
 	return nil
 }
 
-// loopWarmUp is the loop's payments before a measurement; it has fewer connections to open than the daemon.
+// loopWarmUp is the loop's warmUp; it has fewer connections to open than the daemon.
 const loopWarmUp = 20
 
 // oldLoop is the program that the daemon replaces, as it worked (flow.md, "What the replaced program did") and as fast as
@@ -129,7 +129,7 @@ func runLoop() error {
 	return nil
 }
 
-// handle is the whole way of one payment, in sequence.
+// handle processes one payment, step by step.
 func (l *oldLoop) handle(ctx context.Context, body string) error {
 	env, p, err := l.rules.Open(body)
 	if err != nil {
@@ -172,14 +172,14 @@ func (l *oldLoop) handle(ctx context.Context, body string) error {
 		PostOrderId: id, DeviceGroupSN: serial, DeviceType: kind, CellSN: cell, MessageId: device.MessageID(id),
 		IssuedAt: now.UnixMilli(), ExpireAt: now.Add(l.cfg.Mqtt.CommandTtl).UnixMilli(),
 	}); err != nil {
-		return fmt.Errorf("telling the cabinet: %w", err)
+		return fmt.Errorf("sending the command: %w", err)
 	}
 	producer := l.cfg.JDApi.CloudProducerCode
 	if kind == 6 {
 		producer = l.cfg.JDApi.ProducerCode
 	}
 	if _, err := l.jd.UpdateWaybillStatus(ctx, jdapi.Status{Producer: producer, ThirdCode: serial, WaybillCode: waybill, Status: 1}); err != nil {
-		return fmt.Errorf("telling JD: %w", err)
+		return fmt.Errorf("updating the waybill: %w", err)
 	}
 	_, err = l.main.ExecContext(ctx, `INSERT INTO kernel_postorder_pay_info (post_order_id, payment_status, payment_type, pay_time, pay_message) VALUES (?, ?, ?, ?, ?)
 		ON DUPLICATE KEY UPDATE payment_status = VALUES(payment_status)`, postID, l.cfg.Payment.PaidStatus, payType, payTime, l.cfg.Payment.PayMessage)

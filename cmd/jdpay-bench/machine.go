@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Machine is what the figures are of.
+// Machine is the machine and the software that were measured.
 type Machine struct {
 	CPU      string `json:"cpu"`
 	Cores    int    `json:"cores"`
@@ -19,7 +19,7 @@ type Machine struct {
 	Settings string `json:"database_settings"`
 }
 
-// describe says what the figures are of.
+// describe returns the machine and the software.
 func (s *site) describe(ctx context.Context) (m Machine, err error) {
 	m = Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Settings: "innodb_flush_log_at_trx_commit=1 " + strings.ReplaceAll(strings.Join(mariadbSettings, " "), "--", "")}
 	m.CPU = strings.TrimSpace(lineOf("/proc/cpuinfo", "model name"))
@@ -38,7 +38,7 @@ func (s *site) describe(ctx context.Context) (m Machine, err error) {
 	return m, db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&m.Database)
 }
 
-// lineOf is what stands behind the first "name:" of a file of /proc.
+// lineOf returns the text after the first "name:" in a file of /proc.
 func lineOf(path, name string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -1,12 +1,11 @@
 // Command jdpay-bench measures the daemon as it runs in production: the built program, as a process of its own, on a
 // private MariaDB with durable commits, Mosquitto and Redis, with stand-ins for MNS and JD in another process. A
-// payment counts when all of its effects are there, and a figure counts when every effect was found exactly once and
-// the audit is clean. Beside the daemon runs the loop that it replaces (loop.go), in the same minutes on the same
-// machine: ratios between the two mean more than seconds on a machine that others use as well.
+// payment counts when it has all its effects, and a figure is valid when every effect was found exactly once and the
+// audit is clean. The same run measures the loop that the daemon replaces (loop.go): on a shared machine their ratio is
+// more reliable than seconds.
 //
-// Reading order: site.go, standins.go, cabinets.go and proxy.go are the surroundings, order.go the data, measure.go one
-// measurement, check.go what makes it count, the parts (drain.go, latency.go, …) what is measured, and table.go,
-// document.go and picture.go what is written.
+// Reading order: site.go, standins.go, cabinets.go and proxy.go (servers), order.go (data), measure.go (one measurement),
+// check.go (its validity), the parts (drain.go, latency.go, …), and table.go, document.go and picture.go (output).
 package main
 
 import (
@@ -40,7 +39,7 @@ func exitCode(err error) int {
 	}
 }
 
-// childFlag begins the command line of the bench's own child processes; nobody else needs it.
+// childFlag begins the command line of the bench's child processes; it is not for users.
 const childFlag = "--child="
 
 // runChild is the main function of a child process.
@@ -51,10 +50,10 @@ func runChild(name string) error {
 	case "loop":
 		return runLoop()
 	}
-	return fmt.Errorf("there is no child %q", name)
+	return fmt.Errorf("there is no child process %q", name)
 }
 
-// part is one chapter of the benchmark.
+// part is one part of the benchmark.
 type part struct {
 	name string
 	run  func(b *bench, ctx context.Context) error
@@ -82,8 +81,8 @@ type bench struct {
 	results *Results
 }
 
-// errInvalid ends the program with 1 after everything has been printed.
-var errInvalid = errors.New("some figures are INVALID: their effects or their audit were not clean")
+// errInvalid makes the program exit with 1 after everything has been printed.
+var errInvalid = errors.New("some figures are INVALID: their effects or their audit have faults; see the table")
 
 func run(args []string, stdout io.Writer) error {
 	names := make([]string, len(parts))
@@ -107,10 +106,10 @@ func run(args []string, stdout io.Writer) error {
 
 	b := &bench{sizes: full, results: &Results{Started: time.Now(), Quick: *quick}}
 	if *quick {
-		b.sizes = quickly
+		b.sizes = quickSizes
 	}
-	// The servers inherit an ignored interrupt: a Ctrl-C, which a terminal sends to every process here, must not part
-	// them from the shells that remove their files. This process ends them.
+	// The servers inherit that interrupts are ignored: a terminal sends Ctrl-C to every process here, and the shells that
+	// remove the servers' files must survive it. This process ends the servers.
 	signal.Ignore(os.Interrupt)
 	progress("building the programs and starting the servers")
 	var err error
@@ -155,7 +154,7 @@ func (b *bench) report(stdout io.Writer, out string, write bool) error {
 	return nil
 }
 
-// progress tells a person what takes so long.
+// progress prints what is being measured.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
@@ -165,10 +164,10 @@ type sizes struct {
 	backlog      int           // payments of one drain
 	repeat       int           // drains of the daemon, of which the median counts
 	loopBacklog  [2]int        // of the loop, JD at once and JD slow
-	rates        []int         // of latency, payments per second
+	rates        []int         // of part latency, in payments per second
 	paced        time.Duration // of one rate
-	alone        int           // payments on an idle daemon
-	unsent       int           // statuses that JD does not take while it hangs
+	alone        int           // single payments on an idle daemon
+	unsent       int           // statuses that JD does not accept while it hangs
 	stops        int           // at each latency of MNS
 	rolling      time.Duration // of the payments while replicas are restarted
 	settle, idle time.Duration // before and of the idle measurement
@@ -188,7 +187,7 @@ var (
 		settle: 5 * time.Second, idle: 15 * time.Second, growBacklog: 10_000, rows: []int{1_000, 100_000, 1_000_000}, replicas: []int{1, 2, 4},
 		memory: 100_000, waiting: 8 * time.Second, jobs: 5_000, workers: []int{1, 4, 16, 256},
 	}
-	quickly = sizes{
+	quickSizes = sizes{
 		backlog: 5_000, repeat: 1, loopBacklog: [2]int{500, 50}, rates: []int{100}, paced: 4 * time.Second, alone: 3,
 		unsent: 5_000, stops: 2, rolling: 10 * time.Second,
 		settle: 2 * time.Second, idle: 5 * time.Second, growBacklog: 3_000, rows: []int{1_000, 50_000}, replicas: []int{1, 2},

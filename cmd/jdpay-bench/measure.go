@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The processes whose processor time is told.
+// The processes whose processor time is measured.
 const (
 	programCPU   = "program" // the daemon, all replicas of it, or the loop
 	mariadbCPU   = "mariadb"
@@ -19,9 +19,9 @@ const (
 )
 
 const (
-	// stallLimit is how long nothing may happen before a measurement has failed: longer than the queue's visibility timeout.
-	stallLimit = 40 * time.Second
-	pollEvery  = 5 * time.Millisecond
+	// stallTimeout is how long nothing may change before a measurement has failed: longer than the queue's visibility timeout.
+	stallTimeout = 40 * time.Second
+	pollInterval = 5 * time.Millisecond
 )
 
 // snapshot is every counter at one moment.
@@ -53,7 +53,7 @@ func (c *company) snapshot(ctx context.Context, programs []*process) (s snapshot
 	return s, err
 }
 
-// cpuEach is the processor time that each of n payments cost until after, in microseconds.
+// cpuEach returns the processor time per payment between two snapshots, in microseconds.
 func (s snapshot) cpuEach(after snapshot, n int) map[string]float64 {
 	each := map[string]float64{}
 	for name := range after.cpu {
@@ -72,7 +72,7 @@ func status(ctx context.Context, db *sql.DB, name string) (int64, error) {
 }
 
 // drainBacklog puts the messages of the orders into the queue at once and measures until the last of their effects:
-// order paid, command at the cabinet, JD told, pay info written, all jobs concluded. The programs run and are idle.
+// order paid, command at the cabinet, JD called, pay info written, all jobs concluded. The programs are running and idle.
 func (c *company) drainBacklog(ctx context.Context, d Drain, orders Orders, programs []*process) (Drain, error) {
 	d.Payments = orders.N
 	before, err := c.snapshot(ctx, programs)
@@ -83,7 +83,7 @@ func (c *company) drainBacklog(ctx context.Context, d Drain, orders Orders, prog
 	if err := c.standIns.Call("StandIns.Put", orders, &began); err != nil {
 		return d, fmt.Errorf("putting messages into the queue: %w", err)
 	}
-	d.Faults.note(c.awaitEffects(ctx, d.Program == daemonProgram, orders))
+	d.Faults.add(c.awaitEffects(ctx, d.Program == daemonProgram, orders))
 	after, err := c.snapshot(ctx, programs)
 	if err != nil {
 		return d, err
@@ -113,8 +113,8 @@ func (c *company) drainBacklog(ctx context.Context, d Drain, orders Orders, prog
 	return d, nil
 }
 
-// awaitEffects waits until as many effects are there as there should be. Whether they are the right ones is checked
-// later. The error is what is missing.
+// awaitEffects waits until the number of effects is right; check checks the effects themselves. The error says what is
+// missing.
 func (c *company) awaitEffects(ctx context.Context, jobs bool, orders Orders) error {
 	commands := func() (int, error) { return orders.N - c.cabinets.count(), nil }
 	if err := await(ctx, "cabinet commands", commands); err != nil {
@@ -140,7 +140,7 @@ func (c *company) awaitEffects(ctx context.Context, jobs bool, orders Orders) er
 	})
 }
 
-// await polls until nothing is missing, and gives up when nothing changes any more.
+// await polls until nothing is missing, and fails when nothing changes for stallTimeout.
 func await(ctx context.Context, what string, missing func() (int, error)) error {
 	before, since := -1, time.Now()
 	for {
@@ -152,13 +152,13 @@ func await(ctx context.Context, what string, missing func() (int, error)) error 
 			return nil
 		case n != before:
 			before, since = n, time.Now()
-		case time.Since(since) > stallLimit:
-			return fmt.Errorf("nothing has happened for %s: %d %s are missing", stallLimit, n, what)
+		case time.Since(since) > stallTimeout:
+			return fmt.Errorf("nothing has changed for %s: %d %s are missing", stallTimeout, n, what)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pollEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// memory watches the daemon's memory while there is far more to do than it can take in.
+// memory measures the daemon's memory while there is far more to do than its concurrency limits allow.
 func (b *bench) memory(ctx context.Context) error {
 	for _, measure := range []func(context.Context, *bench, *company) (Memory, error){fullQueue, fullTable, manyWaiting} {
 		c, err := b.newCompany(ctx)
@@ -26,10 +26,10 @@ func (b *bench) memory(ctx context.Context) error {
 	return nil
 }
 
-const sampleEvery = 500 * time.Millisecond
+const sampleInterval = 500 * time.Millisecond
 
-// watch samples a daemon's memory until done says so or ctx ends.
-func (m *Memory) watch(ctx context.Context, p *process, done func() (bool, error)) error {
+// sample samples a daemon's memory until done returns true or ctx ends.
+func (m *Memory) sample(ctx context.Context, p *process, done func() (bool, error)) error {
 	for {
 		now, peak, err := resident(p.cmd.Process.Pid)
 		if err != nil {
@@ -40,14 +40,14 @@ func (m *Memory) watch(ctx context.Context, p *process, done func() (bool, error
 		if over || err != nil {
 			return err
 		}
-		if err := pause(ctx, sampleEvery); err != nil {
+		if err := pause(ctx, sampleInterval); err != nil {
 			return err
 		}
 	}
 }
 
-// with starts a daemon for a measurement of memory.
-func (m *Memory) with(ctx context.Context, c *company, more []string, prepare func() error, done func() (bool, error)) error {
+// withDaemon starts a daemon and samples its memory.
+func (m *Memory) withDaemon(ctx context.Context, c *company, more []string, prepare func() error, done func() (bool, error)) error {
 	if err := c.open(slowJD); err != nil {
 		return err
 	}
@@ -64,10 +64,10 @@ func (m *Memory) with(ctx context.Context, c *company, more []string, prepare fu
 	if err := prepare(); err != nil {
 		return err
 	}
-	return m.watch(ctx, daemons[0], done)
+	return m.sample(ctx, daemons[0], done)
 }
 
-// fullQueue has all messages in the queue at once and ends when all are worked off, every effect in place.
+// fullQueue puts all messages into the queue at once and ends when all have been processed.
 func fullQueue(ctx context.Context, b *bench, c *company) (Memory, error) {
 	m := Memory{What: "messages in the queue", N: b.sizes.memory}
 	orders, err := c.seed(ctx, b.sizes.memory)
@@ -75,7 +75,7 @@ func fullQueue(ctx context.Context, b *bench, c *company) (Memory, error) {
 		return m, err
 	}
 	var began time.Time
-	err = m.with(
+	err = m.withDaemon(
 		ctx, c, nil,
 		func() error { return c.standIns.Call("StandIns.Put", orders, &began) },
 		func() (bool, error) {
@@ -83,28 +83,28 @@ func fullQueue(ctx context.Context, b *bench, c *company) (Memory, error) {
 			if err != nil || queue.Left > 0 || c.cabinets.count() < orders.N {
 				return false, err
 			}
-			return true, m.prove(ctx, c, orders)
+			return true, m.check(ctx, c, orders)
 		},
 	)
 	return m, err
 }
 
-// prove looks for every effect of what was worked off; whatever is missing is a fault of the figure.
-func (m *Memory) prove(ctx context.Context, c *company, orders Orders) error {
-	m.Faults.note(c.awaitEffects(ctx, true, orders))
+// check checks every effect of the orders; what is missing is a fault of the figure.
+func (m *Memory) check(ctx context.Context, c *company, orders Orders) error {
+	m.Faults.add(c.awaitEffects(ctx, true, orders))
 	_, faults, err := c.check(ctx, true, orders)
 	m.Faults = append(m.Faults, faults...)
-	m.Faults.note(c.audit(ctx))
+	m.Faults.add(c.audit(ctx))
 	return err
 }
 
-// fullTable has all jobs due in the table while JD is down.
+// fullTable fills the table with due jobs while JD is down.
 func fullTable(ctx context.Context, b *bench, c *company) (Memory, error) {
 	m := Memory{What: "jobs due, JD down", N: b.sizes.memory}
 	return m, c.waitingJobs(ctx, b, &m, "waybill-status", "ready", "UTC_TIMESTAMP(6)", "JDApi__BaseUrl=http://127.0.0.1:9")
 }
 
-// manyWaiting has all commands wait for their replies.
+// manyWaiting fills the table with commands that wait for their replies.
 func manyWaiting(ctx context.Context, b *bench, c *company) (Memory, error) {
 	m := Memory{What: "commands waiting for a reply", N: b.sizes.memory}
 	return m, c.waitingJobs(ctx, b, &m, "pay-complete", "waiting", "UTC_TIMESTAMP(6) + INTERVAL 10 MINUTE", "Mqtt__RequireReply=true")
@@ -124,5 +124,5 @@ func (c *company) waitingJobs(ctx context.Context, b *bench, m *Memory, kind, st
 		return err
 	}
 	end := time.Now().Add(b.sizes.waiting)
-	return m.with(ctx, c, []string{setting}, func() error { return nil }, func() (bool, error) { return time.Now().After(end), nil })
+	return m.withDaemon(ctx, c, []string{setting}, func() error { return nil }, func() (bool, error) { return time.Now().After(end), nil })
 }

@@ -9,8 +9,8 @@ import (
 	"jdpay-listener/internal/sandbox"
 )
 
-// Orders are the orders From to From+N-1. All that belongs to an order follows from its id, here in Go for the messages
-// and the checks, and beside it in SQL for the tables.
+// Orders are the orders From to From+N-1. All data of an order are computed from its id: in Go for the messages and the
+// checks, in SQL for the tables.
 type Orders struct {
 	From int64
 	N    int
@@ -26,7 +26,7 @@ const (
 	sqlWaybill = "CONCAT('JDVC', id)"
 	sqlCell    = "CONCAT('C', LPAD(id % 48, 2, '0'))"
 	sqlDevice  = "7000 + id % 500"
-	sqlKind    = "IF(id % 4 = 0, 2, 6)" // 500 is a multiple of 4, so a cabinet's orders agree on its type
+	sqlKind    = "IF(id % 4 = 0, 2, 6)" // 500 is a multiple of 4, so all orders of a cabinet have its type
 	sqlPayType = "IF(id % 3 = 0, 10, 2)"
 )
 
@@ -79,7 +79,7 @@ func notification(id int64) string {
 }
 
 // seed creates the orders with their parcels and cells, as they are before the payment. MariaDB's SEQUENCE engine
-// stands for a long list of values.
+// generates the ids.
 func (o Orders) seed(ctx context.Context, db *sql.DB) error {
 	ids := fmt.Sprintf("(SELECT seq AS id FROM seq_%d_to_%d) ids", o.From, o.From+int64(o.N)-1)
 	for _, stmt := range []string{
@@ -104,7 +104,7 @@ func seedCabinets(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// analyze gives the server the statistics that a table of this size has had for long in production.
+// analyze updates the tables' statistics, which are current in production.
 func analyze(ctx context.Context, db *sql.DB) error {
 	tables := []string{"kernelorder_charge", "kernel_post_order", "kernel_device_group", "kernel_smartbox_boxact_info", "kernel_postorder_pay_info", "jdpay_job"}
 	rows, err := db.QueryContext(ctx, "ANALYZE TABLE "+strings.Join(tables, ", "))
@@ -114,9 +114,8 @@ func analyze(ctx context.Context, db *sql.DB) error {
 	return rows.Close()
 }
 
-// seedHistory fills the tables with rows that the daemon left behind in the last days: jobs as it concludes them, and
-// their paid orders with all that belongs to them, until there are this many jobs. A quarter of the orders is recent;
-// the jobs of the others were purged.
+// seedHistory fills the tables with orders that were paid in the past, and with as many concluded jobs: a quarter of the
+// orders is recent and has its four jobs; those of the others have been purged.
 func seedHistory(ctx context.Context, db *sql.DB, orders Orders) error {
 	if err := orders.seed(ctx, db); err != nil {
 		return err
@@ -152,7 +151,7 @@ func (o Orders) pay(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// conclude creates the four done jobs of each order, days ago.
+// conclude creates the four done jobs of each order, which ended days ago.
 func (o Orders) conclude(ctx context.Context, db *sql.DB) error {
 	ids := fmt.Sprintf(" FROM (SELECT seq AS id FROM seq_%d_to_%d) ids", o.From, o.From+int64(o.N)-1)
 	body := strings.ReplaceAll(notification(o.From), "'", "''")

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// picture draws a run: on the left how fast a backlog is drained, on the right how long cabinets wait over the load. Both
-// scales are logarithmic.
+// picture draws a run: throughput of a drained backlog on the left, latency over load on the right. Both scales are
+// logarithmic.
 func picture(r *Results) string {
 	var b strings.Builder
 	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 380" font-family="sans-serif" font-size="13" role="img">
@@ -28,7 +28,7 @@ polyline { fill: none !important; stroke-width: 2 } .bar { stroke: none }
 // panel is a part of the picture with a logarithmic vertical scale.
 type panel struct{ x, y, w, h, low, high float64 }
 
-// at is the height of a value in the picture.
+// at is the vertical position of a value.
 func (p panel) at(value float64) float64 {
 	part := math.Log(math.Max(value, p.low)/p.low) / math.Log(p.high/p.low)
 	return p.y + p.h*(1-math.Min(part, 1))

@@ -22,8 +22,8 @@ type process struct {
 	err  error // after done
 }
 
-// stopLimit is how long an orderly stop may take: the daemon's own limits and a little.
-const stopLimit = 45 * time.Second
+// stopTimeout is how long an orderly stop may take: longer than the daemon's own timeouts.
+const stopTimeout = 45 * time.Second
 
 // startProcess starts a program with nothing but env, its output in a file of the folder dir.
 func startProcess(dir string, env []string, argv ...string) (*process, error) {
@@ -43,13 +43,13 @@ func startProcess(dir string, env []string, argv ...string) (*process, error) {
 	return p, nil
 }
 
-// stop ends the program in order; it must then exit with 0.
+// stop sends SIGTERM; the program must exit with 0.
 func (p *process) stop(ctx context.Context) error {
 	defer p.kill()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	select {
 	case <-p.done:
@@ -76,8 +76,7 @@ func (p *process) tail() string {
 	return string(b[max(0, len(b)-2000):])
 }
 
-// cpuTime is the processor time that a process has used, in steps of 10 ms: Linux counts in hundredths of a second for
-// every program (proc(5), stat, fields 14 and 15).
+// cpuTime is the processor time that a process has used, in steps of 10 ms, the unit of proc(5), stat, fields 14 and 15.
 func cpuTime(pid int) (time.Duration, error) {
 	fields, err := stat(pid)
 	if err != nil {
@@ -88,7 +87,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2)
 }
 
-// stat is /proc/PID/stat from the third field on; the second one, the name, may contain anything.
+// stat is /proc/PID/stat from the third field on; the second one, the name, may contain any character.
 func stat(pid int) ([]string, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -96,12 +95,12 @@ func stat(pid int) ([]string, error) {
 	}
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	if len(fields) < 20 {
-		return nil, fmt.Errorf("/proc/%d/stat is not understood", pid)
+		return nil, fmt.Errorf("/proc/%d/stat has too few fields", pid)
 	}
 	return fields, nil
 }
 
-// resident is how much memory a process has at the moment and has had at most, in MiB.
+// resident returns a process's resident memory and its peak, in MiB.
 func resident(pid int) (now, peak float64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -124,7 +123,7 @@ func resident(pid int) (now, peak float64, err error) {
 	return now, peak, nil
 }
 
-// grandchild finds a server by its name. Between this process and a server of testenv stands a shell.
+// grandchild finds a server of testenv by its name. Its parent is a shell, which is a child of this process.
 func grandchild(name string) (int, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/comm")
 	if err != nil {

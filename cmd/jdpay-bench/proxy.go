@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// proxy stands between the daemon and the database server and makes the server seem further away: everything the daemon
-// sends arrives later by the delay, so each round trip takes that much longer, however many packets it has. Connections
-// do not slow each other down.
+// proxy is a proxy of the database server that delays everything the daemon sends, so that each round trip takes that much
+// longer, whatever its number of packets. Connections do not delay each other.
 type proxy struct {
 	listener net.Listener
 	server   string
@@ -24,7 +23,7 @@ type proxy struct {
 	trips     []roundTrip
 }
 
-// roundTrip is a request and the time until the first byte of its answer, as the proxy saw them.
+// roundTrip is a request and the time until the first byte of its answer.
 type roundTrip struct {
 	began, ended time.Time
 	statement    string
@@ -43,7 +42,7 @@ func startProxy(server string, delay time.Duration) (*proxy, error) {
 
 func (p *proxy) port() int { return p.listener.Addr().(*net.TCPAddr).Port }
 
-// close refuses further connections. Those under way end with the daemon.
+// close refuses new connections. Open ones end with the daemon.
 func (p *proxy) close() { _ = p.listener.Close() }
 
 func (p *proxy) accept() {
@@ -81,13 +80,13 @@ type proxied struct {
 	}
 }
 
-// delayed is bytes on their way to the server.
+// delayed is data that is sent to the server when it is due.
 type delayed struct {
 	bytes []byte
 	due   time.Time
 }
 
-// read takes what the client sends and notes the beginnings of round trips.
+// read reads what the client sends and records the beginnings of round trips.
 func (c *proxied) read() {
 	defer close(c.late)
 	for {
@@ -106,7 +105,7 @@ func (c *proxied) read() {
 	}
 }
 
-// forward hands the server what is due.
+// forward sends the server what is due.
 func (c *proxied) forward() {
 	defer c.server.Close()
 	for d := range c.late {
@@ -116,11 +115,11 @@ func (c *proxied) forward() {
 		}
 	}
 	c.client.Close()
-	for range c.late { // lets read end
+	for range c.late { // so that read does not block
 	}
 }
 
-// answer hands the client what the server says, at once, and notes the ends of round trips.
+// answer forwards what the server sends, at once, and records the ends of round trips.
 func (c *proxied) answer() {
 	defer c.client.Close()
 	buffer := make([]byte, 16<<10)
@@ -135,7 +134,7 @@ func (c *proxied) answer() {
 		c.asked.Unlock()
 		if trip != nil {
 			trip.ended = time.Now()
-			c.note(*trip)
+			c.add(*trip)
 		}
 		if _, err := c.client.Write(buffer[:n]); err != nil {
 			return
@@ -143,7 +142,7 @@ func (c *proxied) answer() {
 	}
 }
 
-func (p *proxy) note(t roundTrip) {
+func (p *proxy) add(t roundTrip) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.recording {
@@ -151,14 +150,14 @@ func (p *proxy) note(t roundTrip) {
 	}
 }
 
-// record begins to note round trips, from none.
+// record starts a new recording of round trips.
 func (p *proxy) record() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.recording, p.trips = true, nil
 }
 
-// recorded ends the noting and returns the round trips that lie between two moments.
+// recorded stops the recording and returns the round trips between two times.
 func (p *proxy) recorded(from, to time.Time) []roundTrip {
 	p.mu.Lock()
 	defer p.mu.Unlock()

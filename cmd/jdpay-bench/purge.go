@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// purgeRate is the payments per second beside which old jobs are purged.
+// purgeRate is the load in payments per second while old jobs are purged.
 const purgeRate = 100
 
 // purge measures payments on full tables, first alone and then while all old jobs are being deleted.
@@ -30,13 +30,13 @@ func (b *bench) purge(ctx context.Context) error {
 
 	c.extra = []string{"Jobs__KeepDone=1h"} // the history is days old
 	if _, err := c.db.ExecContext(ctx, "UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR WHERE unique_key = 'worker:purge'"); err != nil {
-		return fmt.Errorf("putting the purge off: %w", err)
+		return fmt.Errorf("postponing the purge: %w", err)
 	}
 	before, err := c.oldJobs(ctx)
 	if err != nil {
 		return err
 	}
-	// For longer than usual, so that the purge gets far.
+	// Three times as long, so that the purge deletes many jobs.
 	beside, orders, err := c.paced(ctx, purgeRate, 3*n, func([]*process) error {
 		_, err := c.db.ExecContext(ctx, "UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6), try_count = 0 WHERE unique_key = 'worker:purge'")
 		return err
@@ -54,7 +54,7 @@ func (b *bench) purge(ctx context.Context) error {
 	return c.close()
 }
 
-// oldJobs counts the history.
+// oldJobs counts the jobs that the purge may delete.
 func (c *company) oldJobs(ctx context.Context) (n int, err error) {
 	err = c.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM jdpay_job WHERE finished_at < UTC_TIMESTAMP(6) - INTERVAL 1 HOUR").Scan(&n)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// repliesRate is the payments per second at which replies are measured.
+// repliesRate is the load in payments per second.
 const repliesRate = 100
 
 // replies measures the time from a cabinet's reply to the conclusion of the command that waits for it.

@@ -33,17 +33,17 @@ const (
 	loopProgram   = "loop"
 )
 
-// Faults is why a figure does not count.
+// Faults are the reasons why a figure is invalid.
 type Faults []string
 
-// note adds a fault, if there is one.
-func (f *Faults) note(err error) {
+// add adds a fault, if err is not nil.
+func (f *Faults) add(err error) {
 	if err != nil {
 		*f = append(*f, err.Error())
 	}
 }
 
-// Drain is how a backlog was worked off. Figures "each" are per payment.
+// Drain is how a backlog was drained. Figures "each" are per payment.
 type Drain struct {
 	Program   string             `json:"program"`
 	JDLatency float64            `json:"jd_latency_ms"`
@@ -53,8 +53,8 @@ type Drain struct {
 	Seconds   float64            `json:"seconds"`
 	PerSecond float64            `json:"payments_per_second"`
 	CPU       map[string]float64 `json:"cpu_microseconds_each"`
-	// Statements that MariaDB and Requests that MNS got; both are of the measured program alone, but for a few hundred
-	// statements by which the bench follows the progress.
+	// Statements that MariaDB and Requests that MNS got; both are of the measured program only, except for a few
+	// hundred statements with which the bench polls the progress.
 	Statements float64 `json:"statements_each"`
 	Requests   float64 `json:"mns_requests_each"`
 	PeakMiB    float64 `json:"peak_mib"` // of one process, the largest
@@ -78,8 +78,8 @@ type Far struct {
 	Latency
 	DelayMS    float64  `json:"delay_ms"`           // of each round trip to a database
 	Trip       float64  `json:"round_trip_ms"`      // the median, with the server's own time
-	Alone      float64  `json:"alone_ms"`           // that the cabinet of a lone payment waited
-	InARow     int      `json:"round_trips_in_row"` // of a lone payment, from its notification to its command
+	Alone      float64  `json:"alone_ms"`           // latency of a single payment
+	InARow     int      `json:"round_trips_in_row"` // of a single payment, from its notification to its command
 	Statements []string `json:"statements_in_row"`  // their beginnings
 }
 
@@ -88,11 +88,11 @@ type Trouble struct {
 	What string `json:"what"`
 	Latency
 	PeakMiB float64 `json:"peak_mib"`
-	Backlog int     `json:"backlog_jobs"`    // when JD had taken the first of them
-	Seconds float64 `json:"backlog_seconds"` // from then until it was worked off
+	Backlog int     `json:"backlog_jobs"`    // when JD accepted the first of them
+	Seconds float64 `json:"backlog_seconds"` // from then until it was drained
 }
 
-// Stops is what daemons left behind that were stopped in the middle of a backlog.
+// Stops is what stops in the middle of a backlog cost.
 type Stops struct {
 	MNSLatency float64 `json:"mns_latency_ms"`
 	N          int     `json:"stops"`
@@ -125,7 +125,7 @@ type Purge struct {
 	Took    float64 `json:"purge_seconds"`
 }
 
-// Memory is how much of it the daemon took over a time.
+// Memory is the daemon's resident memory over time.
 type Memory struct {
 	What     string    `json:"what"`
 	N        int       `json:"n"`
@@ -145,7 +145,7 @@ type Runner struct {
 	Runs      float64 `json:"runs_per_second"`
 }
 
-// invalid reports whether a figure does not count.
+// invalid reports whether a figure is invalid.
 func (r *Results) invalid() bool {
 	for _, list := range [][]Drain{r.Drains, r.Rows, r.Replicas} {
 		for _, d := range list {

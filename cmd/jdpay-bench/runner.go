@@ -20,8 +20,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// runner measures the job runner with an empty handler, beside asynq, which many Go programs use: the same jobs on its own
-// store, Redis, once as it is usually run and once with Redis as durable as the job table is.
+// runner measures the job runner with an empty handler, and for comparison asynq, which many Go programs use, with the same
+// jobs on Redis: once with its usual settings and once with Redis as durable as the job table.
 func (b *bench) runner(ctx context.Context) error {
 	for _, workers := range b.sizes.workers {
 		r, err := b.ownRunner(ctx, workers, b.sizes.jobs)
@@ -30,15 +30,15 @@ func (b *bench) runner(ctx context.Context) error {
 		}
 		b.results.Runner = append(b.results.Runner, r)
 	}
-	binary := filepath.Join(b.dir, "rival")
+	binary := filepath.Join(b.dir, "asynq")
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return fmt.Errorf("finding the module: %w", err)
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
-	build.Dir = filepath.Join(strings.TrimSpace(string(root)), "cmd", "jdpay-bench", "rival")
+	build.Dir = filepath.Join(strings.TrimSpace(string(root)), "cmd", "jdpay-bench", "asynq")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the rival: %w: %s", err, out)
+		return fmt.Errorf("building cmd/jdpay-bench/asynq: %w: %s", err, out)
 	}
 	for _, store := range []struct {
 		name     string
@@ -52,7 +52,7 @@ func (b *bench) runner(ctx context.Context) error {
 			r := Runner{Library: "asynq", Store: store.name, Workers: workers, Jobs: b.sizes.jobs}
 			out, err := exec.CommandContext(ctx, binary, server.Addr(), fmt.Sprint(r.Jobs), fmt.Sprint(workers)).Output()
 			if err == nil {
-				err = r.took(out)
+				err = r.parse(out)
 			}
 			if err != nil {
 				server.Close()
@@ -68,11 +68,11 @@ func (b *bench) runner(ctx context.Context) error {
 	return nil
 }
 
-// times are how long the jobs took in all, in seconds.
+// times are the total times of all jobs, in seconds.
 type times struct{ Insert, Run float64 }
 
-// took reads what the rival prints.
-func (r *Runner) took(out []byte) error {
+// parse reads the output of cmd/jdpay-bench/asynq.
+func (r *Runner) parse(out []byte) error {
 	var t times
 	if err := json.Unmarshal(out, &t); err != nil {
 		return fmt.Errorf("reading its figures: %w", err)

@@ -19,7 +19,7 @@ import (
 // mariadbSettings are what an operator of a small company server would set beside durable commits, which testenv sets.
 var mariadbSettings = []string{"--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M", "--innodb-flush-method=O_DIRECT", "--max-connections=500"}
 
-// site is the servers of a run, and the program under test.
+// site is the servers of a run and the program under test.
 type site struct {
 	dir      string
 	binary   string
@@ -34,7 +34,7 @@ type site struct {
 	closers   []func() error
 }
 
-// openSite builds the program and starts everything that does not belong to a single measurement.
+// openSite builds the program and starts the servers that all measurements share.
 func openSite() (s *site, err error) {
 	s = &site{}
 	defer func() {
@@ -79,7 +79,7 @@ func openSite() (s *site, err error) {
 	return s, nil
 }
 
-// close ends everything in the reverse order.
+// close closes everything in reverse order.
 func (s *site) close() {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		if err := s.closers[i](); err != nil {
@@ -88,7 +88,7 @@ func (s *site) close() {
 	}
 }
 
-// openDB opens a database for the bench's own looks.
+// openDB opens a database for the bench's own queries.
 func (s *site) openDB(name string) (*sql.DB, error) {
 	db, err := sql.Open("mysql", s.mysql.DSN(name))
 	if err != nil {
@@ -106,7 +106,7 @@ type company struct {
 	to      Addresses
 	next    int64    // the id of the next order
 	extra   []string // settings of the daemons, beside the usual ones
-	replies bool     // cabinets answer, and their answers are waited for
+	replies bool     // cabinets reply, and commands wait for the replies
 	retried bool     // JD is down for a while, or a daemon stops: jobs may take several tries
 }
 
@@ -174,7 +174,7 @@ func (c *company) env(more ...string) []string {
 
 // command runs a command of the program, which must exit with 0.
 func (c *company) command(ctx context.Context, name string) error {
-	if c.to.MNS == "" { // nothing may listen there, but the configuration asks for addresses
+	if c.to.MNS == "" { // nothing needs to listen there, but the configuration requires addresses
 		c.to = Addresses{"http://127.0.0.1:9", "http://127.0.0.1:9"}
 	}
 	cmd := exec.CommandContext(ctx, c.binary, name)
@@ -185,7 +185,7 @@ func (c *company) command(ctx context.Context, name string) error {
 	return nil
 }
 
-const readyLimit = 20 * time.Second
+const readyTimeout = 20 * time.Second
 
 // startDaemons starts instances of the daemon and waits until all are ready.
 func (c *company) startDaemons(ctx context.Context, n int) (daemons []*process, err error) {
@@ -207,7 +207,7 @@ func (c *company) startDaemons(ctx context.Context, n int) (daemons []*process, 
 }
 
 func (p *process) awaitReady(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -14,18 +14,18 @@ import (
 	"jdpay-listener/internal/sandbox/mnsserver"
 )
 
-// StandIns are MNS and JD in a process of their own, so that their work is not counted as anybody else's. The bench
-// tells them what to do over their standard input and output; they end when it does.
+// StandIns are MNS and JD in a process of their own, so that their processor time is measured separately. The bench controls
+// them by RPC over their standard input and output; they end with it.
 type StandIns struct {
 	mns  *mnsserver.Server
 	jd   *jdserver.Server
-	told int // calls of JD that the bench knows
+	read int // number of JD's calls that the bench has read
 }
 
-// Addresses of a fresh pair of stand-ins.
+// Addresses of a new pair of stand-ins.
 type Addresses struct{ MNS, JD string }
 
-// Pacing asks for the messages of some orders, one by one at an even pace.
+// Pacing asks for the messages of some orders, one by one at an even rate.
 type Pacing struct {
 	Orders    Orders
 	PerSecond int
@@ -54,7 +54,7 @@ type stdio struct {
 	io.WriteCloser
 }
 
-// Open replaces the stand-ins by new ones, with empty queues and a JD that takes as long as given for each answer.
+// Open replaces the stand-ins by new ones, with empty queues and JD's latency.
 func (s *StandIns) Open(jdLatency time.Duration, to *Addresses) (err error) {
 	if s.mns != nil {
 		s.mns.Close()
@@ -64,14 +64,14 @@ func (s *StandIns) Open(jdLatency time.Duration, to *Addresses) (err error) {
 		Keys:   map[string]string{sandbox.AccessKeyID: sandbox.AccessKeySecret},
 		Queues: []string{sandbox.NotifyQueue, sandbox.ReplyQueue},
 	})
-	s.jd, s.told = jdserver.New(jdserver.Options{Latency: jdLatency}), 0
+	s.jd, s.read = jdserver.New(jdserver.Options{Latency: jdLatency}), 0
 	if to.MNS, err = s.mns.Start(); err == nil {
 		to.JD, err = s.jd.Start()
 	}
 	return err
 }
 
-// Put puts the messages of all orders into the queue at once and says when.
+// Put puts the messages of all orders into the queue at once and returns when.
 func (s *StandIns) Put(orders Orders, at *time.Time) error {
 	bodies := orders.messages()
 	*at = time.Now()
@@ -79,7 +79,7 @@ func (s *StandIns) Put(orders Orders, at *time.Time) error {
 	return nil
 }
 
-// Pace puts messages into the queue at an even pace and says when each was put.
+// Pace puts messages into the queue at an even rate and returns when each was put.
 func (s *StandIns) Pace(p Pacing, sent *[]time.Time) error {
 	begin := time.Now()
 	for i, body := range p.Orders.messages() {
@@ -90,7 +90,7 @@ func (s *StandIns) Pace(p Pacing, sent *[]time.Time) error {
 	return nil
 }
 
-// Reply puts a cabinet's reply to the order's command into its queue and says when.
+// Reply puts a cabinet's reply to the order's command into the reply queue and returns when.
 func (s *StandIns) Reply(orderID int64, at *time.Time) error {
 	reply := sandbox.Reply{MessageID: fmt.Sprint("pay-complete-", orderID), Device: serial(orderID), Code: "0", Text: "ok"}.Message(sandbox.Md5Key)
 	*at = time.Now()
@@ -98,7 +98,7 @@ func (s *StandIns) Reply(orderID int64, at *time.Time) error {
 	return nil
 }
 
-// Queue tells how the queues are.
+// Queue returns the state of the queues.
 func (s *StandIns) Queue(_ int, sum *QueueState) error {
 	for _, name := range []string{sandbox.NotifyQueue, sandbox.ReplyQueue} {
 		stats := s.mns.Stats(name)
@@ -115,11 +115,11 @@ func (s *StandIns) Queue(_ int, sum *QueueState) error {
 // Calls returns every call that JD got since the last time it was asked.
 func (s *StandIns) Calls(_ int, calls *[]jdserver.Call) error {
 	all := s.jd.Calls()
-	*calls, s.told = all[s.told:], len(all)
+	*calls, s.read = all[s.read:], len(all)
 	return nil
 }
 
-// Hang makes JD leave calls without an answer, or ends that.
+// Hang makes JD send no replies, or ends that.
 func (s *StandIns) Hang(on bool, _ *int) error {
 	if on {
 		s.jd.ScriptNext(-1, jdserver.Reply{Hang: true})
@@ -129,7 +129,7 @@ func (s *StandIns) Hang(on bool, _ *int) error {
 	return nil
 }
 
-// Accepted counts the statuses that JD has taken.
+// Accepted counts the statuses that JD has accepted.
 func (s *StandIns) Accepted(_ int, n *int) error {
 	for _, call := range s.jd.Calls() {
 		if call.Accepted {
@@ -139,13 +139,13 @@ func (s *StandIns) Accepted(_ int, n *int) error {
 	return nil
 }
 
-// SlowDown makes MNS answer every call later by the delay.
+// SlowDown delays every reply of MNS.
 func (s *StandIns) SlowDown(delay time.Duration, _ *int) error {
 	s.mns.Inject(mnsserver.Fault{Times: -1, Delay: delay})
 	return nil
 }
 
-// EndInvisibility lets the visibility timeouts of all received messages pass.
+// EndInvisibility shifts the clock of MNS past the visibility timeouts of all received messages.
 func (s *StandIns) EndInvisibility(_ int, _ *int) error {
 	s.mns.ShiftClock(time.Minute)
 	return nil

@@ -11,16 +11,16 @@ import (
 
 const (
 	troubleRate = 100
-	// troubleJD is how long JD takes for an answer before it hangs and when it is back.
+	// troubleJD is JD's latency before it hangs and when it is back.
 	troubleJD = 5 * time.Millisecond
-	// troubleChunk is how many live payments are sent between two looks at the backlog.
+	// troubleChunk is the number of live payments between two measurements of the backlog.
 	troubleChunk = troubleRate / 4
-	// troubleTimeout is the longest that the backlog may take.
+	// troubleTimeout bounds the time to drain the backlog.
 	troubleTimeout = 2 * time.Minute
 )
 
 // trouble measures an even load of live payments before JD hangs, while it does, and while the backlog of that time is
-// worked off beside them.
+// drained.
 func (b *bench) trouble(ctx context.Context) error {
 	c, err := b.newCompany(ctx)
 	if err != nil {
@@ -58,14 +58,14 @@ func (b *bench) trouble(ctx context.Context) error {
 	return c.close()
 }
 
-// outage is one course of the events.
+// outage is the state of the measurement.
 type outage struct {
 	*company
 	daemon *process
 	orders Orders // that may be sent
-	next   int64  // that was not sent
+	next   int64  // first order that was not sent
 	phases []Trouble
-	sent   map[int64]time.Time // in the phase under way
+	sent   map[int64]time.Time // in the current phase
 }
 
 func (o *outage) measure(ctx context.Context, sizes sizes) error {
@@ -77,7 +77,7 @@ func (o *outage) measure(ctx context.Context, sizes sizes) error {
 		if err := o.hang(true); err != nil {
 			return err
 		}
-		if err := o.pile(ctx, sizes.unsent); err != nil {
+		if err := o.buildBacklog(ctx, sizes.unsent); err != nil {
 			return err
 		}
 		return o.pace(live)
@@ -88,16 +88,16 @@ func (o *outage) measure(ctx context.Context, sizes sizes) error {
 	if err := o.hang(false); err != nil {
 		return err
 	}
-	if err := o.phase(ctx, "JD is back", func(t *Trouble) error { return o.workOff(ctx, t) }); err != nil {
+	if err := o.phase(ctx, "JD is back", func(t *Trouble) error { return o.drainBacklogLive(ctx, t) }); err != nil {
 		return err
 	}
 	used := Orders{o.orders.From, int(o.next - o.orders.From)}
 	last := &o.phases[len(o.phases)-1]
-	last.Faults.note(o.awaitEffects(ctx, true, used))
+	last.Faults.add(o.awaitEffects(ctx, true, used))
 	_, faults, err := o.check(ctx, true, used)
 	last.Faults = append(last.Faults, faults...)
-	last.Faults.note(o.daemon.stop(ctx))
-	last.Faults.note(o.audit(ctx))
+	last.Faults.add(o.daemon.stop(ctx))
+	last.Faults.add(o.audit(ctx))
 	return err
 }
 
@@ -112,7 +112,7 @@ func (o *outage) take(n int) Orders {
 func (o *outage) phase(ctx context.Context, what string, do func(*Trouble) error) error {
 	t := Trouble{What: what}
 	o.sent = map[int64]time.Time{}
-	if err := forgetPeak(o.daemon.cmd.Process.Pid); err != nil {
+	if err := resetPeak(o.daemon.cmd.Process.Pid); err != nil {
 		return err
 	}
 	if err := do(&t); err != nil {
@@ -152,7 +152,7 @@ func (o *outage) hang(on bool) error {
 	return nil
 }
 
-// accepted is how many statuses JD has taken.
+// accepted returns how many statuses JD has accepted.
 func (o *outage) accepted() (n int, err error) {
 	if err := o.standIns.Call("StandIns.Accepted", 0, &n); err != nil {
 		return 0, fmt.Errorf("asking the stand-in for JD: %w", err)
@@ -160,8 +160,8 @@ func (o *outage) accepted() (n int, err error) {
 	return n, nil
 }
 
-// pile has n payments settled whose statuses JD does not take.
-func (o *outage) pile(ctx context.Context, n int) error {
+// buildBacklog settles n payments whose statuses JD does not accept.
+func (o *outage) buildBacklog(ctx context.Context, n int) error {
 	var at time.Time
 	if err := o.standIns.Call("StandIns.Put", o.take(n), &at); err != nil {
 		return fmt.Errorf("putting messages into the queue: %w", err)
@@ -169,9 +169,9 @@ func (o *outage) pile(ctx context.Context, n int) error {
 	return o.awaitCommands(ctx)
 }
 
-// workOff sends live payments until the backlog is gone. Those count that were sent after JD had taken the first status:
-// before, the daemon has not noticed yet that JD is back.
-func (o *outage) workOff(ctx context.Context, t *Trouble) error {
+// drainBacklogLive sends live payments until the backlog is drained. Only those are measured that were sent after JD had
+// accepted the first status: before, the daemon has not noticed that JD is back.
+func (o *outage) drainBacklogLive(ctx context.Context, t *Trouble) error {
 	before, err := o.accepted()
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (o *outage) workOff(ctx context.Context, t *Trouble) error {
 		case began.IsZero():
 			began, t.Backlog = time.Now(), left
 			clear(o.sent)
-			if err := forgetPeak(o.daemon.cmd.Process.Pid); err != nil {
+			if err := resetPeak(o.daemon.cmd.Process.Pid); err != nil {
 				return err
 			}
 		case left < troubleChunk:
@@ -199,10 +199,10 @@ func (o *outage) workOff(ctx context.Context, t *Trouble) error {
 			return nil
 		}
 	}
-	return cmp.Or(ctx.Err(), fmt.Errorf("the backlog is not worked off after %s", troubleTimeout))
+	return cmp.Or(ctx.Err(), fmt.Errorf("the backlog is not drained after %s", troubleTimeout))
 }
 
-// forgetPeak lets the peak of a process's resident memory begin anew (proc(5), clear_refs).
-func forgetPeak(pid int) error {
+// resetPeak resets the peak of a process's resident memory (proc(5), clear_refs).
+func resetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200)
 }

@@ -1,4 +1,4 @@
-// Command rival measures asynq as the benchmark measures internal/job: it inserts jobs one by one from as many goroutines
+// Command asynq measures asynq as the benchmark measures internal/job: it inserts jobs one by one from as many goroutines
 // as there are workers, runs them with an empty handler, and prints how long each took in all, in seconds.
 //
 // It is a module of its own, so that asynq is no dependency of the product.
@@ -19,14 +19,14 @@ import (
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "rival:", err)
+		fmt.Fprintln(os.Stderr, "asynq:", err)
 		os.Exit(1)
 	}
 }
 
 func run(args []string) error {
 	if len(args) != 3 {
-		return fmt.Errorf("usage: rival ADDRESS JOBS WORKERS")
+		return fmt.Errorf("usage: asynq ADDRESS JOBS WORKERS")
 	}
 	n, err := strconv.Atoi(args[1])
 	if err != nil {

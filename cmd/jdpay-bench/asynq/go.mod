@@ -1,4 +1,4 @@
-module jdpay-listener/cmd/jdpay-bench/rival
+module jdpay-listener/cmd/jdpay-bench/asynq
 
 go 1.26
 
