@@ -133,7 +133,7 @@ func TestFaultsNameTheKeys(t *testing.T) {
 		"listen with a token":          {environ: []string{"Ops__Listen=0.0.0.0:9300", "Ops__Token=t"}},
 		"listen without a port":        {environ: []string{"Ops__Listen=127.0.0.1"}, want: []string{`Ops:Listen = "127.0.0.1" (env Ops__Listen): not host:port; give an address such as 127.0.0.1:9300`}},
 		"a queue name":                 {environ: []string{"JDPay__NotifyQueueName=a/b"}, want: []string{`JDPay:NotifyQueueName = "a/b" (env JDPay__NotifyQueueName): not the name of a queue; use at most 256 letters, digits and hyphens, a letter or digit first`}},
-		"a header for JD":              {environ: []string{"JDApi__Signer=header", "JDApi__Headers__a b=k"}, want: []string{`JDApi:Headers:a b = "***" (env JDApi__Headers__a b): has characters that http cannot carry, or is Host; correct its name or value`}},
+		"a header for JD":              {environ: []string{"JDApi__Signer=header", "JDApi__Headers__a b=k"}, want: []string{`JDApi:Headers:a b = "***" (env JDApi__Headers__a b): has characters that are invalid in http, or is Host; correct its name or value`}},
 
 		// One mistake is one fault, even if several checks find it.
 		"no string":     {environ: []string{"ConnectionStrings__Main="}, want: []string{`ConnectionStrings:Main (env ConnectionStrings__Main): empty; give it a value`}},

@@ -8,21 +8,23 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// breaker keeps calls back while JD is down. Only failures that say so count: no connection, no answer, 5xx. A refusal
-// proves that JD is up, and a call interrupted by shutdown proves nothing.
+// breaker is the circuit breaker: open, it prevents calls while JD is down. Failures are no connection, no response and
+// 5xx. A refusal is a success, since JD has responded; a call interrupted by shutdown does not count.
 type breaker struct {
 	cb     *gobreaker.CircuitBreaker[Result]
 	opened atomic.Int64 // Unix nanoseconds of the last opening
 }
 
 const (
-	tripInRow   = 10  // failures one after another
-	tripShare   = 0.6 // or this share of failures
-	tripFrom    = 20  // of at least so many calls
-	tripWindow  = 10 * time.Second
-	openFor     = 5 * time.Second
-	probes      = 3 // that must all succeed before calls flow again
-	probesPause = time.Second
+	// The breaker opens after maxConsecutiveFailures, or above maxFailureRatio of at least minCalls.
+	maxConsecutiveFailures = 10
+	maxFailureRatio        = 0.6
+	minCalls               = 20
+	countInterval          = 10 * time.Second // of the counted calls, in addition to the call timeout
+
+	openTimeout           = 5 * time.Second // then the breaker is half-open
+	maxProbes             = 3               // calls while half-open; all must succeed to close the breaker
+	halfOpenRetryInterval = time.Second
 )
 
 func newBreaker(timeout time.Duration, onOpen func(error), onClose func(time.Duration)) *breaker {
@@ -30,15 +32,15 @@ func newBreaker(timeout time.Duration, onOpen func(error), onClose func(time.Dur
 	var last error // the latest failure
 	var since time.Time
 	b.cb = gobreaker.NewCircuitBreaker[Result](gobreaker.Settings{
-		MaxRequests: probes,
-		// A result counts only if its call began within the window, so the window must be longer than a call can take:
-		// otherwise a JD that lets every call run into its timeout would never count as down.
-		Interval:     timeout + tripWindow,
+		MaxRequests: maxProbes,
+		// A result counts only if its call began within the interval, so the interval must be longer than the call
+		// timeout: else calls that all time out would never open the breaker.
+		Interval:     timeout + countInterval,
 		BucketPeriod: time.Second,
-		Timeout:      openFor,
+		Timeout:      openTimeout,
 		ReadyToTrip: func(n gobreaker.Counts) bool {
 			done := n.TotalSuccesses + n.TotalFailures
-			return n.ConsecutiveFailures >= tripInRow || done >= tripFrom && float64(n.TotalFailures) > tripShare*float64(done)
+			return n.ConsecutiveFailures >= maxConsecutiveFailures || done >= minCalls && float64(n.TotalFailures) > maxFailureRatio*float64(done)
 		},
 		IsExcluded: func(err error) bool {
 			var e *Error
@@ -72,27 +74,27 @@ func newBreaker(timeout time.Duration, onOpen func(error), onClose func(time.Dur
 	return b
 }
 
-// closed returns a *HeldBackError while calls are in vain.
-func (b *breaker) closed() error {
+// check returns a *NotCalledError while the breaker is open.
+func (b *breaker) check() error {
 	if b.cb.State() == gobreaker.StateOpen {
-		return b.heldBack(gobreaker.ErrOpenState)
+		return b.notCalled(gobreaker.ErrOpenState)
 	}
 	return nil
 }
 
-// call runs one call, or returns a *HeldBackError.
+// call runs one call, or returns a *NotCalledError.
 func (b *breaker) call(fn func() (Result, error)) (Result, error) {
 	res, err := b.cb.Execute(fn)
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return Result{}, b.heldBack(err)
+		return Result{}, b.notCalled(err)
 	}
 	return res, err
 }
 
-func (b *breaker) heldBack(why error) error {
-	if errors.Is(why, gobreaker.ErrTooManyRequests) {
-		return &HeldBackError{RetryAfter: probesPause, reason: "jd was down and is being probed"}
+func (b *breaker) notCalled(err error) error {
+	if errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return &NotCalledError{RetryAfter: halfOpenRetryInterval, reason: "jd was down, the circuit breaker is half-open"}
 	}
-	left := openFor - time.Since(time.Unix(0, b.opened.Load()))
-	return &HeldBackError{RetryAfter: max(left, time.Millisecond), reason: "jd is down"}
+	left := openTimeout - time.Since(time.Unix(0, b.opened.Load()))
+	return &NotCalledError{RetryAfter: max(left, time.Millisecond), reason: "jd is down, the circuit breaker is open"}
 }

@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// jd is a JD without a network, for tests on a fake clock.
+// jd is a JD without a network, for tests on synctest's clock.
 type jd struct {
-	calls  atomic.Int64
-	answer func(n int64, r *http.Request) (*http.Response, error)
+	calls   atomic.Int64
+	respond func(n int64, r *http.Request) (*http.Response, error)
 }
 
-func (j *jd) RoundTrip(r *http.Request) (*http.Response, error) { return j.answer(j.calls.Add(1), r) }
+func (j *jd) RoundTrip(r *http.Request) (*http.Response, error) { return j.respond(j.calls.Add(1), r) }
 
-func says(status int, body string) (*http.Response, error) {
+func response(status int, body string) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
@@ -43,106 +43,106 @@ func breakerTest(t *testing.T, name string, test func(t *testing.T, c *Client, j
 	})
 }
 
-// call makes n calls at once and returns how many were held back, and one of their waits.
-func call(t *testing.T, c *Client, n int) (held int, wait time.Duration) {
+// call makes n concurrent calls and returns how many the breaker prevented, and the RetryAfter of one of them.
+func call(t *testing.T, c *Client, n int) (notCalled int, wait time.Duration) {
 	t.Helper()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
 			_, err := c.UpdateWaybillStatus(t.Context(), paid)
-			var h *HeldBackError
-			if errors.Is(err, ErrHeldBack) && errors.As(err, &h) {
+			var h *NotCalledError
+			if errors.Is(err, ErrNotCalled) && errors.As(err, &h) {
 				mu.Lock()
-				held, wait = held+1, h.RetryAfter
+				notCalled, wait = notCalled+1, h.RetryAfter
 				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	return held, wait
+	return notCalled, wait
 }
 
 func TestBreaker(t *testing.T) {
-	down := func(int64, *http.Request) (*http.Response, error) { return says(503, "") }
-	up := func(int64, *http.Request) (*http.Response, error) { return says(200, `{"success":true}`) }
+	down := func(int64, *http.Request) (*http.Response, error) { return response(503, "") }
+	up := func(int64, *http.Request) (*http.Response, error) { return response(200, `{"success":true}`) }
 	hang := func(_ int64, r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
 
-	breakerTest(t, "holds calls back while JD is down, probes, and lets them flow again", func(t *testing.T, c *Client, j *jd, o *outages) {
-		j.answer = down
-		for range tripInRow {
-			if held, _ := call(t, c, 1); held != 0 {
-				t.Fatalf("held back after %d calls", j.calls.Load())
+	breakerTest(t, "opens while JD is down, then is half-open, then closes", func(t *testing.T, c *Client, j *jd, o *outages) {
+		j.respond = down
+		for range maxConsecutiveFailures {
+			if notCalled, _ := call(t, c, 1); notCalled != 0 {
+				t.Fatalf("open after %d calls", j.calls.Load())
 			}
 		}
 		time.Sleep(2 * time.Second)
-		if held, wait := call(t, c, 100); held != 100 || wait != 3*time.Second || j.calls.Load() != tripInRow {
-			t.Errorf("%d held back for %s after %d calls", held, wait, j.calls.Load())
+		if notCalled, wait := call(t, c, 100); notCalled != 100 || wait != 3*time.Second || j.calls.Load() != maxConsecutiveFailures {
+			t.Errorf("%d prevented for %s after %d calls", notCalled, wait, j.calls.Load())
 		}
-		time.Sleep(4 * time.Second) // the first probe fails
-		if held, wait := call(t, c, 1); held != 0 || j.calls.Load() != tripInRow+1 {
-			t.Errorf("no probe: %d held back for %s", held, wait)
+		time.Sleep(4 * time.Second) // half-open: the first probe fails
+		if notCalled, wait := call(t, c, 1); notCalled != 0 || j.calls.Load() != maxConsecutiveFailures+1 {
+			t.Errorf("no probe: %d prevented for %s", notCalled, wait)
 		}
-		if held, wait := call(t, c, 1); held != 1 || wait != openFor {
-			t.Errorf("%d held back for %s after a failed probe", held, wait)
+		if notCalled, wait := call(t, c, 1); notCalled != 1 || wait != openTimeout {
+			t.Errorf("%d prevented for %s after a failed probe", notCalled, wait)
 		}
-		time.Sleep(openFor + time.Second)
-		j.answer = up
-		for range probes {
+		time.Sleep(openTimeout + time.Second)
+		j.respond = up
+		for range maxProbes {
 			call(t, c, 1)
 		}
-		if held, _ := call(t, c, 100); held != 0 {
-			t.Errorf("%d held back although JD is up", held)
+		if notCalled, _ := call(t, c, 100); notCalled != 0 {
+			t.Errorf("%d prevented although JD is up", notCalled)
 		}
 		if len(o.opened) != 1 || len(o.closed) != 1 || !strings.Contains(o.opened[0], "http 503") || o.closed[0] != "12s" {
 			t.Errorf("outages: %+v", o)
 		}
 	})
 
-	breakerTest(t, "lets only a few probe at once", func(t *testing.T, c *Client, j *jd, _ *outages) {
-		j.answer = down
-		call(t, c, tripInRow)
-		time.Sleep(openFor + time.Second)
-		j.answer = hang
-		if held, wait := call(t, c, 50); held != 50-probes || wait != probesPause {
-			t.Errorf("%d of 50 held back for %s, want all but %d", held, wait, probes)
+	breakerTest(t, "half-open, allows only a few concurrent calls", func(t *testing.T, c *Client, j *jd, _ *outages) {
+		j.respond = down
+		call(t, c, maxConsecutiveFailures)
+		time.Sleep(openTimeout + time.Second)
+		j.respond = hang
+		if notCalled, wait := call(t, c, 50); notCalled != 50-maxProbes || wait != halfOpenRetryInterval {
+			t.Errorf("%d of 50 prevented for %s, want all but %d", notCalled, wait, maxProbes)
 		}
 	})
 
-	breakerTest(t, "notices a JD that lets every call run into its timeout", func(t *testing.T, c *Client, j *jd, o *outages) {
-		j.answer = hang
-		call(t, c, tripInRow)
-		if held, _ := call(t, c, 1); held != 1 || len(o.opened) != 1 {
-			t.Errorf("not held back; outages: %+v", o)
+	breakerTest(t, "opens when every call times out", func(t *testing.T, c *Client, j *jd, o *outages) {
+		j.respond = hang
+		call(t, c, maxConsecutiveFailures)
+		if notCalled, _ := call(t, c, 1); notCalled != 1 || len(o.opened) != 1 {
+			t.Errorf("not open; outages: %+v", o)
 		}
 	})
 
-	breakerTest(t, "notices a JD that fails most calls", func(t *testing.T, c *Client, j *jd, o *outages) {
-		j.answer = func(n int64, r *http.Request) (*http.Response, error) {
+	breakerTest(t, "opens when most calls fail", func(t *testing.T, c *Client, j *jd, o *outages) {
+		j.respond = func(n int64, r *http.Request) (*http.Response, error) {
 			if n%3 == 0 {
 				return up(n, r)
 			}
 			return down(n, r)
 		}
-		for range tripFrom {
+		for range minCalls {
 			call(t, c, 1)
 		}
-		if held, _ := call(t, c, 1); held != 1 || len(o.opened) != 1 {
-			t.Errorf("not held back at 2 failures of 3; outages: %+v", o)
+		if notCalled, _ := call(t, c, 1); notCalled != 1 || len(o.opened) != 1 {
+			t.Errorf("not open at 2 failures of 3; outages: %+v", o)
 		}
 	})
 
-	breakerTest(t, "tolerates a JD that fails some calls", func(t *testing.T, c *Client, j *jd, o *outages) {
-		j.answer = func(n int64, r *http.Request) (*http.Response, error) {
+	breakerTest(t, "stays closed when some calls fail", func(t *testing.T, c *Client, j *jd, o *outages) {
+		j.respond = func(n int64, r *http.Request) (*http.Response, error) {
 			if n%2 == 0 {
 				return up(n, r)
 			}
 			return down(n, r)
 		}
-		for range 10 * tripFrom {
+		for range 10 * minCalls {
 			call(t, c, 1)
 		}
 		if len(o.opened) != 0 {
@@ -159,18 +159,18 @@ func TestBreaker(t *testing.T) {
 		"throttling":      {429, ``},
 		"web pages":       {200, `<html>`},
 	} {
-		breakerTest(t, "does not take "+what+" for an outage", func(t *testing.T, c *Client, j *jd, o *outages) {
-			j.answer = func(int64, *http.Request) (*http.Response, error) { return says(reply.status, reply.body) }
-			for range 5 * tripFrom {
+		breakerTest(t, "stays closed upon "+what, func(t *testing.T, c *Client, j *jd, o *outages) {
+			j.respond = func(int64, *http.Request) (*http.Response, error) { return response(reply.status, reply.body) }
+			for range 5 * minCalls {
 				call(t, c, 1)
 			}
-			if n := j.calls.Load(); n != 5*tripFrom || len(o.opened) != 0 {
+			if n := j.calls.Load(); n != 5*minCalls || len(o.opened) != 0 {
 				t.Errorf("%d calls, outages: %+v", n, o)
 			}
 		})
 	}
 
-	breakerTest(t, "learns nothing from calls that shutdown interrupted", func(t *testing.T, c *Client, j *jd, o *outages) {
+	breakerTest(t, "does not count calls that shutdown interrupted", func(t *testing.T, c *Client, j *jd, o *outages) {
 		interrupt := func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -178,25 +178,25 @@ func TestBreaker(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
-		j.answer = hang
-		for range 5 * tripInRow { // not a failure
+		j.respond = hang
+		for range 5 * maxConsecutiveFailures { // not a failure
 			interrupt()
 		}
 		if len(o.opened) != 0 {
 			t.Fatalf("outages: %+v", o)
 		}
-		j.answer = down
-		call(t, c, tripInRow)
-		time.Sleep(openFor + time.Second)
-		j.answer = hang
-		for range 2 * probes { // not a success, and no probe is used up for ever
+		j.respond = down
+		call(t, c, maxConsecutiveFailures)
+		time.Sleep(openTimeout + time.Second)
+		j.respond = hang
+		for range 2 * maxProbes { // no successes, and the probes can be repeated
 			interrupt()
 		}
-		j.answer = down
-		if held, _ := call(t, c, 1); held != 0 {
-			t.Error("the interrupted probes were never given back")
+		j.respond = down
+		if notCalled, _ := call(t, c, 1); notCalled != 0 {
+			t.Error("no probe is possible after the interrupted ones")
 		}
-		if held, _ := call(t, c, 1); held != 1 {
+		if notCalled, _ := call(t, c, 1); notCalled != 1 {
 			t.Error("the interrupted probes counted as successes")
 		}
 	})

@@ -1,6 +1,5 @@
-// Package jdapi is where a payment reaches JD: it tells JD that a waybill is paid and says what JD's answer means for
-// the job that asked. One call is one request; when and whether to call again is the caller's to decide, by the class of
-// the error. While JD is down a circuit breaker keeps calls back at no cost.
+// Package jdapi calls JD: it reports that a waybill is paid and classifies JD's reply. One call is one request; the class
+// of the error tells the caller whether and when to retry. While JD is down a circuit breaker prevents calls.
 package jdapi
 
 import (
@@ -21,30 +20,30 @@ import (
 	"jdpay-listener/internal/check"
 )
 
-// Options says where JD is and how calls are signed.
+// Options are JD's address, the signer with its credentials, and limits.
 type Options struct {
 	BaseURL string // of JD's server, http or https
-	Path    string // appended to BaseURL; for the signer "jos" the name of the platform's method
+	Path    string // appended to BaseURL; for the signer "jos" the method of the platform
 	Signer  string // "none", "header" or "jos"
 
-	AppKey      string // the three of "jos"
+	AppKey      string // for "jos", as the next two
 	AppSecret   string
 	AccessToken string
-	Headers     map[string]string // sent with every call by "header"
+	Headers     map[string]string // for "header": sent with every call
 
-	CAFile string // PEM file with the authorities that JD's certificate is checked against; empty: the system's
+	CAFile string // PEM file with the authorities of JD's certificate; empty: the system's authorities
 
-	Timeout      time.Duration // of a whole call; 0 is 15 s
-	RetryCodes   []string      // reply codes that mean "later", whatever else the reply says
-	DoneCodes    []string      // reply codes that mean "had that already": success
-	MaxPerSecond float64       // calls beyond it wait; 0 is no limit
-	MaxConns     int           // connections at once, all kept for reuse; 0 is 512
+	Timeout      time.Duration // of a whole call; 0 means 15 s
+	RetryCodes   []string      // codes of a refusal that mean "retry later"
+	DoneCodes    []string      // codes of a refusal that mean "done before": a success
+	MaxPerSecond float64       // rate limit; 0 means none
+	MaxConns     int           // connections, all of them reused; 0 means 512
 
-	// Hooks of the circuit breaker, for one log line each; they may be nil, and must neither block nor call the client.
-	OnOpen  func(error)         // JD is down: called once when an outage begins, with the last failure
-	OnClose func(time.Duration) // JD answers again: called once after an outage, with its duration
+	// Hooks of the circuit breaker; they may be nil, and must neither block nor call the client.
+	OnOpen  func(error)         // called once when an outage begins, with the last failure
+	OnClose func(time.Duration) // called once when an outage has ended, with its duration
 
-	Now func() time.Time // the clock of signatures; nil is time.Now
+	Now func() time.Time // the clock of signatures; nil means time.Now
 }
 
 const (
@@ -54,7 +53,7 @@ const (
 	maxReply        = 64 << 10 // bytes
 )
 
-// Client calls JD. It may be used by many goroutines at once.
+// Client calls JD. It is safe for concurrent use.
 type Client struct {
 	http    *http.Client
 	url     string
@@ -62,11 +61,12 @@ type Client struct {
 	timeout time.Duration
 	encode  func(Status) ([]byte, error)
 	parse   func([]byte) (reply, error)
-	retry   map[string]bool // Options.RetryCodes
-	done    map[string]bool // Options.DoneCodes
-	hide    *strings.Replacer
+	mask    *strings.Replacer
 	limiter *rate.Limiter
 	breaker *breaker
+
+	retryCodes map[string]bool
+	doneCodes  map[string]bool
 }
 
 // Check returns what is wrong with the options.
@@ -83,18 +83,18 @@ func (o Options) Check() (faults check.Faults) {
 	return faults
 }
 
-// New returns a client; it calls nothing. Its error is that of Check.
+// New returns a client; it makes no call. Its error is that of Check.
 func New(o Options) (*Client, error) {
 	secure, err := check.TLS(o.CAFile)
 	if err := cmp.Or(o.Check().Err("the jd api"), err); err != nil {
 		return nil, err
 	}
 	c := &Client{
-		header:  http.Header{"User-Agent": {"jdpay-listener"}},
-		timeout: cmp.Or(o.Timeout, defaultTimeout),
-		retry:   set(o.RetryCodes),
-		done:    set(o.DoneCodes),
-		limiter: rate.NewLimiter(rate.Inf, 1),
+		header:     http.Header{"User-Agent": {"jdpay-listener"}},
+		timeout:    cmp.Or(o.Timeout, defaultTimeout),
+		limiter:    rate.NewLimiter(rate.Inf, 1),
+		retryCodes: set(o.RetryCodes),
+		doneCodes:  set(o.DoneCodes),
 	}
 	c.sign(o)
 	if o.MaxPerSecond > 0 {
@@ -114,7 +114,7 @@ func New(o Options) (*Client, error) {
 			IdleConnTimeout:     30 * time.Second,
 			DisableCompression:  true, // replies are a few dozen bytes
 		},
-		// Following a redirect would send the call, with its secrets, a second time.
+		// A redirect would send the call, with its secrets, a second time.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
@@ -123,17 +123,17 @@ func New(o Options) (*Client, error) {
 func set(codes []string) map[string]bool {
 	s := map[string]bool{}
 	for _, code := range codes {
-		if code = strings.TrimSpace(code); code != "" { // the empty one would match every reply without a code
+		if code = strings.TrimSpace(code); code != "" { // "" would match every reply without a code
 			s[code] = true
 		}
 	}
 	return s
 }
 
-// Close gives the idle connections up. Calls may still be running; none should follow.
+// Close closes the idle connections. Calls in flight are not affected; no call should follow.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Status is what JD is told about a waybill.
+// Status is the status of a waybill, as sent to JD.
 type Status struct {
 	Producer    string `json:"producer"`
 	ThirdCode   string `json:"thirdCode"` // the cabinet's serial
@@ -144,22 +144,22 @@ type Status struct {
 // Result is a success.
 type Result struct {
 	Already bool   // JD had the status before (a code of Options.DoneCodes)
-	Code    string // JD's, if any
+	Code    string // of JD; may be empty
 	Message string
 }
 
-// UpdateWaybillStatus tells JD the status of a waybill, in one request. Errors: *Error when the try failed, with the
-// class that says what to do; ErrHeldBack (a *HeldBackError with the wait) when the call was not made, which is not a
-// try; the context's cause, wrapped, when ctx ended first: the call may or may not have reached JD.
+// UpdateWaybillStatus sends the status of a waybill to JD, in one request. Errors: *Error for a failed try, with its
+// class; ErrNotCalled (a *NotCalledError) if the call was not made, which is no try; the context's cause, wrapped, if ctx
+// ended first: then JD may or may not have received the call.
 func (c *Client) UpdateWaybillStatus(ctx context.Context, s Status) (Result, error) {
-	if err := c.breaker.closed(); err != nil {
+	if err := c.breaker.check(); err != nil {
 		return Result{}, err
 	}
 	if err := c.limiter.Wait(ctx); err != nil {
 		if ctx.Err() != nil {
 			return Result{}, interrupted(ctx)
 		}
-		return Result{}, &HeldBackError{RetryAfter: time.Second, reason: "the rate limit leaves no room in time"}
+		return Result{}, &NotCalledError{RetryAfter: time.Second, reason: "the rate limit delays it beyond its deadline"}
 	}
 	return c.breaker.call(func() (Result, error) { return c.call(ctx, s) })
 }
@@ -168,10 +168,10 @@ func interrupted(ctx context.Context) error {
 	return fmt.Errorf("calling jd: %w", context.Cause(ctx))
 }
 
-// call makes the request. The transport repeats a POST only when not one byte of it was written (a kept connection
-// turned out to be closed), so JD sees at most one.
+// call makes the request. The transport retries a POST only if none of it was written (an idle connection was closed), so
+// JD receives at most one.
 func (c *Client) call(parent context.Context, s Status) (Result, error) {
-	ctx, cancel := context.WithTimeoutCause(parent, c.timeout, fmt.Errorf("no answer within %s", c.timeout))
+	ctx, cancel := context.WithTimeoutCause(parent, c.timeout, fmt.Errorf("no reply within %s", c.timeout))
 	defer cancel()
 	body, err := c.encode(s)
 	if err != nil {
@@ -179,28 +179,28 @@ func (c *Client) call(parent context.Context, s Status) (Result, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
-		return Result{}, &Error{Class: Permanent, Message: "making the request failed"} // New has checked the url
+		return Result{}, &Error{Class: Permanent, Message: "the request cannot be made"} // the error would repeat the url, which may contain a key
 	}
 	req.Header = c.header // the transport only reads it
 	status, text, err := c.exchange(req)
 	switch {
 	case err == nil:
-		return c.judge(status, text)
+		return c.interpret(status, text)
 	case parent.Err() != nil:
 		return Result{}, interrupted(parent)
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	return Result{}, &Error{Class: Retry, HTTPStatus: status, Message: c.clean(err.Error()), down: true}
+	return Result{}, &Error{Class: Retry, HTTPStatus: status, Message: c.sanitize(err.Error()), down: true}
 }
 
-// exchange sends the request and reads the reply to its end, so that the connection can be used again.
+// exchange sends the request and reads the whole reply, so that the connection can be reused.
 func (c *Client) exchange(req *http.Request) (status int, body []byte, err error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
-			err = u.Err // without the address, which may carry a key
+			err = u.Err // without the url, which may contain a key
 		}
 		return 0, nil, err
 	}

@@ -23,7 +23,7 @@ func serve(t testing.TB, o Options, handle http.HandlerFunc) *Client {
 	t.Helper()
 	server := httptest.NewServer(handle)
 	t.Cleanup(server.Close)
-	o.BaseURL += server.URL // a test may put something in front
+	o.BaseURL += server.URL
 	return newClient(t, o)
 }
 
@@ -43,7 +43,7 @@ func newClient(t testing.TB, o Options) *Client {
 	return c
 }
 
-func answer(status int, body string) http.HandlerFunc {
+func respond(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(status)
@@ -51,7 +51,7 @@ func answer(status int, body string) http.HandlerFunc {
 	}
 }
 
-// failure is an *Error without what only the breaker needs; nil when err is none.
+// failure returns err as an *Error.
 func failure(t *testing.T, err error) *Error {
 	t.Helper()
 	var e *Error
@@ -96,7 +96,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-func TestNewRefusesWhatCannotWork(t *testing.T) {
+func TestNewRefusesInvalidOptions(t *testing.T) {
 	jos := Options{BaseURL: "https://api.jd.com/routerjson", Path: "jingdong.x", Signer: "jos", AppKey: "k", AppSecret: "s", AccessToken: "a"}
 	for name, change := range map[string]func(*Options){
 		"no url":           func(o *Options) { o.BaseURL = "" },
@@ -129,8 +129,8 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	t.Run("spreads calls", func(t *testing.T) {
-		c := serve(t, Options{MaxPerSecond: 100}, answer(200, `{"success":true}`))
+	t.Run("delays calls", func(t *testing.T) {
+		c := serve(t, Options{MaxPerSecond: 100}, respond(200, `{"success":true}`))
 		began := time.Now()
 		var wg sync.WaitGroup
 		for range 11 {
@@ -145,8 +145,8 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("11 calls at 100 per second took %s", took)
 		}
 	})
-	t.Run("ends with the context", func(t *testing.T) {
-		c := serve(t, Options{MaxPerSecond: 0.001}, answer(200, `{"success":true}`))
+	t.Run("the context ends the wait", func(t *testing.T) {
+		c := serve(t, Options{MaxPerSecond: 0.001}, respond(200, `{"success":true}`))
 		if _, err := c.UpdateWaybillStatus(t.Context(), paid); err != nil {
 			t.Fatal(err)
 		}
@@ -156,20 +156,20 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("got %v, want context.Canceled", err)
 		}
 	})
-	t.Run("holds back what cannot be in time", func(t *testing.T) {
-		c := serve(t, Options{MaxPerSecond: 0.001}, answer(200, `{"success":true}`))
+	t.Run("ErrNotCalled beyond the deadline", func(t *testing.T) {
+		c := serve(t, Options{MaxPerSecond: 0.001}, respond(200, `{"success":true}`))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := c.UpdateWaybillStatus(ctx, paid); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.UpdateWaybillStatus(ctx, paid); !errors.Is(err, ErrHeldBack) {
-			t.Errorf("got %v, want ErrHeldBack", err)
+		if _, err := c.UpdateWaybillStatus(ctx, paid); !errors.Is(err, ErrNotCalled) {
+			t.Errorf("got %v, want ErrNotCalled", err)
 		}
 	})
 }
 
-// BenchmarkCall is a call over a real connection; half of its time is the server's.
+// BenchmarkCall makes calls over a real connection; half of the time is the server's.
 func BenchmarkCall(b *testing.B) {
 	c := serve(b, Options{}, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

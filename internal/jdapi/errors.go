@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Class says what a failed try means for the next one.
+// Class tells the caller what to do after a failed try.
 type Class int
 
 const (
-	Retry     Class = iota + 1 // JD could not be reached or could not work: try again by the schedule
-	Refused                    // JD said no for a reason this program does not know: a few tries, then a person
-	Permanent                  // no try can succeed before a person has changed something
+	Retry     Class = iota + 1 // JD is unreachable or failing: retry by the schedule
+	Refused                    // JD refused for an unknown reason: retry a few times, then a person must act
+	Permanent                  // a person must act before a retry can succeed
 )
 
-// String is the class in an error's text.
+// String describes the class, for an error's text.
 func (c Class) String() string {
 	switch c {
 	case Retry:
@@ -30,17 +30,17 @@ func (c Class) String() string {
 	return fmt.Sprintf("class %d", int(c))
 }
 
-// Error is a try that failed.
+// Error is a failed try.
 type Error struct {
 	Class      Class
 	HTTPStatus int    // 0 when no reply came
-	Code       string // JD's, if any
-	Message    string // JD's or the network's, cut to 200 characters and without secrets
+	Code       string // of JD; may be empty
+	Message    string // of JD or the network, at most 200 characters, secrets masked
 
-	down bool // JD as a whole is not working: counts towards the circuit breaker
+	down bool // JD is unreachable or failing: a failure for the circuit breaker
 }
 
-// Error says what JD answered and, where a person is needed, what to look at.
+// Error describes the class and JD's reply and, for Permanent, what to check.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Class.String())
@@ -59,19 +59,19 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// ErrHeldBack says that the call was not made, because it would have been in vain: not a try.
-var ErrHeldBack = errors.New("call to jd held back")
+// ErrNotCalled means that the circuit breaker or the rate limit prevented the call, which is no try.
+var ErrNotCalled = errors.New("jd was not called")
 
-// HeldBackError is ErrHeldBack with the time after which a call is worth making.
-type HeldBackError struct {
+// NotCalledError is ErrNotCalled with the time until the next call.
+type NotCalledError struct {
 	RetryAfter time.Duration
 	reason     string
 }
 
-// Error says why and for how long.
-func (e *HeldBackError) Error() string {
-	return fmt.Sprintf("%v for %s: %s", ErrHeldBack, e.RetryAfter.Round(time.Millisecond), e.reason)
+// Error gives the reason and the time until the next call.
+func (e *NotCalledError) Error() string {
+	return fmt.Sprintf("%v: %s; retry in %s", ErrNotCalled, e.reason, e.RetryAfter.Round(time.Millisecond))
 }
 
-// Is makes errors.Is(err, ErrHeldBack) true.
-func (e *HeldBackError) Is(target error) bool { return target == ErrHeldBack }
+// Is makes errors.Is(err, ErrNotCalled) true.
+func (e *NotCalledError) Is(target error) bool { return target == ErrNotCalled }

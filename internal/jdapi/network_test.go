@@ -18,9 +18,9 @@ func TestOneCallIsOneRequest(t *testing.T) {
 		warm bool
 		cut  func(net.Conn)
 	}{
-		"on a fresh connection": {false, func(c net.Conn) { c.Close() }},
-		"on a kept connection":  {true, func(c net.Conn) { c.Close() }},
-		"on a connection cut in mid-reply": {true, func(c net.Conn) {
+		"on a fresh connection":  {false, func(c net.Conn) { c.Close() }},
+		"on a reused connection": {true, func(c net.Conn) { c.Close() }},
+		"on a connection closed during the reply": {true, func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")
 			c.Close()
 		}},
@@ -85,7 +85,7 @@ func TestUnreachable(t *testing.T) {
 
 func TestTimeoutAndInterruption(t *testing.T) {
 	hang := func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // without it the server does not notice that the client has left
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice that the client disconnects
 		<-r.Context().Done()
 	}
 	hangInBody := func(w http.ResponseWriter, r *http.Request) {
@@ -93,11 +93,11 @@ func TestTimeoutAndInterruption(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		hang(w, r)
 	}
-	for name, handler := range map[string]http.HandlerFunc{"before the reply": hang, "in the reply": hangInBody} {
+	for name, handler := range map[string]http.HandlerFunc{"before the reply": hang, "during the reply": hangInBody} {
 		t.Run("a timeout "+name+" is a failed try", func(t *testing.T) {
 			c := serve(t, Options{Timeout: 50 * time.Millisecond}, handler)
 			_, err := c.UpdateWaybillStatus(t.Context(), paid)
-			if e := failure(t, err); e.Class != Retry || !e.down || e.Message != "no answer within 50ms" {
+			if e := failure(t, err); e.Class != Retry || !e.down || e.Message != "no reply within 50ms" {
 				t.Errorf("got %+v", e)
 			}
 		})
@@ -108,7 +108,7 @@ func TestTimeoutAndInterruption(t *testing.T) {
 			time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
 			_, err := c.UpdateWaybillStatus(ctx, paid)
 			var e *Error
-			if !errors.Is(err, cause) || errors.As(err, &e) || errors.Is(err, ErrHeldBack) {
+			if !errors.Is(err, cause) || errors.As(err, &e) || errors.Is(err, ErrNotCalled) {
 				t.Errorf("got %v, want only the cause", err)
 			}
 		})
@@ -120,10 +120,10 @@ func TestConnectionsAreReused(t *testing.T) {
 	var n atomic.Int64
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if n.Add(1)%2 == 0 {
-			answer(http.StatusBadGateway, "<html>"+strings.Repeat("x", 10_000))(w, r)
+			respond(http.StatusBadGateway, "<html>"+strings.Repeat("x", 10_000))(w, r)
 			return
 		}
-		answer(http.StatusOK, `{"success":true}`)(w, r)
+		respond(http.StatusOK, `{"success":true}`)(w, r)
 	}))
 	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
@@ -141,7 +141,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 }
 
-func TestEndlessReplyIsCut(t *testing.T) {
+func TestEndlessReplyIsAFailedTry(t *testing.T) {
 	c := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
 		for {
 			if _, err := io.WriteString(w, `{"success":true, "message":"`+strings.Repeat("x", 10_000)); err != nil {

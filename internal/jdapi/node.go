@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// maxDepth bounds how deep objects, lists and JSON texts in a reply may be nested in each other.
+// maxDepth limits the nesting of objects, lists and JSON texts in a reply.
 const maxDepth = 32
 
 var (
@@ -19,11 +19,11 @@ var (
 	errTooDeep   = fmt.Errorf("the reply is nested more than %d deep", maxDepth)
 )
 
-// node is a value of a reply. Members keep their order, and a name that comes twice is there twice: JD may say yes with
-// one and no with the other.
+// node is a value of a reply. Its members keep their order and their duplicates: of two members with the same name one
+// may mean success and the other refusal.
 type node struct {
 	kind    kind
-	text    string   // of a scalar, and of an object or a list that came as JSON text
+	text    string   // of a scalar, and of an object or a list in a JSON text
 	members []member // of an object; of a list, without names
 }
 
@@ -38,12 +38,12 @@ const (
 
 // member is a value with its name.
 type member struct {
-	name string // as it came
-	word string // in lower case without underscores, as the lists of known names have it
+	name string // as received
+	key  string // the name in lower case without underscores
 	node
 }
 
-// parse reads a whole reply, of which the outermost value must be an object.
+// parse reads a whole reply, which must be an object.
 func parse(body []byte) (node, error) {
 	if len(body) > maxReply {
 		return node{}, errTooLong
@@ -54,8 +54,8 @@ func parse(body []byte) (node, error) {
 	return read(body, 1)
 }
 
-// read reads JSON of which the outermost value is depth deep, as far as it is valid. The work is bounded by the length:
-// a text within a text is shorter than that, and what goes deeper than maxDepth is errTooDeep.
+// read reads JSON at a depth, as far as it is valid. The work is bounded: a JSON text is shorter than the text that
+// contains it, and nesting beyond maxDepth is errTooDeep.
 func read(b []byte, depth int) (node, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
@@ -65,7 +65,7 @@ func read(b []byte, depth int) (node, error) {
 func readValue(d *json.Decoder, depth int) (node, error) {
 	token, err := d.Token()
 	if err != nil {
-		return node{}, nil // the end of a text that is cut or no JSON; what it said so far counts
+		return node{}, nil // the rest is cut or is no JSON; what was read before counts
 	}
 	switch v := token.(type) {
 	case json.Delim:
@@ -84,7 +84,7 @@ func readValue(d *json.Decoder, depth int) (node, error) {
 	return node{kind: scalar, text: fmt.Sprint(token)}, nil
 }
 
-// readText reads a string, which may hold an object or a list as JSON text.
+// readText reads a string, which may be the JSON text of an object or a list.
 func readText(s string, depth int) (node, error) {
 	s = strings.TrimSpace(s)
 	if !strings.HasPrefix(s, "{") && !strings.HasPrefix(s, "[") {
@@ -105,7 +105,7 @@ func readMembers(d *json.Decoder, k kind, depth int) (node, error) {
 				return n, nil
 			}
 			m.name, _ = token.(string)
-			m.word = strings.ReplaceAll(strings.ToLower(m.name), "_", "")
+			m.key = strings.ReplaceAll(strings.ToLower(m.name), "_", "")
 		}
 		var err error
 		if m.node, err = readValue(d, depth+1); err != nil {
@@ -113,11 +113,11 @@ func readMembers(d *json.Decoder, k kind, depth int) (node, error) {
 		}
 		n.members = append(n.members, m)
 	}
-	_, _ = d.Token() // the closing bracket, if the text is whole
+	_, _ = d.Token() // the closing bracket, unless the text is cut
 	return n, nil
 }
 
-// objects yields every object of the value, an outer one before those in it.
+// objects yields every object of the value, outer ones before inner ones.
 func (n node) objects() iter.Seq[node] {
 	return func(yield func(node) bool) { n.walk(yield) }
 }
@@ -134,7 +134,7 @@ func (n node) walk(yield func(node) bool) bool {
 	return true
 }
 
-// member returns the first member of this name, as JD spells it.
+// member returns the first member with exactly this name.
 func (n node) member(name string) (node, bool) {
 	for _, m := range n.members {
 		if m.name == name {
@@ -144,20 +144,20 @@ func (n node) member(name string) (node, bool) {
 	return node{}, false
 }
 
-// word returns the first member of this name, in whatever case.
-func (n node) word(word string) node {
+// keyed returns the first member with this key.
+func (n node) keyed(key string) node {
 	for _, m := range n.members {
-		if m.word == word {
+		if m.key == key {
 			return m.node
 		}
 	}
 	return node{}
 }
 
-// is reports whether the value is one of these words, in whatever case.
-func (n node) is(words []string) bool {
+// isOneOf reports whether the value is one of these words, in any case.
+func (n node) isOneOf(words []string) bool {
 	return n.kind == scalar && slices.Contains(words, strings.ToLower(n.text))
 }
 
-// unsaid reports whether the value is null or an empty text.
-func (n node) unsaid() bool { return n.kind == null || n.kind == scalar && n.text == "" }
+// empty reports whether the value is null or an empty text.
+func (n node) empty() bool { return n.kind == null || n.kind == scalar && n.text == "" }

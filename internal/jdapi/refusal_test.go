@@ -15,9 +15,9 @@ func josOptions() Options {
 	return Options{BaseURL: "http://127.0.0.1:1/routerjson", Signer: "jos", Path: "a.b", AppKey: "k", AppSecret: "s", AccessToken: "t"}
 }
 
-// judged is what a client makes of a reply over HTTP 200: a Result or an *Error.
-func judged(c *Client, body string) any {
-	res, err := c.judge(200, []byte(body))
+// interpreted returns the Result or *Error of a reply with HTTP 200.
+func interpreted(c *Client, body string) any {
+	res, err := c.interpret(200, []byte(body))
 	if err != nil {
 		return err
 	}
@@ -28,15 +28,14 @@ func refused(code, message string) any {
 	return &Error{Class: Refused, HTTPStatus: 200, Code: code, Message: message}
 }
 
-// TestServiceRefusals has the ways in which a service behind the open platform says no, or says nothing, while the
-// platform's code 0 says no more than that the call was passed on.
+// TestServiceRefusals has the forms in which a service of the open platform reports success or refusal, while the
+// platform's code 0 only means that the call was forwarded.
 func TestServiceRefusals(t *testing.T) {
-	const unclear = "the reply does not say in a known way that the call succeeded: "
+	const unclear = "the reply does not report success in a known form: "
 	for name, tt := range map[string]struct {
 		service string // the content of a_b_responce
 		want    any
 	}{
-		// The six of the review.
 		"success false in a JSON text":    {`{"code":"0","result":"{\"success\":false,\"code\":\"E1\",\"message\":\"no\"}"}`, refused("E1", "no")},
 		"a status code":                   {`{"code":"0","result":{"statusCode":-1,"statusMessage":"no"}}`, refused("-1", "no")},
 		"isSuccess false":                 {`{"code":"0","result":{"isSuccess":false,"errorMsg":"no"}}`, refused("", "no")},
@@ -55,8 +54,8 @@ func TestServiceRefusals(t *testing.T) {
 		"a JSON text that is cut":             {`{"code":"0","success":true,"result":"{\"success\":false,"}`, refused("", "")},
 		"a list in a JSON text":               {`{"code":"0","result":"[{\"success\":true},{\"success\":false,\"code\":\"E2\"}]"}`, refused("E2", "")},
 		"false in a JSON text":                {`{"code":"0","result":"false"}`, refused("0", "")},
-		"result that says failed":             {`{"code":"0","success":true,"result":"FAIL"}`, refused("0", "")},
-		"one of two":                          {`{"code":"0","list":[{"success":true},{"success":false,"msg":"the second"}]}`, refused("", "the second")},
+		"result FAIL":                         {`{"code":"0","success":true,"result":"FAIL"}`, refused("0", "")},
+		"second object of a list":             {`{"code":"0","list":[{"success":true},{"success":false,"msg":"the second"}]}`, refused("", "the second")},
 		"success twice":                       {`{"code":"0","success":false,"success":true}`, refused("0", "")},
 		"success in two spellings":            {`{"code":"0","success":true,"Success":false}`, refused("0", "")},
 		"success above, refusal below":        {`{"code":"0","success":true,"data":{"success":false,"code":"E3"}}`, refused("E3", "")},
@@ -66,20 +65,20 @@ func TestServiceRefusals(t *testing.T) {
 		"two codes against success":           {`{"code":"0","code":"1","success":true}`, refused("1", "")},
 		"success that is a number":            {`{"code":"0","success":1}`, refused("0", "")},
 		"an error response within":            {`{"code":"0","error_response":{"code":"67","zh_desc":"拒绝"}}`, refused("67", "拒绝")},
-		"the text stands above":               {`{"code":"0","message":"no such waybill","result":{"success":false}}`, refused("", "no such waybill")},
+		"message in an outer object":          {`{"code":"0","message":"no such waybill","result":{"success":false}}`, refused("", "no such waybill")},
 
 		"a code of the service, not the platform's": {`{"code":"0","result":{"success":false,"code":"2"}}`, refused("2", "")},
-		"the text stands below":                     {`{"code":"0","success":false,"result":{"msg":"no such waybill"}}`, refused("0", "no such waybill")},
+		"message in an inner object":                {`{"code":"0","success":false,"result":{"msg":"no such waybill"}}`, refused("0", "no such waybill")},
 
-		// What is not known to mean success is no success.
+		// Unknown forms are no success.
 		"a word":                       {`{"code":"0","result":"PENDING"}`, refused("0", unclear+`{"a_b_responce":{"code":"0","result":"PENDING"}}`)},
 		"a number":                     {`{"code":"0","result":1}`, refused("0", unclear+`{"a_b_responce":{"code":"0","result":1}}`)},
 		"an object of unknown members": {`{"code":"0","result":{"state":3},"msg":"see state"}`, refused("0", "see state")},
 		"an empty object":              {`{"code":"0","result":{}}`, refused("0", unclear+`{"a_b_responce":{"code":"0","result":{}}}`)},
-		"nothing at all":               {`{}`, refused("", unclear+`{"a_b_responce":{}}`)},
+		"no members":                   {`{}`, refused("", unclear+`{"a_b_responce":{}}`)},
 		"a result without the code":    {`{"result":true}`, refused("", unclear+`{"a_b_responce":{"result":true}}`)},
 
-		// The known ways to say success.
+		// The known forms of success.
 		"only the code":                   {`{"code":"0","message":"ok","request_id":"x1","result":null}`, Result{Code: "0", Message: "ok"}},
 		"success":                         {`{"code":"0","success":true}`, Result{Code: "0"}},
 		"success without the code":        {`{"success":true}`, Result{}},
@@ -94,28 +93,28 @@ func TestServiceRefusals(t *testing.T) {
 		"an empty error code":             {`{"code":"0","success":true,"errorCode":"","errorMsg":null}`, Result{Code: "0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := judged(newClient(t, josOptions()), `{"a_b_responce":`+tt.service+`}`)
+			got := interpreted(newClient(t, josOptions()), `{"a_b_responce":`+tt.service+`}`)
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
 	t.Run("beside the service's reply", func(t *testing.T) {
-		got := judged(newClient(t, josOptions()), `{"a_b_responce":{"code":"0","success":true},"success":false,"message":"no"}`)
+		got := interpreted(newClient(t, josOptions()), `{"a_b_responce":{"code":"0","success":true},"success":false,"message":"no"}`)
 		if diff := cmp.Diff(refused("", "no"), got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 	t.Run("two replies of the service", func(t *testing.T) {
-		got := judged(newClient(t, josOptions()), `{"a_b_responce":{"code":"0","success":true},"a_b_responce":{"code":"1"}}`)
+		got := interpreted(newClient(t, josOptions()), `{"a_b_responce":{"code":"0","success":true},"a_b_responce":{"code":"1"}}`)
 		if diff := cmp.Diff(refused("1", ""), got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }
 
-// TestPlainRefusals has the same for the signers none and header, of which the contract fixes what says success:
-// "success":true in the reply itself.
+// TestPlainRefusals has the same for the signers none and header. By the contract only "success":true in the reply itself
+// means success.
 func TestPlainRefusals(t *testing.T) {
 	for name, tt := range map[string]struct {
 		body string
@@ -143,7 +142,7 @@ func TestPlainRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, o := range []Options{{Signer: "none"}, {Signer: "header", Headers: map[string]string{"X-Key": "k"}}} {
 				o.BaseURL = "http://127.0.0.1:1"
-				got := judged(newClient(t, o), tt.body)
+				got := interpreted(newClient(t, o), tt.body)
 				if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", o.Signer, diff)
 				}
@@ -152,7 +151,7 @@ func TestPlainRefusals(t *testing.T) {
 	}
 }
 
-// TestCodesOfDeepRefusals: the configured codes are looked up under the code of the object that refuses.
+// TestCodesOfDeepRefusals: the configured codes apply to the code of the object that refuses.
 func TestCodesOfDeepRefusals(t *testing.T) {
 	o := josOptions()
 	o.DoneCodes, o.RetryCodes = []string{"100"}, []string{"BUSY"}
@@ -161,13 +160,13 @@ func TestCodesOfDeepRefusals(t *testing.T) {
 		`{"a_b_responce":{"code":"0","result":{"resultCode":100,"resultMessage":"had it"}}}`: Result{Already: true, Code: "100", Message: "had it"},
 		`{"a_b_responce":{"code":"0","result":"{\"success\":false,\"code\":\"BUSY\"}"}}`:     &Error{Class: Retry, HTTPStatus: 200, Code: "BUSY"},
 	} {
-		if diff := cmp.Diff(want, judged(c, body), cmpopts.IgnoreUnexported(Error{})); diff != "" {
+		if diff := cmp.Diff(want, interpreted(c, body), cmpopts.IgnoreUnexported(Error{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", body, diff)
 		}
 	}
 }
 
-// TestHostileReplies: a reply that is too long or nested too deeply is not read as far as its success.
+// TestHostileReplies: a reply that is too long or nested too deeply is a failed try.
 func TestHostileReplies(t *testing.T) {
 	deep := func(n int) string {
 		return `{"success":true,"x":` + strings.Repeat(`{"x":`, n) + `1` + strings.Repeat(`}`, n) + `}`
@@ -184,18 +183,18 @@ func TestHostileReplies(t *testing.T) {
 		body string
 		want any
 	}{
-		"nested as deeply as is read":  {deep(maxDepth - 1), Result{}},
-		"nested too deeply":            {deep(maxDepth), &Error{Class: Retry, HTTPStatus: 200, Message: errTooDeep.Error()}},
-		"nested very deeply":           {deep(9_000), &Error{Class: Retry, HTTPStatus: 200, Message: errTooDeep.Error()}},
-		"a list nested very deeply":    {`{"success":true,"x":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}`, &Error{Class: Retry, HTTPStatus: 200, Message: errTooDeep.Error()}},
-		"texts nested in texts":        {strings.Replace(texts, `{`, `{"success":true,`, 1), refused("", "")},
-		"success before endless space": {`{"success":true}` + strings.Repeat(" ", maxReply), &Error{Class: Retry, HTTPStatus: 200, Message: errTooLong.Error()}},
-		"as long as is read":           {`{"success":true}` + strings.Repeat(" ", maxReply-len(`{"success":true}`)), Result{}},
-		"thousands of members":         {`{"success":true` + strings.Repeat(`,"x":0`, 10_000) + `}`, Result{}},
-		"thousands of items":           {`{"success":true,"x":[0` + strings.Repeat(`,0`, 30_000) + `]}`, Result{}},
+		"nested to the limit":       {deep(maxDepth - 1), Result{}},
+		"nested too deeply":         {deep(maxDepth), &Error{Class: Retry, HTTPStatus: 200, Message: errTooDeep.Error()}},
+		"nested very deeply":        {deep(9_000), &Error{Class: Retry, HTTPStatus: 200, Message: errTooDeep.Error()}},
+		"a list nested very deeply": {`{"success":true,"x":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}`, &Error{Class: Retry, HTTPStatus: 200, Message: errTooDeep.Error()}},
+		"texts nested in texts":     {strings.Replace(texts, `{`, `{"success":true,`, 1), refused("", "")},
+		"success before long space": {`{"success":true}` + strings.Repeat(" ", maxReply), &Error{Class: Retry, HTTPStatus: 200, Message: errTooLong.Error()}},
+		"as long as the limit":      {`{"success":true}` + strings.Repeat(" ", maxReply-len(`{"success":true}`)), Result{}},
+		"thousands of members":      {`{"success":true` + strings.Repeat(`,"x":0`, 10_000) + `}`, Result{}},
+		"thousands of items":        {`{"success":true,"x":[0` + strings.Repeat(`,0`, 30_000) + `]}`, Result{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := judged(newClient(t, Options{BaseURL: "http://127.0.0.1:1"}), tt.body)
+			got := interpreted(newClient(t, Options{BaseURL: "http://127.0.0.1:1"}), tt.body)
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -203,30 +202,29 @@ func TestHostileReplies(t *testing.T) {
 	}
 }
 
-// The known ways to say no, and members that say nothing or success, for generated replies.
+// Members for generated replies: those that mean refusal, and others.
 var (
-	saysNo = []string{
+	refusingMembers = []string{
 		`"success":false`, `"Success":"False"`, `"success":0`, `"isSuccess":false`, `"is_success":"false"`, `"result":false`, `"data":false`,
 		`"data":"FALSE"`, `"statusCode":-1`, `"resultCode":"500"`, `"errorCode":"E1"`, `"err_code":17`, `"success":false,"code":"E1"`, `"y":{"code":"E1"}`, `"result":"failed"`,
 	}
-	saysOther = []string{
+	otherMembers = []string{
 		`"success":true`, `"isSuccess":"true"`, `"code":"0"`, `"resultCode":0`, `"statusCode":"200"`, `"message":"ok"`, `"waybillCode":"JD1"`, `"data":true`, `"n":null`,
 	}
 )
 
-// drawReply draws an object that says success; with no set, one object of it, at any depth, also says no. At most half of
-// the allowed depth is used.
-func drawReply(t *rapid.T, depth int, no bool) string {
+// drawReply draws an object of at most this depth; if refused is set, one object in it has a member that means refusal.
+func drawReply(t *rapid.T, depth int, refused bool) string {
 	var members []string
 	for range rapid.IntRange(0, 3).Draw(t, "members") {
-		members = append(members, rapid.SampledFrom(saysOther).Draw(t, "member"))
+		members = append(members, rapid.SampledFrom(otherMembers).Draw(t, "member"))
 	}
-	here := no && (depth == 0 || rapid.Bool().Draw(t, "here"))
+	here := refused && (depth == 0 || rapid.Bool().Draw(t, "here"))
 	if here {
-		members = append(members, rapid.SampledFrom(saysNo).Draw(t, "no"))
+		members = append(members, rapid.SampledFrom(refusingMembers).Draw(t, "refusal"))
 	}
-	if depth > 0 && (no && !here || rapid.Bool().Draw(t, "deeper")) {
-		inner := drawReply(t, depth-1, no && !here)
+	if depth > 0 && (refused && !here || rapid.Bool().Draw(t, "deeper")) {
+		inner := drawReply(t, depth-1, refused && !here)
 		switch rapid.IntRange(0, 2).Draw(t, "form") {
 		case 1:
 			inner = `[null,` + inner + `]`
@@ -242,7 +240,7 @@ func drawReply(t *rapid.T, depth int, no bool) string {
 	return "{" + strings.Join(rapid.Permutation(members).Draw(t, "order"), ",") + "}"
 }
 
-// TestOneRefusalIsARefusal: a reply in which any object at any depth says no in a known way is never a success.
+// TestOneRefusalIsARefusal: a reply with a refusal in an object at any depth is never a success.
 func TestOneRefusalIsARefusal(t *testing.T) {
 	plain, jos := newClient(t, Options{BaseURL: "http://127.0.0.1:1"}), newClient(t, josOptions())
 	rapid.Check(t, func(t *rapid.T) {
@@ -252,24 +250,24 @@ func TestOneRefusalIsARefusal(t *testing.T) {
 			if c == jos {
 				body = `{"a_b_responce":` + body + `}`
 			}
-			if _, err := c.judge(200, []byte(body)); err == nil {
-				t.Fatalf("passed for success: %s", body)
+			if _, err := c.interpret(200, []byte(body)); err == nil {
+				t.Fatalf("counted as success: %s", body)
 			}
 		}
 	})
 }
 
-// TestSuccessIsRecognised: members that say nothing or success revoke nothing.
+// TestSuccessIsRecognised: members that do not mean refusal do not change a success.
 func TestSuccessIsRecognised(t *testing.T) {
 	plain, jos := newClient(t, Options{BaseURL: "http://127.0.0.1:1"}), newClient(t, josOptions())
 	rapid.Check(t, func(t *rapid.T) {
 		inner := drawReply(t, rapid.IntRange(0, 8).Draw(t, "depth"), false)
 		body := `{"success":true,"x":` + inner + `}`
-		if _, err := plain.judge(200, []byte(body)); err != nil {
+		if _, err := plain.interpret(200, []byte(body)); err != nil {
 			t.Fatalf("%s: %v", body, err)
 		}
 		body = `{"a_b_responce":` + body + `}`
-		if _, err := jos.judge(200, []byte(body)); err != nil {
+		if _, err := jos.interpret(200, []byte(body)); err != nil {
 			t.Fatalf("%s: %v", body, err)
 		}
 	})

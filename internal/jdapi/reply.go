@@ -7,39 +7,39 @@ import (
 	"strings"
 )
 
-// reply is what JD answered, as far as it matters.
+// reply is what matters of JD's reply.
 type reply struct {
 	ok      bool
-	code    string // of the object that says so
+	code    string // of the object that means success or refusal
 	message string
-	// platform is the code of a reply that refuses as a whole. Codes further in are the service's own and share only their
-	// digits with those of the platform.
+	// platform is the code of the outermost object of a refusal. Codes of inner objects are the service's own: their
+	// numbers have other meanings.
 	platform string
 }
 
-// The names and words by which JD's services say how a call went. A reply is a success only if it says so by one of them
-// and no object of it, however deep, says the opposite: an unknown way to say no must not pass for a yes.
+// The names and values by which JD's services report the result of a call. A reply is a success only if one of them means
+// success and none, in an object at any depth, means refusal: a refusal in an unknown form must not count as success.
 var (
-	// A flag is true or false. Anything else in its place, except null, is no known way to say success.
+	// A flag is true or false. Any other value, except null, is a refusal.
 	flagNames = []string{"success", "issuccess"}
-	// A value is true or false, or the content of the reply, which says nothing by itself.
+	// A value is true or false, or the content of the reply, which has no meaning here.
 	valueNames = []string{"result", "data", "returntype"}
-	// A code is one of okCodes, or says that the call failed. For "code" that holds only where no true flag stands beside it.
+	// A code is one of okCodes, else a refusal. "code" is not a refusal beside a true flag.
 	codeNames    = []string{"code", "resultcode", "statuscode", "errorcode", "errcode"}
 	messageNames = []string{
 		"message", "msg", "zhdesc", "endesc", "resultmessage", "resultmsg", "statusmessage", "errormessage", "errormsg", "errmsg",
 	}
 	idNames = []string{"requestid", "traceid"}
 
-	okCodes   = []string{"0", "200", "success"}
-	yesFlags  = []string{"true"}
-	yesValues = []string{"true", "success"}
-	noValues  = []string{"false", "fail", "failed", "failure", "error"}
+	okCodes       = []string{"0", "200", "success"}
+	okFlags       = []string{"true"}
+	okValues      = []string{"true", "success"}
+	refusalValues = []string{"false", "fail", "failed", "failure", "error"}
 )
 
-var errUnclear = errors.New("the reply does not say in a known way that the call succeeded")
+var errUnclear = errors.New("the reply does not report success in a known form")
 
-// parsePlain reads the reply of the contract. It is a success if its own "success" is true and nothing refuses.
+// parsePlain reads the reply of the contract. It is a success if its own "success" is true and no object refuses.
 func parsePlain(body []byte) (reply, error) {
 	n, err := parse(body)
 	if err != nil {
@@ -53,8 +53,8 @@ func parsePlain(body []byte) (reply, error) {
 }
 
 // parseJOS reads the platform's reply: {"<method>_responce": {…}} in JD's spelling, or {"error_response": {…}}. Code "0"
-// only says that the platform passed the call on; whether it succeeded is said by the service, beside the code, in an
-// object below it, or in a JSON text. A service that says nothing at all has succeeded.
+// only means that the platform has forwarded the call; the service reports its result beside the code, in an inner object,
+// or in a JSON text. A reply with code "0" and no content is a success.
 func parseJOS(body []byte, method string) (reply, error) {
 	n, err := parse(body)
 	if err != nil {
@@ -80,13 +80,13 @@ func parseJOS(body []byte, method string) (reply, error) {
 	if r, refused := n.refusal(service); refused {
 		return r, nil
 	}
-	return service.verdict(body), nil
+	return service.result(body), nil
 }
 
-// verdict is what a service's reply says, of which no object refuses.
-func (n node) verdict(body []byte) reply {
+// result is the result of a service's reply in which no object refuses.
+func (n node) result(body []byte) reply {
 	code := n.code()
-	if code != "" && !slices.Contains(okCodes, strings.ToLower(code)) { // a flag beside it does not change what the platform says
+	if code != "" && !slices.Contains(okCodes, strings.ToLower(code)) { // the platform's code counts even beside a true flag
 		return reply{code: code, message: n.message(), platform: code}
 	}
 	for o := range n.objects() {
@@ -94,26 +94,26 @@ func (n node) verdict(body []byte) reply {
 			return reply{ok: true, code: o.code(), message: o.message()}
 		}
 	}
-	if n.word("code").text == "0" {
-		if n.bare() {
+	if n.keyed("code").text == "0" {
+		if n.onlyCodeAndTexts() {
 			return reply{ok: true, code: code, message: n.message()}
 		}
-		below := codeNames[1:] // the platform's own code is no word of the service
+		names := codeNames[1:] // "code" of the outermost object is the platform's, not the service's
 		for o := range n.objects() {
-			if o.accepts(below) {
+			if o.accepts(names) {
 				return reply{ok: true, code: o.code(), message: o.message()}
 			}
-			below = codeNames
+			names = codeNames
 		}
 	}
 	return reply{code: code, message: cmp.Or(n.message(), errUnclear.Error()+": "+string(body))}
 }
 
-// refusal finds an object that says no: own, which is the reply itself, or else the outermost one. JD's text stands in
-// it, or else somewhere in the reply.
+// refusal finds an object that refuses: own, which is the reply itself, else the outermost one. The message is that of
+// the object, else any of the reply.
 func (n node) refusal(own node) (r reply, found bool) {
 	if own.refuses() {
-		return reply{code: own.code(), message: cmp.Or(own.message(), n.anyMessage()), platform: own.word("code").text}, true
+		return reply{code: own.code(), message: cmp.Or(own.message(), n.anyMessage()), platform: own.keyed("code").text}, true
 	}
 	for o := range n.objects() {
 		if o.refuses() {
@@ -123,7 +123,7 @@ func (n node) refusal(own node) (r reply, found bool) {
 	return reply{}, false
 }
 
-// anyMessage is the outermost text for people.
+// anyMessage is the outermost message.
 func (n node) anyMessage() string {
 	for o := range n.objects() {
 		if text := o.message(); text != "" {
@@ -133,22 +133,22 @@ func (n node) anyMessage() string {
 	return ""
 }
 
-// refuses reports whether one of the object's own members says no.
+// refuses reports whether one of the object's own members means refusal.
 func (n node) refuses() bool {
-	explained := n.flagged(flagNames...)
+	trueFlag := n.flagged(flagNames...)
 	for _, m := range n.members {
 		switch {
-		case m.unsaid():
-		case slices.Contains(flagNames, m.word):
-			if !m.is(yesFlags) {
+		case m.empty():
+		case slices.Contains(flagNames, m.key):
+			if !m.isOneOf(okFlags) {
 				return true
 			}
-		case slices.Contains(valueNames, m.word):
-			if m.is(noValues) {
+		case slices.Contains(valueNames, m.key):
+			if m.isOneOf(refusalValues) {
 				return true
 			}
-		case slices.Contains(codeNames, m.word):
-			if !m.is(okCodes) && (m.word != "code" || !explained) {
+		case slices.Contains(codeNames, m.key):
+			if !m.isOneOf(okCodes) && (m.key != "code" || !trueFlag) {
 				return true
 			}
 		}
@@ -156,10 +156,10 @@ func (n node) refuses() bool {
 	return false
 }
 
-// accepts reports whether one of the object's own members says yes in another way than by a flag.
+// accepts reports whether one of the object's own members, other than a flag, means success.
 func (n node) accepts(codes []string) bool {
 	for _, m := range n.members {
-		if slices.Contains(valueNames, m.word) && m.is(yesValues) || slices.Contains(codes, m.word) && m.is(okCodes) {
+		if slices.Contains(valueNames, m.key) && m.isOneOf(okValues) || slices.Contains(codes, m.key) && m.isOneOf(okCodes) {
 			return true
 		}
 	}
@@ -168,23 +168,23 @@ func (n node) accepts(codes []string) bool {
 
 // flagged reports whether one of these flags is true.
 func (n node) flagged(names ...string) bool {
-	return slices.ContainsFunc(n.members, func(m member) bool { return slices.Contains(names, m.word) && m.is(yesFlags) })
+	return slices.ContainsFunc(n.members, func(m member) bool { return slices.Contains(names, m.key) && m.isOneOf(okFlags) })
 }
 
-// bare reports whether the object has nothing but a code and texts.
-func (n node) bare() bool {
+// onlyCodeAndTexts reports whether the object has no other members than a code, messages and ids.
+func (n node) onlyCodeAndTexts() bool {
 	return !slices.ContainsFunc(n.members, func(m member) bool {
-		known := m.word == "code" || slices.Contains(messageNames, m.word) || slices.Contains(idNames, m.word)
+		known := m.key == "code" || slices.Contains(messageNames, m.key) || slices.Contains(idNames, m.key)
 		return !known && m.kind != null
 	})
 }
 
-// code is the object's code: the one that says no, or else the first one.
+// code is the object's code: one that means refusal, else the first one.
 func (n node) code() (code string) {
 	for _, m := range n.members {
 		switch {
-		case m.unsaid() || !slices.Contains(codeNames, m.word):
-		case !m.is(okCodes):
+		case m.empty() || !slices.Contains(codeNames, m.key):
+		case !m.isOneOf(okCodes):
 			return m.text
 		case code == "":
 			code = m.text
@@ -193,11 +193,11 @@ func (n node) code() (code string) {
 	return code
 }
 
-// message is the object's text for people.
+// message is the object's message.
 func (n node) message() string {
 	for _, name := range messageNames {
 		for _, m := range n.members {
-			if m.word == name && m.text != "" {
+			if m.key == name && m.text != "" {
 				return m.text
 			}
 		}

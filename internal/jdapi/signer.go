@@ -14,7 +14,7 @@ import (
 	"jdpay-listener/internal/check"
 )
 
-// checkSigner adds what is wrong with how calls are authenticated, and with the path, which is a method's name for jos.
+// checkSigner adds what is wrong with the signer, its credentials and the path.
 func (o Options) checkSigner(faults *check.Faults) {
 	if o.Signer != "jos" && !strings.HasPrefix(o.Path, "/") {
 		faults.Add("Path", "does not start with /", "write /path")
@@ -27,7 +27,7 @@ func (o Options) checkSigner(faults *check.Faults) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(o.Headers)) {
 			if !validHeader(name, o.Headers[name]) {
-				faults.Add("Headers:"+name, "has characters that http cannot carry, or is Host", "correct its name or value")
+				faults.Add("Headers:"+name, "has characters that are invalid in http, or is Host", "correct its name or value")
 			}
 		}
 	case "jos":
@@ -37,7 +37,7 @@ func (o Options) checkSigner(faults *check.Faults) {
 			}
 		}
 		if method(o) == "" {
-			faults.Add("Path", "no name of a method, which the signer jos needs", "give the platform's method")
+			faults.Add("Path", "names no method, which the signer jos requires", "give the platform's method")
 		}
 	default:
 		faults.Add("Signer", "unknown", "use none, header or jos")
@@ -47,7 +47,7 @@ func (o Options) checkSigner(faults *check.Faults) {
 // method is the platform's method of the signer jos.
 func method(o Options) string { return strings.TrimLeft(o.Path, "/") }
 
-// sign sets up how calls are addressed, encoded and authenticated, and how replies are read. The options are checked.
+// sign sets the address, encoding and authentication of calls, and the parser of replies. Check has checked the options.
 func (c *Client) sign(o Options) {
 	c.url = strings.TrimRight(o.BaseURL, "/") + "/" + strings.TrimLeft(o.Path, "/")
 	c.encode = func(s Status) ([]byte, error) { return encodeJSON(s) }
@@ -63,8 +63,8 @@ func (c *Client) sign(o Options) {
 		}
 	case "jos":
 		method := method(o)
-		// The platform has one address for all methods, https://api.jd.com/routerjson. A base without any path is a
-		// gateway of the caller's own that tells methods apart by path.
+		// The platform has one address for all methods, https://api.jd.com/routerjson. A base without a path is a
+		// gateway that has a path for each method.
 		if base, err := url.Parse(o.BaseURL); err == nil && strings.Trim(base.Path, "/") != "" {
 			c.url = o.BaseURL
 		}
@@ -83,13 +83,13 @@ func (c *Client) sign(o Options) {
 			pairs = append(pairs, s, "***")
 		}
 	}
-	c.hide = strings.NewReplacer(pairs...)
+	c.mask = strings.NewReplacer(pairs...)
 }
 
-// minSecret is the shortest text that is masked in messages; masking every "1" would hide the message instead.
+// minSecret is the shortest text that is masked in messages; masking every "1" would make them unreadable.
 const minSecret = 4
 
-// encodeJSON is json.Marshal without the escaping meant for web pages.
+// encodeJSON is json.Marshal without the escaping for HTML.
 func encodeJSON(s Status) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -101,7 +101,7 @@ func encodeJSON(s Status) ([]byte, error) {
 // beijing is the zone of the platform's timestamps; it has no daylight saving time and needs no zone database.
 var beijing = time.FixedZone("CST", 8*60*60)
 
-// encodeJOS is the form of a call to JD's open platform.
+// encodeJOS encodes a call to JD's open platform as a form.
 func encodeJOS(s Status, method string, o Options, now time.Time) ([]byte, error) {
 	param, err := encodeJSON(s)
 	if err != nil {
@@ -139,8 +139,8 @@ func signJOS(params map[string]string, secret string) string {
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
-// validHeader reports whether http can carry the header; the transport would refuse every call otherwise. Host is not
-// among the headers that can be set.
+// validHeader reports whether the header is valid in http and is not Host, which cannot be set; with an invalid one the
+// transport would refuse every call.
 func validHeader(name, value string) bool {
 	for _, c := range []byte(name) {
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {

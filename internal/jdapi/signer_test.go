@@ -22,8 +22,8 @@ func TestSignJOS(t *testing.T) {
 		"in the order of the names": {"helloworld", map[string]string{"foo": "1", "bar": "2", "foo_bar": "3", "foobar": "4"}, "5AAF1C690262A24768F5478B084C2C8A"},
 		// printf %s 'kAxab京东k' | openssl md5
 		"upper case first, empty values and UTF-8 included": {"k", map[string]string{"b": "京东", "a": "", "A": "x"}, "AD4B1754EA3E8D55C47A0203FB0EFEC7"},
-		// the test vector of the notes on JD's signatures for this recipe (concat_kv_wrapped)
-		"as in the notes on JD": {"TESTKEY", map[string]string{
+		// the test vector of profile concat_kv_wrapped
+		"profile concat_kv_wrapped": {"TESTKEY", map[string]string{
 			"merchantNo": "110000001", "timestamp": "20200101120001",
 			"data": base64.StdEncoding.EncodeToString([]byte(`{"orderNo":"R20200101001","payType":"WXPAY","payAmount":"8.00","payTime":"2020-01-01 12:00:00"}`)),
 		}, "67C9B2C664AAFACF9DB8CBAD1309B2CC"},
@@ -99,11 +99,11 @@ func TestJOSReplies(t *testing.T) {
 	}{
 		"done":                            {`{"a_b_responce":{"code":"0","success":true,"message":"ok","data":true}}`, Result{Code: "0", Message: "ok"}},
 		"done in the usual spelling":      {`{"a_b_response":{"code":"0","success":true}}`, Result{Code: "0"}},
-		"done one object deeper":          {`{"a_b_responce":{"code":"0","returnType":{"code":"200","success":true,"message":"ok"}}}`, Result{Code: "200", Message: "ok"}},
-		"done without a word of success":  {`{"a_b_responce":{"code":"0"}}`, Result{Code: "0"}},
+		"done in an inner object":         {`{"a_b_responce":{"code":"0","returnType":{"code":"200","success":true,"message":"ok"}}}`, Result{Code: "200", Message: "ok"}},
+		"done with the code only":         {`{"a_b_responce":{"code":"0"}}`, Result{Code: "0"}},
 		"already done":                    {`{"a_b_responce":{"code":"0","result":{"success":false,"code":"HAD"}}}`, Result{Already: true, Code: "HAD"}},
 		"refused":                         {`{"a_b_responce":{"code":"0","success":false,"message":"no"}}`, fails(Refused, "0", "no")},
-		"refused one object deeper":       {`{"a_b_responce":{"code":"0","result":{"success":false,"code":"E1","msg":"no"}}}`, fails(Refused, "E1", "no")},
+		"refused in an inner object":      {`{"a_b_responce":{"code":"0","result":{"success":false,"code":"E1","msg":"no"}}}`, fails(Refused, "E1", "no")},
 		"refused by data":                 {`{"a_b_responce":{"code":"0","success":true,"data":false}}`, fails(Refused, "0", "")},
 		"refused by the code":             {`{"a_b_responce":{"code":"1"}}`, fails(Refused, "1", "")},
 		"too many calls":                  {`{"error_response":{"code":"2","zh_desc":"调用频繁","en_desc":"limit"}}`, fails(Retry, "2", "调用频繁")},
@@ -118,7 +118,7 @@ func TestJOSReplies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Signer: "jos", Path: "a.b", AppKey: "k", AppSecret: "s", AccessToken: "t", DoneCodes: []string{"HAD"}}
-			res, err := serve(t, o, answer(200, tt.body)).UpdateWaybillStatus(t.Context(), paid)
+			res, err := serve(t, o, respond(200, tt.body)).UpdateWaybillStatus(t.Context(), paid)
 			var got any = res
 			if err != nil {
 				got = failure(t, err)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestTLS(t *testing.T) {
-	server := httptest.NewTLSServer(answer(200, `{"success":true}`))
+	server := httptest.NewTLSServer(respond(200, `{"success":true}`))
 	t.Cleanup(server.Close)
 	own := filepath.Join(t.TempDir(), "own.pem")
 	if err := os.WriteFile(own, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {

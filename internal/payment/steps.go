@@ -159,11 +159,11 @@ func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (job.Out
 	result, err := f.JD.UpdateWaybillStatus(ctx, jdapi.Status{
 		Producer: producer, ThirdCode: parcel.DeviceSN, WaybillCode: parcel.Waybill, Status: paidStatus,
 	})
-	var held *jdapi.HeldBackError
+	var notCalled *jdapi.NotCalledError
 	var refused *jdapi.Error
 	switch {
-	case errors.As(err, &held):
-		return "", job.Pause(held.RetryAfter, err)
+	case errors.As(err, &notCalled):
+		return "", job.Pause(notCalled.RetryAfter, err)
 	case errors.As(err, &refused) && refused.Class == jdapi.Refused && j.Failures(classRefused)+1 < maxRefusals:
 		return "", job.Retry(classRefused, err)
 	case errors.As(err, &refused) && (refused.Class == jdapi.Refused || refused.Class == jdapi.Permanent):

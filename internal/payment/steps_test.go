@@ -175,7 +175,7 @@ func TestWaybillStatusVerdicts(t *testing.T) {
 			return jdapi.Result{Already: true}, nil
 		case "JD5":
 			if n == 1 {
-				return jdapi.Result{}, &jdapi.HeldBackError{RetryAfter: 100 * time.Millisecond}
+				return jdapi.Result{}, &jdapi.NotCalledError{RetryAfter: 100 * time.Millisecond}
 			}
 		}
 		return jdapi.Result{}, nil

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// platformCodes are the codes of JD's open platform that every service behind it can answer.
+// platformCodes are the codes of JD's open platform that a reply of any of its services can have.
 var platformCodes = map[string]Class{
 	"2":  Retry,     // too many calls
 	"7":  Permanent, // timestamp missing
@@ -22,11 +22,10 @@ var platformCodes = map[string]Class{
 	"24": Permanent, // permission missing
 }
 
-// judge says what a reply means. The configured codes come first: they are what the operator knows of this API. Then the
-// HTTP status, then the reply's own words.
-func (c *Client) judge(status int, body []byte) (Result, error) {
+// interpret classifies a reply: first by the configured codes, then by the HTTP status, then by the reply itself.
+func (c *Client) interpret(status int, body []byte) (Result, error) {
 	r, err := c.parse(body)
-	code, message := c.clean(r.code), c.clean(r.message)
+	code, message := c.sanitize(r.code), c.sanitize(r.message)
 	if err != nil {
 		message = err.Error()
 	}
@@ -35,16 +34,16 @@ func (c *Client) judge(status int, body []byte) (Result, error) {
 	}
 	platform, known := platformCodes[r.platform]
 	switch {
-	case c.done[r.code] && !r.ok:
+	case c.doneCodes[r.code] && !r.ok:
 		return Result{Already: true, Code: code, Message: message}, nil
-	case c.retry[r.code] && !r.ok:
+	case c.retryCodes[r.code] && !r.ok:
 		return fail(Retry)
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		return fail(Retry)
 	case status >= 400:
 		return fail(Permanent)
 	case status >= 300:
-		message = "it answers with a redirect, which is not followed: check the address of the jd api"
+		message = "the reply is a redirect, which is not followed: check the address of the jd api"
 		return fail(Retry)
 	case err != nil:
 		return fail(Retry)
@@ -58,14 +57,14 @@ func (c *Client) judge(status int, body []byte) (Result, error) {
 
 const maxMessage = 200 // runes
 
-// clean makes a text of JD's or of the network fit for an error: no secret of ours, one line, not endless.
-func (c *Client) clean(s string) string {
+// sanitize makes a text of JD or the network fit for an error: secrets masked, one line, at most maxMessage.
+func (c *Client) sanitize(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(c.hide.Replace(s), "�"))
+	}, strings.ToValidUTF8(c.mask.Replace(s), "�"))
 	n := 0
 	for i := range s {
 		if n == maxMessage {
