@@ -14,7 +14,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestACL uses Redis as the users of deploy/acl/redis.acl, and tries what they may not do.
+// TestACL uses Redis as the users of deploy/acl/redis.acl, and tries commands that they may not use.
 func TestACL(t *testing.T) {
 	const password = "only-for-tests"
 	text, err := os.ReadFile("../../deploy/acl/redis.acl")
@@ -25,7 +25,7 @@ func TestACL(t *testing.T) {
 	digest := hex.EncodeToString(sum[:])
 	rules := strings.NewReplacer("{sha256 of the password of jdpay}", digest, "{sha256 of the password of jdpay_wait}", digest).Replace(string(text))
 	for name, tt := range map[string]struct {
-		more string // rights, which deploy/acl/README.md names
+		more string // further rights, from deploy/acl/README.md
 		args []string
 	}{
 		"one server": {},
@@ -63,7 +63,7 @@ func TestACL(t *testing.T) {
 			waiter := as("jdpay_wait", password)
 			store.PutCabinets(t.Context(), bySerial(cabinets...))
 			if got := store.Cabinets(t.Context(), []string{"D1", "D2"}); len(got) != 2 {
-				t.Errorf("it remembers %v", got)
+				t.Errorf("cached cabinets: %v", got)
 			}
 			sub := waiter.Subscribe(t.Context(), "jdpay:reply:m1")
 			defer sub.Close()
@@ -77,11 +77,11 @@ func TestACL(t *testing.T) {
 				t.Errorf("the waiting service reads %q, %v", got, err)
 			}
 			if m, err := sub.ReceiveMessage(t.Context()); err != nil || m.Payload != "reply" {
-				t.Errorf("the waiting service hears %v, %v", m, err)
+				t.Errorf("the waiting service receives %v, %v", m, err)
 			}
 
 			if denied := admin.Do(t.Context(), "ACL", "LOG").String(); !strings.HasSuffix(denied, "[]") {
-				t.Errorf("the program tried what it may not: %s", denied)
+				t.Errorf("the program used a command that it may not use: %s", denied)
 			}
 
 			for user, commands := range map[string][]string{

@@ -12,11 +12,12 @@ import (
 	"jdpay-listener/internal/check"
 )
 
-// ConnectionStringRemedy is what to do about a connection string that ParseConnectionString refuses.
+// ConnectionStringRemedy is the remedy for a connection string that ParseConnectionString refuses.
 const ConnectionStringRemedy = "write host:port,password=…,defaultDatabase=… or redis://host:port/db"
 
 // ParseConnectionString reads a StackExchange.Redis string (host:port,host:port,password=…,ssl=true) or a redis:// or rediss://
-// address. The notices name the options that have no effect here. The error says what is wrong without quoting it.
+// address. The notices name the options that have no effect here. The error does not quote the string, which may contain
+// a password.
 func ParseConnectionString(s string) (opts Options, notices []string, err error) {
 	s = strings.TrimSpace(s)
 	if strings.Contains(s, "://") && !strings.ContainsAny(s[:strings.Index(s, "://")], ",=") {
@@ -59,7 +60,7 @@ func parseRedisURL(s string) (Options, error) {
 	return opts, nil
 }
 
-// parseDB reads a database number; -1 is StackExchange's word for "not said".
+// parseDB reads a database number; in StackExchange.Redis -1 means that none is given.
 func parseDB(text string) (int, error) {
 	db, err := strconv.Atoi(text)
 	if err != nil || db < -1 {
@@ -68,8 +69,8 @@ func parseDB(text string) (int, error) {
 	return max(db, 0), nil
 }
 
-// parseStackExchange reads the comma-separated form. Options that tune the .NET client and change nothing for the
-// servers are skipped; channelPrefix would change what other services hear and is noticed.
+// parseStackExchange reads the comma-separated form. Options that tune only the .NET client are skipped. channelPrefix,
+// which would change the channels of replies, causes a notice.
 func parseStackExchange(s string) (opts Options, notices []string, err error) {
 	type endpoint struct {
 		host string
@@ -124,7 +125,7 @@ func parseStackExchange(s string) (opts Options, notices []string, err error) {
 		case "channelprefix":
 			notices = append(notices, "channelPrefix has no effect here; put it in front of the prefix of replies")
 		default:
-			// The name may be the tail of a password with a comma, so it is not quoted.
+			// The name may be the rest of a password that contains a comma, so it is not quoted.
 			notices = append(notices, fmt.Sprintf("part %d is an option that has no effect here", part))
 		}
 	}
@@ -143,7 +144,7 @@ func parseStackExchange(s string) (opts Options, notices []string, err error) {
 	return opts, notices, nil
 }
 
-// defaultPort is the port StackExchange.Redis takes for an endpoint that names none.
+// defaultPort is the port that StackExchange.Redis uses for an endpoint without one.
 func defaultPort(opts Options) int {
 	switch {
 	case opts.MasterName != "":

@@ -17,7 +17,7 @@ func TestParseConnectionString(t *testing.T) {
 		"host":                      {text: "h", want: Options{Addrs: []string{"h:6379"}}},
 		"host and port":             {text: " h:6380 ", want: Options{Addrs: []string{"h:6380"}}},
 		"IPv6":                      {text: "[::1]:6380,::2", want: Options{Addrs: []string{"[::1]:6380", "[::2]:6379"}}},
-		"several":                   {text: "a:1,b, c:3", want: Options{Addrs: []string{"a:1", "b:6379", "c:3"}}},
+		"several hosts":             {text: "a:1,b, c:3", want: Options{Addrs: []string{"a:1", "b:6379", "c:3"}}},
 		"password":                  {text: "h,password=p=w@x", want: Options{Addrs: []string{"h:6379"}, Password: "p=w@x"}},
 		"address inside a password": {text: "h,password=a://b", want: Options{Addrs: []string{"h:6379"}, Password: "a://b"}},
 		"all options": {
@@ -26,13 +26,13 @@ func TestParseConnectionString(t *testing.T) {
 		},
 		"TLS without a port":   {text: "h,ssl=true", want: Options{Addrs: []string{"h:6380"}, TLS: true}},
 		"name on certificates": {text: "h,ssl=true,sslHost=cache.test", want: Options{Addrs: []string{"h:6380"}, TLS: true, ServerName: "cache.test"}},
-		"such a name, no TLS":  {text: "h,sslHost=cache.test", want: Options{Addrs: []string{"h:6379"}, ServerName: "cache.test"}, notices: []string{"sslHost has no effect without ssl=true"}},
+		"name without TLS":     {text: "h,sslHost=cache.test", want: Options{Addrs: []string{"h:6379"}, ServerName: "cache.test"}, notices: []string{"sslHost has no effect without ssl=true"}},
 		"Sentinels":            {text: "a,b:1,serviceName=m", want: Options{Addrs: []string{"a:26379", "b:1"}, MasterName: "m"}},
-		"no database said":     {text: "h,defaultDatabase=-1", want: Options{Addrs: []string{"h:6379"}}},
+		"database -1":          {text: "h,defaultDatabase=-1", want: Options{Addrs: []string{"h:6379"}}},
 		"channel prefix":       {text: "h,channelPrefix=x", want: Options{Addrs: []string{"h:6379"}}, notices: []string{"channelPrefix has no effect here; put it in front of the prefix of replies"}},
 		"unknown option":       {text: "h,proxy=Twemproxy", want: Options{Addrs: []string{"h:6379"}}, notices: []string{"part 2" + unknown}},
 		"URL":                  {text: "redis://h", want: Options{Addrs: []string{"h:6379"}}},
-		"URL with everything":  {text: "rediss://u:p%40w@h:6380/2", want: Options{Addrs: []string{"h:6380"}, Username: "u", Password: "p@w", TLS: true, DB: 2}},
+		"URL with all parts":   {text: "rediss://u:p%40w@h:6380/2", want: Options{Addrs: []string{"h:6380"}, Username: "u", Password: "p@w", TLS: true, DB: 2}},
 		"URL, password only":   {text: "redis://:p@h/?db=4", want: Options{Addrs: []string{"h:6379"}, Password: "p", DB: 4}},
 	}
 	for name, tt := range tests {

@@ -6,39 +6,39 @@ import (
 	"time"
 )
 
-// outage remembers that Redis is down, so that lookups do not wait for it again and again: after a failure the cache
-// rests, longer with every further one, and then a single lookup finds out how things are.
+// outage is a circuit breaker for lookups: while Redis is down they do not wait for it. After a failure it is open for an
+// interval, which doubles with every further failure; then it is half-open, and allows one lookup.
 type outage struct {
 	log *slog.Logger
 
-	mu      sync.Mutex
-	since   time.Time // when the outage began; zero when there is none
-	rest    time.Duration
-	until   time.Time // the end of the present rest
-	probing bool
+	mu       sync.Mutex
+	since    time.Time // beginning of the outage; zero if there is none
+	interval time.Duration
+	retryAt  time.Time
+	probing  bool // the allowed lookup has not ended
 }
 
 const (
-	firstRest = time.Second
-	maxRest   = 30 * time.Second
+	minRetryInterval = time.Second
+	maxRetryInterval = 30 * time.Second
 )
 
-// worthTrying reports whether to ask Redis. After true, the caller must call result or unknown.
-func (o *outage) worthTrying() bool {
+// allow reports whether a lookup may use Redis. After true, the caller must call record or cancel.
+func (o *outage) allow() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.since.IsZero() {
 		return true
 	}
-	if o.probing || time.Now().Before(o.until) {
+	if o.probing || time.Now().Before(o.retryAt) {
 		return false
 	}
 	o.probing = true
 	return true
 }
 
-// result takes note of what an operation met. An outage is logged when it begins and when it ends.
-func (o *outage) result(err error) {
+// record records the result of an operation, and logs the beginning and the end of an outage.
+func (o *outage) record(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
@@ -46,21 +46,21 @@ func (o *outage) result(err error) {
 		if !o.since.IsZero() {
 			o.log.Info("redis answers again", "outage_ms", now.Sub(o.since).Milliseconds())
 		}
-		o.since, o.rest, o.probing = time.Time{}, 0, false
+		o.since, o.interval, o.probing = time.Time{}, 0, false
 		return
 	}
 	if o.since.IsZero() {
 		o.since = now
 		o.log.Warn("redis down, cabinets are looked up in the database and replies wait: check that it runs and section Redis is right", "error", err)
-	} else if now.Before(o.until) {
-		return // one of many that failed together
+	} else if now.Before(o.retryAt) {
+		return // concurrent failures count once
 	}
-	o.rest = min(max(2*o.rest, firstRest), maxRest)
-	o.until, o.probing = now.Add(o.rest), false
+	o.interval = min(max(2*o.interval, minRetryInterval), maxRetryInterval)
+	o.retryAt, o.probing = now.Add(o.interval), false
 }
 
-// unknown takes back a try that its caller gave up.
-func (o *outage) unknown() {
+// cancel is for a lookup that ended without a result.
+func (o *outage) cancel() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.probing = false

@@ -16,62 +16,62 @@ func TestOutage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, &outage{log: discard}) })
 		})
 	}
-	resting := func(t *testing.T, o *outage, d time.Duration) {
+	opensFor := func(t *testing.T, o *outage, d time.Duration) {
 		t.Helper()
 		time.Sleep(d - time.Millisecond)
-		if o.worthTrying() {
-			t.Fatalf("tried before %s were over", d)
+		if o.allow() {
+			t.Fatalf("allowed before %s have passed", d)
 		}
 		time.Sleep(time.Millisecond)
-		if !o.worthTrying() {
-			t.Fatalf("not tried after %s", d)
+		if !o.allow() {
+			t.Fatalf("not allowed after %s", d)
 		}
 	}
-	run("rests longer every time, to a limit", func(t *testing.T, o *outage) {
+	run("the interval doubles up to the maximum", func(t *testing.T, o *outage) {
 		for _, d := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-			o.result(failed)
-			resting(t, o, d*time.Second)
+			o.record(failed)
+			opensFor(t, o, d*time.Second)
 		}
 	})
-	run("counts what failed together once", func(t *testing.T, o *outage) {
+	run("concurrent failures count once", func(t *testing.T, o *outage) {
 		for range 100 {
-			o.result(failed)
+			o.record(failed)
 		}
-		resting(t, o, time.Second)
+		opensFor(t, o, time.Second)
 	})
-	run("lets one lookup find out", func(t *testing.T, o *outage) {
-		o.result(failed)
-		resting(t, o, time.Second)
-		if o.worthTrying() {
-			t.Error("a second lookup was let through")
+	run("half-open, it allows one lookup", func(t *testing.T, o *outage) {
+		o.record(failed)
+		opensFor(t, o, time.Second)
+		if o.allow() {
+			t.Error("a second lookup was allowed")
 		}
-		o.unknown()
-		if !o.worthTrying() {
-			t.Error("no lookup was let through after one was given up")
+		o.cancel()
+		if !o.allow() {
+			t.Error("no lookup was allowed after a cancelled one")
 		}
 	})
-	run("is over at the first success, and begins anew", func(t *testing.T, o *outage) {
-		o.result(failed)
-		resting(t, o, time.Second)
-		o.result(failed)
-		o.result(nil) // a reply, which is always tried
+	run("a success closes it and resets the interval", func(t *testing.T, o *outage) {
+		o.record(failed)
+		opensFor(t, o, time.Second)
+		o.record(failed)
+		o.record(nil) // of a reply, which is always tried
 		for range 3 {
-			if !o.worthTrying() {
-				t.Fatal("still resting")
+			if !o.allow() {
+				t.Fatal("still open")
 			}
 		}
-		o.result(failed)
-		resting(t, o, time.Second)
+		o.record(failed)
+		opensFor(t, o, time.Second)
 	})
-	run("is told when it begins and when it ends", func(t *testing.T, o *outage) {
+	run("its beginning and end are logged", func(t *testing.T, o *outage) {
 		var log strings.Builder
 		o.log = slog.New(slog.NewTextHandler(&log, nil))
 		for range 5 {
-			o.result(failed)
+			o.record(failed)
 			time.Sleep(time.Minute)
 		}
-		o.result(nil)
-		o.result(nil)
+		o.record(nil)
+		o.record(nil)
 		if strings.Count(log.String(), "redis down") != 1 || strings.Count(log.String(), "redis answers again") != 1 || !strings.Contains(log.String(), "outage_ms=300000") {
 			t.Errorf("log:\n%s", log.String())
 		}

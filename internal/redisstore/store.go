@@ -1,6 +1,5 @@
-// Package redisstore is what Redis does for a payment: it remembers cabinets, so that the main database is asked less
-// often, and it hands cabinets' replies to other services that wait for them. No payment depends on it: while Redis is
-// down the cache forgets, and replies are tried again by their jobs.
+// Package redisstore caches cabinets in Redis, to save queries of the main database, and publishes cabinets' replies to
+// other services. No payment depends on it: while Redis is down nothing is cached, and the jobs of replies are retried.
 package redisstore
 
 import (
@@ -22,39 +21,38 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// The library has one logger for the whole process and writes to standard error with it. What matters reaches us as
-// errors; the lines would only break the structured log.
+// The library logs to standard error, which is not structured. What matters it also returns as errors.
 func init() { logging.Disable() }
 
-// Options says where Redis is.
+// Options are the addresses and credentials of Redis, and the keys.
 type Options struct {
-	Addrs          []string // host:port; several are a cluster, or Sentinels when MasterName is set
-	MasterName     string   // name of the master that the Sentinels watch
+	Addrs          []string // host:port; several mean a cluster, or Sentinels if MasterName is set
+	MasterName     string   // of the master that the Sentinels watch
 	Username       string
 	Password       string
 	DB             int // not for clusters
 	TLS            bool
-	ServerName     string                    // on the servers' certificates; empty: each server's own host
+	ServerName     string                    // in the servers' certificates; empty: each server's own host
 	CAFile         string                    // PEM file with the authorities of the servers' certificates; empty: the system's
-	OnTLS          func(tls.ConnectionState) // told of each encrypted connection; may be nil
+	OnTLS          func(tls.ConnectionState) // called for each encrypted connection; may be nil
 	ClientName     string
-	ConnectTimeout time.Duration // 0 is 1 s
-	ReplyKeyPrefix string        // of the keys and channels that replies are written to
-	CabinetTTL     time.Duration // how long a cabinet is remembered
+	ConnectTimeout time.Duration // 0 means 1 s
+	ReplyKeyPrefix string        // of the keys and channels of replies
+	CabinetTTL     time.Duration // of a cached cabinet
 	Log            *slog.Logger
 }
 
 const (
 	defaultConnectTimeout = time.Second
 	ioTimeout             = 300 * time.Millisecond  // of one read or write
-	limit                 = 1500 * time.Millisecond // of a whole operation, connecting and finding the right node included
-	// DevicePrefix is that of the keys in which cabinets are cached.
+	operationTimeout      = 1500 * time.Millisecond // of a whole operation with connecting and redirects
+	// DevicePrefix is the prefix of the keys of cached cabinets.
 	DevicePrefix = "jdpay:device:"
 )
 
 // Check returns what is wrong with the options.
 func (o Options) Check() (faults check.Faults) {
-	// A message id is what a cabinet says it is.
+	// The message id of a reply, and so the end of its key, is chosen by the cabinet.
 	if strings.HasPrefix(DevicePrefix, o.ReplyKeyPrefix) || strings.HasPrefix(o.ReplyKeyPrefix, DevicePrefix) {
 		faults.Add("ReplyKeyPrefix", "replies could overwrite cached cabinets ("+DevicePrefix+"…)", "give a prefix of its own, such as jdpay:reply:")
 	}
@@ -67,7 +65,7 @@ func (o Options) Check() (faults check.Faults) {
 	return faults
 }
 
-// Store uses Redis. It may be used by many goroutines at once.
+// Store is a client of Redis. It is safe for concurrent use.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
@@ -75,7 +73,7 @@ type Store struct {
 	outage *outage
 }
 
-// New returns a Store; it connects when it is first used. Its error is that of Check.
+// New returns a Store; it connects at its first use. Its error is that of Check.
 func New(o Options) (*Store, error) {
 	secure, err := check.TLS(o.CAFile)
 	if err := cmp.Or(o.Check().Err("redis"), err); err != nil {
@@ -95,13 +93,13 @@ func New(o Options) (*Store, error) {
 		PoolTimeout:           ioTimeout,
 		ContextTimeoutEnabled: true,
 
-		// One attempt, one dial: the cache's caller has a database to ask, and a reply's job has a schedule. A
-		// cluster needs its redirects to find a key's node.
+		// No retries: a lookup falls back to the database, and a reply's job has a schedule. In a cluster redirects
+		// lead to a key's node.
 		MaxRetries:    -1,
 		DialerRetries: 1,
 		MaxRedirects:  2,
 
-		// The plainest protocol, which every server and proxy since Redis 2 speaks.
+		// Protocol version 2 is supported by every server and proxy.
 		Protocol:                 2,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -123,21 +121,21 @@ func New(o Options) (*Store, error) {
 // Close closes the connections.
 func (s *Store) Close() error { return s.client.Close() }
 
-// Ping returns nil when Redis answers; it always asks.
+// Ping returns nil if Redis responds. It sends a PING even during an outage.
 func (s *Store) Ping(ctx context.Context) error {
 	err := s.try(ctx, func(ctx context.Context) error { return s.client.Ping(ctx).Err() })
 	if err != nil {
-		return fmt.Errorf("asking redis for a sign of life: %w", err)
+		return fmt.Errorf("pinging redis: %w", err)
 	}
 	return nil
 }
 
-// Cabinets returns the cabinets it remembers, by the serials asked for; the map is never nil. It has no error to return: whatever is
-// missing must be looked up elsewhere, and an outage of Redis is logged here. During one, it mostly answers at once.
+// Cabinets returns the cached cabinets, by the given serials; the map is never nil. It returns no error: the caller looks
+// up missing cabinets in the database, and an outage of Redis is logged here. During one it mostly returns at once.
 func (s *Store) Cabinets(ctx context.Context, serials []string) map[string]payment.Cabinet {
 	found := make(map[string]payment.Cabinet, len(serials))
 	s.cache(ctx, len(serials), func(ctx context.Context) error {
-		// Not MGET, which a cluster refuses for keys of different nodes.
+		// A cluster refuses MGET for keys of different nodes.
 		cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, serial := range serials {
 				p.Get(ctx, DevicePrefix+serial)
@@ -148,11 +146,11 @@ func (s *Store) Cabinets(ctx context.Context, serials []string) map[string]payme
 			var c payment.Cabinet
 			value, getErr := cmd.(*redis.StringCmd).Bytes()
 			if getErr == nil && json.Unmarshal(value, &c) == nil {
-				c.DeviceSN = cmp.Or(c.DeviceSN, serials[i]) // an earlier version wrote none
+				c.DeviceSN = cmp.Or(c.DeviceSN, serials[i]) // entries of earlier versions have none
 				found[serials[i]] = c
 			}
 		}
-		if errors.Is(err, redis.Nil) { // only says that the first of the failed commands found nothing
+		if errors.Is(err, redis.Nil) { // Pipelined returns the first error only
 			err = firstFailure(cmds)
 		}
 		return err
@@ -169,7 +167,7 @@ func firstFailure(cmds []redis.Cmder) error {
 	return nil
 }
 
-// PutCabinets remembers cabinets, by the serials that they were found by, for Options.CabinetTTL. Like Cabinets it has no error to return.
+// PutCabinets caches cabinets, by the serials of their lookups, for Options.CabinetTTL. Like Cabinets it returns no error.
 func (s *Store) PutCabinets(ctx context.Context, cabinets map[string]payment.Cabinet) {
 	s.cache(ctx, len(cabinets), func(ctx context.Context) error {
 		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -186,8 +184,9 @@ func (s *Store) PutCabinets(ctx context.Context, cabinets map[string]payment.Cab
 	})
 }
 
-// PublishReply keeps a cabinet's reply under its message id for ttl and publishes it on the channel of the same name
-// (contract, "Redis"). It always tries; an error means that either may not have happened, and both may be repeated.
+// PublishReply stores a cabinet's reply under its message id for ttl and publishes it on the channel of the same name
+// (contract, "Redis"). It tries even during an outage. After an error none, one or both may have happened; repeating is
+// harmless.
 func (s *Store) PublishReply(ctx context.Context, messageID string, reply []byte, ttl time.Duration) error {
 	name := s.prefix + messageID
 	err := s.try(ctx, func(ctx context.Context) error {
@@ -199,27 +198,27 @@ func (s *Store) PublishReply(ctx context.Context, messageID string, reply []byte
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("handing the reply to message %.64q to redis: %w", messageID, err)
+		return fmt.Errorf("publishing the reply to message %.64q in redis: %w", messageID, err)
 	}
 	return nil
 }
 
-// cache runs fn unless there is nothing to do or Redis is given a rest.
+// cache runs fn on n keys, unless n is 0 or an outage does not allow it.
 func (s *Store) cache(ctx context.Context, n int, fn func(context.Context) error) {
-	if n == 0 || !s.outage.worthTrying() {
+	if n == 0 || !s.outage.allow() {
 		return
 	}
-	_ = s.try(ctx, fn) // the caller can do without
+	_ = s.try(ctx, fn) // try logs an outage; the caller does not depend on the cache
 }
 
-// try runs fn within the limit and learns from its result whether Redis is up.
+// try runs fn with operationTimeout and records its result.
 func (s *Store) try(parent context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(parent, limit, fmt.Errorf("no answer within %s", limit))
+	ctx, cancel := context.WithTimeoutCause(parent, operationTimeout, fmt.Errorf("no response within %s", operationTimeout))
 	defer cancel()
 	err := fn(ctx)
 	switch {
 	case parent.Err() != nil:
-		s.outage.unknown()
+		s.outage.cancel()
 		if err != nil {
 			err = context.Cause(parent)
 		}
@@ -227,6 +226,6 @@ func (s *Store) try(parent context.Context, fn func(context.Context) error) erro
 	case err != nil && ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	s.outage.result(err)
+	s.outage.record(err)
 	return err
 }

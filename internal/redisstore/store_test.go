@@ -61,37 +61,37 @@ func TestCabinets(t *testing.T) {
 			t.Errorf("groups (-want +got):\n%s", diff)
 		}
 	}
-	t.Run("are unknown at first", func(t *testing.T) { want(t, bySerial(), "D1", "D2") })
-	t.Run("come back, with the others missing", func(t *testing.T) {
+	t.Run("unknown at first", func(t *testing.T) { want(t, bySerial(), "D1", "D2") })
+	t.Run("cached ones are found, others are missing", func(t *testing.T) {
 		s.PutCabinets(ctx, bySerial(cabinets...))
 		want(t, bySerial(cabinets...), "nobody", "D1", "柜 3", "D2", "nobody else")
 	})
-	t.Run("are asked for by nobody", func(t *testing.T) {
+	t.Run("none asked for, none cached", func(t *testing.T) {
 		want(t, bySerial())
 		s.PutCabinets(ctx, nil)
 	})
-	t.Run("are replaced", func(t *testing.T) {
+	t.Run("replaced", func(t *testing.T) {
 		s.PutCabinets(ctx, bySerial(cabinet("D1", 12, 6)))
 		want(t, bySerial(cabinet("D1", 12, 6)), "D1")
 	})
-	t.Run("are found by what was asked for, and keep their own serial", func(t *testing.T) {
+	t.Run("found by the serial of the lookup, with their own serial", func(t *testing.T) {
 		asked := map[string]payment.Cabinet{"d1": cabinets[0], "D1 ": cabinets[0]}
 		s.PutCabinets(ctx, asked)
 		want(t, asked, "d1", "D1 ")
 	})
-	t.Run("are read as an earlier version wrote them", func(t *testing.T) {
+	t.Run("entry of an earlier version", func(t *testing.T) {
 		if err := server.Set("jdpay:device:D9", `{"main_device_id":9,"device_type":6}`); err != nil {
 			t.Fatal(err)
 		}
 		want(t, bySerial(cabinet("D9", 9, 6)), "D9")
 	})
-	t.Run("are under the documented key", func(t *testing.T) {
+	t.Run("key and value as documented", func(t *testing.T) {
 		got, err := server.Get("jdpay:device:D2")
 		if err != nil || got != `{"device_sn":"D2","main_device_id":22,"device_type":1}` {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
-	t.Run("are unknown when the value is not ours, and written over", func(t *testing.T) {
+	t.Run("an invalid value is ignored and overwritten", func(t *testing.T) {
 		if err := server.Set("jdpay:device:D1", "not json"); err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestCabinets(t *testing.T) {
 		s.PutCabinets(ctx, bySerial(cabinets...))
 		want(t, bySerial(cabinets...), "D1", "D2", "柜 3")
 	})
-	t.Run("are forgotten in time", func(t *testing.T) {
+	t.Run("expired", func(t *testing.T) {
 		server.FastForward(59 * time.Second)
 		want(t, bySerial(cabinets...), "D1", "D2", "柜 3")
 		server.FastForward(2 * time.Second)
@@ -139,12 +139,12 @@ func TestPublishReply(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	server := miniredis.RunT(t)
 	server.RequireUserAuth("listener", "hunter2")
-	t.Run("right ones", func(t *testing.T) {
+	t.Run("right", func(t *testing.T) {
 		if err := newStore(t, Options{Addrs: []string{server.Addr()}, Username: "listener", Password: "hunter2", DB: 3}).Ping(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Run("wrong ones are an outage, told without the password", func(t *testing.T) {
+	t.Run("wrong: an outage, logged without the password", func(t *testing.T) {
 		var log testenv.Buffer
 		s := newStore(t, Options{Addrs: []string{server.Addr()}, Username: "listener", Password: "hunter3", Log: slog.New(slog.NewTextHandler(&log, nil))})
 		err := s.Ping(t.Context())

@@ -44,13 +44,13 @@ func TestWaitForReply(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Run("that came before", func(t *testing.T) {
+	t.Run("published before", func(t *testing.T) {
 		publish("pay-complete-1", `{"code":"0"}`)
 		if got, err := waitForReply(t.Context(), client, "pay-complete-1"); got != `{"code":"0"}` || err != nil {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
-	t.Run("that comes while waiting", func(t *testing.T) {
+	t.Run("published while waiting", func(t *testing.T) {
 		type result struct {
 			reply string
 			err   error
@@ -72,14 +72,14 @@ func TestWaitForReply(t *testing.T) {
 			t.Errorf("got %+v", r)
 		}
 	})
-	t.Run("that never comes", func(t *testing.T) {
+	t.Run("never published", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		if got, err := waitForReply(ctx, client, "pay-complete-3"); got != "" || err == nil {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
-	t.Run("as the documentation shows it", func(t *testing.T) {
+	t.Run("docs/replies.md shows this function", func(t *testing.T) {
 		source, err := os.ReadFile("wait_example_test.go")
 		if err != nil {
 			t.Fatal(err)
