@@ -1,5 +1,5 @@
-// Package elastic tells Elasticsearch of concluded jobs, one document each. It is a view for people and never in a
-// payment's way: what cannot be delivered in time is dropped and counted, since the job table has it all.
+// Package elastic sends a document about each concluded job to Elasticsearch, for people. It never delays a payment:
+// documents that cannot be delivered in time are dropped and counted. The job table has the same data.
 package elastic
 
 import (
@@ -21,21 +21,21 @@ import (
 	"jdpay-listener/internal/check"
 )
 
-// Options say where documents go.
+// Options are the address, the index and the credentials.
 type Options struct {
 	URL      string
 	Index    string // prefix; -yyyy.MM of the document's time is appended
 	Username string
 	Password string
 	APIKey   string
-	CAFile   string // PEM file with the authorities that the certificate is checked against; empty: the system's
+	CAFile   string // PEM file with the authorities of the server's certificate; empty: the system's authorities
 	Log      *slog.Logger
 }
 
-// Sink gathers documents and sends them in bulk while Serve runs.
+// Sink sends documents in batches while Serve runs.
 //
-// It uses the official client's API and transport packages without the client itself, whose typed API would make the
-// program half as large again.
+// It uses the official client's API and transport packages, but not the client: its typed API would increase the size of
+// the program by half.
 type Sink struct {
 	index     string
 	log       *slog.Logger
@@ -43,7 +43,7 @@ type Sink struct {
 	http      *http.Transport
 	queue     chan line
 	dropped   atomic.Int64
-	failing   bool // Serve's alone
+	failing   bool // used by Serve only
 }
 
 // line is a document with its index.
@@ -53,12 +53,12 @@ type line struct {
 }
 
 const (
-	queued       = 2000 // documents that wait at most, a few hundred bytes each
-	gatherFor    = time.Second
-	bulkBytes    = 1 << 20
-	requestLimit = 5 * time.Second
-	restAfter    = 5 * time.Second // a failure: what comes meanwhile waits, and then is dropped
-	replyLimit   = 16 << 20
+	maxQueued      = 2000 // documents, a few hundred bytes each
+	batchInterval  = time.Second
+	maxBulkBytes   = 1 << 20
+	requestTimeout = 5 * time.Second
+	retryInterval  = 5 * time.Second // after a failure
+	maxResponse    = 16 << 20
 )
 
 // Check returns what is wrong with the options.
@@ -75,9 +75,9 @@ func (o Options) Check() (faults check.Faults) {
 	return faults
 }
 
-// New returns a sink; it does not connect yet. Its error is that of Check.
+// New returns a sink; it does not connect. Its error is that of Check.
 func New(o Options) (*Sink, error) {
-	u, _ := check.URL(o.URL) // Check says so if it is none
+	u, _ := check.URL(o.URL) // Check returns its error
 	secure, err := check.TLS(o.CAFile)
 	if err := cmp.Or(o.Check().Err("elasticsearch"), err); err != nil {
 		return nil, err
@@ -97,14 +97,13 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch client: %w", err)
 	}
-	return &Sink{index: o.Index, log: o.Log, transport: transport, http: conns, queue: make(chan line, queued)}, nil
+	return &Sink{index: o.Index, log: o.Log, transport: transport, http: conns, queue: make(chan line, maxQueued)}, nil
 }
 
-// Close closes the connections. It is called after Serve has returned.
+// Close closes the connections. Call it after Serve has returned.
 func (s *Sink) Close() { s.http.CloseIdleConnections() }
 
-// Add hands over a document, which must encode as JSON. It never waits: with too many waiting already, the document is
-// dropped.
+// Add queues a document, which must encode as JSON. It never blocks: if maxQueued documents wait, it drops the document.
 func (s *Sink) Add(at time.Time, document any) {
 	body, err := json.Marshal(document)
 	if err == nil {
@@ -117,7 +116,7 @@ func (s *Sink) Add(at time.Time, document any) {
 	s.dropped.Add(1)
 }
 
-// Ping returns nil when Elasticsearch answers.
+// Ping returns nil if Elasticsearch responds.
 func (s *Sink) Ping(ctx context.Context) error {
 	resp, err := esapi.InfoRequest{}.Do(ctx, s.transport)
 	if err != nil {
@@ -133,47 +132,47 @@ func (s *Sink) Ping(ctx context.Context) error {
 // String names the service in the supervisor's logs.
 func (s *Sink) String() string { return "elasticsearch sink" }
 
-// Serve sends documents until ctx ends, and then what is left, once.
+// Serve sends documents until ctx ends, and then the queued ones in one request.
 func (s *Sink) Serve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case first := <-s.queue:
-			if bulk, n := s.gather(ctx, first); !s.send(ctx, bulk, n) {
-				pause(ctx, restAfter)
+			if bulk, n := s.collect(ctx, first); !s.send(ctx, bulk, n) {
+				pause(ctx, retryInterval)
 			}
 		}
 	}
 	select {
 	case first := <-s.queue:
-		bulk, n := s.gather(ctx, first)
+		bulk, n := s.collect(ctx, first)
 		s.send(ctx, bulk, n)
 	default:
 	}
 	return context.Cause(ctx)
 }
 
-// gather collects documents for a moment.
-func (s *Sink) gather(ctx context.Context, first line) (bulk []byte, n int) {
-	over := time.NewTimer(gatherFor)
-	defer over.Stop()
+// collect returns a bulk request of the documents of one batchInterval.
+func (s *Sink) collect(ctx context.Context, first line) (bulk []byte, n int) {
+	timer := time.NewTimer(batchInterval)
+	defer timer.Stop()
 	for l, open := first, true; ; {
 		bulk = fmt.Appendf(bulk, `{"create":{"_index":%q}}`+"\n", l.index)
 		bulk = append(append(bulk, l.body...), '\n')
-		if n++; len(bulk) >= bulkBytes {
+		if n++; len(bulk) >= maxBulkBytes {
 			return bulk, n
 		}
 		if open {
 			select {
 			case l = <-s.queue:
 				continue
-			case <-over.C:
+			case <-timer.C:
 				open = false
 			case <-ctx.Done():
 				open = false
 			}
 		}
-		select { // what is there already goes along
+		select { // add what is already queued
 		case l = <-s.queue:
 		default:
 			return bulk, n
@@ -181,10 +180,10 @@ func (s *Sink) gather(ctx context.Context, first line) (bulk []byte, n int) {
 	}
 }
 
-// send sends documents in one request, and notes the beginning and the end of an outage.
+// send sends documents in one request, and logs the beginning and the end of an outage.
 func (s *Sink) send(ctx context.Context, bulk []byte, n int) bool {
-	// A request under way is not cut by the end of ctx: it would be sent again, or counted as an outage.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestLimit)
+	// The end of ctx does not cancel a request, which would count as an outage.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	refused, err := s.bulk(ctx, bulk)
 	switch {
@@ -205,28 +204,28 @@ func (s *Sink) send(ctx context.Context, bulk []byte, n int) bool {
 	return true
 }
 
-// bulk makes the request and returns how many documents were refused one by one.
+// bulk makes the request and returns the number of refused documents.
 func (s *Sink) bulk(ctx context.Context, body []byte) (refused int, err error) {
 	resp, err := esapi.BulkRequest{Body: bytes.NewReader(body), FilterPath: []string{"errors", "items.*.error.type"}}.Do(ctx, s.transport)
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, replyLimit))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
-		return 0, fmt.Errorf("reading the reply: %w", err)
+		return 0, fmt.Errorf("reading the response: %w", err)
 	}
 	if resp.IsError() {
 		return 0, fmt.Errorf("http status %d", resp.StatusCode)
 	}
-	var said struct {
+	var response struct {
 		Errors bool                         `json:"errors"`
 		Items  []map[string]json.RawMessage `json:"items"`
 	}
-	if err := json.Unmarshal(text, &said); err != nil {
-		return 0, fmt.Errorf("the reply is not Elasticsearch's: %w", err)
+	if err := json.Unmarshal(text, &response); err != nil {
+		return 0, fmt.Errorf("the response is not from Elasticsearch: %w", err)
 	}
-	for _, item := range said.Items {
+	for _, item := range response.Items {
 		for _, result := range item {
 			if bytes.Contains(result, []byte(`"error"`)) {
 				refused++

@@ -55,7 +55,7 @@ func TestDocumentsArrive(t *testing.T) {
 		t.Errorf("first document %v, %v", doc, err)
 	}
 	s.Add(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), map[string]any{"last": true})
-	stop() // what is left goes out
+	stop() // sends the queued ones
 	if n := len(server.Docs()["jdpay-events-2026.11"]); n != 51 {
 		t.Errorf("%d documents after the stop, want 51", n)
 	}
@@ -64,7 +64,7 @@ func TestDocumentsArrive(t *testing.T) {
 	}
 }
 
-func TestOutageHurtsNobody(t *testing.T) {
+func TestAddDoesNotBlockDuringAnOutage(t *testing.T) {
 	server := esserver.New(esserver.Options{})
 	url, err := server.Start()
 	if err != nil {
@@ -74,7 +74,7 @@ func TestOutageHurtsNobody(t *testing.T) {
 	server.FailNext(1, 503)
 	s, logs, _ := serve(t, elastic.Options{URL: url, Index: "x"})
 	begin := time.Now()
-	for i := range 10_000 { // more than may wait
+	for i := range 10_000 { // more than maxQueued
 		s.Add(time.Now(), map[string]any{"n": i, "pad": strings.Repeat("x", 100)})
 	}
 	if took := time.Since(begin); took > 5*time.Second {

@@ -41,7 +41,7 @@ func TestTLS(t *testing.T) {
 		s.Add(time.Now(), map[string]any{"n": 2})
 		testenv.Eventually(t, 20*time.Second, "the certificate was refused", func() bool { return strings.Contains(logs.String(), "certificate") })
 		if arrived.Load() != 1 {
-			t.Error("the document went to a server that nobody knows")
+			t.Error("the document was sent to a server of an unknown authority")
 		}
 	})
 }
