@@ -34,14 +34,14 @@ func serve(t *testing.T, s *Server) string {
 	return (<-addr).String()
 }
 
-// TestSlowConnections holds 200 connections that never send all of their request, or never read the answer. A probe is
-// answered all the same, and the server holds no more connections than it allows.
+// TestSlowConnections opens 200 connections that never send their whole request, or never read the response. A probe
+// succeeds nevertheless, and the server keeps at most maxConns connections open.
 func TestSlowConnections(t *testing.T) {
 	for name, request := range map[string]string{
-		"they send nothing":            "",
-		"they send half of a header":   "GET /readyz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-		"they send half of a body":     "GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx",
-		"they do not read the answers": strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+		"no request":             "",
+		"half of a header":       "GET /readyz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+		"half of a body":         "GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx",
+		"responses are not read": strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200),
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := serve(t, &Server{Health: &Health{}, Metrics: NewMetrics()})
@@ -64,7 +64,7 @@ func TestSlowConnections(t *testing.T) {
 			}
 			resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
-				t.Errorf("the probe is answered with %d", resp.StatusCode)
+				t.Errorf("the probe's status is %d", resp.StatusCode)
 			}
 			var ended atomic.Int32
 			for _, c := range conns {
@@ -81,13 +81,13 @@ func TestSlowConnections(t *testing.T) {
 	}
 }
 
-// pipes is a listener of connections inside the process, for tests with a clock of their own.
-type pipes struct {
+// pipeListener is a listener of connections inside the process, for tests on synctest's clock.
+type pipeListener struct {
 	conns chan net.Conn
 	ended chan struct{}
 }
 
-func (p pipes) Accept() (net.Conn, error) {
+func (p pipeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.conns:
 		return c, nil
@@ -96,26 +96,26 @@ func (p pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p pipes) Close() error   { close(p.ended); return nil }
-func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+func (p pipeListener) Close() error   { close(p.ended); return nil }
+func (p pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-// TestTimeouts gives a client that stalls no more than its time at each point of an exchange.
+// TestTimeouts: a client that stalls is disconnected after the timeout of that part of the exchange.
 func TestTimeouts(t *testing.T) {
 	const header = "GET / HTTP/1.1\r\nHost: x\r\n"
 	for name, tt := range map[string]struct {
-		send string
-		read bool
-		most time.Duration
+		send    string
+		read    bool
+		timeout time.Duration
 	}{
-		"it sends nothing":            {"", true, readHeaderTimeout},
-		"it sends half of a header":   {header, true, readHeaderTimeout},
-		"it sends half of a body":     {header + "Content-Length: 100\r\n\r\nx", true, readTimeout},
-		"it does not read the answer": {header + "\r\n", false, writeTimeout},
-		"it asks for nothing more":    {header + "\r\n", true, idleTimeout},
+		"no request":           {"", true, readHeaderTimeout},
+		"half of a header":     {header, true, readHeaderTimeout},
+		"half of a body":       {header + "Content-Length: 100\r\n\r\nx", true, readTimeout},
+		"response is not read": {header + "\r\n", false, writeTimeout},
+		"no second request":    {header + "\r\n", true, idleTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := pipes{make(chan net.Conn), make(chan struct{})}
+				l := pipeListener{make(chan net.Conn), make(chan struct{})}
 				ctx, cancel := context.WithCancel(t.Context())
 				s := &Server{Health: &Health{}, Metrics: NewMetrics()}
 				served := make(chan error, 1)
@@ -127,11 +127,11 @@ func TestTimeouts(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !tt.read {
-					time.Sleep(tt.most + time.Second)
+					time.Sleep(tt.timeout + time.Second)
 				}
 				_, _ = io.Copy(io.Discard, ours)
-				if held := time.Since(begin); held > tt.most+time.Second {
-					t.Errorf("the connection was held for %s, want %s at most", held, tt.most)
+				if lasted := time.Since(begin); lasted > tt.timeout+time.Second {
+					t.Errorf("the connection lasted %s, want at most %s", lasted, tt.timeout)
 				}
 				cancel()
 				<-served
@@ -140,11 +140,11 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// TestServeWaitsForChecks stops the server while a probe's checks run. They are told to end, and have ended when Serve
-// returns: what they use may be closed then.
+// TestServeWaitsForChecks stops the server while the checks run. Their context ends, and they have ended when Serve
+// returns: then their dependencies may be closed.
 func TestServeWaitsForChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := pipes{make(chan net.Conn), make(chan struct{})}
+		l := pipeListener{make(chan net.Conn), make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running atomic.Bool
 		h := &Health{}
@@ -180,7 +180,7 @@ func TestServeWaitsForChecks(t *testing.T) {
 	})
 }
 
-// TestReadinessIsCached asks often and at once: the checks run once a second at most, one run at a time.
+// TestReadinessIsCached sends many concurrent requests: the checks run at most once per second, one run at a time.
 func TestReadinessIsCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs, running atomic.Int32
@@ -202,19 +202,19 @@ func TestReadinessIsCached(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		go ask(gone) // a client that has gone does not end the run for others
+		go ask(gone) // a client that has disconnected does not end the run for others
 		for range 200 {
 			go ask(t.Context())
 		}
-		time.Sleep(readyFor)
+		time.Sleep(cacheInterval)
 		synctest.Wait()
 		if runs.Load() != 1 {
-			t.Errorf("the check ran %d times for 201 questions at once", runs.Load())
+			t.Errorf("the check ran %d times for 201 concurrent requests", runs.Load())
 		}
-		time.Sleep(readyFor)
+		time.Sleep(cacheInterval)
 		ask(t.Context())
 		if runs.Load() != 2 {
-			t.Errorf("the check ran %d times, want a second time after %s", runs.Load(), readyFor)
+			t.Errorf("the check ran %d times, want a second time after %s", runs.Load(), cacheInterval)
 		}
 	})
 }
@@ -225,7 +225,7 @@ func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
-// TestReadyzNamesNobody gives the text of an error, in which a server names its users and hosts, only to who has the token.
+// TestReadyzNamesNobody: only a request with the token gets the texts of errors, which may name users and hosts.
 func TestReadyzNamesNobody(t *testing.T) {
 	const secret = "Error 1045 (28000): Access denied for user 'jdpay'@'10.1.2.3' (using password: YES)"
 	h := &Health{}
@@ -238,12 +238,12 @@ func TestReadyzNamesNobody(t *testing.T) {
 		token  string
 		whole  bool
 	}{
-		"no token is set":   {open, "", false},
-		"none is given":     {closed, "", false},
-		"another is given":  {closed, "Bearer guess", false},
-		"the right one is":  {closed, "Bearer let-me-in", true},
-		"an empty one is":   {closed, "Bearer ", false},
-		"open, one is sent": {open, "Bearer ", false},
+		"no token is set":              {open, "", false},
+		"without the token":            {closed, "", false},
+		"wrong token":                  {closed, "Bearer guess", false},
+		"right token":                  {closed, "Bearer let-me-in", true},
+		"empty token":                  {closed, "Bearer ", false},
+		"no token is set, one is sent": {open, "Bearer ", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := get(tt.server, "/readyz", "Authorization", tt.token)
@@ -257,7 +257,7 @@ func TestReadyzNamesNobody(t *testing.T) {
 	}
 }
 
-// TestPortIsTaken starts while another program has the port. The server does not end; it serves when the port is free.
+// TestPortIsTaken starts the server while another program uses the port. The server serves when the port is free.
 func TestPortIsTaken(t *testing.T) {
 	other, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -274,7 +274,7 @@ func TestPortIsTaken(t *testing.T) {
 			t.Errorf("it listens on %s", a)
 		}
 	case err := <-done:
-		t.Fatalf("it ended: %v", err)
+		t.Fatalf("Serve() = %v", err)
 	}
 	other.Close()
 	a := <-tried
@@ -285,10 +285,10 @@ func TestPortIsTaken(t *testing.T) {
 	body, _ := bufio.NewReader(resp.Body).ReadString('\n')
 	resp.Body.Close()
 	if body != "[]\n" {
-		t.Errorf("/healthz says %q", body)
+		t.Errorf("/healthz = %q", body)
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("Serve() = %v", err)
 	}
 }

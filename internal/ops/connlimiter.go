@@ -6,25 +6,25 @@ import (
 	"sync"
 )
 
-// maxConns is how many connections are open at once. A probe needs one for some milliseconds.
+// maxConns limits the open connections. A probe needs one for some milliseconds.
 const maxConns = 64
 
-// crowd is a listener that ends the oldest connection when there are too many. A limit that lets new connections wait
-// would let slow ones keep the probes out.
-type crowd struct {
+// connLimiter is a listener that closes the oldest connection when there are maxConns. If new connections had to wait,
+// slow ones could block the probes.
+type connLimiter struct {
 	net.Listener
 	mu    sync.Mutex
-	conns list.List // of *member, the oldest first
+	conns list.List // of *limitedConn, the oldest first
 }
 
-type member struct {
+type limitedConn struct {
 	net.Conn
-	crowd *crowd
-	place *list.Element
+	limiter *connLimiter
+	element *list.Element
 }
 
 // Accept implements net.Listener.
-func (c *crowd) Accept() (net.Conn, error) {
+func (c *connLimiter) Accept() (net.Conn, error) {
 	conn, err := c.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -32,18 +32,18 @@ func (c *crowd) Accept() (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conns.Len() >= maxConns {
-		oldest := c.conns.Remove(c.conns.Front()).(*member)
-		_ = oldest.Conn.Close() // its server goroutine meets the error
+		oldest := c.conns.Remove(c.conns.Front()).(*limitedConn)
+		_ = oldest.Conn.Close() // its server goroutine gets the error
 	}
-	m := &member{Conn: conn, crowd: c}
-	m.place = c.conns.PushBack(m)
+	m := &limitedConn{Conn: conn, limiter: c}
+	m.element = c.conns.PushBack(m)
 	return m, nil
 }
 
 // Close implements net.Conn.
-func (m *member) Close() error {
-	m.crowd.mu.Lock()
-	m.crowd.conns.Remove(m.place) // nothing, if it is out already
-	m.crowd.mu.Unlock()
+func (m *limitedConn) Close() error {
+	m.limiter.mu.Lock()
+	m.limiter.conns.Remove(m.element) // does nothing if Accept has removed it
+	m.limiter.mu.Unlock()
 	return m.Conn.Close()
 }

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Health knows whether the daemon makes progress and whether it can do its work. Its zero value is ready for use.
+// Health is the daemon's liveness (its loops make progress) and readiness (its dependencies are usable). The zero value is
+// ready for use.
 type Health struct {
 	mu     sync.Mutex
 	loops  map[string]*loop
@@ -19,25 +20,25 @@ type Health struct {
 }
 
 type loop struct {
-	limit time.Duration
-	last  atomic.Int64 // of the last beat, in nanoseconds since start
+	timeout time.Duration
+	last    atomic.Int64 // of the last beat, in nanoseconds since start
 }
 
-// Trouble is one thing that is not as it should be. One with a note does not keep the daemon from working.
-type Trouble struct {
+// Problem is a loop without progress, a failed check or a note. A note does not affect readiness.
+type Problem struct {
 	Name  string `json:"name"`
 	Error string `json:"error,omitempty"`
 	Note  string `json:"note,omitempty"`
 
-	err error // behind Error or Note, if there is one
+	err error // of Error or Note; may be nil
 }
 
 var start = time.Now()
 
-// Loop registers a loop that calls the returned function at least once in limit while it makes progress. The loop
-// counts from the first call on.
-func (h *Health) Loop(name string, limit time.Duration) (beat func()) {
-	l := &loop{limit: limit}
+// Loop registers a loop, which makes progress while it calls the returned function at least once per timeout. It is
+// watched from the first call on.
+func (h *Health) Loop(name string, timeout time.Duration) (beat func()) {
+	l := &loop{timeout: timeout}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.loops == nil {
@@ -47,14 +48,14 @@ func (h *Health) Loop(name string, limit time.Duration) (beat func()) {
 	return func() { l.last.Store(int64(time.Since(start))) }
 }
 
-// End takes a loop out that has ended on purpose.
+// End removes a loop that has ended on purpose.
 func (h *Health) End(name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.loops, name)
 }
 
-// Check registers what must be usable for the daemon to be ready.
+// Check registers a check that must succeed for the daemon to be ready.
 func (h *Health) Check(name string, check func(context.Context) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,7 +65,7 @@ func (h *Health) Check(name string, check func(context.Context) error) {
 	h.checks[name] = check
 }
 
-// Note registers what readiness tells beside its checks, and does not depend on: an error is what is to be told.
+// Note registers a function whose error is reported with the checks, but does not affect readiness.
 func (h *Health) Note(name string, note func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,43 +75,43 @@ func (h *Health) Note(name string, note func() error) {
 	h.notes[name] = note
 }
 
-// Notes returns what is to be told beside the checks.
-func (h *Health) Notes() (told []Trouble) {
+// Notes returns the errors of the notes.
+func (h *Health) Notes() (notes []Problem) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for name, note := range h.notes {
 		if err := note(); err != nil {
-			told = append(told, Trouble{Name: name, Note: err.Error(), err: err})
+			notes = append(notes, Problem{Name: name, Note: err.Error(), err: err})
 		}
 	}
-	return sorted(told)
+	return sorted(notes)
 }
 
-// Stuck returns the loops that have not made progress for too long.
-func (h *Health) Stuck() (stuck []Trouble) {
+// Stuck returns the loops without progress for longer than their timeout.
+func (h *Health) Stuck() (stuck []Problem) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for name, l := range h.loops {
 		if last := l.last.Load(); last > 0 {
-			if quiet := time.Since(start) - time.Duration(last); quiet > l.limit {
-				stuck = append(stuck, Trouble{Name: name, Error: fmt.Sprintf("no progress for %s", quiet.Round(time.Second))})
+			if idle := time.Since(start) - time.Duration(last); idle > l.timeout {
+				stuck = append(stuck, Problem{Name: name, Error: fmt.Sprintf("no progress for %s", idle.Round(time.Second))})
 			}
 		}
 	}
 	return sorted(stuck)
 }
 
-// NotReady runs all checks side by side and returns what fails.
-func (h *Health) NotReady(ctx context.Context) []Trouble {
+// NotReady runs all checks concurrently and returns those that fail.
+func (h *Health) NotReady(ctx context.Context) []Problem {
 	h.mu.Lock()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var failed []Trouble
+	var failed []Problem
 	for name, check := range h.checks {
 		wg.Go(func() {
 			if err := check(ctx); err != nil {
 				mu.Lock()
-				failed = append(failed, Trouble{Name: name, Error: err.Error(), err: err})
+				failed = append(failed, Problem{Name: name, Error: err.Error(), err: err})
 				mu.Unlock()
 			}
 		})
@@ -120,7 +121,7 @@ func (h *Health) NotReady(ctx context.Context) []Trouble {
 	return sorted(failed)
 }
 
-func sorted(ts []Trouble) []Trouble {
-	slices.SortFunc(ts, func(a, b Trouble) int { return cmp.Compare(a.Name, b.Name) })
+func sorted(ts []Problem) []Problem {
+	slices.SortFunc(ts, func(a, b Problem) int { return cmp.Compare(a.Name, b.Name) })
 	return ts
 }

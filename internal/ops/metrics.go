@@ -1,4 +1,4 @@
-// Package ops is what the operator sees of a running daemon: probes, metrics, and why it is not ready.
+// Package ops serves the probes (liveness, readiness) and the metrics of a running daemon.
 package ops
 
 import (
@@ -28,7 +28,7 @@ type Metrics struct {
 	WorkerError *prometheus.GaugeVec     // worker
 }
 
-// stageBuckets reach from the milliseconds in which a cabinet should be told to the minutes of an outage.
+// stageBuckets reach from milliseconds, the usual time to a command, to minutes, the time of an outage.
 var stageBuckets = []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 
 // NewMetrics returns metrics in a registry of their own, together with those of the process and the Go runtime.
@@ -42,7 +42,7 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		Registry:    prometheus.NewRegistry(),
 		Received:    counter("jdpay_messages_received_total", "Messages received from a queue.", "queue"),
-		Settlements: counter("jdpay_settlements_total", "Notifications settled or turned down, by outcome.", "outcome"),
+		Settlements: counter("jdpay_settlements_total", "Notifications settled or rejected, by outcome.", "outcome"),
 		Finished:    counter("jdpay_jobs_finished_total", "Jobs that reached a final state or were parked.", "kind", "state", "outcome"),
 		Jobs:        gauge("jdpay_jobs", "Jobs in the table that are not finished, and parked ones.", "kind", "state"),
 		OldestJob:   gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job.", "kind"),
@@ -50,13 +50,13 @@ func NewMetrics() *Metrics {
 		MnsMessages: gauge("jdpay_mns_queue_messages", "Messages in the queue as MNS counts them: approximate, and possibly a constant 0.", "queue", "state"),
 		MnsOldest:   gauge("jdpay_mns_oldest_message_age_seconds", "Age of the oldest message of the last receive.", "queue"),
 		Stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "jdpay_stage_seconds", Help: "Time that a stage of a payment's way took.", Buckets: stageBuckets,
+			Name: "jdpay_stage_seconds", Help: "Duration of a stage of a payment.", Buckets: stageBuckets,
 		}, []string{"stage"}),
 		Restarts:    counter("jdpay_service_restarts_total", "Restarts of a failed service.", "service"),
 		WorkerRuns:  counter("jdpay_worker_runs_total", "Runs of a periodic worker by result (ok, error).", "worker", "result"),
 		WorkerTook:  gauge("jdpay_worker_run_seconds", "Duration of a periodic worker's last run.", "worker"),
-		WorkerLast:  gauge("jdpay_worker_last_run_timestamp_seconds", "When a periodic worker last ended a run.", "worker"),
-		WorkerError: gauge("jdpay_worker_last_error", "1 while the last run of a periodic worker failed, else 0; the log has the error.", "worker"),
+		WorkerLast:  gauge("jdpay_worker_last_run_timestamp_seconds", "End of a periodic worker's last run.", "worker"),
+		WorkerError: gauge("jdpay_worker_last_error", "1 if the last run of a periodic worker failed, else 0; the log has the error.", "worker"),
 	}
 	m.Registry.MustRegister(
 		m.Received, m.Settlements, m.Finished, m.Jobs, m.OldestJob, m.MnsRequests, m.MnsMessages, m.MnsOldest, m.Stage, m.Restarts,
@@ -66,7 +66,7 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// ObserveStage notes how long a stage took.
+// ObserveStage records the duration of a stage.
 func (m *Metrics) ObserveStage(stage string, took time.Duration) {
 	m.Stage.WithLabelValues(stage).Observe(took.Seconds())
 }

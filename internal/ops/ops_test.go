@@ -22,19 +22,19 @@ func get(s *Server, path string, header ...string) *httptest.ResponseRecorder {
 	return w
 }
 
-// TestHealthz fails while a loop that has begun makes no progress, and only then.
+// TestHealthz: liveness fails only while a loop that has begun makes no progress.
 func TestHealthz(t *testing.T) {
 	h := &Health{}
 	s := &Server{Health: h, Metrics: NewMetrics()}
 	h.Loop("has not begun", 0)
-	h.Loop("turns", time.Hour)()
+	h.Loop("makes progress", time.Hour)()
 	if w := get(s, "/healthz"); w.Code != http.StatusOK || w.Body.String() != "[]\n" {
 		t.Errorf("healthy: %d %s", w.Code, w.Body)
 	}
 	beat := h.Loop("wedged", time.Millisecond)
 	beat()
 	if !testenv.Poll(5*time.Second, func() bool { return len(h.Stuck()) == 1 }) {
-		t.Fatal("nobody noticed the wedged loop")
+		t.Fatal("the wedged loop is not reported")
 	}
 	if w := get(s, "/healthz"); w.Code != http.StatusServiceUnavailable || !strings.HasPrefix(w.Body.String(), `[{"name":"wedged","error":"no progress for `) {
 		t.Errorf("wedged: %d %s", w.Code, w.Body)
@@ -45,10 +45,10 @@ func TestHealthz(t *testing.T) {
 	}
 }
 
-// TestReadyz names everything that is not usable, and gives checks a deadline.
+// TestReadyz: readiness names all failed checks, and the checks have a deadline.
 func TestReadyz(t *testing.T) {
 	h := &Health{}
-	ready := func() *httptest.ResponseRecorder { // as if a second later
+	ready := func() *httptest.ResponseRecorder { // a new Server has no cached result
 		s := &Server{Health: h, Metrics: NewMetrics(), Token: "secret"}
 		return get(s, "/readyz", "Authorization", "Bearer secret")
 	}
@@ -65,7 +65,7 @@ func TestReadyz(t *testing.T) {
 		t.Errorf("not ready: %d %s", w.Code, w.Body)
 	}
 	if w := get(&Server{Health: h, Metrics: NewMetrics()}, "/healthz"); w.Code != http.StatusOK {
-		t.Errorf("a dependency that is down is no reason to be restarted: %d %s", w.Code, w.Body)
+		t.Errorf("liveness fails because a dependency is down: %d %s", w.Code, w.Body)
 	}
 }
 
@@ -78,18 +78,18 @@ func TestToken(t *testing.T) {
 		header []string
 		want   int
 	}{
-		"no token is set":             {open, "/metrics", nil, 200},
-		"none is given":               {closed, "/metrics", nil, 401},
-		"the right one":               {closed, "/metrics", []string{"Authorization", "Bearer secret"}, 200},
-		"another one":                 {closed, "/metrics", []string{"Authorization", "Bearer secrets"}, 401},
-		"an empty one":                {closed, "/metrics", []string{"Authorization", "Bearer "}, 401},
-		"another scheme":              {closed, "/metrics", []string{"Authorization", "Basic secret"}, 401},
-		"without a scheme":            {closed, "/metrics", []string{"Authorization", "secret"}, 401},
-		"the first page":              {closed, "/", nil, 401},
-		"healthz is open":             {closed, "/healthz", nil, 200},
-		"readyz is open":              {closed, "/readyz", nil, 200},
-		"what is not there":           {closed, "/other", []string{"Authorization", "Bearer secret"}, 404},
-		"the first page to the owner": {closed, "/", []string{"Authorization", "Bearer secret"}, 200},
+		"no token is set":              {open, "/metrics", nil, 200},
+		"without the token":            {closed, "/metrics", nil, 401},
+		"right token":                  {closed, "/metrics", []string{"Authorization", "Bearer secret"}, 200},
+		"wrong token":                  {closed, "/metrics", []string{"Authorization", "Bearer secrets"}, 401},
+		"empty token":                  {closed, "/metrics", []string{"Authorization", "Bearer "}, 401},
+		"another scheme":               {closed, "/metrics", []string{"Authorization", "Basic secret"}, 401},
+		"without a scheme":             {closed, "/metrics", []string{"Authorization", "secret"}, 401},
+		"first page without the token": {closed, "/", nil, 401},
+		"healthz is open":              {closed, "/healthz", nil, 200},
+		"readyz is open":               {closed, "/readyz", nil, 200},
+		"unknown path":                 {closed, "/other", []string{"Authorization", "Bearer secret"}, 404},
+		"first page with the token":    {closed, "/", []string{"Authorization", "Bearer secret"}, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := get(tt.server, tt.path, tt.header...)

@@ -10,41 +10,41 @@ import (
 
 const (
 	probeTimeout = 5 * time.Second
-	// readyFor is how long what the checks found is told to others who ask: checks cost the dependencies something.
-	readyFor = time.Second
+	// cacheInterval is how long the result of the checks is reused: the checks are load for the dependencies.
+	cacheInterval = time.Second
 )
 
-// readiness remembers what the checks found. However many ask, one run is on its way at most.
+// readiness caches the result of the checks. At most one run of them is in progress.
 type readiness struct {
 	run singleflight.Group
 
 	mu       sync.Mutex
 	at       time.Time
-	troubles []Trouble
+	problems []Problem
 }
 
-// look returns what is not usable, as found within the last second. The run ends with ctx.
-func (r *readiness) look(ctx context.Context, h *Health) []Trouble {
-	if troubles, ok := r.last(); ok {
-		return troubles
+// check returns the failed checks, at most cacheInterval old. The run ends with ctx.
+func (r *readiness) check(ctx context.Context, h *Health) []Problem {
+	if problems, ok := r.last(); ok {
+		return problems
 	}
 	found, _, _ := r.run.Do("", func() (any, error) {
-		if troubles, ok := r.last(); ok { // a run has ended in between
-			return troubles, nil
+		if problems, ok := r.last(); ok { // another run has just ended
+			return problems, nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
-		troubles := h.NotReady(ctx)
+		problems := h.NotReady(ctx)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.at, r.troubles = time.Now(), troubles
-		return troubles, nil
+		r.at, r.problems = time.Now(), problems
+		return problems, nil
 	})
-	return found.([]Trouble)
+	return found.([]Problem)
 }
 
-func (r *readiness) last() ([]Trouble, bool) {
+func (r *readiness) last() ([]Problem, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.troubles, !r.at.IsZero() && time.Since(r.at) < readyFor
+	return r.problems, !r.at.IsZero() && time.Since(r.at) < cacheInterval
 }

@@ -22,24 +22,23 @@ import (
 	"jdpay-listener/internal/printable"
 )
 
-// Server serves the probes and the metrics. Payments do not need it: whatever happens to its port, Serve goes on.
+// Server serves the probes and the metrics. Payments do not depend on it: Serve retries while its port cannot be bound.
 type Server struct {
-	Listen  string // host:port; port 0 takes a free one
-	Token   string // empty: everything is open, which Check allows on loopback only
+	Listen  string // host:port; port 0 means any free one
+	Token   string // empty: no authentication, which Check allows on loopback only
 	Health  *Health
 	Metrics *Metrics
-	// Class reduces an error to words that name no user and no host, for readers without the token. Without it
-	// readiness tells them only what is not usable.
+	// Class classifies an error for readers without the token, by a text without users and hosts. If it is nil, they
+	// read only what is not usable.
 	Class func(error) string
-	// OnListen is told the address once the server listens. It is told nil first if the port cannot be bound at once.
+	// OnListen is called with the address when the server listens, and with nil when the port cannot be bound.
 	OnListen func(addr net.Addr)
-	Log      *slog.Logger // nil: nothing is logged
+	Log      *slog.Logger // nil discards the log
 
 	ready readiness
 }
 
-// A client that stalls has this long for each part of an exchange. writeTimeout exceeds two runs of the checks: a probe
-// may wait for one and be answered by the next.
+// writeTimeout exceeds two runs of the checks: a probe may wait for one run and get the result of the next.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
@@ -48,8 +47,8 @@ const (
 	closeTimeout      = 2 * time.Second
 	maxHeaderBytes    = 16 << 10
 
-	firstBindWait = 100 * time.Millisecond
-	maxBindWait   = 30 * time.Second
+	minBindInterval = 100 * time.Millisecond
+	maxBindInterval = 30 * time.Second
 )
 
 // Check returns what is wrong with the server's address and token.
@@ -70,50 +69,50 @@ func (s *Server) Check() (faults check.Faults) {
 // String names the service in the supervisor's logs.
 func (s *Server) String() string { return "ops server" }
 
-// Serve serves until ctx ends and returns its cause. A port that cannot be bound is said once and tried again.
+// Serve serves until ctx ends and returns its cause. A port that cannot be bound is logged once and retried.
 func (s *Server) Serve(ctx context.Context) error {
 	log := s.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	wait := firstBindWait
+	interval := minBindInterval
 	for ctx.Err() == nil {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 		if err == nil {
-			if wait > firstBindWait {
+			if interval > minBindInterval {
 				log.Info("the ops port is bound; probes and metrics are served", "listen", s.Listen)
 			}
-			wait = firstBindWait
-			s.listens(l.Addr())
+			interval = minBindInterval
+			s.reportAddr(l.Addr())
 			if err = s.serve(ctx, l); ctx.Err() != nil {
 				break
 			}
 		}
-		if wait == firstBindWait {
+		if interval == minBindInterval {
 			log.Error("the ops port cannot be served (Ops:Listen): there are no probes and no metrics until it can; payments go on", "listen", s.Listen, "error", err)
-			s.listens(nil)
+			s.reportAddr(nil)
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(wait):
+		case <-time.After(interval):
 		}
-		wait = min(2*wait, maxBindWait)
+		interval = min(2*interval, maxBindInterval)
 	}
 	return context.Cause(ctx)
 }
 
-func (s *Server) listens(addr net.Addr) {
+func (s *Server) reportAddr(addr net.Addr) {
 	if s.OnListen != nil {
 		s.OnListen(addr)
 	}
 }
 
-// serve serves the listener's connections until ctx ends. No handler runs when it returns.
+// serve serves the listener's connections until ctx ends. When it returns, all handlers have ended.
 func (s *Server) serve(ctx context.Context, l net.Listener) error {
 	var conns sync.WaitGroup
 	server := &http.Server{
 		Handler: s.handler(ctx), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(io.Discard, "", 0), // what clients do wrong is theirs to see
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(io.Discard, "", 0), // errors of clients are not logged
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
@@ -126,14 +125,14 @@ func (s *Server) serve(ctx context.Context, l net.Listener) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		if server.Shutdown(limit) != nil {
+		if server.Shutdown(ctx) != nil {
 			_ = server.Close()
 		}
 	})
-	err := server.Serve(&crowd{Listener: l})
-	if stop() { // the listener failed
+	err := server.Serve(&connLimiter{Listener: l})
+	if stop() { // ctx has not ended: the listener failed
 		_ = server.Close()
 	} else {
 		<-stopped
@@ -142,63 +141,63 @@ func (s *Server) serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// handler is the server's pages. The checks of readiness end with ctx, and not with the client that caused them.
+// handler serves the pages. The checks of readiness end with ctx, not with the request that started them.
 func (s *Server) handler(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, s.Health.Stuck(), nil)
+		writeProblems(w, s.Health.Stuck(), nil)
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		troubles, notes := s.ready.look(ctx, s.Health), s.Health.Notes()
+		problems, notes := s.ready.check(ctx, s.Health), s.Health.Notes()
 		if s.Token == "" || !s.authorized(r) {
-			troubles, notes = s.public(troubles), s.public(notes)
+			problems, notes = s.redact(problems), s.redact(notes)
 		}
-		answer(w, troubles, notes)
+		writeProblems(w, problems, notes)
 	})
 	mux.Handle("GET /metrics", s.guard(promhttp.HandlerFor(s.Metrics.Registry, promhttp.HandlerOpts{})))
 	mux.Handle("GET /{$}", s.guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprint(w, "jdpay-listener\n\n/healthz  does it make progress\n/readyz   can it work, and if not, why\n/metrics  Prometheus\n\nOrders and jobs: jdpay-listener trace ORDER_NO, jdpay-listener jobs list\n")
+		fmt.Fprint(w, "jdpay-listener\n\n/healthz  liveness\n/readyz   readiness, with the reasons if not ready\n/metrics  Prometheus\n\nOrders and jobs: jdpay-listener trace ORDER_NO, jdpay-listener jobs list\n")
 	})))
 	return mux
 }
 
-// answer is 200, or 503 with a JSON list of what is wrong. Notes stand behind it in either case.
-func answer(w http.ResponseWriter, troubles, notes []Trouble) {
+// writeProblems writes a JSON list of the problems and the notes, with status 503 if there are problems, else 200.
+func writeProblems(w http.ResponseWriter, problems, notes []Problem) {
 	w.Header().Set("Content-Type", "application/json")
-	if len(troubles) > 0 {
+	if len(problems) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	all := append(append([]Trouble{}, troubles...), notes...) // an empty list in JSON, not null
-	_ = json.NewEncoder(printable.Lines{W: w}).Encode(all)    // the client has gone; nobody is left to tell
+	all := append(append([]Problem{}, problems...), notes...) // an empty list in JSON, not null
+	_ = json.NewEncoder(printable.Lines{W: w}).Encode(all)    // an error means that the client has disconnected
 }
 
-// public is what readers without the token are told: what is not usable, and in which way.
-func (s *Server) public(troubles []Trouble) []Trouble {
-	told := make([]Trouble, len(troubles))
-	for i, t := range troubles {
-		words := "not usable"
+// redact returns the problems for readers without the token: their names and classes.
+func (s *Server) redact(problems []Problem) []Problem {
+	redacted := make([]Problem, len(problems))
+	for i, t := range problems {
+		class := "not usable"
 		if s.Class != nil {
-			words = s.Class(t.err)
+			class = s.Class(t.err)
 		}
-		told[i] = Trouble{Name: t.Name}
+		redacted[i] = Problem{Name: t.Name}
 		if t.Note != "" {
-			told[i].Note = words
+			redacted[i].Note = class
 		} else {
-			told[i].Error = words
+			redacted[i].Error = class
 		}
 	}
-	return told
+	return redacted
 }
 
-// authorized reports whether a request carries the token.
+// authorized reports whether a request has the token.
 func (s *Server) authorized(r *http.Request) bool {
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	want, got := sha256.Sum256([]byte(s.Token)), sha256.Sum256([]byte(given))
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && ok
 }
 
-// guard asks for the token, if there is one.
+// guard requires the token, if there is one.
 func (s *Server) guard(next http.Handler) http.Handler {
 	if s.Token == "" {
 		return next
