@@ -1,8 +1,8 @@
-// Package auditlog keeps who did what: each act of an operator is a row of table jdpay_audit in the account database,
-// written in the same transaction as the act's effect. Each row carries the hash of the row before it, so that a row that
-// was changed or taken out is seen.
+// Package auditlog records the acts of operators: each act is a row of table jdpay_audit in the account database, written
+// in the same transaction as its effect. Each row contains the hash of the row before it, so that Check finds changed and
+// deleted rows.
 //
-// The table is created by the migrations of package job. Writing it needs no more than SELECT and INSERT.
+// The migrations of package job create the table. Writing needs only the rights SELECT and INSERT.
 package auditlog
 
 import (
@@ -19,20 +19,20 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Operator is who acts, from where and why. It is what the operator says, and no proof: see docs/security.md.
+// Operator is who acts, from where and why. The operator chooses these texts; they prove nothing: see docs/security.md.
 type Operator struct {
 	Name   string
-	From   string // host, process, terminal and network address, as far as they are known
+	From   string // host, process, terminal and network address, if known
 	Reason string // may be empty
 }
 
-// Change is what an act did, or one part of it: an act on many jobs is written as several rows.
+// Change is the effect of an act, or a part of it: an act on many jobs is written as several rows.
 type Change struct {
 	Act    string   // retry, replay, discard, send, …
-	Refs   []string // the orders concerned
-	Jobs   []int64  // the jobs concerned
-	Detail any      // what was asked for
-	Before any      // nil: there was nothing before
+	Refs   []string // orders
+	Jobs   []int64  // job ids
+	Detail any      // the parameters of the act
+	Before any      // nil: nothing existed before
 	After  any
 }
 
@@ -53,18 +53,18 @@ type Entry struct {
 	Hash   string          `json:"hash"`
 }
 
-// Bounds of an operator's texts, in characters.
+// In characters.
 const (
 	maxName   = 128
 	maxFrom   = 255
 	maxReason = 2000
 )
 
-// Validate returns an error that says what is wrong with the operator's texts.
+// Validate returns an error if the name is missing or a text is too long or not UTF-8.
 func (o Operator) Validate() error {
 	switch {
 	case strings.TrimSpace(o.Name) == "":
-		return errors.New("nobody is named for this act: give --as NAME or set JDPAY_OPERATOR")
+		return errors.New("the act has no operator: give --as NAME or set JDPAY_OPERATOR")
 	case utf8.RuneCountInString(o.Name) > maxName:
 		return fmt.Errorf("the operator's name is longer than %d characters", maxName)
 	case utf8.RuneCountInString(o.Reason) > maxReason:
@@ -75,18 +75,17 @@ func (o Operator) Validate() error {
 	return nil
 }
 
-// conflictTries bounds the tries of an act while other operators act at the same moments: of each round one gets ahead.
-const conflictTries = 40
+// maxTries limits the tries of an act while other operators act concurrently: in each round one of them succeeds.
+const maxTries = 40
 
-// errHeadMoved means that another act got the id that this one wanted.
-var errHeadMoved = errors.New("another act was written at the same moment: try again")
+// errConflict means that a concurrent act has inserted the row with the same id.
+var errConflict = errors.New("another act was written at the same moment: try again")
 
-// Do carries out an act and writes it down, in one transaction: effect makes the changes in tx and returns them. When it
-// returns none, nothing was done and nothing is written. It runs again, from the begin, when another act or a deadlock
-// was in the way, so it must be repeatable.
+// Do executes an act and records it, in one transaction: effect makes the changes in tx and returns them. If it returns
+// none, no row is written. After a conflict with another act or a deadlock Do calls effect again, in a new transaction.
 //
-// No lock is taken: the row with the next id can be inserted once. An act that lost against another begins anew. This
-// also holds in a cluster with several primaries, and where the operator's database user may only insert.
+// Do takes no lock: only one row with the next id can be inserted, and the act whose insert fails is repeated. This also
+// works in a cluster with several primaries, and if the operator's database user may only insert.
 func Do(ctx context.Context, db *sql.DB, by Operator, effect func(tx *sql.Tx) ([]Change, error)) ([]Entry, error) {
 	if err := by.Validate(); err != nil {
 		return nil, err
@@ -105,7 +104,7 @@ func Do(ctx context.Context, db *sql.DB, by Operator, effect func(tx *sql.Tx) ([
 		if err == nil {
 			return entries, nil
 		}
-		if try == conflictTries || !errors.Is(err, errHeadMoved) {
+		if try == maxTries || !errors.Is(err, errConflict) {
 			return nil, err
 		}
 		select {
@@ -117,7 +116,7 @@ func Do(ctx context.Context, db *sql.DB, by Operator, effect func(tx *sql.Tx) ([
 }
 
 func write(ctx context.Context, tx *sql.Tx, by Operator, changes []Change) ([]Entry, error) {
-	r := row{who: by.Name, from: cut(strings.ToValidUTF8(by.From, "?"), maxFrom), reason: by.Reason}
+	r := row{who: by.Name, from: truncate(strings.ToValidUTF8(by.From, "?"), maxFrom), reason: by.Reason}
 	err := tx.QueryRowContext(ctx, "SELECT id, hash FROM jdpay_audit ORDER BY id DESC LIMIT 1").Scan(&r.id, &r.hash)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("reading the newest row of jdpay_audit: %w", err)
@@ -129,10 +128,10 @@ func write(ctx context.Context, tx *sql.Tx, by Operator, changes []Change) ([]En
 	for _, c := range changes {
 		r.id++
 		r.prev, r.act = r.hash, c.Act
-		for text, v := range map[*string]any{&r.refs: orEmpty(c.Refs), &r.jobs: orEmpty(c.Jobs), &r.detail: c.Detail, &r.before: c.Before, &r.after: c.After} {
+		for text, v := range map[*string]any{&r.refs: nonNil(c.Refs), &r.jobs: nonNil(c.Jobs), &r.detail: c.Detail, &r.before: c.Before, &r.after: c.After} {
 			b, err := json.Marshal(v)
 			if err != nil {
-				return nil, fmt.Errorf("writing the act %s down: %w", c.Act, err)
+				return nil, fmt.Errorf("encoding the act %s: %w", c.Act, err)
 			}
 			*text = string(b)
 		}
@@ -141,7 +140,7 @@ func write(ctx context.Context, tx *sql.Tx, by Operator, changes []Change) ([]En
 			r.id, r.at, r.who, r.from, r.act, r.refs, r.jobs, r.detail, r.before, r.after, r.reason, r.prev, r.hash)
 		switch {
 		case sqldb.IsDuplicate(err):
-			return nil, fmt.Errorf("%w (row %d of jdpay_audit: %w)", errHeadMoved, r.id, err)
+			return nil, fmt.Errorf("%w (row %d of jdpay_audit: %w)", errConflict, r.id, err)
 		case err != nil:
 			return nil, fmt.Errorf("writing the act into jdpay_audit: %w", err)
 		}
@@ -150,17 +149,17 @@ func write(ctx context.Context, tx *sql.Tx, by Operator, changes []Change) ([]En
 	return entries, nil
 }
 
-// orEmpty makes a list that encodes as [] and not as null.
-func orEmpty[T any](list []T) []T {
+// nonNil returns a list that encodes as [] and not as null.
+func nonNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}
 	}
 	return list
 }
 
-func cut(s string, most int) string {
-	if r := []rune(s); len(r) > most {
-		return string(r[:most])
+func truncate(s string, maxRunes int) string {
+	if r := []rune(s); len(r) > maxRunes {
+		return string(r[:maxRunes])
 	}
 	return s
 }

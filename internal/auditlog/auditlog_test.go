@@ -67,7 +67,7 @@ func exec(t *testing.T, db *sql.DB, query string, args ...any) {
 	}
 }
 
-func TestEntriesComeBack(t *testing.T) {
+func TestEntriesAreReadAsWritten(t *testing.T) {
 	t.Parallel()
 	gms, err := mysqlserver.Start("account")
 	if err != nil {
@@ -96,20 +96,20 @@ func TestEntriesComeBack(t *testing.T) {
 			if newest, err := auditlog.Newest(t.Context(), db); err != nil || newest.ID != 3 || newest.Hash != read[2].Hash {
 				t.Errorf("the newest is %v, %v", newest, err)
 			}
-			for _, tt := range []struct {
+			for name, tt := range map[string]struct {
 				order string
 				jobs  []int64
 				want  []int64
 			}{
-				{order: "R1", want: []int64{1}},
-				{order: "r1"},
-				{order: "R"},
-				{order: "1"},
-				{order: `R"2\`, want: []int64{1}},
-				{order: "订单😀 ", want: []int64{1}},
-				{order: "R9", jobs: []int64{17}, want: []int64{1}},
-				{order: "R9", jobs: []int64{1, 7}},
-				{order: "R1 ", jobs: []int64{4, 17}, want: []int64{1, 3}},
+				"order":                 {order: "R1", want: []int64{1}},
+				"other case":            {order: "r1"},
+				"beginning of an order": {order: "R"},
+				"end of an order":       {order: "1"},
+				"escaped in JSON":       {order: `R"2\`, want: []int64{1}},
+				"emoji":                 {order: "订单😀 ", want: []int64{1}},
+				"job":                   {order: "R9", jobs: []int64{17}, want: []int64{1}},
+				"digits of a job":       {order: "R9", jobs: []int64{1, 7}},
+				"order and jobs":        {order: "R1 ", jobs: []int64{4, 17}, want: []int64{1, 3}},
 			} {
 				found, err := auditlog.Find(t.Context(), db, tt.order, tt.jobs)
 				var ids []int64
@@ -117,14 +117,14 @@ func TestEntriesComeBack(t *testing.T) {
 					ids = append(ids, e.ID)
 				}
 				if err != nil || !slices.Equal(ids, tt.want) {
-					t.Errorf("acts on order %q or jobs %v: %v, %v; want %v", tt.order, tt.jobs, ids, err, tt.want)
+					t.Errorf("%s: acts on order %q or jobs %v: %v, %v; want %v", name, tt.order, tt.jobs, ids, err, tt.want)
 				}
 			}
 		})
 	}
 }
 
-// TestHashIsAsDocumented computes a hash by hand: others must be able to check the table without this program.
+// TestHashIsAsDocumented computes a hash in SQL: the table can be checked without this program.
 func TestHashIsAsDocumented(t *testing.T) {
 	t.Parallel()
 	db := maria(t)
@@ -136,12 +136,12 @@ func TestHashIsAsDocumented(t *testing.T) {
 		LENGTH(b.detail), ':', b.detail, ',', LENGTH(b.before_act), ':', b.before_act, ',', LENGTH(b.after_act), ':', b.after_act, ',', LENGTH(b.reason), ':', b.reason, ','), 256)
 		FROM jdpay_audit a, jdpay_audit b WHERE a.id = 1 AND b.id = 2`).Scan(&got)
 	if err != nil || got != "1" {
-		t.Errorf("the database comes to another hash: %q, %v", got, err)
+		t.Errorf("the database computes another hash: %q, %v", got, err)
 	}
 }
 
-// TestCheckFindsWhatWasDone to the table by somebody who may write it.
-func TestCheckFindsWhatWasDone(t *testing.T) {
+// TestCheckFindsManipulations of the table by somebody who may write it.
+func TestCheckFindsManipulations(t *testing.T) {
 	t.Parallel()
 	var noted auditlog.Head // of the fifth act
 	for name, tt := range map[string]struct {
@@ -149,24 +149,24 @@ func TestCheckFindsWhatWasDone(t *testing.T) {
 		noted  bool
 		want   []string
 	}{
-		"nothing":                        {},
-		"nothing, against a noted head":  {noted: true},
-		"a reason was changed":           {change: []string{"UPDATE jdpay_audit SET reason = 'a better one' WHERE id = 3"}, want: []string{"3 was changed: it does not have its hash"}},
-		"a time was changed":             {change: []string{"UPDATE jdpay_audit SET at = DATE_ADD(at, INTERVAL 1 MICROSECOND) WHERE id = 3"}, want: []string{"3 was changed: it does not have its hash"}},
-		"text moved to the next column":  {change: []string{"UPDATE jdpay_audit SET who = 'ann', from_host = CONCAT('a', from_host) WHERE id = 3"}, want: []string{"3 was changed: it does not have its hash"}},
-		"a hash was changed":             {change: []string{"UPDATE jdpay_audit SET hash = REPEAT('0', 64) WHERE id = 3"}, want: []string{"3 was changed: it does not have its hash", "4 does not carry the hash of the one before it: one of the two was changed"}},
-		"an act in the middle is gone":   {change: []string{"DELETE FROM jdpay_audit WHERE id = 3"}, want: []string{"3 is missing: it was deleted"}},
-		"several in the middle are gone": {change: []string{"DELETE FROM jdpay_audit WHERE id IN (2, 3)"}, want: []string{"2 and those up to 3 are missing: they were deleted"}},
-		"gone, and the ids closed up": {
+		"no change":                     {},
+		"no change, noted head":         {noted: true},
+		"a reason was changed":          {change: []string{"UPDATE jdpay_audit SET reason = 'a better one' WHERE id = 3"}, want: []string{"3 was changed: it does not have its hash"}},
+		"a time was changed":            {change: []string{"UPDATE jdpay_audit SET at = DATE_ADD(at, INTERVAL 1 MICROSECOND) WHERE id = 3"}, want: []string{"3 was changed: it does not have its hash"}},
+		"text moved to the next column": {change: []string{"UPDATE jdpay_audit SET who = 'ann', from_host = CONCAT('a', from_host) WHERE id = 3"}, want: []string{"3 was changed: it does not have its hash"}},
+		"a hash was changed":            {change: []string{"UPDATE jdpay_audit SET hash = REPEAT('0', 64) WHERE id = 3"}, want: []string{"3 was changed: it does not have its hash", "4 does not carry the hash of the one before it: one of the two was changed"}},
+		"one in the middle deleted":     {change: []string{"DELETE FROM jdpay_audit WHERE id = 3"}, want: []string{"3 is missing: it was deleted"}},
+		"two in the middle deleted":     {change: []string{"DELETE FROM jdpay_audit WHERE id IN (2, 3)"}, want: []string{"2 and those up to 3 are missing: they were deleted"}},
+		"one deleted, ids renumbered": {
 			change: []string{"DELETE FROM jdpay_audit WHERE id = 3", "UPDATE jdpay_audit SET id = id - 1 WHERE id > 3 ORDER BY id"},
 			want: []string{
 				"3 does not carry the hash of the one before it: one of the two was changed", "3 was changed: it does not have its hash", "4 was changed: it does not have its hash",
 			},
 		},
-		"the first is gone":                    {change: []string{"DELETE FROM jdpay_audit WHERE id = 1"}, want: []string{"1 is missing: it was deleted"}},
-		"the last is gone, nobody noted it":    {change: []string{"DELETE FROM jdpay_audit WHERE id = 5"}},
-		"the last is gone, and it was noted":   {change: []string{"DELETE FROM jdpay_audit WHERE id = 5"}, noted: true, want: []string{"5 and those up to 5, which was noted, are missing: they were deleted"}},
-		"all are gone, and the last was noted": {change: []string{"DELETE FROM jdpay_audit"}, noted: true, want: []string{"1 and those up to 5, which was noted, are missing: they were deleted"}},
+		"the first deleted":               {change: []string{"DELETE FROM jdpay_audit WHERE id = 1"}, want: []string{"1 is missing: it was deleted"}},
+		"the last deleted, no noted head": {change: []string{"DELETE FROM jdpay_audit WHERE id = 5"}},
+		"the last deleted, noted head":    {change: []string{"DELETE FROM jdpay_audit WHERE id = 5"}, noted: true, want: []string{"5 and those up to 5, which was noted, are missing: they were deleted"}},
+		"all deleted, noted head":         {change: []string{"DELETE FROM jdpay_audit"}, noted: true, want: []string{"1 and those up to 5, which was noted, are missing: they were deleted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := maria(t)
@@ -190,7 +190,7 @@ func TestCheckFindsWhatWasDone(t *testing.T) {
 			}
 		})
 	}
-	t.Run("all was written anew, and the head was noted", func(t *testing.T) {
+	t.Run("all written anew, noted head", func(t *testing.T) {
 		db := maria(t)
 		first := act(t, db, anna, auditlog.Change{Act: "retry"})[0]
 		exec(t, db, "DELETE FROM jdpay_audit")
@@ -202,8 +202,8 @@ func TestCheckFindsWhatWasDone(t *testing.T) {
 	})
 }
 
-// TestManyOperatorsAtOnce: all acts are one chain, each with its effect, in the order of their ids.
-func TestManyOperatorsAtOnce(t *testing.T) {
+// TestConcurrentActsFormOneChain: each act is one row in the chain and has its effect.
+func TestConcurrentActsFormOneChain(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	dsn := server.DSN(server.Create(t))
@@ -236,8 +236,8 @@ func TestManyOperatorsAtOnce(t *testing.T) {
 	}
 }
 
-// TestInsertAloneIsEnough: an operator's database user needs no right to change or delete acts.
-func TestInsertAloneIsEnough(t *testing.T) {
+// TestInsertIsTheOnlyRightNeeded: an operator's database user needs no right to change or delete acts.
+func TestInsertIsTheOnlyRightNeeded(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	name := server.Create(t)
@@ -255,7 +255,7 @@ func TestInsertAloneIsEnough(t *testing.T) {
 	}
 }
 
-func TestDoWritesNothingWithoutNeed(t *testing.T) {
+func TestDoWritesNoRowWithoutEffect(t *testing.T) {
 	t.Parallel()
 	db := maria(t)
 	if entries := act(t, db, anna); len(entries) > 0 {
@@ -266,7 +266,7 @@ func TestDoWritesNothingWithoutNeed(t *testing.T) {
 		t.Error(err)
 	}
 	for name, by := range map[string]auditlog.Operator{
-		"nobody": {Name: " "}, "a long name": {Name: strings.Repeat("名", 129)}, "a long reason": {Name: "a", Reason: strings.Repeat("x", 2001)}, "no text": {Name: "\xff"},
+		"no name": {Name: " "}, "a long name": {Name: strings.Repeat("名", 129)}, "a long reason": {Name: "a", Reason: strings.Repeat("x", 2001)}, "not UTF-8": {Name: "\xff"},
 	} {
 		if _, err := auditlog.Do(t.Context(), db, by, func(*sql.Tx) ([]auditlog.Change, error) {
 			t.Errorf("%s: the effect took place", name)
@@ -292,7 +292,7 @@ func TestHeadText(t *testing.T) {
 	}
 	for _, text := range []string{"", "12", "12:ab", "x:" + h.Hash, "0:" + h.Hash, "-1:" + h.Hash} {
 		if _, err := auditlog.ParseHead(text); err == nil {
-			t.Errorf("%q is taken for a head", text)
+			t.Errorf("%q is parsed as a head", text)
 		}
 	}
 }

@@ -11,21 +11,20 @@ import (
 )
 
 const (
-	page = 500 // rows read at once
-	// findJobs bounds the jobs that one statement of Find asks for.
-	findJobs = 100
+	pageSize    = 500 // rows of one query
+	maxFindJobs = 100 // jobs in one query of Find
 )
 
-// Head is the newest row: its id, which is also the number of rows, and its hash. Both are zero for an empty table.
+// Head is the newest row: its id, which is also the number of rows, and its hash. It is zero for an empty table.
 type Head struct {
 	ID   int64  `json:"id"`
 	Hash string `json:"hash"`
 }
 
-// String is the form in which a head is noted and given to Check: ID:HASH.
+// String is the text form of a head: ID:HASH.
 func (h Head) String() string { return strconv.FormatInt(h.ID, 10) + ":" + h.Hash }
 
-// ParseHead reads the form ID:HASH.
+// ParseHead parses the text form ID:HASH.
 func ParseHead(text string) (Head, error) {
 	id, hash, ok := strings.Cut(strings.TrimSpace(text), ":")
 	n, err := strconv.ParseInt(id, 10, 64)
@@ -41,41 +40,40 @@ type Fault struct {
 	Problem string `json:"problem"`
 }
 
-// Check reads the whole chain and returns its head and what is wrong with it. It finds each row that was changed, and each
-// gap. That the newest rows were deleted, or that the whole chain was computed anew, shows only against a head that was
-// noted before and elsewhere: noted, unless it is the zero Head.
+// Check reads the whole chain and returns its head and its faults: changed rows and gaps. It finds that the newest rows
+// were deleted, or that the whole chain was computed anew, only by a head that was noted before: noted, unless zero.
 func Check(ctx context.Context, db *sql.DB, noted Head) (head Head, faults []Fault, err error) {
-	blame := func(id int64, format string, args ...any) {
+	report := func(id int64, format string, args ...any) {
 		faults = append(faults, Fault{id, fmt.Sprintf(format, args...)})
 	}
 	for {
-		rows, err := read(ctx, db, "id > ? ORDER BY id LIMIT ?", head.ID, page)
+		rows, err := read(ctx, db, "id > ? ORDER BY id LIMIT ?", head.ID, pageSize)
 		if err != nil {
 			return head, faults, err
 		}
 		for _, r := range rows {
 			switch missing := r.id - head.ID - 1; {
 			case missing == 1:
-				blame(head.ID+1, "is missing: it was deleted")
+				report(head.ID+1, "is missing: it was deleted")
 			case missing > 1:
-				blame(head.ID+1, "and those up to %d are missing: they were deleted", r.id-1)
+				report(head.ID+1, "and those up to %d are missing: they were deleted", r.id-1)
 			case r.prev != head.Hash:
-				blame(r.id, "does not carry the hash of the one before it: one of the two was changed")
+				report(r.id, "does not carry the hash of the one before it: one of the two was changed")
 			}
 			if r.sum() != r.hash {
-				blame(r.id, "was changed: it does not have its hash")
+				report(r.id, "was changed: it does not have its hash")
 			}
 			if r.id == noted.ID && r.hash != noted.Hash {
-				blame(r.id, "has another hash than was noted: the acts up to it were written anew")
+				report(r.id, "has another hash than was noted: the acts up to it were written anew")
 			}
 			head = Head{r.id, r.hash}
 		}
-		if len(rows) < page {
+		if len(rows) < pageSize {
 			break
 		}
 	}
 	if head.ID < noted.ID {
-		blame(head.ID+1, "and those up to %d, which was noted, are missing: they were deleted", noted.ID)
+		report(head.ID+1, "and those up to %d, which was noted, are missing: they were deleted", noted.ID)
 	}
 	return head, faults, nil
 }
@@ -89,14 +87,13 @@ func Newest(ctx context.Context, db *sql.DB) (h Head, err error) {
 	return h, err
 }
 
-// After returns the acts after the one with an id, the oldest first, at most some hundred.
+// After returns up to pageSize acts after the one with this id, the oldest first.
 func After(ctx context.Context, db *sql.DB, id int64) ([]Entry, error) {
-	rows, err := read(ctx, db, "id > ? ORDER BY id LIMIT ?", id, page)
+	rows, err := read(ctx, db, "id > ? ORDER BY id LIMIT ?", id, pageSize)
 	return entries(rows), err
 }
 
-// Find returns the acts on an order, or on jobs that carried no order number at the time, the oldest first. It reads the
-// whole table; acts are rare.
+// Find returns the acts on an order or on any of the jobs, the oldest first. It reads the whole table; acts are rare.
 func Find(ctx context.Context, db *sql.DB, orderNo string, jobs []int64) ([]Entry, error) {
 	quoted, err := json.Marshal(orderNo)
 	if err != nil {
@@ -104,8 +101,8 @@ func Find(ctx context.Context, db *sql.DB, orderNo string, jobs []int64) ([]Entr
 	}
 	found := map[int64]row{}
 	for first := true; first || len(jobs) > 0; first = false {
-		n := min(len(jobs), findJobs)
-		// These find a little too much, such as a number inside another: what is wanted is picked out below.
+		n := min(len(jobs), maxFindJobs)
+		// INSTR also finds rows with a longer number that contains this one; the loop below removes them.
 		where, args := "INSTR(refs, ?) > 0", []any{string(quoted)}
 		for _, id := range jobs[:n] {
 			where += " OR INSTR(jobs, ?) > 0"

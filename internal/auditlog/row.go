@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// columns are all columns, in the order in which scan reads them.
+// columns are all columns, in the order of scan.
 const (
 	columns     = "id, at, who, from_host, act, refs, jobs, detail, before_act, after_act, reason, prev_hash, hash"
 	columnCount = 13
 )
 
-// row is a row as the table has it: the hash is over the texts as they are stored.
+// row is a row with its texts as stored; the hash is computed over them.
 type row struct {
 	id                    int64
 	at                    time.Time
@@ -31,8 +31,9 @@ func scan(rows *sql.Rows) (r row, err error) {
 	return r, err
 }
 
-// sum is the hash that the row must carry: SHA-256, in hex, over the previous row's hash and all other columns in their
-// order, each as its length in bytes, a colon, its bytes and a comma. The time is written as 2006-01-02 15:04:05.000000.
+// sum is the hash that the row must have: SHA-256, in hex, over the previous row's hash and all other columns in their
+// order, each as its length in bytes, a colon, its bytes and a comma. The time is formatted as 2006-01-02
+// 15:04:05.000000.
 func (r row) sum() string {
 	h := sha256.New()
 	for _, text := range []string{
@@ -44,7 +45,7 @@ func (r row) sum() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// entry reads the row's lists. A text that is not what the program writes gives an empty list, and check tells of it.
+// entry decodes the row. A list that somebody has changed to other JSON is empty; Check reports the row.
 func (r row) entry() Entry {
 	e := Entry{
 		ID: r.id, At: r.at.UTC(), Who: r.who, From: r.from, Act: r.act, Refs: []string{}, Jobs: []int64{},
@@ -59,7 +60,7 @@ func (r row) entry() Entry {
 	return e
 }
 
-// raw is a stored JSON text; one that is not JSON, because somebody changed it, becomes a JSON string.
+// raw is a stored JSON text; one that somebody has changed to invalid JSON becomes a JSON string.
 func raw(text string) json.RawMessage {
 	if json.Valid([]byte(text)) {
 		return json.RawMessage(text)
