@@ -9,11 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// JSON returns a JSON document in which what Text escapes is escaped, too, in the way of JSON: a reader of the document
-// gets the same values. Beyond ASCII, a document has such characters only inside of its strings; white space between its
-// values stays.
+// JSON escapes in a JSON document, in JSON's form, the characters that Text escapes: the decoded values stay the same.
+// Such characters beyond ASCII occur only in strings; white space between values is not changed.
 func JSON(document []byte) []byte {
-	if bytes.IndexFunc(document, hidden) < 0 {
+	if bytes.IndexFunc(document, needsEscape) < 0 {
 		return document
 	}
 	out := make([]byte, 0, len(document)+64)
@@ -22,7 +21,7 @@ func JSON(document []byte) []byte {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			out = append(out, `\ufffd`...)
-		case !hidden(r):
+		case !needsEscape(r):
 			out = append(out, document[i:i+size]...)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
@@ -35,13 +34,13 @@ func JSON(document []byte) []byte {
 	return out
 }
 
-// hidden reports whether a character must not stand in a document. Control characters of ASCII are white space there, or
-// escaped already; U+FFFD may be a byte that is not UTF-8.
-func hidden(r rune) bool {
+// needsEscape reports whether a character must be escaped in a document. Control characters of ASCII are white space
+// there, or escaped already; U+FFFD may stand for an invalid byte.
+func needsEscape(r rune) bool {
 	return r == utf8.RuneError || r == 0x7f || r > 0x7f && !strconv.IsPrint(r)
 }
 
-// Lines escapes what is written to W, each Write a whole line or document as JSON or slog's handlers write them.
+// Lines escapes what is written to W; each Write must be a whole line or document, as of slog's handlers.
 type Lines struct{ W io.Writer }
 
 // Write implements io.Writer.

@@ -1,5 +1,5 @@
-// Package printable makes texts from outside harmless for terminals, logs, alerts and pages. A payer, a queue's writer or a
-// server chooses them; they must not command a terminal, draw lines of their own, or turn the order of characters around.
+// Package printable escapes texts from outside for terminals, logs, alerts and pages. Such texts must not contain terminal
+// commands, line breaks or characters that change the text direction.
 package printable
 
 import (
@@ -9,11 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns a text on one line. Control characters, line breaks, characters that change the direction or are not seen,
-// all white space but the plain blank, and bytes that are not UTF-8 are written as in a Go string (\n, \x1b, \u202e). All
-// else stays as it is: letters of every language, marks, signs, emoji.
+// Text returns a text on one line. It escapes, as in a Go string (\n, \x1b, \u202e), control characters, line breaks,
+// invisible characters, characters that change the text direction, white space except the space, and invalid UTF-8.
 func Text(s string) string {
-	end := harmless(s)
+	end := safePrefix(s)
 	if end == len(s) {
 		return s
 	}
@@ -35,10 +34,10 @@ func Text(s string) string {
 	return b.String()
 }
 
-// harmless is how many bytes at the begin of a text need no escape.
-func harmless(s string) int {
+// safePrefix is how many bytes at the begin of a text need no escape.
+func safePrefix(s string) int {
 	for i, r := range s {
-		if r == utf8.RuneError || !strconv.IsPrint(r) { // U+FFFD itself is looked at again
+		if r == utf8.RuneError || !strconv.IsPrint(r) { // U+FFFD may stand for an invalid byte
 			return i
 		}
 	}

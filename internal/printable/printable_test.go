@@ -13,25 +13,25 @@ import (
 
 func TestText(t *testing.T) {
 	for name, tt := range map[string]struct{ in, want string }{
-		"plain":                   {`R2026 paid 8.00 \ "ok"`, `R2026 paid 8.00 \ "ok"`},
-		"empty":                   {"", ""},
-		"Chinese":                 {"寄件支付，成功！", "寄件支付，成功！"},
-		"emoji":                   {"🚚📦 ok ❤️", "🚚📦 ok ❤️"},
-		"a family of emoji":       {"👨\u200d👩", `👨\u200d👩`},
-		"accents, also combining": {"é e\u0301 ü", "é e\u0301 ü"},
-		"a false row":             {"R1\nR2 paid", `R1\nR2 paid`},
-		"a line taken back":       {"forged\rgood", `forged\rgood`},
-		"tab":                     {"a\tb", `a\tb`},
-		"a command":               {"\x1b[2J\x1b]0;owned\x07", `\x1b[2J\x1b]0;owned\a`},
-		"a command of 8 bits":     {"\u009b2J", `\u009b2J`},
-		"zero and delete":         {"a\x00b\x7fc", `a\x00b\x7fc`},
-		"bidi":                    {"\u202eabc\u202c \u2066x\u2069 \u200e\u200f\u061c", `\u202eabc\u202c \u2066x\u2069 \u200e\u200f\u061c`},
-		"lines of Unicode":        {"a\u2028b\u2029c\u0085d", `a\u2028b\u2029c\u0085d`},
-		"what is not seen":        {"a\u200bb\ufeffc\u00add\U000e0041", `a\u200bb\ufeffc\u00add\U000e0041`},
-		"other blanks":            {"a\u00a0b\u3000c", `a\u00a0b\u3000c`},
-		"not UTF-8":               {"a\xff\xe6\x8b", `a\xff\xe6\x8b`},
-		"the replacement itself":  {"a\ufffdb", "a\ufffdb"},
-		"private use":             {"\ue000", `\ue000`},
+		"plain":                  {`R2026 paid 8.00 \ "ok"`, `R2026 paid 8.00 \ "ok"`},
+		"empty":                  {"", ""},
+		"Chinese":                {"寄件支付，成功！", "寄件支付，成功！"},
+		"emoji":                  {"🚚📦 ok ❤️", "🚚📦 ok ❤️"},
+		"joined emoji":           {"👨\u200d👩", `👨\u200d👩`},
+		"combining accents":      {"é e\u0301 ü", "é e\u0301 ü"},
+		"line feed":              {"R1\nR2 paid", `R1\nR2 paid`},
+		"carriage return":        {"forged\rgood", `forged\rgood`},
+		"tab":                    {"a\tb", `a\tb`},
+		"terminal command":       {"\x1b[2J\x1b]0;owned\x07", `\x1b[2J\x1b]0;owned\a`},
+		"8-bit terminal command": {"\u009b2J", `\u009b2J`},
+		"NUL and DEL":            {"a\x00b\x7fc", `a\x00b\x7fc`},
+		"text direction":         {"\u202eabc\u202c \u2066x\u2069 \u200e\u200f\u061c", `\u202eabc\u202c \u2066x\u2069 \u200e\u200f\u061c`},
+		"line breaks of Unicode": {"a\u2028b\u2029c\u0085d", `a\u2028b\u2029c\u0085d`},
+		"invisible characters":   {"a\u200bb\ufeffc\u00add\U000e0041", `a\u200bb\ufeffc\u00add\U000e0041`},
+		"other spaces":           {"a\u00a0b\u3000c", `a\u00a0b\u3000c`},
+		"not UTF-8":              {"a\xff\xe6\x8b", `a\xff\xe6\x8b`},
+		"replacement character":  {"a\ufffdb", "a\ufffdb"},
+		"private use":            {"\ue000", `\ue000`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := Text(tt.in); got != tt.want {
@@ -64,10 +64,10 @@ func FuzzText(f *testing.F) {
 			t.Errorf("%q becomes %q, with %q", s, out, found)
 		}
 		if Text(out) != out {
-			t.Errorf("%q is changed again", out)
+			t.Errorf("a second Text changes %q", out)
 		}
 		if len(hostile(s)) == 0 && !strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(unicode.Zs, r) && r != ' ' }) && out != s {
-			t.Errorf("%q is harmless and becomes %q", s, out)
+			t.Errorf("%q needs no escape and becomes %q", s, out)
 		}
 	})
 }
@@ -95,7 +95,7 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// TestLines logs hostile texts of every kind of value with both handlers.
+// TestLines logs hostile texts in every kind of value with both handlers.
 func TestLines(t *testing.T) {
 	const text = "a\u202eb\x1b[2J\nc\u009bd\x7f\u2028e\U000e0041"
 	var out bytes.Buffer
