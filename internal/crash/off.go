@@ -1,9 +1,9 @@
 //go:build !crashpoints
 
-// Package crash names the places where a test cuts the power: each boundary between two effects on the outside world.
-// A normal build compiles them away; with the build tag crashpoints the process kills itself at the one that the
-// environment variable CRASHPOINT names.
+// Package crash defines crash points: named places between two effects on the outside world, at which tests kill the
+// process. A normal build compiles them away; with the build tag crashpoints the process kills itself at the crash point
+// in the environment variable CRASHPOINT.
 package crash
 
-// At marks a place. Nothing happens here.
+// At is a crash point; in this build it does nothing.
 func At(string) {}

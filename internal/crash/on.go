@@ -1,8 +1,8 @@
 //go:build crashpoints
 
-// Package crash names the places where a test cuts the power: each boundary between two effects on the outside world.
-// A normal build compiles them away; with the build tag crashpoints the process kills itself at the one that the
-// environment variable CRASHPOINT names.
+// Package crash defines crash points: named places between two effects on the outside world, at which tests kill the
+// process. A normal build compiles them away; with the build tag crashpoints the process kills itself at the crash point
+// in the environment variable CRASHPOINT.
 package crash
 
 import (
@@ -14,24 +14,24 @@ import (
 )
 
 var (
-	place  string
-	passes atomic.Int64 // before the one that is the last
+	point     string
+	remaining atomic.Int64 // calls of At(point) until the crash
 )
 
 func init() {
-	name, nth, _ := strings.Cut(os.Getenv("CRASHPOINT"), "#") // place#3: at the third passage
-	place = name
+	name, nth, _ := strings.Cut(os.Getenv("CRASHPOINT"), "#") // point#3: at the third call
+	point = name
 	n, err := strconv.Atoi(nth)
 	if err != nil || n < 1 {
 		n = 1
 	}
-	passes.Store(int64(n))
+	remaining.Store(int64(n))
 }
 
-// At kills the process, as kill -9 does, when the place is the named one and it has been passed often enough.
+// At kills the process, as kill -9 does, at its n-th call for the named crash point.
 func At(name string) {
-	if name == place && passes.Add(-1) == 0 {
+	if name == point && remaining.Add(-1) == 0 {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal is on its way; nothing more may happen here
+		select {} // no effect may happen until the signal arrives
 	}
 }
