@@ -120,16 +120,16 @@ func TestTimeouts(t *testing.T) {
 				s := &Server{Health: &Health{}, Metrics: NewMetrics()}
 				served := make(chan error, 1)
 				go func() { served <- s.serve(ctx, l) }()
-				ours, theirs := net.Pipe()
+				client, server := net.Pipe()
 				begin := time.Now()
-				l.conns <- theirs
-				if _, err := io.WriteString(ours, tt.send); err != nil {
+				l.conns <- server
+				if _, err := io.WriteString(client, tt.send); err != nil {
 					t.Fatal(err)
 				}
 				if !tt.read {
 					time.Sleep(tt.timeout + time.Second)
 				}
-				_, _ = io.Copy(io.Discard, ours)
+				_, _ = io.Copy(io.Discard, client)
 				if lasted := time.Since(begin); lasted > tt.timeout+time.Second {
 					t.Errorf("the connection lasted %s, want at most %s", lasted, tt.timeout)
 				}
@@ -158,9 +158,9 @@ func TestServeWaitsForChecks(t *testing.T) {
 		s := &Server{Health: h, Metrics: NewMetrics()}
 		served := make(chan error, 1)
 		go func() { served <- s.serve(ctx, l) }()
-		ours, theirs := net.Pipe()
-		l.conns <- theirs
-		if _, err := io.WriteString(ours, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		client, server := net.Pipe()
+		l.conns <- server
+		if _, err := io.WriteString(client, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -176,7 +176,7 @@ func TestServeWaitsForChecks(t *testing.T) {
 		if took := time.Since(begin); took > closeTimeout+2*time.Second {
 			t.Errorf("the stop took %s", took)
 		}
-		_ = ours.Close()
+		_ = client.Close()
 	})
 }
 
