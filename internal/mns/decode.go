@@ -42,7 +42,7 @@ var (
 	errTooManyMessages = errors.New("more messages came than were asked for: the surplus is left in the queue; check which service responds at the endpoint")
 )
 
-// decode reads the response to a batch receive or peek of up to n messages. The response may be of a stranger: decode
+// decode reads the response to a batch receive or peek of up to n messages. The response may be of any server: decode
 // looks at no more than 2n messages and returns the first n, and its memory is proportional to the size of the response,
 // whatever that contains.
 //
