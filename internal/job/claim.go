@@ -37,6 +37,9 @@ func (r *Runner) Serve(ctx context.Context) error {
 			r.noteOutage(err)
 		} else {
 			r.claim(ctx)
+			if wait := r.slots.backlogWait(); wait > 0 {
+				r.wake.set(wait)
+			}
 		}
 		r.opts.Beat()
 		r.wake.wait(ctx)
@@ -51,10 +54,7 @@ func (r *Runner) Serve(ctx context.Context) error {
 // claim takes due jobs from the table, as many as there are free slots, and starts them.
 func (r *Runner) claim(ctx context.Context) {
 	r.wake.clear()
-	want, again := r.slots.wanted()
-	if again > 0 {
-		r.wake.set(again)
-	}
+	want := r.slots.wanted()
 	if len(want) == 0 {
 		return
 	}

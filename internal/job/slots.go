@@ -46,9 +46,9 @@ type kind struct {
 	backlog     *rate.Limiter // of jobs from the table that nobody waits for, while new work comes in
 }
 
-// While new work comes in, a backlog of kinds without priority is worked off beside it and not in front of it: at most
-// backlogRate jobs a second of each such kind are claimed, about backlogClaim at a time. Payments share the database and the
-// processor with them.
+// While new work comes in that the instance can easily do, a backlog of kinds without priority is worked off beside it and
+// not in front of it: at most backlogRate jobs a second of each such kind are claimed, about backlogClaim at a time. Payments
+// share the database and the processor with them.
 const (
 	backlogRate  = 1000
 	backlogClaim = 50
@@ -86,7 +86,19 @@ func (k *kind) worthAClaim(live bool) bool {
 	return wait == 0 && k.free() >= (k.policy.Concurrency+1)/2 && !k.paused()
 }
 
-func (s *slots) isLive() bool { return time.Since(s.live) < liveTimeout }
+// isLive reports whether new work comes in for which a backlog has to leave room. When an instance takes in as much as it can,
+// which shows by the slots of the kinds with priority, there is no such room: all work is a backlog then.
+func (s *slots) isLive() bool {
+	if time.Since(s.live) >= liveTimeout {
+		return false
+	}
+	for _, k := range s.kinds {
+		if k.Priority > Normal && k.running > k.policy.Concurrency/4 {
+			return false
+		}
+	}
+	return true
+}
 
 // lease marks the new jobs for which there is a slot. It takes no slot: a transaction that is rolled back has taken none.
 func (s *slots) lease(rows []NewRow) {
@@ -203,25 +215,31 @@ func (s *slots) setPolicy(name string, p Policy) {
 	}
 }
 
-// wanted is how many jobs of each kind to claim, and when to ask again for the sake of a backlog; 0: no need.
-func (s *slots) wanted() (want map[string]int, again time.Duration) {
+// wanted is how many jobs of each kind to claim.
+func (s *slots) wanted() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	want = map[string]int{}
+	want := map[string]int{}
 	live := s.isLive()
 	for name, k := range s.kinds {
-		free := k.free()
-		if free <= 0 || k.paused() {
-			continue
-		}
-		wait, limit := k.paced(live)
-		if limit > 0 {
-			want[name] = min(free, limit)
-		} else if k.spilled && (again == 0 || wait < again) {
-			again = max(wait, time.Millisecond)
+		if _, limit := k.paced(live); limit > 0 && k.free() > 0 && !k.paused() {
+			want[name] = min(k.free(), limit)
 		}
 	}
-	return want, again
+	return want
+}
+
+// backlogWait is how long the claim loop may wait until it claims from a backlog again; 0: there is none that waits.
+func (s *slots) backlogWait() (shortest time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	live := s.isLive()
+	for _, k := range s.kinds {
+		if wait, _ := k.paced(live); wait > 0 && k.spilled && !k.paused() && (shortest == 0 || wait < shortest) {
+			shortest = wait
+		}
+	}
+	return shortest
 }
 
 // claimed notes of which kinds the table may have more due jobs than were claimed.
