@@ -159,7 +159,7 @@ inline unlessInTx() {
 	if :: !inTx -> apply() :: else fi
 }
 
-/* Settler.settleTogether for the jobs in memory, which are one batch, and what becomes of them afterwards. */
+/* Settler.settleBatch for the jobs in memory, which are one batch, and what becomes of them afterwards. */
 proctype Settle(byte p) {
 	bit in0, in1, inTx, txPaid, txStep, txDone;
 	byte w;  /* which of the two is the payment; NOBODY: none */

@@ -70,7 +70,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	d.ends.add("jd client", func() error { jd.Close(); return nil })
-	follow := &payment.Follow{
+	steps := &payment.StepHandlers{
 		Parcels: parcels, Cabinets: d.session, JD: jd, Report: report,
 		CommandTTL: c.Mqtt.CommandTtl, RequireReply: c.Mqtt.RequireReply, ReplyTimeout: c.Mqtt.ReplyTimeout,
 		ProducerCode: c.JDApi.ProducerCode, CloudProducerCode: c.JDApi.CloudProducerCode,
@@ -78,9 +78,9 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 	if err := errors.Join(
 		register(d, payment.KindSettle, job.Kind{Priority: job.AboveNormal}, d.settler.Handle),
-		register(d, payment.KindPayComplete, job.Kind{Priority: job.High, GaveUp: payment.Expired}, follow.PayComplete),
-		register(d, payment.KindWaybillStatus, job.Kind{Priority: job.Normal}, follow.WaybillStatus),
-		register(d, payment.KindPayInfo, job.Kind{Priority: job.Normal}, follow.PayInfo),
+		register(d, payment.KindPayComplete, job.Kind{Priority: job.High, GaveUp: payment.Expired}, steps.PayComplete),
+		register(d, payment.KindWaybillStatus, job.Kind{Priority: job.Normal}, steps.WaybillStatus),
+		register(d, payment.KindPayInfo, job.Kind{Priority: job.Normal}, steps.PayInfo),
 		d.addWorkers(),
 	); err != nil {
 		return err

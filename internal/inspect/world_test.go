@@ -56,13 +56,13 @@ func newWorld(t *testing.T) *world {
 	}
 	report := payment.Report{Log: slog.New(slog.DiscardHandler)}
 	settler := payment.NewSettler(rules, payment.PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, &payment.Orders{DB: w.db}, w.runner, report)
-	follow := &payment.Follow{
+	steps := &payment.StepHandlers{
 		Parcels: payment.NewParcels(w.db, payment.PayInfo{Status: 1, Message: "寄件支付"}), Cabinets: w, JD: w, Report: report, CommandTTL: 15 * time.Minute, Zone: beijing,
 	}
 	register(t, w.runner, payment.KindSettle, settler.Handle)
-	register(t, w.runner, payment.KindPayComplete, follow.PayComplete)
-	register(t, w.runner, payment.KindWaybillStatus, follow.WaybillStatus)
-	register(t, w.runner, payment.KindPayInfo, follow.PayInfo)
+	register(t, w.runner, payment.KindPayComplete, steps.PayComplete)
+	register(t, w.runner, payment.KindWaybillStatus, steps.WaybillStatus)
+	register(t, w.runner, payment.KindPayInfo, steps.PayInfo)
 	return w
 }
 

@@ -14,17 +14,17 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// BenchmarkSettle is the transaction that books a batch, on MariaDB with durable commits. No runner serves: the steps
-// are stored for a later claim, as they are when the instance is full, and nothing else uses the database meanwhile.
+// BenchmarkSettle measures the transaction that settles a batch, on MariaDB with durable commits. No runner is started: the
+// steps are stored for a later claim, as when all slots are taken, and nothing else uses the database meanwhile.
 func BenchmarkSettle(b *testing.B) {
-	for _, size := range []int{1, 16, settleMost} {
+	for _, size := range []int{1, 16, maxSettlements} {
 		b.Run(fmt.Sprint("batch=", size), func(b *testing.B) {
-			c := newCounter(b)
+			c := newSettleBench(b)
 			for b.Loop() {
 				b.StopTimer()
 				batch := c.batch(size)
 				b.StartTimer()
-				if err := c.settler.settleTogether(batch); err != nil {
+				if err := c.settler.settleBatch(batch); err != nil {
 					b.Fatal(err)
 				}
 				for _, st := range batch {
@@ -38,8 +38,8 @@ func BenchmarkSettle(b *testing.B) {
 	}
 }
 
-// counter is where payments are booked: a settler, and as many payable orders as asked for.
-type counter struct {
+// settleBench has a settler, and makes payable orders.
+type settleBench struct {
 	b       *testing.B
 	store   *job.MySQL
 	settler *Settler
@@ -48,7 +48,7 @@ type counter struct {
 
 const benchLease = "bench"
 
-func newCounter(b *testing.B) *counter {
+func newSettleBench(b *testing.B) *settleBench {
 	b.Helper()
 	server := testenv.MariaDB(b)
 	cfg, err := mysql.ParseDSN(server.DSN(server.Create(b, schema.Account)))
@@ -65,22 +65,22 @@ func newCounter(b *testing.B) *counter {
 	}
 	store := job.NewMySQL(db)
 	runner := job.NewRunner(store, benchLease, job.Options{})
-	follow := &Follow{}
+	steps := &StepHandlers{}
 	for _, err := range []error{
-		job.Register(runner, KindPayComplete, job.Kind{}, job.Policy{}, follow.PayComplete),
-		job.Register(runner, KindWaybillStatus, job.Kind{}, job.Policy{}, follow.WaybillStatus),
-		job.Register(runner, KindPayInfo, job.Kind{}, job.Policy{}, follow.PayInfo),
+		job.Register(runner, KindPayComplete, job.Kind{}, job.Policy{}, steps.PayComplete),
+		job.Register(runner, KindWaybillStatus, job.Kind{}, job.Policy{}, steps.WaybillStatus),
+		job.Register(runner, KindPayInfo, job.Kind{}, job.Policy{}, steps.PayInfo),
 	} {
 		if err != nil {
 			b.Fatal(err)
 		}
 	}
 	types := PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}
-	return &counter{b: b, store: store, settler: NewSettler(testRules, types, &Orders{db}, runner, Report{Log: slog.New(slog.DiscardHandler)})}
+	return &settleBench{b: b, store: store, settler: NewSettler(testRules, types, &Orders{db}, runner, Report{Log: slog.New(slog.DiscardHandler)})}
 }
 
 // batch makes unpaid orders and the settle jobs of their payments.
-func (c *counter) batch(size int) []*settlement {
+func (c *settleBench) batch(size int) []*settlement {
 	c.b.Helper()
 	var rows []any
 	var news []job.NewRow

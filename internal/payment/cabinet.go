@@ -10,8 +10,8 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// serials returns the serial numbers of the cabinets that the parcels of these orders are in. An order without a parcel,
-// or a parcel without a cabinet, is not among them.
+// serials returns the serial numbers of the cabinets that the parcels of these orders are in. Orders without a parcel and
+// parcels without a cabinet are left out.
 func (p *Parcels) serials(ctx context.Context, orderIDs []int64) (map[int64]string, error) {
 	if len(orderIDs) == 0 {
 		return nil, nil

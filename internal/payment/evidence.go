@@ -14,30 +14,30 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Rejected messages stay as evidence, and whoever can write into a queue can make any number of them. Of those that name
-// one order the first and the newest of each hour stay; of those that name no order of ours, the first and the newest of
-// each hour. The rest is deleted and counted. A message that one of our keys signed is never deleted, with whichever
-// profile: it is genuine, and the configuration was wrong.
+// Rejected messages stay as evidence, but whoever can write into a queue can make any number of them. Of each hour the
+// first and the newest messages stay: of each order, and of all messages that name no known order. The rest is deleted and
+// counted. A message that one of the keys signed, with any profile, is never deleted: it is genuine, and the configuration
+// was wrong.
 const (
-	orderEvidence    = 10  // the first and the newest of an order in an hour: so many of each
-	strangerEvidence = 500 // of what names no order of ours
-	// evidenceRows is how many rejected messages of an hour are looked at. What cannot be deleted beyond that is genuine.
-	evidenceRows  = 200_000
-	evidenceBatch = 200
-	// evidenceSpan is how far the first look goes back.
+	maxOrderEvidence   = 10  // first messages, and as many newest ones, of an order in an hour
+	maxUnknownEvidence = 500 // the same of messages that name no known order
+	// maxEvidenceRows is how many rejected messages of an hour are read.
+	maxEvidenceRows = 200_000
+	evidenceBatch   = 200
+	// evidenceSpan is how far back the first run reads.
 	evidenceSpan = 24 * time.Hour
 )
 
-// KindEvidence is the kind of the rows that count the deleted messages of an order, or of strangers, in an hour. The number
-// is the row's args.
+// KindEvidence is the kind of the rows that count the deleted messages of an hour: of an order, or of no known order. The
+// number is in the row's args.
 const KindEvidence = "evidence"
 
 // Counted is the outcome of rows of KindEvidence.
 const Counted job.Outcome = "counted"
 
-var errCounted = errors.New("so many rejected messages were deleted and counted here; the first and the newest of the hour are kept")
+var errCounted = errors.New("the arguments are the number of rejected messages that were deleted; the first and the newest of the hour are kept")
 
-// KeepCount is the handler of KindEvidence: a count that an operator retries stays what it is.
+// KeepCount is the handler of KindEvidence: a retry by an operator changes nothing.
 func KeepCount(context.Context, *job.Job, job.Raw) (job.Outcome, error) {
 	return "", job.Reject(Counted, errCounted)
 }
@@ -48,12 +48,12 @@ type Evidence struct {
 	Profile message.Profile
 	Keys    []string // of payments and of replies
 
-	bounded time.Time          // up to where all is bounded
-	genuine map[int64]struct{} // signed by one of the keys
+	bounded time.Time          // messages up to this time have been bounded
+	genuine map[int64]struct{} // jobs whose messages one of the keys signed
 }
 
-// Bound deletes and counts what is too many, and returns how many it deleted. Between any two of its statements the
-// process may end: the next run goes on.
+// Bound deletes and counts surplus messages, and returns how many it deleted. If the process ends in the middle, the next
+// run continues.
 func (e *Evidence) Bound(ctx context.Context) (deleted int64, err error) {
 	var now time.Time
 	if err := e.Jobs.DB.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
@@ -75,11 +75,11 @@ func (e *Evidence) Bound(ctx context.Context) (deleted int64, err error) {
 }
 
 func (e *Evidence) boundHour(ctx context.Context, hour time.Time) (deleted int64, err error) {
-	rows, err := e.Jobs.RejectedIn(ctx, hour, []string{KindSettle, KindReply}, evidenceRows)
+	rows, err := e.Jobs.RejectedIn(ctx, hour, []string{KindSettle, KindReply}, maxEvidenceRows)
 	if err != nil {
 		return 0, err
 	}
-	// A genuine message may be behind each damaged one.
+	// Damaged messages stay: each may have been a genuine payment.
 	rows = slices.DeleteFunc(rows, func(r job.RejectedJob) bool { return strings.Contains(r.Key, ":damaged:") })
 	byOrder := map[string][]int64{}
 	for _, r := range rows {
@@ -89,7 +89,7 @@ func (e *Evidence) boundHour(ctx context.Context, hour time.Time) (deleted int64
 	}
 	gone := map[int64]bool{}
 	for ref, ids := range byOrder {
-		surplus := middle(ids, orderEvidence)
+		surplus := middle(ids, maxOrderEvidence)
 		for _, id := range surplus {
 			gone[id] = true
 		}
@@ -99,18 +99,18 @@ func (e *Evidence) boundHour(ctx context.Context, hour time.Time) (deleted int64
 		}
 	}
 	rows = slices.DeleteFunc(rows, func(r job.RejectedJob) bool { return gone[r.ID] })
-	if len(rows) <= 2*strangerEvidence {
+	if len(rows) <= 2*maxUnknownEvidence {
 		return deleted, nil
 	}
-	strangers, err := e.strangers(ctx, rows)
+	unknown, err := e.ofUnknownOrders(ctx, rows)
 	if err != nil {
 		return deleted, err
 	}
-	n, err := e.drop(ctx, hour, "", middle(strangers, strangerEvidence))
+	n, err := e.drop(ctx, hour, "", middle(unknown, maxUnknownEvidence))
 	return deleted + n, err
 }
 
-// middle is a list without its first and its last keep entries.
+// middle returns a list without its first and its last keep entries.
 func middle(ids []int64, keep int) []int64 {
 	if len(ids) <= 2*keep {
 		return nil
@@ -118,8 +118,8 @@ func middle(ids []int64, keep int) []int64 {
 	return ids[keep : len(ids)-keep]
 }
 
-// strangers returns the messages that name no order of ours.
-func (e *Evidence) strangers(ctx context.Context, rows []job.RejectedJob) (ids []int64, err error) {
+// ofUnknownOrders returns the messages that name no order, or one that does not exist.
+func (e *Evidence) ofUnknownOrders(ctx context.Context, rows []job.RejectedJob) (ids []int64, err error) {
 	for chunk := range slices.Chunk(rows, evidenceBatch) {
 		var numbers []any
 		for _, r := range chunk {
@@ -127,12 +127,12 @@ func (e *Evidence) strangers(ctx context.Context, rows []job.RejectedJob) (ids [
 				numbers = append(numbers, r.Ref)
 			}
 		}
-		ours, err := e.orders(ctx, numbers)
+		known, err := e.existingOrders(ctx, numbers)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range chunk {
-			if !ours[r.Ref] {
+			if !known[r.Ref] {
 				ids = append(ids, r.ID)
 			}
 		}
@@ -140,11 +140,11 @@ func (e *Evidence) strangers(ctx context.Context, rows []job.RejectedJob) (ids [
 	return ids, nil
 }
 
-// orders returns which of the order numbers there are.
-func (e *Evidence) orders(ctx context.Context, numbers []any) (map[string]bool, error) {
-	there := map[string]bool{}
+// existingOrders returns which of the order numbers exist.
+func (e *Evidence) existingOrders(ctx context.Context, numbers []any) (map[string]bool, error) {
+	existing := map[string]bool{}
 	if len(numbers) == 0 {
-		return there, nil
+		return existing, nil
 	}
 	rows, err := selectIn(ctx, e.Jobs.DB, ordersTable, "order_no", numbers, func(numbers []any) (*sql.Rows, error) {
 		return e.Jobs.DB.QueryContext(ctx, "SELECT order_no FROM "+ordersTable+" WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
@@ -158,12 +158,12 @@ func (e *Evidence) orders(ctx context.Context, numbers []any) (map[string]bool, 
 		if err := rows.Scan(&number); err != nil {
 			return nil, err
 		}
-		there[number] = true
+		existing[number] = true
 	}
-	return there, rows.Err()
+	return existing, rows.Err()
 }
 
-// drop deletes messages that none of our keys signed, and counts them in the same transaction.
+// drop deletes those of the messages that none of the keys signed, and counts them in the same transaction.
 func (e *Evidence) drop(ctx context.Context, hour time.Time, ref string, ids []int64) (deleted int64, err error) {
 	counter := job.NewRow{Kind: KindEvidence, Key: KindEvidence + ":" + hour.Format("2006010215") + ":" + ref, Ref: ref, Priority: job.Low}
 	for chunk := range slices.Chunk(ids, evidenceBatch) {
@@ -182,7 +182,7 @@ func (e *Evidence) drop(ctx context.Context, hour time.Time, ref string, ids []i
 	return deleted, nil
 }
 
-// forged returns those of the messages that none of our keys signed.
+// forged returns those of the messages that none of the keys signed.
 func (e *Evidence) forged(ctx context.Context, ids []int64) (forged []int64, err error) {
 	var unknown []int64
 	for _, id := range ids {
@@ -195,7 +195,7 @@ func (e *Evidence) forged(ctx context.Context, ids []int64) (forged []int64, err
 			forged = append(forged, id)
 			return
 		}
-		if e.genuine == nil || len(e.genuine) > evidenceRows {
+		if e.genuine == nil || len(e.genuine) > maxEvidenceRows {
 			e.genuine = map[int64]struct{}{}
 		}
 		e.genuine[id] = struct{}{}

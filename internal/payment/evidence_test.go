@@ -14,7 +14,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// reject stores rejected messages, as many as bodies, all in the hour that began at this time.
+// reject stores a rejected message for each body, all in the hour that began at this time.
 func (w *world) reject(hour time.Time, ref any, bodies ...string) (ids []int64) {
 	w.t.Helper()
 	for chunk := range chunks(bodies, 500) {
@@ -52,7 +52,7 @@ func chunks(bodies []string, size int) func(yield func([]string) bool) {
 	}
 }
 
-// forgeries are messages that name an order and that no key of ours signed.
+// forgeries are messages that name an order and that no configured key signed.
 func forgeries(n int, orderNo string) (bodies []string) {
 	for i := range n {
 		bodies = append(bodies, strings.Replace(pay(orderNo, "0.01", "note", fmt.Sprint(i)), `"sign":"`, `"sign":"0`, 1))
@@ -81,7 +81,7 @@ func (w *world) bound(e *Evidence) int64 {
 	return n
 }
 
-// TestEvidenceIsBounded fills an hour with forgeries, beside what must stay.
+// TestEvidenceIsBounded fills an hour with forgeries, and with messages that must stay.
 func TestEvidenceIsBounded(t *testing.T) {
 	w := newWorld(t)
 	w.order(1, "8.00")
@@ -89,15 +89,15 @@ func TestEvidenceIsBounded(t *testing.T) {
 	now := time.Now().UTC()
 	hour := now.Truncate(time.Hour)
 	forged := w.reject(hour, "R1", forgeries(300, "R1")...)
-	few := w.reject(hour, "R2", forgeries(2*orderEvidence, "R2")...)
-	strangers := w.reject(hour, nil, make([]string, 2*strangerEvidence+300)...)
+	ofR2 := w.reject(hour, "R2", forgeries(2*maxOrderEvidence, "R2")...)
+	unknown := w.reject(hour, nil, make([]string, 2*maxUnknownEvidence+300)...)
 	for i := range 40 {
-		strangers = append(strangers, w.reject(hour, fmt.Sprint("NOBODY-", i), "x")...)
+		unknown = append(unknown, w.reject(hour, fmt.Sprint("NOBODY-", i), "x")...)
 	}
 	old := w.reject(hour.Add(-30*24*time.Hour), "R1", forgeries(30, "R1")...)
 	w.exec("UPDATE jdpay_job SET unique_key = CONCAT('settle:notify:damaged:', id) WHERE id = ?", forged[150])
 	w.exec("UPDATE jdpay_job SET state = 'ready', finished_at = NULL, outcome = NULL WHERE id = ?", forged[151]) // retried at this moment
-	stays := func(what string, ids ...int64) {
+	mustStay := func(what string, ids ...int64) {
 		t.Helper()
 		args := make([]any, len(ids))
 		for i, id := range ids {
@@ -109,24 +109,24 @@ func TestEvidenceIsBounded(t *testing.T) {
 	}
 
 	e := w.evidence()
-	wantOrder, wantStrangers := int64(300-2-2*orderEvidence), int64(len(strangers)-2*strangerEvidence)
-	if n := w.bound(e); n != wantOrder+wantStrangers {
-		t.Errorf("%d are deleted, want %d", n, wantOrder+wantStrangers)
+	wantOrder, wantUnknown := int64(300-2-2*maxOrderEvidence), int64(len(unknown)-2*maxUnknownEvidence)
+	if n := w.bound(e); n != wantOrder+wantUnknown {
+		t.Errorf("%d are deleted, want %d", n, wantOrder+wantUnknown)
 	}
-	stays("the first of an order", forged[:orderEvidence]...)
-	stays("the newest of an order", forged[300-orderEvidence:]...)
-	stays("a damaged message and one that an operator retries", forged[150:152]...)
-	stays("an order with few", few...)
-	stays("the first strangers", strangers[:strangerEvidence]...)
-	stays("the newest strangers", strangers[len(strangers)-strangerEvidence:]...)
-	stays("another hour", old...)
+	mustStay("the first of an order", forged[:maxOrderEvidence]...)
+	mustStay("the newest of an order", forged[300-maxOrderEvidence:]...)
+	mustStay("a damaged message and one that an operator retries", forged[150:152]...)
+	mustStay("an order with few messages", ofR2...)
+	mustStay("the first of unknown orders", unknown[:maxUnknownEvidence]...)
+	mustStay("the newest of unknown orders", unknown[len(unknown)-maxUnknownEvidence:]...)
+	mustStay("another hour", old...)
 	counted := func(key string) (n int64) {
 		t.Helper()
 		return int64(w.count("SELECT CAST(args AS UNSIGNED) FROM jdpay_job WHERE kind = 'evidence' AND state = 'rejected' AND unique_key = ?", key))
 	}
 	stamp := hour.Format("2006010215")
-	if a, b := counted("evidence:"+stamp+":R1"), counted("evidence:"+stamp+":"); a != wantOrder || b != wantStrangers {
-		t.Errorf("%d and %d are counted, want %d and %d", a, b, wantOrder, wantStrangers)
+	if a, b := counted("evidence:"+stamp+":R1"), counted("evidence:"+stamp+":"); a != wantOrder || b != wantUnknown {
+		t.Errorf("%d and %d are counted, want %d and %d", a, b, wantOrder, wantUnknown)
 	}
 	if n := w.bound(e); n != 0 {
 		t.Errorf("%d more are deleted by a second run", n)
@@ -137,11 +137,11 @@ func TestEvidenceIsBounded(t *testing.T) {
 	}
 }
 
-// TestGenuineMessagesAreNotBounded rejects an hour of genuine messages because the configuration is wrong: all of them are
-// there when it is corrected.
+// TestGenuineMessagesAreNotBounded has genuine messages that were rejected because the configuration was wrong: none is
+// deleted.
 func TestGenuineMessagesAreNotBounded(t *testing.T) {
 	hour := time.Now().UTC().Truncate(time.Hour)
-	t.Run("the key is wrong, and each names an order of ours", func(t *testing.T) {
+	t.Run("the key is wrong, and each message names a known order", func(t *testing.T) {
 		w := newWorld(t)
 		for i := range int64(1200) {
 			w.exec("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES (?, ?, 8)", i, fmt.Sprint("R", i))
@@ -153,7 +153,7 @@ func TestGenuineMessagesAreNotBounded(t *testing.T) {
 			t.Errorf("%d genuine messages are deleted", n)
 		}
 	})
-	t.Run("the form is wrong, and no order is known of any", func(t *testing.T) {
+	t.Run("the profile is wrong, and no message has an order", func(t *testing.T) {
 		w := newWorld(t)
 		var bodies []string
 		for i := range 1200 {
@@ -175,7 +175,7 @@ func TestGenuineMessagesAreNotBounded(t *testing.T) {
 		w.reject(hour, "R1", forgeries(200, "R1")...)
 		genuine := w.reject(hour, "R1", pay("R1", "8.00"))
 		w.reject(hour, "R1", forgeries(200, "R1")...)
-		if n := w.bound(w.evidence()); n != 401-2*orderEvidence-1 {
+		if n := w.bound(w.evidence()); n != 401-2*maxOrderEvidence-1 {
 			t.Errorf("%d are deleted", n)
 		}
 		if w.count("SELECT COUNT(*) FROM jdpay_job WHERE id = ?", genuine[0]) != 1 {
@@ -184,22 +184,22 @@ func TestGenuineMessagesAreNotBounded(t *testing.T) {
 	})
 }
 
-// TestRejectionsAreFound bounds what the daemon itself rejected.
-func TestRejectionsAreFound(t *testing.T) {
+// TestMessagesThatTheDaemonRejectedAreBounded bounds rows that the daemon itself wrote.
+func TestMessagesThatTheDaemonRejectedAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.order(1, "8.00")
 	w.serve()
 	w.keep(forgeries(50, "R1")...)
 	if !testenv.Poll(20*time.Second, func() bool { return w.count("SELECT COUNT(*) FROM jdpay_job WHERE state = 'rejected'") == 50 }) {
-		t.Fatal("they are not rejected")
+		t.Fatal("the forgeries are not rejected")
 	}
-	if n := w.bound(w.evidence()); n < 50-4*orderEvidence { // the hour may have changed in between
+	if n := w.bound(w.evidence()); n < 50-4*maxOrderEvidence { // the hour may have changed in between
 		t.Errorf("%d are deleted", n)
 	}
 }
 
-// TestEvidenceInTheSandbox bounds in the sandbox's server, which reads SQL in its own way.
-func TestEvidenceInTheSandbox(t *testing.T) {
+// TestEvidenceIsBoundedInTheSandbox uses the sandbox's server, which parses SQL differently.
+func TestEvidenceIsBoundedInTheSandbox(t *testing.T) {
 	server, err := mysqlserver.Start("account")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
-// Package payment carries one payment through the program: keep the message (keep.go), settle it (settle.go, store.go),
-// and follow up: tell the cabinet, tell JD, write the pay info (steps.go, parcel.go). Replies of cabinets come back through
-// reply.go. What a message says, and whether it is genuine, package message tells. Each of these is a durable job, so that a crash between any two lines only delays the rest.
+// Package payment carries one payment through the program: it keeps the message (keep.go), settles it (settle.go,
+// store.go), and carries out its steps: it tells the cabinet, tells JD and writes the pay info (steps.go, parcel.go).
+// Replies of cabinets are handled in reply.go. Package message decodes messages and verifies them. Each part is a durable
+// job, so a crash at any point only delays the rest.
 package payment
 
 import (
@@ -24,42 +25,42 @@ const (
 	KindPayInfo       = "pay-info"
 )
 
-// Steps are the kinds that follow a settled payment.
+// Steps are the kinds of the steps of a settled payment.
 var Steps = []string{KindPayComplete, KindWaybillStatus, KindPayInfo}
 
 // Message is a queue message as it was received.
 type Message struct {
 	ID   string
 	Body string
-	// Damaged says that Body is not what was sent, however often the message was received.
+	// Damaged means that Body is not what was sent: its checksum was wrong each time the message was received.
 	Damaged bool
 }
 
-// Keeper stores messages as jobs before anybody looks inside them. Batches of several pollers share a commit.
+// Keeper stores messages as jobs, without reading them. Batches of several pollers share a commit.
 type Keeper struct {
-	// Alert, if set, is told of damaged messages.
+	// Alert, if set, is called for each damaged message.
 	Alert func(ctx context.Context, msg string, attrs ...any)
 
-	runner *job.Runner
-	group  *batcher.Batcher[*kept]
+	runner  *job.Runner
+	batcher *batcher.Batcher[*receivedBatch]
 }
 
-// kept is a batch of messages on its way into the table.
-type kept struct {
+// receivedBatch is the messages of one call of Keep.
+type receivedBatch struct {
 	news []job.New
-	jobs []*job.Job
+	jobs []*job.Job // set when they are stored
 }
 
 const (
-	maxKept     = 16 // batches of up to 16 messages in one insert
-	keepWidth   = 2
-	keepTimeout = 15 * time.Second
+	maxReceivedBatches = 16 // in one insert; each has up to 16 messages
+	keepConcurrency    = 2
+	keepTimeout        = 15 * time.Second
 )
 
 // NewKeeper returns a Keeper that stores into the runner's table.
 func NewKeeper(runner *job.Runner) *Keeper {
 	k := &Keeper{runner: runner}
-	k.group = batcher.New(maxKept, keepWidth, func(batches []*kept) []error {
+	k.batcher = batcher.New(maxReceivedBatches, keepConcurrency, func(batches []*receivedBatch) []error {
 		err := k.insert(batches)
 		if err == nil {
 			return nil
@@ -69,8 +70,8 @@ func NewKeeper(runner *job.Runner) *Keeper {
 	return k
 }
 
-// insert stores several batches in one go.
-func (k *Keeper) insert(batches []*kept) error {
+// insert stores several batches in one statement.
+func (k *Keeper) insert(batches []*receivedBatch) error {
 	ctx, cancel := context.WithTimeout(context.Background(), keepTimeout)
 	defer cancel()
 	var news []job.New
@@ -87,9 +88,9 @@ func (k *Keeper) insert(batches []*kept) error {
 	return nil
 }
 
-// Keep stores messages of a queue as jobs of the kind. A message that is stored already, because it was delivered
-// twice, is left alone. When it returns nil the messages may be deleted from the queue; begin then starts work on them.
-// Damaged messages are kept as evidence, and nobody works on them.
+// Keep stores messages of a queue as jobs of the kind. A redelivered message that is stored already is left alone. When
+// Keep returns no error, the messages may be deleted from the queue, and begin starts their jobs. Damaged messages are kept
+// as evidence: their jobs are rejected from the start.
 func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (begin func(), err error) {
 	intact := make([]Message, 0, len(msgs))
 	for _, m := range msgs {
@@ -102,20 +103,20 @@ func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (
 	if len(intact) == 0 {
 		return func() {}, nil
 	}
-	b := &kept{news: make([]job.New, len(intact))}
+	b := &receivedBatch{news: make([]job.New, len(intact))}
 	for i, m := range intact {
 		b.news[i] = job.New{Kind: kind, Args: job.Raw(strings.ToValidUTF8(m.Body, "�")), Key: kind + ":" + queue + ":" + m.ID}
 	}
-	if err := k.group.Do(ctx, b); err != nil {
+	if err := k.batcher.Do(ctx, b); err != nil {
 		return nil, fmt.Errorf("keeping %d messages of queue %s: %w", len(msgs), queue, err)
 	}
 	return func() { k.runner.Start(b.jobs) }, nil
 }
 
-var errDamaged = message.Malformedf("the queue's checksum is of another text: the message was damaged on its way")
+var errDamaged = message.Malformedf("the queue's checksum is of another text: the message was damaged in transit")
 
-// keepDamaged stores a damaged message as rejected, before anything else of its batch. Its key is not that of the
-// message: should the queue deliver the message again, since it could not be deleted, and intact, it is a payment.
+// keepDamaged stores a damaged message as rejected, before the rest of its batch. It does not use the message's own key: if
+// the deletion fails and the queue delivers the message again, intact, that one is a payment.
 func (k *Keeper) keepDamaged(ctx context.Context, kind, queue string, m Message) error {
 	body := strings.ToValidUTF8(m.Body, "�")
 	id, err := k.runner.KeepRejected(ctx, kind, job.Raw(body), kind+":"+queue+":damaged:"+m.ID, Malformed, errDamaged)
@@ -129,7 +130,7 @@ func (k *Keeper) keepDamaged(ctx context.Context, kind, queue string, m Message)
 	return nil
 }
 
-// MessageID is the queue's id of the message that a job was made from, or empty for other kinds of jobs.
+// MessageID returns the queue's id of the message that a job was made from; it is empty for other kinds of jobs.
 func MessageID(j *job.Job) string {
 	if j.Kind != KindSettle && j.Kind != KindReply {
 		return ""

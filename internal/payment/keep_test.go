@@ -7,8 +7,8 @@ import (
 	"jdpay-listener/internal/job"
 )
 
-// A damaged message is evidence as soon as it is kept, its neighbours are payments, and so is its intact original if the
-// queue delivers it all the same.
+// TestDamagedMessageIsKeptAsEvidence: the other messages of the batch are payments, and so is the intact original if the
+// queue delivers it.
 func TestDamagedMessageIsKeptAsEvidence(t *testing.T) {
 	w := newWorld(t)
 	w.order(1, "8.00")
@@ -16,7 +16,7 @@ func TestDamagedMessageIsKeptAsEvidence(t *testing.T) {
 	w.serve()
 	intact := pay("R1", "8.00")
 	msgs := []Message{{ID: "M1", Body: intact[:len(intact)-9], Damaged: true}, {ID: "M2", Body: pay("R2", "8.00")}}
-	for range 2 { // the second time as after a delete that failed
+	for range 2 { // the second time as after a failed deletion
 		begin, err := w.keeper.Keep(t.Context(), KindSettle, "notify", msgs)
 		if err != nil {
 			t.Fatal(err)
@@ -27,12 +27,12 @@ func TestDamagedMessageIsKeptAsEvidence(t *testing.T) {
 		}
 		begin()
 	}
-	w.eventually("the neighbour is settled", func() bool { return w.ended.count(KindSettle, job.Done, Settled) == 1 })
+	w.eventually("the other message is settled", func() bool { return w.ended.count(KindSettle, job.Done, Settled) == 1 })
 	if n := w.ended.count(KindSettle, job.Rejected, Malformed); n != 1 {
-		t.Errorf("%d rejected messages are told of, want 1", n)
+		t.Errorf("%d rejected messages are reported, want 1", n)
 	}
 	if _, alerted := w.alerts.Load("a message was damaged each time it was received and is kept as evidence; a payment may be missing"); !alerted {
-		t.Error("nobody was alerted")
+		t.Error("there was no alert")
 	}
 	begin, err := w.keeper.Keep(t.Context(), KindSettle, "notify", []Message{{ID: "M1", Body: intact}})
 	if err != nil {

@@ -16,14 +16,13 @@ import (
 
 // Cabinet is a cabinet as the main database knows it: a device group. The names in JSON are those in Redis.
 type Cabinet struct {
-	DeviceSN     string `json:"device_sn"` // its own; it may differ from what was asked for in case or trailing blanks
+	DeviceSN     string `json:"device_sn"` // as its own row has it; see cabinetCache
 	MainDeviceID int64  `json:"main_device_id"`
 	DeviceType   int    `json:"device_type"`
 }
 
-// cabinetCache remembers cabinets, by the serials that were asked for: the database may find a cabinet by one that differs
-// from its own in case or trailing blanks. It may fail or forget at any time; the database is asked then. See
-// redisstore.Store.
+// cabinetCache remembers cabinets by the serials of the parcels: the database finds a cabinet also by a serial that differs
+// from its own in case or trailing blanks. What the cache does not return is read from the database. See redisstore.Store.
 type cabinetCache interface {
 	Cabinets(ctx context.Context, serials []string) map[string]Cabinet
 	PutCabinets(ctx context.Context, cabinets map[string]Cabinet)
@@ -36,7 +35,7 @@ type Parcel struct {
 	CellSN  string // the door; empty if none is assigned
 }
 
-// MissingRowError says which row of the main database is missing. It may still come, so the step is tried again.
+// MissingRowError names a row that the main database lacks. It may be written later, so the step is tried again.
 type MissingRowError struct{ Table, Column, Value string }
 
 // Error names the table and the row.
@@ -44,11 +43,11 @@ func (e *MissingRowError) Error() string {
 	return fmt.Sprintf("no row in %s with %s = '%s'", e.Table, e.Column, e.Value)
 }
 
-// BadValueError says which value of a company's row cannot be used. It may be corrected, so the work is tried again.
+// BadValueError names a value of a company's row that cannot be used. It may be corrected, so the job is tried again.
 type BadValueError struct {
 	Table, Column string
-	Key, Value    string         // the row is the one with Key = Value
-	Found         sql.NullString // what is there
+	Key, Value    string // the row is the one with Key = Value
+	Found         sql.NullString
 }
 
 // Error names the table, the column and the row.
@@ -60,29 +59,29 @@ func (e *BadValueError) Error() string {
 	return fmt.Sprintf("%s.%s is %s in the row with %s = '%s': correct the row", e.Table, e.Column, found, e.Key, e.Value)
 }
 
-// Parcels reads parcels and cabinets, and writes pay infos, in the main database: many at a time.
+// Parcels reads parcels and cabinets from the main database, and writes pay infos into it, in batches.
 type Parcels struct {
 	DB    *sql.DB
 	Cache cabinetCache // nil: none
 	Log   *slog.Logger // nil: none
 
 	info    PayInfo
-	cut     onceEach // columns that did not hold a text
+	cut     onceEach // columns that a text did not fit
 	lookups *batcher.Batcher[*lookup]
 	infos   *batcher.Batcher[payInfo]
 }
 
 const (
-	parcelMost    = 128
-	parcelWidth   = 2
-	parcelTimeout = 10 * time.Second
+	maxParcels        = 128
+	parcelConcurrency = 2
+	parcelTimeout     = 10 * time.Second
 )
 
 // NewParcels returns the parcels of the main database.
 func NewParcels(db *sql.DB, info PayInfo) *Parcels {
 	p := &Parcels{DB: db, info: info}
-	p.lookups = batcher.New(parcelMost, parcelWidth, p.find)
-	p.infos = batcher.New(parcelMost, parcelWidth, func(batch []payInfo) []error { return sqldb.WriteBatch(batch, p.writeInfos) })
+	p.lookups = batcher.New(maxParcels, parcelConcurrency, p.find)
+	p.infos = batcher.New(maxParcels, parcelConcurrency, func(batch []payInfo) []error { return sqldb.WriteBatch(batch, p.writeInfos) })
 	return p
 }
 
@@ -94,30 +93,30 @@ type lookup struct {
 
 // Find returns the parcel of an order, a *MissingRowError or a *BadValueError.
 func (p *Parcels) Find(ctx context.Context, orderID int64) (Parcel, error) {
-	return p.begin(orderID).wait(ctx)
+	return p.startLookup(orderID).wait(ctx)
 }
 
-// found is a parcel that is being looked up.
-type found struct {
+// pendingLookup is a lookup that may still be running.
+type pendingLookup struct {
 	*lookup
-	result *batcher.Result
-	asked  time.Time
+	result  *batcher.Result
+	started time.Time
 }
 
-// begin has the parcel of an order looked up, and does not wait for it.
-func (p *Parcels) begin(orderID int64) *found {
+// startLookup starts looking up the parcel of an order, and does not wait for it.
+func (p *Parcels) startLookup(orderID int64) *pendingLookup {
 	l := &lookup{id: strconv.FormatInt(orderID, 10)}
-	return &found{l, p.lookups.Add(l), time.Now()}
+	return &pendingLookup{l, p.lookups.Add(l), time.Now()}
 }
 
-func (f *found) wait(ctx context.Context) (Parcel, error) {
-	if err := f.result.Wait(ctx); err != nil {
-		return Parcel{}, err // without a look at the parcel: if ctx ended, it may still be written
+func (l *pendingLookup) wait(ctx context.Context) (Parcel, error) {
+	if err := l.result.Wait(ctx); err != nil {
+		return Parcel{}, err // the parcel must not be read: if ctx ended, the lookup may still write it
 	}
-	return f.parcel, nil
+	return l.parcel, nil
 }
 
-// find answers many lookups together; if that fails on somebody's row, each by itself.
+// find does many lookups together, or each by itself if they fail together.
 func (p *Parcels) find(batch []*lookup) []error {
 	errs := sqldb.WriteBatch(batch, p.findAll)
 	if errs == nil {
@@ -129,7 +128,7 @@ func (p *Parcels) find(batch []*lookup) []error {
 	return errs
 }
 
-// findAll answers many lookups with three queries: parcels, the cabinets that are not cached, cells.
+// findAll does many lookups with three queries: parcels, cabinets that are not cached, cells.
 func (p *Parcels) findAll(batch []*lookup) error {
 	ctx, cancel := context.WithTimeout(context.Background(), parcelTimeout)
 	defer cancel()
@@ -151,7 +150,7 @@ func (p *Parcels) findAll(batch []*lookup) error {
 	return nil
 }
 
-// assemble makes the parcel of one order, or says which row of it is missing or has to be corrected.
+// assemble returns the parcel of one order, a *MissingRowError or a *BadValueError.
 func assemble(id string, posts map[string]post, cabinets map[string]cabinet, cells map[string]cell) (Parcel, error) {
 	post, ok := posts[id]
 	if !ok {

@@ -17,8 +17,8 @@ const (
 	cellTable    = "kernel_smartbox_boxact_info"
 )
 
-// A view may have NULL or a text where a number belongs. Such a row is an error of whatever needs it, and of nothing
-// else: hence rows are read as texts.
+// A view may have NULL, or a text in place of a number. Values are read as texts, so that such a row fails the lookups that
+// need it and no others.
 type (
 	post struct {
 		serial  sql.NullString
@@ -39,7 +39,7 @@ func (p *Parcels) posts(ctx context.Context, batch []*lookup) (map[string]post, 
 	ids := make([]any, 0, len(batch))
 	posts := make(map[string]post, len(batch))
 	for _, l := range batch {
-		if _, ok := posts[l.id]; !ok { // two steps of one order usually ask together
+		if _, ok := posts[l.id]; !ok { // two steps of one order are usually in the same batch
 			posts[l.id] = post{}
 			ids = append(ids, l.id)
 		}
@@ -63,8 +63,7 @@ func (p *Parcels) posts(ctx context.Context, batch []*lookup) (map[string]post, 
 	return posts, rows.Err()
 }
 
-// plainID is an order's id as it is asked for, from a column that the database found equal to it: the text may be padded
-// with blanks, or a number with zeros.
+// plainID returns an order's id without padding: a text column may have blanks around it, a number column leading zeros.
 func plainID(column string) string {
 	if id, err := strconv.ParseInt(strings.TrimSpace(column), 10, 64); err == nil {
 		return strconv.FormatInt(id, 10)
@@ -72,7 +71,7 @@ func plainID(column string) string {
 	return column
 }
 
-// cabinets returns cabinets by the serials of parcels, from the cache as far as it knows them.
+// cabinets returns cabinets by the serials of parcels, from the cache if it has them.
 func (p *Parcels) cabinets(ctx context.Context, posts map[string]post) (map[string]cabinet, error) {
 	cabinets := make(map[string]cabinet, len(posts))
 	var serials []string
@@ -101,21 +100,21 @@ func (p *Parcels) cabinets(ctx context.Context, posts map[string]post) (map[stri
 	if err != nil {
 		return nil, err
 	}
-	remember := make(map[string]Cabinet, len(fresh))
+	cacheable := make(map[string]Cabinet, len(fresh))
 	for serial, c := range fresh {
 		cabinets[serial] = c
 		if c.err == nil {
-			remember[serial] = c.Cabinet
+			cacheable[serial] = c.Cabinet
 		}
 	}
-	if p.Cache != nil && len(remember) > 0 {
-		p.Cache.PutCabinets(ctx, remember)
+	if p.Cache != nil && len(cacheable) > 0 {
+		p.Cache.PutCabinets(ctx, cacheable)
 	}
 	return cabinets, nil
 }
 
-// readCabinets reads cabinets by serials. Which serial finds which row is the database's to say: each row comes with a
-// digit for each serial, 1 where they are equal.
+// readCabinets reads cabinets by serials. The database decides which serials equal a row's: each row comes with a digit for
+// each serial, 1 if they are equal.
 func (p *Parcels) readCabinets(ctx context.Context, serials []any) (map[string]cabinet, error) {
 	var asked []any
 	rows, err := selectIn(ctx, p.DB, cabinetTable, "device_sn", serials, func(serials []any) (*sql.Rows, error) {
@@ -162,7 +161,7 @@ func (p *Parcels) cells(ctx context.Context, posts map[string]post, cabinets map
 	if len(args) == 0 {
 		return nil, nil
 	}
-	// Pairs joined by OR, and not a list of rows: that form uses the index on MySQL 5.6, too.
+	// Pairs joined by OR instead of a list of rows: MySQL 5.6 uses the index only for this form.
 	pairs := strings.Repeat(" OR main_device_id = ? AND post_order_id = ?", len(args)/2)[len(" OR "):]
 	rows, err := p.DB.QueryContext(ctx, "SELECT id, post_order_id, cell_sn FROM kernel_smartbox_boxact_info WHERE act_type = 0 AND ("+pairs+")", args...)
 	if err != nil {
@@ -180,7 +179,7 @@ func (p *Parcels) cells(ctx context.Context, posts map[string]post, cabinets map
 		postID = plainID(postID)
 		id, err := strconv.ParseInt(rowID.String, 10, 64)
 		if err != nil {
-			id = math.MinInt64 // it may be the first: nobody can tell
+			id = math.MinInt64 // it counts as the first, since it may be
 		}
 		if before, ok := first[postID]; ok && before <= id {
 			continue

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestRowsMatchAsInTheDatabase has keys that the database takes for equal and Go does not. The cabinet is told under its
-// own serial, whatever the parcel's row says.
+// TestRowsMatchAsInTheDatabase has keys that are equal in the database and not in Go. The command names the cabinet's own
+// serial, not that of the parcel's row.
 func TestRowsMatchAsInTheDatabase(t *testing.T) {
 	t.Parallel()
 	const views = `RENAME TABLE kernel_post_order TO posts, kernel_device_group TO cabinets, kernel_smartbox_boxact_info TO cells;
@@ -23,7 +23,7 @@ func TestRowsMatchAsInTheDatabase(t *testing.T) {
 		"views":                        views,
 		"another collation":            "ALTER TABLE kernel_device_group CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
 		"another character set":        "ALTER TABLE kernel_device_group CONVERT TO CHARACTER SET latin1",
-		"the other way around":         "ALTER TABLE kernel_post_order CONVERT TO CHARACTER SET gbk; ALTER TABLE kernel_smartbox_boxact_info CONVERT TO CHARACTER SET latin1",
+		"character sets differ":        "ALTER TABLE kernel_post_order CONVERT TO CHARACTER SET gbk; ALTER TABLE kernel_smartbox_boxact_info CONVERT TO CHARACTER SET latin1",
 		"order ids padded with zeros":  "ALTER TABLE kernel_post_order MODIFY post_order_id BIGINT(20) ZEROFILL; ALTER TABLE kernel_smartbox_boxact_info MODIFY post_order_id INT(9) ZEROFILL",
 		"order ids padded with blanks": "UPDATE kernel_post_order SET post_order_id = CONCAT(post_order_id, '  '); UPDATE kernel_smartbox_boxact_info SET post_order_id = CONCAT(post_order_id, ' ')",
 	} {
@@ -47,22 +47,22 @@ func TestRowsMatchAsInTheDatabase(t *testing.T) {
 			}
 			w.serve()
 			w.keep(bodies...)
-			w.eventually("five cabinets are told, and one is not known", func() bool {
+			w.eventually("five commands are sent, and one cabinet is not known", func() bool {
 				return len(w.cabinets.commands()) == 5 && strings.HasPrefix(fmt.Sprint(w.strings("SELECT last_error FROM jdpay_job WHERE unique_key = 'pay-complete:6'")), "[no row in kernel_device_group with device_sn = '柜6'")
 			})
-			var told []string
+			var sent []string
 			for _, c := range w.cabinets.commands() {
-				told = append(told, fmt.Sprintf("%d %s|%s", c.PostOrderId, c.DeviceGroupSN, c.CellSN))
+				sent = append(sent, fmt.Sprintf("%d %s|%s", c.PostOrderId, c.DeviceGroupSN, c.CellSN))
 			}
-			slices.Sort(told)
-			if diff := cmp.Diff([]string{"1 D1|A1", "2 D1|A2", "3 D1|A3", "4 D4|A4", "5 D4|A5"}, told); diff != "" {
+			slices.Sort(sent)
+			if diff := cmp.Diff([]string{"1 D1|A1", "2 D1|A2", "3 D1|A3", "4 D4|A4", "5 D4|A5"}, sent); diff != "" {
 				t.Errorf("commands (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestLookupQueries counts the statements of a batch: three, and two if the cache knows the cabinets by what was asked.
+// TestLookupQueries counts the statements of a batch: three, or two if the cache has the cabinets.
 func TestLookupQueries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -98,23 +98,23 @@ func TestLookupQueries(t *testing.T) {
 	}
 }
 
-// TestOneBadRow has, in one batch, a row for each column that is NULL or is no number, as views may give it: what needs
-// that row waits and says where it is, and everything else is done.
-func TestOneBadRow(t *testing.T) {
+// TestBadRowsDelayOnlyWhatNeedsThem has, in one batch, a row for each column that is NULL or not a number, as in a view. Only the jobs that
+// need the row wait, and their errors name it; all others are done.
+func TestBadRowsDelayOnlyWhatNeedsThem(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.exec("ALTER TABLE kernelorder_charge MODIFY is_paid TINYINT NULL DEFAULT 0, MODIFY order_id BIGINT NULL, DROP PRIMARY KEY")
 	w.exec("ALTER TABLE kernel_post_order MODIFY device_sn VARCHAR(64) NULL, MODIFY express_number VARCHAR(64) NULL")
 	w.exec("ALTER TABLE kernel_device_group MODIFY main_device_id VARCHAR(64) NULL, MODIFY device_type VARCHAR(64) NULL")
 	w.exec("ALTER TABLE kernel_smartbox_boxact_info MODIFY id BIGINT NULL, DROP PRIMARY KEY, MODIFY cell_sn VARCHAR(32) NULL")
-	const neighbours = 20
+	const orders = 20
 	var bodies []string
-	for id := range int64(neighbours) {
+	for id := range int64(orders) {
 		w.order(id+1, "8.00")
 		w.exec("UPDATE kernel_smartbox_boxact_info SET id = ? WHERE post_order_id = ?", id+1, fmt.Sprint(id+1))
 		bodies = append(bodies, pay(fmt.Sprint("R", id+1), "8.00"))
 	}
-	cases := []struct{ ref, kind, set, where, mend, reason string }{
+	cases := []struct{ ref, kind, set, where, repair, reason string }{
 		{"R1", KindPayComplete, "kernel_post_order SET device_sn = NULL", "post_order_id = '1'", "device_sn = 'D1'", "kernel_post_order.device_sn is NULL in the row with post_order_id = '1': correct the row"},
 		{"R2", KindWaybillStatus, "kernel_post_order SET express_number = NULL", "post_order_id = '2'", "express_number = 'JD2'", "kernel_post_order.express_number is NULL or empty in the row with post_order_id = '2': correct the row"},
 		{"R3", KindPayComplete, "kernel_device_group SET main_device_id = NULL", "device_sn = 'D3'", "main_device_id = '1003'", "kernel_device_group.main_device_id is NULL in the row with device_sn = 'D3': correct the row"},
@@ -129,7 +129,7 @@ func TestOneBadRow(t *testing.T) {
 		w.exec("UPDATE " + c.set + " WHERE " + c.where)
 	}
 	var batch []*lookup
-	for id := range neighbours {
+	for id := range orders {
 		batch = append(batch, &lookup{id: fmt.Sprint(id + 1)})
 	}
 	var failed []string
@@ -148,14 +148,14 @@ func TestOneBadRow(t *testing.T) {
 			return fmt.Sprint(w.strings("SELECT last_error FROM jdpay_job WHERE ref = ? AND kind = ?", c.ref, c.kind)) == "["+c.reason+"]"
 		})
 	}
-	w.eventually("the neighbours are done, and R2's cabinet is told", func() bool {
-		return len(w.cabinets.commands()) == neighbours-len(cases)+1 && w.stepState(KindPayComplete, 2) == "done sent"
+	w.eventually("the other orders are done, and R2's command is sent", func() bool {
+		return len(w.cabinets.commands()) == orders-len(cases)+1 && w.stepState(KindPayComplete, 2) == "done sent"
 	})
 	for _, c := range cases {
 		table, _, _ := strings.Cut(c.set, " ")
-		w.exec("UPDATE " + table + " SET " + c.mend + " WHERE " + c.where)
+		w.exec("UPDATE " + table + " SET " + c.repair + " WHERE " + c.where)
 	}
 	w.eventually("everything is done after the rows' correction", func() bool {
-		return len(w.strings("SELECT id FROM jdpay_job WHERE state = 'done'")) == 4*neighbours
+		return len(w.strings("SELECT id FROM jdpay_job WHERE state = 'done'")) == 4*orders
 	})
 }

@@ -10,7 +10,7 @@ import (
 
 const payInfoTable = "kernel_postorder_pay_info"
 
-// PayInfo is what every row of kernel_postorder_pay_info says, whatever the payment.
+// PayInfo has the values that are the same in every row of kernel_postorder_pay_info.
 type PayInfo struct {
 	Status  int
 	Message string
@@ -22,7 +22,7 @@ type payInfo struct {
 	payTime string
 }
 
-// writeInfo writes what the ERP reads about a paid order. Writing it again changes nothing.
+// writeInfo writes the row that the ERP reads about a paid order. Writing it again changes nothing.
 func (p *Parcels) writeInfo(ctx context.Context, info payInfo) error { return p.infos.Do(ctx, info) }
 
 func (p *Parcels) writeInfos(batch []payInfo) error {

@@ -18,8 +18,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// denying lets everybody in and denies topics with a space. Mochi answers that by closing the connection, as MQTT 3.1.1
-// allows.
+// denying is a broker hook that accepts all clients and denies topics with a space. Mochi then closes the connection, as
+// MQTT 3.1.1 allows.
 type denying struct{ mochi.HookBase }
 
 func (denying) Provides(b byte) bool {
@@ -90,7 +90,7 @@ func TestOneDeniedCabinetStallsNoOther(t *testing.T) {
 		return len(w.strings("SELECT id FROM jdpay_job WHERE kind = 'pay-complete' AND state = 'done'")) == orders-1
 	})
 	if got := w.strings("SELECT CONCAT(try_count, ' ', last_error) FROM jdpay_job WHERE unique_key = ?", fmt.Sprint("pay-complete:", denied)); len(got) != 1 || !strings.HasPrefix(got[0], "4 ") || !strings.Contains(got[0], `serial "JD 01"`) {
-		t.Errorf("want one try beside others and three alone, and the reason: %v", got)
+		t.Errorf("want one try together with others, three alone, and the reason: %v", got)
 	}
 	if got := w.strings("SELECT CONCAT(ref, ' ', try_count) FROM jdpay_job WHERE kind = 'pay-complete' AND state = 'done' AND try_count > 2"); len(got) != 0 {
 		t.Errorf("commands of other cabinets failed more than once: %v", got)

@@ -17,10 +17,10 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// KindPublishReply is the kind of the jobs that hand a cabinet's reply to other services.
+// KindPublishReply is the kind of the jobs that publish a cabinet's reply to other services.
 const KindPublishReply = "reply-publish"
 
-// The outcomes of a cabinet's reply, beside Confirmed and Refused, which conclude the command it answers.
+// The outcomes of a cabinet's reply, beside Confirmed and Refused, which conclude the command.
 const (
 	ReplyPending  job.Outcome = "pending"  // not final: the cabinet is busy or still opening
 	ReplyRepeated job.Outcome = "repeated" // the command was concluded by an earlier reply
@@ -30,16 +30,16 @@ const (
 	Published     job.Outcome = "published"
 )
 
-// ReplyRules are what the configuration fixes about cabinets' replies.
+// ReplyRules are the configured rules for cabinets' replies.
 type ReplyRules struct {
 	MessageID, Device string // names of payload fields, without regard to case
 	Code, Text        string
-	RequireDevice     bool     // a reply that names no device does not count
+	RequireDevice     bool     // a reply that names no device is foreign
 	Success, Pending  []string // codes; any other one is a refusal
 	PublishTTL        time.Duration
 }
 
-// Complete returns an ErrMalformed if a reply lacks what it must have to be matched with a command.
+// Complete returns an ErrMalformed if a reply lacks a field without which it cannot be matched with a command.
 func (r *ReplyRules) Complete(p message.Payload) error {
 	for _, name := range []string{r.MessageID, r.Code} {
 		if p.Get(name) == "" {
@@ -49,40 +49,40 @@ func (r *ReplyRules) Complete(p message.Payload) error {
 	return nil
 }
 
-// replyPublisher hands replies to other services; see redisstore.Store.
+// replyPublisher publishes replies to other services; see redisstore.Store.
 type replyPublisher interface {
 	PublishReply(ctx context.Context, messageID string, reply []byte, ttl time.Duration) error
 }
 
-// Replies matches what comes through the sync-reply queue with what waits for it.
+// Replies handles the messages of the sync-reply queue. It matches cabinets' replies with the commands that wait for them.
 type Replies struct {
-	Publisher replyPublisher // nil: nobody is told
-	Parcels   *Parcels       // know which cabinet a command is for
+	Publisher replyPublisher // nil: replies are not published
+	Parcels   *Parcels       // read which cabinet a command is for
 
-	rules   message.Rules
-	reply   ReplyRules
-	store   *job.MySQL
-	settler *Settler
-	runner  *job.Runner
-	report  Report
-	group   *batcher.Batcher[*answer]
+	rules      message.Rules
+	replyRules ReplyRules
+	store      *job.MySQL
+	settler    *Settler
+	runner     *job.Runner
+	report     Report
+	batcher    *batcher.Batcher[*reply]
 }
 
 const (
-	replyMost    = 64
-	replyWidth   = 2
-	replyTimeout = 20 * time.Second
+	maxReplies       = 64 // in one transaction
+	replyConcurrency = 2
+	replyTimeout     = 20 * time.Second
 )
 
 // NewReplies returns the handlers of the sync-reply queue; rules are those of its messages.
-func NewReplies(rules message.Rules, reply ReplyRules, store *job.MySQL, settler *Settler, runner *job.Runner, report Report) *Replies {
-	r := &Replies{rules: rules, reply: reply, store: store, settler: settler, runner: runner, report: report}
-	r.group = batcher.New(replyMost, replyWidth, func(batch []*answer) []error { return sqldb.WriteBatch(batch, r.match) })
+func NewReplies(rules message.Rules, replyRules ReplyRules, store *job.MySQL, settler *Settler, runner *job.Runner, report Report) *Replies {
+	r := &Replies{rules: rules, replyRules: replyRules, store: store, settler: settler, runner: runner, report: report}
+	r.batcher = batcher.New(maxReplies, replyConcurrency, func(batch []*reply) []error { return sqldb.WriteBatch(batch, r.match) })
 	return r
 }
 
-// answer is one cabinet's reply on its way through a transaction.
-type answer struct {
+// reply is one cabinet's reply in a batch.
+type reply struct {
 	job       *job.Job
 	messageID string
 	device    string
@@ -90,14 +90,14 @@ type answer struct {
 	text      string
 	payload   []byte
 
-	orderID int64  // of the command that it answers; 0 if the message id is not one of ours
-	cabinet string // the one that the command is for; empty if that is not known
+	orderID int64  // of the command; 0 if the message id is not one of this program
+	cabinet string // that the command is for; empty if that is not known
 	outcome job.Outcome
-	ended   *job.End // what it did to the command, if anything
+	ended   *job.End // of the command that the reply concluded; nil if it concluded none
 }
 
-// Handle is the handler of KindReply. What comes is either a cabinet's reply or JD's synchronous answer to a payment,
-// which is settled like any other notification.
+// Handle is the handler of KindReply. A message is either a cabinet's reply, or JD's synchronous answer to a payment, which
+// is settled like any other notification.
 func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Outcome, error) {
 	env, p, err := open(j, r.rules, string(body))
 	if err != nil {
@@ -106,75 +106,75 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Out
 	if p.IsPayment() {
 		return r.settler.settle(j, env, p)
 	}
-	a := &answer{job: j, messageID: p.Get(r.reply.MessageID), device: p.Get(r.reply.Device), code: p.Get(r.reply.Code), text: p.Get(r.reply.Text), payload: p.Text}
-	if err := r.reply.Complete(p); err != nil {
+	rep := &reply{job: j, messageID: p.Get(r.replyRules.MessageID), device: p.Get(r.replyRules.Device), code: p.Get(r.replyRules.Code), text: p.Get(r.replyRules.Text), payload: p.Text}
+	if err := r.replyRules.Complete(p); err != nil {
 		return "", job.Reject(Malformed, err)
 	}
-	a.orderID, _ = device.ParseMessageID(a.messageID)
-	j.Notes = append(j.Notes, "reply_to", message.Cut(a.messageID, 64), "device_sn", message.Cut(a.device, 64), "code", message.Cut(a.code, 40))
-	if err := r.group.Do(context.Background(), a); err != nil { // without ctx: it bounds itself
-		return "", undone(err)
+	rep.orderID, _ = device.ParseMessageID(rep.messageID)
+	j.Notes = append(j.Notes, "reply_to", message.Cut(rep.messageID, 64), "device_sn", message.Cut(rep.device, 64), "code", message.Cut(rep.code, 40))
+	if err := r.batcher.Do(context.Background(), rep); err != nil { // without ctx: replyTimeout bounds it
+		return "", rollbackVerdict(err)
 	}
-	if a.outcome == ReplyForeign {
-		j.Notes = append(j.Notes, "sent_to", message.Cut(a.cabinet, 64))
+	if rep.outcome == ReplyForeign {
+		j.Notes = append(j.Notes, "sent_to", message.Cut(rep.cabinet, 64))
 	}
-	if a.ended != nil && r.report.Ended != nil {
-		r.report.Ended(*a.ended)
+	if rep.ended != nil && r.report.Ended != nil {
+		r.report.Ended(*rep.ended)
 	}
-	return a.outcome, nil
+	return rep.outcome, nil
 }
 
-// match is the transaction: lock the commands, conclude those that the replies are final for, note for each reply what
-// it did, and enqueue its publication. A command that is still being sent, by whichever instance, is concluded as well:
-// a cabinet that has opened will not be told again because its answer was quicker than the broker's.
-func (r *Replies) match(batch []*answer) error {
+// match runs the transaction: lock the commands, conclude those that have a final reply, conclude the replies' own jobs,
+// and create the jobs that publish the replies. A command that an instance is still sending is concluded as well: a
+// cabinet that has opened must not get the command again because its reply came before the broker's acknowledgement.
+func (r *Replies) match(batch []*reply) error {
 	ctx, cancel := context.WithTimeout(context.Background(), replyTimeout)
 	defer cancel()
-	batch = slices.SortedFunc(slices.Values(batch), func(a, b *answer) int { return cmp.Compare(a.job.ID, b.job.ID) })
+	batch = slices.SortedFunc(slices.Values(batch), func(a, b *reply) int { return cmp.Compare(a.job.ID, b.job.ID) })
 	if err := r.findCabinets(ctx, batch); err != nil {
 		return fmt.Errorf("matching %d replies: %w", len(batch), err)
 	}
 	var publications []*job.Job
 	err := sqldb.InTx(ctx, r.store.DB, func(tx *sql.Tx) error {
-		publications = nil // those of an attempt that met a deadlock
+		publications = nil // of an attempt that a deadlock rolled back
 		commands, err := r.lockCommands(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
 		concluded := make([]job.Conclusion, 0, len(batch))
 		var confirmed []*job.Locked
-		var follow []job.New
-		for _, a := range batch {
-			c := commands[a.orderID]
-			a.outcome, a.ended = r.decide(c, a), nil
-			switch a.outcome {
+		var newPublications []job.New
+		for _, rep := range batch {
+			c := commands[rep.orderID]
+			rep.outcome, rep.ended = r.decide(c, rep), nil
+			switch rep.outcome {
 			case Confirmed:
 				confirmed = append(confirmed, c)
-				a.ended = a.end(c, job.Done, Confirmed, nil)
+				rep.ended = rep.end(c, job.Done, Confirmed, nil)
 			case Refused:
-				reason := fmt.Errorf("the cabinet refused with code %s: %s", message.Cut(a.code, 40), message.Cut(a.text, 200))
-				if err := r.store.ConcludeLocked(ctx, tx, a.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason); err != nil {
+				reason := fmt.Errorf("the cabinet refused with code %s: %s", message.Cut(rep.code, 40), message.Cut(rep.text, 200))
+				if err := r.store.ConcludeLocked(ctx, tx, rep.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason); err != nil {
 					return err
 				}
-				a.ended = a.end(c, job.Parked, Refused, reason)
+				rep.ended = rep.end(c, job.Parked, Refused, reason)
 			}
-			conclusion := job.Conclusion{ID: a.job.ID, State: job.Done, Outcome: a.outcome}
+			conclusion := job.Conclusion{ID: rep.job.ID, State: job.Done, Outcome: rep.outcome}
 			if c != nil {
 				conclusion.Ref = c.Ref
-				a.job.SetRef(c.Ref)
+				rep.job.SetRef(c.Ref)
 			}
 			concluded = append(concluded, conclusion)
-			if r.Publisher != nil && a.outcome != ReplyForeign { // another cabinet must not end others' waiting
-				follow = append(follow, job.New{
-					Kind: KindPublishReply, Args: publication{a.messageID, string(a.payload)}, Key: KindPublishReply + ":" + a.job.Key, Ref: conclusion.Ref,
+			if r.Publisher != nil && rep.outcome != ReplyForeign { // services that wait must not see another cabinet's reply
+				newPublications = append(newPublications, job.New{
+					Kind: KindPublishReply, Args: publication{rep.messageID, string(rep.payload)}, Key: KindPublishReply + ":" + rep.job.Key, Ref: conclusion.Ref,
 				})
 			}
 		}
 		if err := r.store.ConcludeLocked(ctx, tx, batch[0].job.Now(), confirmed, job.Done, Confirmed, nil); err != nil {
 			return err
 		}
-		if len(follow) > 0 {
-			if publications, err = r.runner.Insert(ctx, tx, follow...); err != nil {
+		if len(newPublications) > 0 {
+			if publications, err = r.runner.Insert(ctx, tx, newPublications...); err != nil {
 				return err
 			}
 		}
@@ -190,55 +190,57 @@ func (r *Replies) match(batch []*answer) error {
 	return nil
 }
 
-// findCabinets asks the main database, before the transaction in the other one, which cabinets the commands are for: where
-// the parcels are now. Of a parcel that was moved after the command the former cabinet's reply does not count; the command
-// goes to the new cabinet then, as Mqtt:ReplyTimeout is over. While the main database is down the replies wait.
-func (r *Replies) findCabinets(ctx context.Context, batch []*answer) error {
+// findCabinets reads from the main database which cabinets the commands are for: those that the parcels are in now. It
+// runs before the transaction, which is on the account database. If a parcel was moved after its command was sent, a reply
+// of the former cabinet is foreign, and after Mqtt:ReplyTimeout the command goes to the new cabinet. While the main
+// database is down, replies wait.
+func (r *Replies) findCabinets(ctx context.Context, batch []*reply) error {
 	var ids []int64
-	for _, a := range batch {
-		if a.orderID != 0 && a.device != "" {
-			ids = append(ids, a.orderID)
+	for _, rep := range batch {
+		if rep.orderID != 0 && rep.device != "" {
+			ids = append(ids, rep.orderID)
 		}
 	}
 	serials, err := r.Parcels.serials(ctx, ids)
-	for _, a := range batch {
-		a.cabinet = serials[a.orderID]
+	for _, rep := range batch {
+		rep.cabinet = serials[rep.orderID]
 	}
 	return err
 }
 
-// from reports whether a reply comes from the cabinet that the command was sent to. Serials are compared without regard
-// to case and to white space around them, as the database does.
-func (r *Replies) from(c *job.Locked, a *answer) bool {
+// isFromItsCabinet reports whether a reply comes from the cabinet that the command was sent to. Serials are compared
+// without regard to case and surrounding white space, as the database does.
+func (r *Replies) isFromItsCabinet(c *job.Locked, rep *reply) bool {
 	switch {
-	case c.Tries == 0: // not sent, or taken back because the broker was not there
+	case c.Tries == 0: // the command was not sent; a try while the broker was down does not count
 		return false
-	case a.device == "":
-		return !r.reply.RequireDevice
+	case rep.device == "":
+		return !r.replyRules.RequireDevice
 	}
-	return a.cabinet != "" && strings.EqualFold(a.cabinet, a.device)
+	return rep.cabinet != "" && strings.EqualFold(rep.cabinet, rep.device)
 }
 
-// decide is the rule by which a reply counts, and notes in c that it did: the first final one wins.
-func (r *Replies) decide(c *job.Locked, a *answer) job.Outcome {
+// decide returns a reply's outcome. The first final reply concludes the command; decide marks c as concluded for the later
+// replies of the batch.
+func (r *Replies) decide(c *job.Locked, rep *reply) job.Outcome {
 	has := func(codes []string) bool {
-		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, a.code) })
+		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, rep.code) })
 	}
 	switch {
 	case c == nil:
 		return ReplyUnknown
-	case !r.from(c, a):
+	case !r.isFromItsCabinet(c, rep):
 		return ReplyForeign
-	case has(r.reply.Pending):
+	case has(r.replyRules.Pending):
 		return ReplyPending
-	case !c.State.Finished(): // a replayed command has an outcome and counts all the same
+	case !c.State.Finished(): // also a replayed command, which has an outcome already
 	case c.Outcome == Confirmed || c.Outcome == Refused:
 		return ReplyRepeated
 	default:
 		return ReplyLate
 	}
 	switch {
-	case has(r.reply.Success):
+	case has(r.replyRules.Success):
 		c.State, c.Outcome = job.Done, Confirmed
 	default:
 		c.State, c.Outcome = job.Parked, Refused
@@ -246,12 +248,12 @@ func (r *Replies) decide(c *job.Locked, a *answer) job.Outcome {
 	return c.Outcome
 }
 
-// lockCommands reads the pay-complete jobs that replies answer, by order id, and locks them.
-func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer) (map[int64]*job.Locked, error) {
+// lockCommands reads and locks the pay-complete jobs that the replies name, by order id.
+func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) (map[int64]*job.Locked, error) {
 	var keys []string
-	for _, a := range batch {
-		if a.orderID != 0 {
-			keys = append(keys, StepKey(KindPayComplete, a.orderID))
+	for _, rep := range batch {
+		if rep.orderID != 0 {
+			keys = append(keys, StepKey(KindPayComplete, rep.orderID))
 		}
 	}
 	locked, err := r.store.Lock(ctx, tx, keys)
@@ -259,26 +261,26 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*answer)
 		return nil, err
 	}
 	commands := make(map[int64]*job.Locked, len(locked))
-	for _, a := range batch {
-		if c := locked[StepKey(KindPayComplete, a.orderID)]; c != nil {
-			commands[a.orderID] = c
+	for _, rep := range batch {
+		if c := locked[StepKey(KindPayComplete, rep.orderID)]; c != nil {
+			commands[rep.orderID] = c
 		}
 	}
 	return commands, nil
 }
 
-// end is what to report of a command that the reply concluded.
-func (a *answer) end(c *job.Locked, state job.State, outcome job.Outcome, reason error) *job.End {
+// end returns the report on a command that the reply concluded.
+func (rep *reply) end(c *job.Locked, state job.State, outcome job.Outcome, reason error) *job.End {
 	return &job.End{
 		Job: &job.Job{
 			ID: c.ID, Kind: KindPayComplete, Ref: c.Ref, Tries: c.Tries, Created: c.Created,
-			Age: a.job.Now().Sub(c.Created), Notes: []any{"device_sn", a.device, "code", a.code},
+			Age: rep.job.Now().Sub(c.Created), Notes: []any{"device_sn", rep.device, "code", rep.code},
 		},
-		State: state, Outcome: outcome, Err: reason, Took: a.job.Now().Sub(c.Created),
+		State: state, Outcome: outcome, Err: reason, Took: rep.job.Now().Sub(c.Created),
 	}
 }
 
-// publication is the arguments of a KindPublishReply job.
+// publication has the arguments of a KindPublishReply job.
 type publication struct {
 	MessageID string `json:"message_id"`
 	Reply     string `json:"reply"`
@@ -286,8 +288,8 @@ type publication struct {
 
 // Publish is the handler of KindPublishReply.
 func (r *Replies) Publish(ctx context.Context, j *job.Job, p publication) (job.Outcome, error) {
-	if err := r.Publisher.PublishReply(ctx, p.MessageID, []byte(p.Reply), r.reply.PublishTTL); err != nil {
-		return "", job.Pause(downPause, err) // nothing but Redis can be the matter
+	if err := r.Publisher.PublishReply(ctx, p.MessageID, []byte(p.Reply), r.replyRules.PublishTTL); err != nil {
+		return "", job.Pause(downPause, err) // every error is one of Redis
 	}
 	crash.At("reply published")
 	return Published, nil

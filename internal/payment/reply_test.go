@@ -16,9 +16,10 @@ import (
 	"jdpay-listener/internal/job"
 )
 
-func awaiting(w *world) { w.follow.RequireReply = true }
+// requireReply is a change for newWorld: commands wait for replies.
+func requireReply(w *world) { w.steps.RequireReply = true }
 
-// outcomes of the kept replies, in the order of their arrival.
+// replyOutcomes returns "order state outcome" of the kept replies, in the order of their arrival.
 func (w *world) replyOutcomes() []string {
 	w.t.Helper()
 	return w.strings("SELECT CONCAT_WS(' ', ref, state, outcome) FROM jdpay_job WHERE kind = 'reply' ORDER BY id")
@@ -43,30 +44,30 @@ func (w *world) repliesDone(n int) {
 	})
 }
 
-func TestReplies(t *testing.T) {
+func TestReplyOutcomes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, awaiting)
+	w := newWorld(t, requireReply)
 	w.serve()
 	w.waiting(1, 2, 3, 4)
-	steps := []struct {
+	replies := []struct {
 		name, body, want string
 	}{
-		{"busy is not final", answerOf("pay-complete-1", "BUSY"), "R1 done pending"},
-		{"confirmed", answerOf("pay-complete-1", "0"), "R1 done confirmed"},
-		{"said twice", answerOf("pay-complete-1", "0"), "R1 done repeated"},
-		{"another word afterwards", answerOf("pay-complete-1", "7"), "R1 done repeated"},
-		{"refused", answerOf("pay-complete-2", "7"), "R2 done refused"},
-		{"confirmed after refusing", answerOf("pay-complete-2", "0"), "R2 done repeated"},
-		{"success in another case", answerOf("pay-complete-3", "success"), "R3 done confirmed"},
-		{"an order we do not know", answerOf("pay-complete-99", "0"), "done unknown"},
-		{"a message that is not ours", answerOf("open-door-4", "0"), "done unknown"},
-		{"forged", strings.Replace(answerOf("pay-complete-4", "0"), `"sign":"`, `"sign":"0`, 1), "rejected bad_signature"},
+		{"busy is not final", replyOf("pay-complete-1", "BUSY"), "R1 done pending"},
+		{"confirmed", replyOf("pay-complete-1", "0"), "R1 done confirmed"},
+		{"confirmed twice", replyOf("pay-complete-1", "0"), "R1 done repeated"},
+		{"refused after confirming", replyOf("pay-complete-1", "7"), "R1 done repeated"},
+		{"refused", replyOf("pay-complete-2", "7"), "R2 done refused"},
+		{"confirmed after refusing", replyOf("pay-complete-2", "0"), "R2 done repeated"},
+		{"success in another case", replyOf("pay-complete-3", "success"), "R3 done confirmed"},
+		{"an unknown order", replyOf("pay-complete-99", "0"), "done unknown"},
+		{"a message id of another program", replyOf("open-door-4", "0"), "done unknown"},
+		{"forged", strings.Replace(replyOf("pay-complete-4", "0"), `"sign":"`, `"sign":"0`, 1), "rejected bad_signature"},
 		{"no message id", signed(`{"code":"0"}`), "rejected malformed"},
 		{"no code", signed(`{"messageId":"pay-complete-4"}`), "rejected malformed"},
 		{"not JSON", signed(`hello`), "rejected malformed"},
 	}
 	var want []string
-	for i, s := range steps {
+	for i, s := range replies {
 		w.keepReply(s.body)
 		w.repliesDone(i + 1)
 		want = append(want, s.want)
@@ -80,7 +81,7 @@ func TestReplies(t *testing.T) {
 		}
 	}
 	if got := fmt.Sprint(w.strings("SELECT last_error FROM jdpay_job WHERE unique_key = 'pay-complete:2'")); got != "[the cabinet refused with code 7: says 7]" {
-		t.Errorf("the refusal says %s", got)
+		t.Errorf("the reason of the refusal is %s", got)
 	}
 	if n := w.ended.count(KindPayComplete, job.Done, Confirmed); n != 2 {
 		t.Errorf("%d confirmations were reported", n)
@@ -99,8 +100,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// TestReplayedCommand: a confirmed command that an operator replays is confirmed again by its reply, and keeps its first
-// conclusion.
+// TestReplayedCommand: a reply concludes a command that an operator replays, and the row keeps its first conclusion.
 func TestReplayedCommand(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ code, want string }{
@@ -109,10 +109,10 @@ func TestReplayedCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, awaiting)
+			w := newWorld(t, requireReply)
 			w.serve()
 			w.waiting(1)
-			w.keepReply(answerOf("pay-complete-1", "0"))
+			w.keepReply(replyOf("pay-complete-1", "0"))
 			w.repliesDone(1)
 			first := w.strings("SELECT finished_at FROM jdpay_job WHERE unique_key = 'pay-complete:1'")
 			store := job.NewMySQL(w.db)
@@ -120,7 +120,7 @@ func TestReplayedCommand(t *testing.T) {
 				t.Fatal(ids, err)
 			}
 			w.eventually("the replayed command waits", func() bool { return w.stepState(KindPayComplete, 1) == "waiting confirmed" })
-			w.keepReply(answerOf("pay-complete-1", tt.code))
+			w.keepReply(replyOf("pay-complete-1", tt.code))
 			w.repliesDone(2)
 			if got := w.stepState(KindPayComplete, 1); got != "done confirmed" {
 				t.Errorf("the command is %s", got)
@@ -139,26 +139,26 @@ func TestReplayedCommand(t *testing.T) {
 	}
 }
 
-func TestReplyWithoutAnybodyWaiting(t *testing.T) {
+func TestReplyToAConcludedCommandIsLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t) // Mqtt:RequireReply is off
 	w.order(1, "8.00")
 	w.serve()
 	w.keep(pay("R1", "8.00"))
-	w.eventually("sent is enough", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
-	w.keepReply(answerOf("pay-complete-1", "7"))
+	w.eventually("the command is done when it is sent", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
+	w.keepReply(replyOf("pay-complete-1", "7"))
 	w.repliesDone(1)
 	if got := w.replyOutcomes(); fmt.Sprint(got) != "[R1 done late]" || w.stepState(KindPayComplete, 1) != "done sent" {
 		t.Errorf("%v, command %s", got, w.stepState(KindPayComplete, 1))
 	}
 }
 
-// TestReplyOvertakes lets the cabinet answer, at another instance, while this one has not yet seen the broker's
-// acknowledgement: the reply counts, and the late acknowledgement changes nothing.
-func TestReplyOvertakes(t *testing.T) {
+// TestReplyBeforeAcknowledgement has the cabinet's reply arrive, at another instance, before this one gets the broker's
+// acknowledgement: the reply concludes the command, and the late acknowledgement changes nothing.
+func TestReplyBeforeAcknowledgement(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, awaiting)
-	other := &world{t: t, db: w.db, cabinets: w.cabinets, jd: w.jd, rules: w.rules, reply: w.reply, follow: w.follow}
+	w := newWorld(t, requireReply)
+	other := &world{t: t, db: w.db, cabinets: w.cabinets, jd: w.jd, rules: w.rules, reply: w.reply, steps: w.steps}
 	other.assemble("the other instance")
 	other.serve()
 	published, acknowledge := make(chan struct{}), make(chan struct{})
@@ -171,10 +171,10 @@ func TestReplyOvertakes(t *testing.T) {
 	w.serve()
 	w.keep(pay("R1", "8.00"))
 	<-published
-	other.keepReply(answerOf("pay-complete-1", "0"))
-	w.eventually("the reply counts", func() bool { return w.stepState(KindPayComplete, 1) == "done confirmed" })
+	other.keepReply(replyOf("pay-complete-1", "0"))
+	w.eventually("the reply concludes the command", func() bool { return w.stepState(KindPayComplete, 1) == "done confirmed" })
 	close(acknowledge)
-	w.eventually("the publisher is through", func() bool {
+	w.eventually("the first instance has finished", func() bool {
 		return w.ended.count(KindWaybillStatus, job.Done, Updated) == 1 && w.runner.WaitFree(t.Context(), KindPayComplete, 64) == nil
 	})
 	if got := w.stepState(KindPayComplete, 1); got != "done confirmed" {
@@ -184,7 +184,7 @@ func TestReplyOvertakes(t *testing.T) {
 
 func TestReplyTimeoutAndExpiry(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, awaiting, func(w *world) { w.follow.ReplyTimeout = 200 * time.Millisecond })
+	w := newWorld(t, requireReply, func(w *world) { w.steps.ReplyTimeout = 200 * time.Millisecond })
 	w.runner.SetPolicy(KindPayComplete, job.Policy{Concurrency: 8, Schedule: job.Schedule{FirstWait: time.Second, Factor: 2, MaxWait: time.Second, Timeout: 2 * time.Second}})
 	w.serve()
 	w.order(1, "8.00")
@@ -195,7 +195,7 @@ func TestReplyTimeoutAndExpiry(t *testing.T) {
 	})
 	w.eventually("it expires", func() bool { return w.stepState(KindPayComplete, 1) == "parked expired" })
 	sent := len(w.cabinets.commands())
-	w.keepReply(answerOf("pay-complete-1", "0"))
+	w.keepReply(replyOf("pay-complete-1", "0"))
 	w.repliesDone(1)
 	if got := w.replyOutcomes(); fmt.Sprint(got) != "[R1 done late]" || w.stepState(KindPayComplete, 1) != "parked expired" {
 		t.Errorf("%v, command %s", got, w.stepState(KindPayComplete, 1))
@@ -205,8 +205,8 @@ func TestReplyTimeoutAndExpiry(t *testing.T) {
 	}
 }
 
-// TestSyncAndAsyncRace has JD answer on both queues about the same payments: each is settled once.
-func TestSyncAndAsyncRace(t *testing.T) {
+// TestBothQueuesSettleEachPaymentOnce has JD send the same payments on both queues at the same time.
+func TestBothQueuesSettleEachPaymentOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const orders = 30
@@ -230,18 +230,18 @@ func TestSyncAndAsyncRace(t *testing.T) {
 		t.Errorf("%d settled, %d duplicates, want %d each", len(settled), len(copies), orders)
 	}
 	if diff := cmp.Diff(settled, copies); diff != "" {
-		t.Errorf("not each once:\n%s", diff)
+		t.Errorf("settled and duplicate are not the same orders (-settled +duplicate):\n%s", diff)
 	}
 }
 
 func TestPublicationWaitsForRedis(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, awaiting)
+	w := newWorld(t, requireReply)
 	w.published.down = true
 	w.serve()
 	w.waiting(1)
-	w.keepReply(answerOf("pay-complete-1", "0"))
-	w.eventually("the command is confirmed all the same", func() bool { return w.stepState(KindPayComplete, 1) == "done confirmed" })
+	w.keepReply(replyOf("pay-complete-1", "0"))
+	w.eventually("the command is confirmed while Redis is down", func() bool { return w.stepState(KindPayComplete, 1) == "done confirmed" })
 	if got := w.strings("SELECT state FROM jdpay_job WHERE kind = 'reply-publish'"); fmt.Sprint(got) == "[done]" {
 		t.Fatalf("published to a Redis that is down: %v", got)
 	}
@@ -251,17 +251,17 @@ func TestPublicationWaitsForRedis(t *testing.T) {
 	w.eventually("it is published when Redis is back", func() bool { return len(w.published.of("pay-complete-1")) == 1 })
 }
 
-// TestWaitingCostsNothing has 50,000 commands wait: none of them is in memory.
-func TestWaitingCostsNothing(t *testing.T) {
+// TestWaitingCommandsTakeNoSlots has 50,000 commands wait for replies.
+func TestWaitingCommandsTakeNoSlots(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, awaiting)
+	w := newWorld(t, requireReply)
 	w.exec(`INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, created_at)
 		SELECT 'pay-complete', CONCAT('pay-complete:', seq), CONCAT('R', seq), CONCAT('{"order_id":', seq, '}'), 'waiting', 25, 1,
 		DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 10 MINUTE), DATE_ADD(UTC_TIMESTAMP(6), INTERVAL 15 MINUTE), UTC_TIMESTAMP(6) FROM seq_1000_to_51000`)
 	w.exec("INSERT INTO kernel_post_order VALUES ('40000', 'D40000', 'JD40000')")
 	w.serve()
 	w.waiting(1)
-	w.keepReply(answerOf("pay-complete-1", "0"), answerOf("pay-complete-40000", "0"))
+	w.keepReply(replyOf("pay-complete-1", "0"), replyOf("pay-complete-40000", "0"))
 	w.repliesDone(2)
 	if got := w.stepState(KindPayComplete, 40000); got != "done confirmed" {
 		t.Errorf("command 40000 is %s", got)
@@ -274,16 +274,16 @@ func TestWaitingCostsNothing(t *testing.T) {
 	}
 }
 
-// TestEachSideHasItsOwnKeys has whoever holds the cabinets' key speak for JD, and the other way round.
+// TestEachSideHasItsOwnKeys has payments signed with the cabinets' key, and replies signed with JD's.
 func TestEachSideHasItsOwnKeys(t *testing.T) {
 	t.Parallel()
 	const cabinets = "the key of the cabinets"
-	w := newWorld(t, awaiting, func(w *world) { w.replyKeys = []string{cabinets} })
+	w := newWorld(t, requireReply, func(w *world) { w.replyKeys = []string{cabinets} })
 	w.serve()
 	w.waiting(1)
 	w.order(2, "8.00")
 	w.order(3, "8.00")
-	with := func(key, text string) string {
+	signedBy := func(key, text string) string {
 		data := base64.StdEncoding.EncodeToString([]byte(text))
 		return fmt.Sprintf(`{"data":%q,"sign":"%x"}`, data, md5.Sum([]byte("data="+data+"&"+key)))
 	}
@@ -292,11 +292,11 @@ func TestEachSideHasItsOwnKeys(t *testing.T) {
 	}
 	reply := `{"messageId":"pay-complete-1","deviceSn":"D1","code":"0"}`
 	var want []string
-	for i, s := range []struct{ body, want string }{
-		{with(cabinets, payment("R2")), "R2 rejected bad_signature"},
-		{with(testKey, reply), "rejected bad_signature"},
-		{with(testKey, payment("R3")), "R3 done settled"},
-		{with(cabinets, reply), "R1 done confirmed"},
+	for i, s := range []struct{ name, body, want string }{
+		{"a payment with the cabinets' key", signedBy(cabinets, payment("R2")), "R2 rejected bad_signature"},
+		{"a reply with JD's key", signedBy(testKey, reply), "rejected bad_signature"},
+		{"a payment with JD's key", signedBy(testKey, payment("R3")), "R3 done settled"},
+		{"a reply with the cabinets' key", signedBy(cabinets, reply), "R1 done confirmed"},
 	} {
 		w.keepReply(s.body)
 		w.repliesDone(i + 1)

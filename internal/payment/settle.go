@@ -18,7 +18,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// The outcomes of settle.
+// The outcomes of KindSettle.
 const (
 	Settled        job.Outcome = "settled"
 	Duplicate      job.Outcome = "duplicate"
@@ -31,7 +31,7 @@ const (
 	Malformed      job.Outcome = "malformed"
 )
 
-// ClassUnknownOrder is the class, in a job's history, of a try that found no order: its row may still come.
+// ClassUnknownOrder is the class, in a job's history, of a try that found no order: its row may be written later.
 const ClassUnknownOrder = "unknown_order"
 
 // IsSettlement reports whether an outcome is one of a payment and not of a cabinet's reply.
@@ -43,25 +43,25 @@ func IsSettlement(outcome job.Outcome) bool {
 	return false
 }
 
-// AmountCheck says what to do when the paid amount is not the order's.
+// AmountCheck is what to do when the paid amount is not the order's.
 type AmountCheck string
 
 // The ways to check amounts.
 const (
-	AmountEnforce AmountCheck = "enforce" // do not book; park and alert
-	AmountReport  AmountCheck = "report"  // book and alert
-	AmountOff     AmountCheck = "off"     // book whatever was paid, nothing included
+	AmountEnforce AmountCheck = "enforce" // park and alert
+	AmountReport  AmountCheck = "report"  // settle and alert
+	AmountOff     AmountCheck = "off"     // settle whatever was paid, also 0.00
 )
 
-// Rules are what the configuration fixes about genuine and bookable payments.
+// Rules are the configured rules by which payments are settled.
 type Rules struct {
 	Message     message.Rules
 	AmountCheck AmountCheck
-	// UnknownOrderWindow is how long an order row may come later than its payment.
+	// UnknownOrderWindow is how much later than its payment an order's row may be written.
 	UnknownOrderWindow time.Duration
 }
 
-// PayTypes maps JD's pay types to the company's: 2 is WeChat, 10 everything else.
+// PayTypes maps JD's pay types to the company's codes: 2 is WeChat, 10 everything else.
 type PayTypes struct {
 	Known   map[string]int
 	Default int
@@ -69,23 +69,23 @@ type PayTypes struct {
 
 // Settler verifies, decodes and settles kept notifications.
 type Settler struct {
-	// PayTypes may be replaced while it runs.
+	// PayTypes may be replaced at any time.
 	PayTypes atomic.Pointer[PayTypes]
-	// Parcels, if set, are asked for the parcel while the order is being marked paid, so that the steps need not wait.
+	// Parcels, if set, looks up the parcel while the order is being marked paid, so that the steps need not wait for it.
 	Parcels *Parcels
 
 	rules   Rules
 	orders  *Orders
 	runner  *job.Runner
 	report  Report
-	group   *batcher.Batcher[*settlement]
-	unknown onceEach
-	cut     onceEach // columns that did not hold a text
+	batcher *batcher.Batcher[*settlement]
+	unknown onceEach // pay types
+	cut     onceEach // columns that a text did not fit
 }
 
 const (
-	settleMost  = 64 // more rows in one statement cost more than they save
-	settleWidth = 2
+	maxSettlements    = 64 // in one transaction: more rows in one statement cost more than they save
+	settleConcurrency = 2
 	// settleTimeout bounds one transaction; it must exceed the wait for a locked row.
 	settleTimeout = 20 * time.Second
 )
@@ -94,17 +94,17 @@ const (
 func NewSettler(rules Rules, types PayTypes, orders *Orders, runner *job.Runner, report Report) *Settler {
 	s := &Settler{rules: rules, orders: orders, runner: runner, report: report}
 	s.PayTypes.Store(&types)
-	s.group = batcher.New(settleMost, settleWidth, func(batch []*settlement) []error { return sqldb.WriteBatch(batch, s.settleTogether) })
+	s.batcher = batcher.New(maxSettlements, settleConcurrency, func(batch []*settlement) []error { return sqldb.WriteBatch(batch, s.settleBatch) })
 	return s
 }
 
-// settlement is one notification on its way through a transaction.
+// settlement is one notification in a batch.
 type settlement struct {
 	job     *job.Job
 	n       message.Notification
 	payType int
-	outcome job.Outcome // what decide said; empty: nothing could be decided, because of err
-	err     error       // why the outcome is not settled
+	outcome job.Outcome // empty: err prevented a decision
+	err     error       // the reason for the outcome; see decide
 
 	unstorable bool // the column cannot hold the externalId exactly
 }
@@ -118,8 +118,8 @@ func (s *Settler) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Out
 	return s.settle(j, env, p)
 }
 
-// open reads a kept message and makes sure that it is genuine. The error is the job's verdict. A forged message is found by
-// the order that it speaks of, too: most of them are genuine ones, and the key is wrong.
+// open decodes a kept message and verifies its signature. The error is the job's verdict. A message with a bad signature
+// gets its order number as the job's ref, too: it may be genuine and the configured key wrong.
 func open(j *job.Job, rules message.Rules, body string) (message.Envelope, message.Payload, error) {
 	env, p, err := rules.Open(body)
 	switch {
@@ -132,7 +132,7 @@ func open(j *job.Job, rules message.Rules, body string) (message.Envelope, messa
 	return env, p, nil
 }
 
-// settle books a genuine notification on behalf of job j, together with others that arrive at the same time.
+// settle settles a genuine notification for job j, in a batch with others that arrive at the same time.
 func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (job.Outcome, error) {
 	j.SetRef(p.OrderNo())
 	n, err := s.rules.Message.Notification(env, p)
@@ -143,14 +143,14 @@ func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (j
 		return "", job.Permanent(NotSuccess, err)
 	}
 	st := &settlement{job: j, n: n, payType: s.payType(n)}
-	// Without ctx: a transaction that has begun is not abandoned, and it bounds itself.
-	err = s.group.Do(context.Background(), st)
+	// Without ctx: a transaction that has begun is not abandoned; settleTimeout bounds it.
+	err = s.batcher.Do(context.Background(), st)
 	switch {
 	case err != nil:
-		return "", undone(err)
+		return "", rollbackVerdict(err)
 	case st.outcome == Settled:
 		s.report.stage("settle", time.Since(j.Began()))
-		st.note()
+		st.addNotes()
 		if st.err != nil {
 			s.report.alert("payment settled although its amount differs", "order_no", n.OrderNo, "error", st.err)
 		}
@@ -166,39 +166,39 @@ func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (j
 	}
 }
 
-// note tells the log line what was booked.
-func (st *settlement) note() {
+// addNotes adds the payment's fields to the log line about the job's end.
+func (st *settlement) addNotes() {
 	st.job.Notes = append(st.job.Notes, "amount", st.n.Amount.String(), "pay_type", st.payType)
 	if st.n.GBK {
 		st.job.Notes = append(st.job.Notes, "charset", "GBK")
 	}
 }
 
-// payType is the company's code of JD's pay type; an unknown one is warned about once.
+// payType returns the company's code of JD's pay type. It logs each unknown one once.
 func (s *Settler) payType(n message.Notification) int {
 	types := s.PayTypes.Load()
 	if code, ok := types.Known[n.PayType]; ok {
 		return code
 	}
 	if s.unknown.first(n.PayType) {
-		s.report.Log.Warn("unknown payType: booked with Payment:DefaultPayType", "pay_type", message.Cut(n.PayType, 40), "code", types.Default, "order_no", n.OrderNo)
+		s.report.Log.Warn("unknown payType: settled with Payment:DefaultPayType", "pay_type", message.Cut(n.PayType, 40), "code", types.Default, "order_no", n.OrderNo)
 	}
 	return types.Default
 }
 
-// undone is the verdict on a job of which the transaction with others was rolled back.
-func undone(err error) error {
+// rollbackVerdict is the verdict on a job whose batch was rolled back: while the database is down, tries do not count.
+func rollbackVerdict(err error) error {
 	if sqldb.IsDown(err) {
 		return job.Snooze(time.Second, err)
 	}
 	return err
 }
 
-// settleTogether books a batch. If the database refuses a text of it, it is booked with what the columns can hold.
-func (s *Settler) settleTogether(batch []*settlement) error {
+// settleBatch settles a batch. If the database refuses one of its texts, the batch is settled with what the columns can hold.
+func (s *Settler) settleBatch(batch []*settlement) error {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
-	// The older job first: of two notifications of one order it is the payment.
+	// The oldest job first: of two notifications of one order, the older one is the payment.
 	batch = slices.SortedFunc(slices.Values(batch), func(a, b *settlement) int { return cmp.Compare(a.job.ID, b.job.ID) })
 	err := s.settleInTx(ctx, batch)
 	if sqldb.IsBadText(err) {
@@ -216,7 +216,7 @@ type field struct {
 	value  *string
 }
 
-// descriptive are the texts that only describe a payment: nothing is decided by them.
+// descriptive returns the texts that only describe a payment: no decision depends on them.
 func descriptive(n *message.Notification) []field {
 	return []field{
 		{"order_type", &n.OrderType},
@@ -227,8 +227,8 @@ func descriptive(n *message.Notification) []field {
 	}
 }
 
-// fitColumns replaces the descriptive texts of a batch by what their columns can hold. The externalId tells a payment
-// that came twice from a second one, so it is never altered.
+// fitColumns replaces the descriptive texts of a batch by what their columns can hold. The externalId is never altered: it
+// distinguishes a copy of a notification from a second payment.
 func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 	var texts []columnText
 	for _, st := range batch {
@@ -253,20 +253,19 @@ func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 	return nil
 }
 
-// settleInTx is the transaction: lock the orders, decide, mark paid, create the steps, conclude the settle jobs. Either
-// all of it happens or nothing.
+// settleInTx runs the transaction: lock the orders, decide, mark paid, create the steps, conclude the settle jobs.
 func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 	var steps []*job.Job
 	// R-ONE-TX: order, steps and settle job change in one transaction.
 	err := sqldb.InTx(ctx, s.orders.DB, func(tx *sql.Tx) error {
-		steps = nil // those of an attempt that met a deadlock
+		steps = nil // of an attempt that a deadlock rolled back
 		orders, err := s.orders.lock(ctx, tx, orderNumbers(batch))
 		if err != nil {
 			return err
 		}
 		crash.At("settle locked")
 		var paid []*settlement
-		var follow []job.New
+		var newSteps []job.New
 		var concluded []job.Conclusion
 		for _, st := range batch {
 			o := orders[st.n.OrderNo]
@@ -277,10 +276,10 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			if st.outcome != Settled {
 				continue
 			}
-			o.paid, o.externalID = true, st.n.ExternalID // for a second notification in the same batch
+			o.paid, o.externalID = true, st.n.ExternalID // for a second notification of the order in this batch
 			paid = append(paid, st)
 			concluded = append(concluded, job.Conclusion{ID: st.job.ID, State: job.Done, Outcome: Settled, Ref: st.n.OrderNo})
-			follow = append(follow, s.steps(o.id, st)...)
+			newSteps = append(newSteps, s.newSteps(o.id, st)...)
 		}
 		if len(paid) == 0 {
 			return nil
@@ -289,7 +288,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			return err
 		}
 		crash.At("settle paid")
-		if steps, err = s.runner.Insert(ctx, tx, follow...); err != nil {
+		if steps, err = s.runner.Insert(ctx, tx, newSteps...); err != nil {
 			return err
 		}
 		crash.At("settle steps created")
@@ -315,9 +314,9 @@ func orderNumbers(batch []*settlement) []string {
 	return slices.Compact(numbers)
 }
 
-// decide is the rule that a payment may be booked by. o is nil if there is no such order. An order without an amount takes
-// any payment except one of nothing, which would open a cabinet for free. An empty outcome means that the order's row must
-// be corrected first.
+// decide returns whether a payment is settled, and the reason if it is not. o is nil if there is no such order. An order
+// without an amount accepts every payment except one of 0.00, which would open a cabinet for free. An empty outcome means
+// that the order's row must be corrected first.
 func decide(o *order, n message.Notification, check AmountCheck) (outcome job.Outcome, err error) {
 	switch {
 	case o == nil:
@@ -343,14 +342,14 @@ func decide(o *order, n message.Notification, check AmountCheck) (outcome job.Ou
 	return AmountMismatch, err
 }
 
-// Report is where the settling and its steps tell what happened.
+// Report has the functions that receive what handlers report. Each function may be nil.
 type Report struct {
 	Log *slog.Logger
-	// Stage is told how long a part of a payment's way took, for the metric jdpay_stage_seconds.
+	// Stage observes how long a stage of a payment took, for the metric jdpay_stage_seconds.
 	Stage func(stage string, took time.Duration)
-	// Ended is told of commands that replies concluded; of everything else the runner tells.
+	// Ended receives the commands that replies concluded; the runner reports all other ends.
 	Ended func(job.End)
-	// Alert is told what a person should see now.
+	// Alert raises an alert.
 	Alert func(ctx context.Context, msg string, attrs ...any)
 }
 

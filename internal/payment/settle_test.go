@@ -28,26 +28,26 @@ func TestDecide(t *testing.T) {
 		err   string
 	}{
 		{"unpaid, equal amount", &order{hasAmount: true, amount: 800}, n, AmountEnforce, Settled, ""},
-		{"unpaid, amount not known", &order{}, n, AmountEnforce, Settled, ""},
+		{"unpaid, order without an amount", &order{}, n, AmountEnforce, Settled, ""},
 		{"no order", nil, n, AmountEnforce, UnknownOrder, `there is no order with order_no "R1"`},
-		{"paid by the same", &order{paid: true, externalID: "X1"}, n, AmountEnforce, Duplicate, ""},
-		{"paid by the same, another amount", &order{paid: true, externalID: "X1", hasAmount: true, amount: 1}, n, AmountEnforce, Duplicate, ""},
-		{"paid by unknown", &order{paid: true}, n, AmountEnforce, Duplicate, ""},
-		{"paid, this one unknown", &order{paid: true, externalID: "X1"}, message.Notification{OrderNo: "R1"}, AmountEnforce, Duplicate, ""},
-		{"paid by another", &order{paid: true, externalID: "X0"}, n, AmountEnforce, PaidTwice, `the order was paid already by externalId "X0"; this is "X1": the customer needs a refund`},
-		{"too little", &order{hasAmount: true, amount: 801}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 8.01"},
-		{"too little, reported", &order{hasAmount: true, amount: 801}, n, AmountReport, Settled, "paid 8.00 yuan, the order's amount is 8.01"},
-		{"too little, not checked", &order{hasAmount: true, amount: 801}, n, AmountOff, Settled, ""},
-		{"nothing for an order without an amount", &order{}, zero, AmountEnforce, AmountMismatch, noAmount},
-		{"nothing for an order without an amount, reported", &order{}, zero, AmountReport, Settled, noAmount},
-		{"nothing for an order without an amount, not checked", &order{}, zero, AmountOff, Settled, ""},
-		{"nothing for an order of nothing", &order{hasAmount: true}, zero, AmountEnforce, Settled, ""},
-		{"nothing for an order of something", &order{hasAmount: true, amount: 800}, zero, AmountEnforce, AmountMismatch, "paid 0.00 yuan, the order's amount is 8.00"},
-		{"nothing for an amount that is not money", &order{hasAmount: true, amountErr: errors.New("bad column")}, zero, AmountEnforce, AmountMismatch, "bad column"},
-		{"something for an order of nothing", &order{hasAmount: true}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 0.00"},
-		{"one fen for an order without an amount", &order{}, message.Notification{OrderNo: "R1", Amount: 1}, AmountEnforce, Settled, ""},
-		{"nothing a second time", &order{paid: true}, zero, AmountEnforce, Duplicate, ""},
-		{"an amount that is not money", &order{hasAmount: true, amountErr: errors.New("bad column")}, n, AmountEnforce, AmountMismatch, "bad column"},
+		{"paid by the same externalId", &order{paid: true, externalID: "X1"}, n, AmountEnforce, Duplicate, ""},
+		{"paid by the same externalId, another amount", &order{paid: true, externalID: "X1", hasAmount: true, amount: 1}, n, AmountEnforce, Duplicate, ""},
+		{"paid, the order has no externalId", &order{paid: true}, n, AmountEnforce, Duplicate, ""},
+		{"paid, the notification has no externalId", &order{paid: true, externalID: "X1"}, message.Notification{OrderNo: "R1"}, AmountEnforce, Duplicate, ""},
+		{"paid by another externalId", &order{paid: true, externalID: "X0"}, n, AmountEnforce, PaidTwice, `the order was paid already by externalId "X0"; this is "X1": the customer needs a refund`},
+		{"wrong amount", &order{hasAmount: true, amount: 801}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 8.01"},
+		{"wrong amount, check report", &order{hasAmount: true, amount: 801}, n, AmountReport, Settled, "paid 8.00 yuan, the order's amount is 8.01"},
+		{"wrong amount, check off", &order{hasAmount: true, amount: 801}, n, AmountOff, Settled, ""},
+		{"0.00 for an order without an amount", &order{}, zero, AmountEnforce, AmountMismatch, noAmount},
+		{"0.00 for an order without an amount, check report", &order{}, zero, AmountReport, Settled, noAmount},
+		{"0.00 for an order without an amount, check off", &order{}, zero, AmountOff, Settled, ""},
+		{"0.00 for an order of 0.00", &order{hasAmount: true}, zero, AmountEnforce, Settled, ""},
+		{"0.00 for an order of 8.00", &order{hasAmount: true, amount: 800}, zero, AmountEnforce, AmountMismatch, "paid 0.00 yuan, the order's amount is 8.00"},
+		{"0.00 for an amount that cannot be read", &order{hasAmount: true, amountErr: errors.New("bad column")}, zero, AmountEnforce, AmountMismatch, "bad column"},
+		{"8.00 for an order of 0.00", &order{hasAmount: true}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 0.00"},
+		{"0.01 for an order without an amount", &order{}, message.Notification{OrderNo: "R1", Amount: 1}, AmountEnforce, Settled, ""},
+		{"0.00 a second time", &order{paid: true}, zero, AmountEnforce, Duplicate, ""},
+		{"an amount that cannot be read", &order{hasAmount: true, amountErr: errors.New("bad column")}, n, AmountEnforce, AmountMismatch, "bad column"},
 	} {
 		outcome, err := decide(tt.order, tt.n, tt.check)
 		if text := fmt.Sprint(err); outcome != tt.want || (err == nil) != (tt.err == "") || err != nil && text != tt.err {
@@ -67,7 +67,7 @@ func TestAmountColumn(t *testing.T) {
 	}
 }
 
-func TestSettle(t *testing.T) {
+func TestSettleOutcomes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
 		w.rules.Message.Format.StatusField = "status"
@@ -133,7 +133,7 @@ func TestSettle(t *testing.T) {
 	}
 	kept := w.strings("SELECT args FROM jdpay_job WHERE kind = 'settle' ORDER BY id")
 	if diff := cmp.Diff(bodies, kept); diff != "" {
-		t.Errorf("the messages are not kept as they came:\n%s", diff)
+		t.Errorf("kept messages (-received +kept):\n%s", diff)
 	}
 	steps := w.strings("SELECT unique_key FROM jdpay_job WHERE kind <> 'settle' ORDER BY unique_key")
 	wantSteps := []string{
@@ -145,7 +145,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-func TestSettleTogetherAndTwice(t *testing.T) {
+func TestNotificationsOfOneOrderInABatchSettleOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.order(1, "8.00")
@@ -161,15 +161,14 @@ func TestSettleTogetherAndTwice(t *testing.T) {
 	for _, s := range got {
 		counts[s]++
 	}
-	// Which of the first two comes first is up to the queue; the one by another trade number is a second payment, or
-	// the first and the others are.
+	// Chance decides which of the three is settled: if it is the one with externalId SECOND, the others are second payments.
 	if counts["done settled"] != 1 || counts["done duplicate"]+counts["parked paid_twice"] != 2 {
 		t.Errorf("R1: %v", got)
 	}
 }
 
-// TestSettleRace lets two instances settle the same orders from different messages at the same time.
-func TestSettleRace(t *testing.T) {
+// TestTwoInstancesSettleEachOrderOnce has two instances settle the same orders from different messages at the same time.
+func TestTwoInstancesSettleEachOrderOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const orders = 40
@@ -177,7 +176,7 @@ func TestSettleRace(t *testing.T) {
 		w.order(id+1, "8.00")
 	}
 	w.serve()
-	other := &world{t: t, db: w.db, cabinets: w.cabinets, jd: w.jd, rules: w.rules, follow: w.follow}
+	other := &world{t: t, db: w.db, cabinets: w.cabinets, jd: w.jd, rules: w.rules, steps: w.steps}
 	other.assemble("the other instance")
 	other.serve()
 	var wg sync.WaitGroup
@@ -201,9 +200,9 @@ func TestSettleRace(t *testing.T) {
 	}
 }
 
-// TestSettleBadNeighbour has one order in the batch locked by somebody else and one whose row cannot be written: the
-// others of the batch must not wait for them.
-func TestSettleBadNeighbour(t *testing.T) {
+// TestBadOrdersDoNotDelayTheirBatch has, in one batch, an order that another transaction has locked and one whose row
+// cannot be written.
+func TestBadOrdersDoNotDelayTheirBatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for id := range int64(10) {
@@ -236,34 +235,34 @@ func TestSettleBadNeighbour(t *testing.T) {
 	w.eventually("the broken one is settled after its repair", func() bool { return fmt.Sprint(w.settleJobs("R5")) == "[done settled]" })
 	var history sql.NullString
 	if err := w.db.QueryRow("SELECT last_error FROM jdpay_job WHERE ref = 'R5' AND kind = 'settle'").Scan(&history); err != nil || !strings.Contains(history.String, "broken row") {
-		t.Errorf("the reason is not on the job: %v, %v", history, err)
+		t.Errorf("the job's last error is %v, %v; want the reason", history, err)
 	}
 }
 
-func TestSettleWaitsForTheOrder(t *testing.T) {
+func TestSettleWaitsForALateOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.serve()
 	w.keep(pay("R7", "8.00"))
-	w.eventually("the order is looked for", func() bool { return w.ended.count(KindSettle, job.Ready, "") > 0 })
+	w.eventually("a try found no order", func() bool { return w.ended.count(KindSettle, job.Ready, "") > 0 })
 	w.order(7, "8.00")
 	w.eventually("it is settled", func() bool { return fmt.Sprint(w.settleJobs("R7")) == "[done settled]" })
 }
 
-func TestSettleReportsAmount(t *testing.T) {
+func TestWrongAmountIsSettledWithAnAlert(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.rules.AmountCheck = AmountReport })
 	w.order(1, "8.00")
 	w.serve()
 	w.keep(pay("R1", "7.99"))
 	w.eventually("it is settled", func() bool { return fmt.Sprint(w.settleJobs("R1")) == "[done settled]" })
-	w.eventually("and a person is told", func() bool {
+	w.eventually("and there is an alert", func() bool {
 		_, ok := w.alerts.Load("payment settled although its amount differs")
 		return ok
 	})
 }
 
-func TestKeep(t *testing.T) {
+func TestRedeliveredMessagesAreKeptOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.order(1, "8.00")

@@ -16,38 +16,39 @@ import (
 // The outcomes of steps that are done.
 const (
 	Sent      job.Outcome = "sent"      // pay-complete: the broker has it
-	Confirmed job.Outcome = "confirmed" // pay-complete: the cabinet says so
-	Updated   job.Outcome = "updated"   // waybill-status: JD took it
-	Already   job.Outcome = "already"   // waybill-status: JD had it already
+	Confirmed job.Outcome = "confirmed" // pay-complete: the cabinet replied that it opened
+	Updated   job.Outcome = "updated"   // waybill-status: JD accepted it
+	Already   job.Outcome = "already"   // waybill-status: JD had the status already
 	Written   job.Outcome = "written"   // pay-info
 )
 
 // The outcomes of steps that are parked, beside job's "abandoned".
 const (
-	Expired   job.Outcome = "expired"    // pay-complete: the customer has left by now
-	Refused   job.Outcome = "refused"    // the cabinet or JD said no
-	BadDevice job.Outcome = "bad_device" // pay-complete: no topic can be made of the cabinet's serial, or the broker refuses it
+	Expired   job.Outcome = "expired"    // pay-complete: Mqtt:CommandTtl is over
+	Refused   job.Outcome = "refused"    // the cabinet or JD refused
+	BadDevice job.Outcome = "bad_device" // pay-complete: the cabinet's serial makes no valid topic, or the broker refuses the command
 )
 
-// classRefused is the class of JD's refusals in a job's history: so many of them make an end.
+// classRefused is the class of JD's refusals in a job's history; see maxRefusals.
 const classRefused = "refused"
 
-// step holds the arguments of the three follow-ups of a settled payment.
+// step has the arguments of a step.
 type step struct {
 	OrderID int64  `json:"order_id"`
 	PayType int    `json:"pay_type,omitempty"`
 	PayTime string `json:"pay_time,omitempty"` // wall clock in Payment:TimeZone
 
-	// Known only to the instance that settled the payment, on the first try.
-	received time.Time // when it received the notification
-	parcel   *found    // being looked up since before the commit
+	// These are set only in the instance that settled the payment, for the first try.
+	received time.Time      // when the notification was received
+	parcel   *pendingLookup // started before the commit
 }
 
-// steps are the steps of a payment that is being settled. Their keys are of the order: it has them once.
-func (s *Settler) steps(orderID int64, st *settlement) []job.New {
-	var parcel *found
+// newSteps returns the steps of a payment that is being settled. Their keys contain the order's id, so an order has each
+// step once.
+func (s *Settler) newSteps(orderID int64, st *settlement) []job.New {
+	var parcel *pendingLookup
 	if s.Parcels != nil {
-		parcel = s.Parcels.begin(orderID)
+		parcel = s.Parcels.startLookup(orderID)
 	}
 	steps := make([]job.New, len(Steps))
 	for i, kind := range Steps {
@@ -61,7 +62,7 @@ func (s *Settler) steps(orderID int64, st *settlement) []job.New {
 	return steps
 }
 
-// StepKey is the unique key of the step of the kind of an order.
+// StepKey returns the unique key of an order's step of the kind.
 func StepKey(kind string, orderID int64) string { return fmt.Sprintf("%s:%d", kind, orderID) }
 
 // commander sends commands to cabinets; see device.Session.
@@ -69,21 +70,21 @@ type commander interface {
 	Publish(ctx context.Context, c device.Command) error
 }
 
-// waybills tells JD; see jdapi.Client.
+// waybills updates waybills at JD; see jdapi.Client.
 type waybills interface {
 	UpdateWaybillStatus(ctx context.Context, s jdapi.Status) (jdapi.Result, error)
 }
 
-// Follow carries out the steps of settled payments.
-type Follow struct {
+// StepHandlers are the handlers of the steps.
+type StepHandlers struct {
 	Parcels  *Parcels
 	Cabinets commander
 	JD       waybills
 	Report   Report
 
-	CommandTTL   time.Duration // a command is not sent later than this after settling
+	CommandTTL   time.Duration // how long after settling a command may be sent
 	RequireReply bool          // wait for the cabinet's reply
-	ReplyTimeout time.Duration // send again without one
+	ReplyTimeout time.Duration // after which the command is sent again
 
 	ProducerCode      string // for JD sending cabinets
 	CloudProducerCode string // for all others
@@ -98,27 +99,27 @@ const sendingCabinet = 6
 const paidStatus = 1
 
 const (
-	// downPause is how long a kind of steps rests while what all of them need is down.
+	// downPause is how long a kind of steps pauses while a dependency of all its jobs is down.
 	downPause = 2 * time.Second
-	// laterPause is the wait of a command that must be sent alone while too many others wait for that.
-	laterPause = 250 * time.Millisecond
-	// maxRefusals is how often JD may say no without saying why before a person is asked. Tries that it could not answer
-	// do not count.
+	// aloneWait is how long a command snoozes that must be published alone while too many others wait for the same.
+	aloneWait = 250 * time.Millisecond
+	// maxRefusals is how often JD may refuse for an unknown reason before the job is parked. Tries during an
+	// outage of JD do not count.
 	maxRefusals = 3
-	// maxParcelAge is how old a parcel may be that was looked up while its payment was being settled. Parcels move.
-	maxParcelAge = time.Second
+	// lookupTTL is how long a parcel that was looked up during settling may be used: parcels are moved.
+	lookupTTL = time.Second
 )
 
-// PayComplete is the handler of KindPayComplete: it tells the cabinet to open.
-func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
-	parcel, err := f.find(ctx, j, s)
+// PayComplete is the handler of KindPayComplete: it sends the cabinet the command to open.
+func (h *StepHandlers) PayComplete(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
+	parcel, err := h.find(ctx, j, s)
 	if err != nil {
 		return "", err
 	}
 	expiry := j.Expiry()
-	err = f.Cabinets.Publish(ctx, device.Command{
+	err = h.Cabinets.Publish(ctx, device.Command{
 		PostOrderId: s.OrderID, DeviceGroupSN: parcel.DeviceSN, DeviceType: parcel.DeviceType, CellSN: parcel.CellSN,
-		MessageId: device.MessageID(s.OrderID), IssuedAt: expiry.Add(-f.CommandTTL).UnixMilli(), ExpireAt: expiry.UnixMilli(),
+		MessageId: device.MessageID(s.OrderID), IssuedAt: expiry.Add(-h.CommandTTL).UnixMilli(), ExpireAt: expiry.UnixMilli(),
 	})
 	var badTopic *device.InvalidTopicError
 	var refused *device.RefusedError
@@ -126,7 +127,7 @@ func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (job.Outco
 	case errors.Is(err, device.ErrNotConnected):
 		return "", job.Pause(downPause, err)
 	case errors.Is(err, device.ErrLater):
-		return "", job.Snooze(laterPause, err)
+		return "", job.Snooze(aloneWait, err)
 	case errors.As(err, &badTopic), errors.As(err, &refused):
 		return "", job.Permanent(BadDevice, err)
 	case err != nil:
@@ -134,29 +135,29 @@ func (f *Follow) PayComplete(ctx context.Context, j *job.Job, s step) (job.Outco
 	}
 	crash.At("command sent")
 	if j.Tries == 1 && !s.received.IsZero() {
-		f.Report.stage("notify_to_command", time.Since(s.received))
+		h.Report.stage("notify_to_command", time.Since(s.received))
 	}
-	f.Report.stage(KindPayComplete, time.Since(j.Began()))
-	if f.RequireReply {
-		return "", job.Wait(f.ReplyTimeout)
+	h.Report.stage(KindPayComplete, time.Since(j.Began()))
+	if h.RequireReply {
+		return "", job.Wait(h.ReplyTimeout)
 	}
 	return Sent, nil
 }
 
-// WaybillStatus is the handler of KindWaybillStatus: it tells JD that the waybill is paid.
-func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
-	parcel, err := f.find(ctx, j, s)
+// WaybillStatus is the handler of KindWaybillStatus: it sets the waybill's status at JD to paid.
+func (h *StepHandlers) WaybillStatus(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
+	parcel, err := h.find(ctx, j, s)
 	if err != nil {
 		return "", err
 	}
-	producer := f.CloudProducerCode
+	producer := h.CloudProducerCode
 	if parcel.DeviceType == sendingCabinet {
-		producer = f.ProducerCode
+		producer = h.ProducerCode
 	}
 	if parcel.Waybill == "" {
 		return "", fmt.Errorf("%s.express_number is NULL or empty in the row with post_order_id = '%d': correct the row", postTable, s.OrderID)
 	}
-	result, err := f.JD.UpdateWaybillStatus(ctx, jdapi.Status{
+	result, err := h.JD.UpdateWaybillStatus(ctx, jdapi.Status{
 		Producer: producer, ThirdCode: parcel.DeviceSN, WaybillCode: parcel.Waybill, Status: paidStatus,
 	})
 	var notCalled *jdapi.NotCalledError
@@ -172,32 +173,32 @@ func (f *Follow) WaybillStatus(ctx context.Context, j *job.Job, s step) (job.Out
 		return "", err
 	}
 	crash.At("JD told")
-	f.Report.stage(KindWaybillStatus, time.Since(j.Began()))
+	h.Report.stage(KindWaybillStatus, time.Since(j.Began()))
 	if result.Already {
 		return Already, nil
 	}
 	return Updated, nil
 }
 
-// PayInfo is the handler of KindPayInfo: it writes what the ERP reads.
-func (f *Follow) PayInfo(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
+// PayInfo is the handler of KindPayInfo: it writes the row that the ERP reads.
+func (h *StepHandlers) PayInfo(ctx context.Context, j *job.Job, s step) (job.Outcome, error) {
 	payTime := s.PayTime
-	if f.PayTimeIsNow {
-		payTime = j.Now().In(f.Zone).Format(time.DateTime)
+	if h.PayTimeIsNow {
+		payTime = j.Now().In(h.Zone).Format(time.DateTime)
 	}
-	if err := f.Parcels.writeInfo(ctx, payInfo{s.OrderID, s.PayType, payTime}); err != nil {
+	if err := h.Parcels.writeInfo(ctx, payInfo{s.OrderID, s.PayType, payTime}); err != nil {
 		return "", pauseIfDown(err)
 	}
 	crash.At("pay info written")
-	f.Report.stage(KindPayInfo, time.Since(j.Began()))
+	h.Report.stage(KindPayInfo, time.Since(j.Began()))
 	return Written, nil
 }
 
-// find returns the parcel: the one that was looked up while the payment was being settled, if that was just now.
-func (f *Follow) find(ctx context.Context, j *job.Job, s step) (Parcel, error) {
+// find returns the parcel, from the lookup that settling started if it is recent enough.
+func (h *StepHandlers) find(ctx context.Context, j *job.Job, s step) (Parcel, error) {
 	lookup := s.parcel
-	if lookup == nil || time.Since(lookup.asked) > maxParcelAge {
-		lookup = f.Parcels.begin(s.OrderID)
+	if lookup == nil || time.Since(lookup.started) > lookupTTL {
+		lookup = h.Parcels.startLookup(s.OrderID)
 	}
 	parcel, err := lookup.wait(ctx)
 	if err == nil {
@@ -206,7 +207,7 @@ func (f *Follow) find(ctx context.Context, j *job.Job, s step) (Parcel, error) {
 	return parcel, pauseIfDown(err)
 }
 
-// pauseIfDown lets a whole kind of steps rest while the main database is down, instead of using up each one's tries.
+// pauseIfDown pauses a kind of steps while the main database is down, so that its jobs do not use up their tries.
 func pauseIfDown(err error) error {
 	if sqldb.IsDown(err) {
 		return job.Pause(downPause, err)

@@ -21,8 +21,8 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// steps returns "kind state outcome" of an order's steps.
-func (w *world) steps(orderNo string) []string {
+// stepStates returns "kind state outcome" of an order's steps.
+func (w *world) stepStates(orderNo string) []string {
 	w.t.Helper()
 	return w.strings("SELECT CONCAT_WS(' ', kind, state, outcome) FROM jdpay_job WHERE ref = ? AND kind <> 'settle' ORDER BY kind", orderNo)
 }
@@ -32,7 +32,7 @@ func (w *world) stepState(kind string, orderID int) string {
 	return strings.Join(w.strings("SELECT CONCAT_WS(' ', state, outcome) FROM jdpay_job WHERE unique_key = ?", fmt.Sprint(kind, ":", orderID)), "")
 }
 
-func TestSteps(t *testing.T) {
+func TestStepsOfAPayment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.order(1, "8.00")
@@ -46,7 +46,7 @@ func TestSteps(t *testing.T) {
 	w.eventually("all steps are done", func() bool {
 		return len(w.strings("SELECT id FROM jdpay_job WHERE kind <> 'settle' AND state = 'done'")) == 6
 	})
-	if diff := cmp.Diff([]string{"pay-complete done sent", "pay-info done written", "waybill-status done updated"}, w.steps("R1")); diff != "" {
+	if diff := cmp.Diff([]string{"pay-complete done sent", "pay-info done written", "waybill-status done updated"}, w.stepStates("R1")); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
 
@@ -99,10 +99,10 @@ func TestStepsWaitForMissingRows(t *testing.T) {
 	w.eventually("the missing rows are named", func() bool {
 		return reason(1) == "[no row in kernel_post_order with post_order_id = '1']" && reason(2) == "[no row in kernel_device_group with device_sn = 'D2']"
 	})
-	w.eventually("what does not need them is done", func() bool { return w.stepState(KindPayInfo, 1) == "done written" })
+	w.eventually("the step that does not need them is done", func() bool { return w.stepState(KindPayInfo, 1) == "done written" })
 	w.exec("INSERT INTO kernel_post_order VALUES ('1', 'D1', 'JD1')")
 	w.exec("INSERT INTO kernel_device_group VALUES ('D2', 1002, 6)")
-	w.eventually("the rows came and the steps are done", func() bool {
+	w.eventually("the steps are done when the rows exist", func() bool {
 		return len(w.strings("SELECT id FROM jdpay_job WHERE kind <> 'settle' AND state = 'done'")) == 6
 	})
 }
@@ -110,7 +110,7 @@ func TestStepsWaitForMissingRows(t *testing.T) {
 func TestPayCompleteVerdicts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var down, doubt atomic.Bool
+	var down, unacknowledged atomic.Bool
 	down.Store(true)
 	var tries, later atomic.Int64
 	w.cabinets.publish = func(c device.Command) error {
@@ -118,7 +118,7 @@ func TestPayCompleteVerdicts(t *testing.T) {
 		switch {
 		case down.Load():
 			return device.ErrNotConnected
-		case c.DeviceGroupSN == "D1" && doubt.Swap(false):
+		case c.DeviceGroupSN == "D1" && unacknowledged.Swap(false):
 			return device.ErrUnacknowledged
 		case c.DeviceGroupSN == "bad+serial":
 			return &device.InvalidTopicError{}
@@ -141,14 +141,14 @@ func TestPayCompleteVerdicts(t *testing.T) {
 	if got := w.strings("SELECT CONCAT(try_count, COALESCE(last_error, '')) FROM jdpay_job WHERE unique_key = 'pay-complete:1'"); fmt.Sprint(got) != "[0]" {
 		t.Errorf("an outage of the broker counts as a try: %v", got)
 	}
-	doubt.Store(true)
+	unacknowledged.Store(true)
 	down.Store(false)
 	w.runner.Resume(KindPayComplete)
-	w.eventually("sent after doubt", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
-	w.eventually("a serial no topic can be made of is parked", func() bool { return w.stepState(KindPayComplete, 2) == "parked bad_device" })
+	w.eventually("sent again after a missing acknowledgement", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
+	w.eventually("a serial that makes no valid topic is parked", func() bool { return w.stepState(KindPayComplete, 2) == "parked bad_device" })
 	w.eventually("a command the broker refuses is parked", func() bool { return w.stepState(KindPayComplete, 3) == "parked bad_device" })
 	if got := w.strings("SELECT CONCAT(try_count, ' ', last_error) FROM jdpay_job WHERE unique_key = 'pay-complete:3'"); len(got) != 1 || !strings.HasPrefix(got[0], "1 ") || !strings.Contains(got[0], "EOF") {
-		t.Errorf("the wait for others counts as a try, or the broker's reason is not there: %v", got)
+		t.Errorf("the snooze counts as a try, or the broker's reason is missing: %v", got)
 	}
 	if got := w.cabinets.commands(); len(got) != 1 || got[0].MessageId != "pay-complete-1" {
 		t.Errorf("commands %+v", got)
@@ -193,21 +193,21 @@ func TestWaybillStatusVerdicts(t *testing.T) {
 		})
 	}
 	if got := fmt.Sprint(w.strings("SELECT last_error FROM jdpay_job WHERE unique_key = 'waybill-status:2'")); !strings.Contains(got, "code 77: no idea") {
-		t.Errorf("JD's words are not on the job: %s", got)
+		t.Errorf("the job's last error lacks JD's text: %s", got)
 	}
 	if len(calls) != 5 {
 		t.Errorf("calls %v", calls)
 	}
 }
 
-// TestOnlyRefusalsUseUpRefusals: tries that JD could not answer say nothing about what it thinks of the waybill.
+// TestOnlyRefusalsUseUpRefusals: tries during an outage of JD do not count towards maxRefusals.
 func TestOnlyRefusalsUseUpRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var calls atomic.Int64
 	down := &jdapi.Error{Class: jdapi.Retry, HTTPStatus: 503}
 	no := &jdapi.Error{Class: jdapi.Refused, HTTPStatus: 200, Code: "77", Message: "no idea"}
-	script := []error{down, down, down, down, no, down, no, down, nil} // done at the ninth
+	script := []error{down, down, down, down, no, down, no, down, nil} // done at the ninth try
 	w.jd.answer = func(int, jdapi.Status) (jdapi.Result, error) {
 		if n := int(calls.Add(1)); n <= len(script) && script[n-1] != nil {
 			return jdapi.Result{}, script[n-1]
@@ -234,9 +234,9 @@ func TestOnlyRefusalsUseUpRefusals(t *testing.T) {
 	w.eventually("after a person's retry there are three calls again", func() bool { return row(2) == "parked refused 3" && calls.Load() == before+3 })
 }
 
-func TestPayInfoTimeNow(t *testing.T) {
+func TestPayInfoHasTheTimeOfWriting(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.follow.PayTimeIsNow = true })
+	w := newWorld(t, func(w *world) { w.steps.PayTimeIsNow = true })
 	w.order(1, "8.00")
 	w.serve()
 	w.keep(pay("R1", "8.00"))
@@ -248,11 +248,11 @@ func TestPayInfoTimeNow(t *testing.T) {
 	}
 }
 
-func TestPayInfoBadNeighbour(t *testing.T) {
+func TestBadPayInfoDoesNotFailItsBatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.exec("CREATE TRIGGER broken BEFORE INSERT ON kernel_postorder_pay_info FOR EACH ROW BEGIN IF NEW.post_order_id = '3' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'broken row'; END IF; END")
-	errs := sqldb.WriteBatch([]payInfo{{1, 2, "2026-11-20 12:00:00"}, {3, 2, "2026-11-20 12:00:00"}, {4, 10, "2026-11-20 12:00:00"}}, w.follow.Parcels.writeInfos)
+	errs := sqldb.WriteBatch([]payInfo{{1, 2, "2026-11-20 12:00:00"}, {3, 2, "2026-11-20 12:00:00"}, {4, 10, "2026-11-20 12:00:00"}}, w.steps.Parcels.writeInfos)
 	if len(errs) != 3 || errs[0] != nil || errs[1] == nil || errs[2] != nil {
 		t.Errorf("errors %v", errs)
 	}
@@ -261,7 +261,7 @@ func TestPayInfoBadNeighbour(t *testing.T) {
 	}
 }
 
-// cacheOf is a cache of cabinets that counts.
+// cacheOf is a cache of cabinets that counts the serials it is asked for.
 type cacheOf struct {
 	cabinets map[string]Cabinet
 	asked    int
@@ -303,9 +303,9 @@ func TestParcelsUseTheCache(t *testing.T) {
 	}
 }
 
-func TestPayCompleteWaits(t *testing.T) {
+func TestCommandIsSentAgainWithoutAReply(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.follow.RequireReply, w.follow.ReplyTimeout = true, 300*time.Millisecond })
+	w := newWorld(t, func(w *world) { w.steps.RequireReply, w.steps.ReplyTimeout = true, 300*time.Millisecond })
 	w.order(1, "8.00")
 	w.serve()
 	w.keep(pay("R1", "8.00"))
@@ -316,7 +316,7 @@ func TestPayCompleteWaits(t *testing.T) {
 	})
 }
 
-func TestLateSteps(t *testing.T) {
+func TestLateStepsAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.order(1, "8.00")
@@ -339,10 +339,10 @@ func TestLateSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, err := store.Late(t.Context(), Steps, 2*time.Minute); err != nil || len(again) != 0 {
-		t.Errorf("told twice: %+v, %v", again, err)
+		t.Errorf("reported twice: %+v, %v", again, err)
 	}
 	if got := w.stepState(KindPayComplete, 1); got != "ready" {
-		t.Errorf("the late step is %q: telling of it must not change it", got)
+		t.Errorf("the late step is %q: the report must not change it", got)
 	}
 	w.exec("INSERT INTO kernel_device_group VALUES ('D1', 1001, 6)")
 	w.eventually("they are done in the end, with their own outcomes", func() bool {

@@ -25,13 +25,13 @@ type order struct {
 	hasAmount  bool
 	amount     message.Fen
 	amountErr  error
-	rowErr     error // the row has no usable id, or does not say whether it is paid
+	rowErr     error // the row's id or is_paid cannot be used
 }
 
-// lock reads orders by their numbers and keeps them locked until the transaction ends. The numbers are sorted, so that
-// instances lock in the same order; an order that another transaction changes at this moment is read as that leaves it.
+// lock reads orders by their numbers and keeps them locked until the transaction ends. The numbers must be sorted, so that
+// instances lock in the same order. An order that another transaction is changing is read after that one ends.
 //
-// Without ORDER BY: the server would then rather walk the primary key, and lock every order that it passes.
+// There is no ORDER BY: with it the server may scan the primary key, and lock every row that it reads.
 func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[string]*order, error) {
 	args := make([]any, len(numbers))
 	for i, no := range numbers {
@@ -64,14 +64,14 @@ func (s *Orders) lock(ctx context.Context, tx *sql.Tx, numbers []string) (map[st
 		if o.hasAmount = amount.Valid; o.hasAmount {
 			o.amount, o.amountErr = columnYuan(amount.String)
 		}
-		// The column may compare without regard to case or trailing blanks; order numbers do not.
+		// The column may ignore case and trailing blanks; order numbers must match exactly.
 		found[no] = &o
 	}
 	return found, rows.Err()
 }
 
-// PaidColumns are what a payment writes into its order, beside is_paid. An optional field that did not arrive leaves
-// its column as it is.
+// PaidColumns are the columns of an order that its payment sets, beside is_paid. An optional field that the notification
+// lacks leaves its column unchanged.
 var PaidColumns = []string{"pay_type", "pay_amount", "pay_time", "order_type", "order_source", "external_id", "business_type", "out_biz_no", "term_no"}
 
 // markPaid marks all orders paid in one statement.
@@ -112,13 +112,17 @@ func (s *Orders) markPaid(ctx context.Context, tx *sql.Tx, paid []*settlement, o
 	if err != nil {
 		return fmt.Errorf("marking %d orders paid: %w", len(paid), err)
 	}
-	if n, err := res.RowsAffected(); err != nil || n != int64(len(paid)) {
-		return fmt.Errorf("marking %d orders paid changed %d rows: %v", len(paid), n, err)
+	n, err := res.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("marking %d orders paid: reading the number of changed rows: %w", len(paid), err)
+	}
+	if n != int64(len(paid)) {
+		return fmt.Errorf("marking %d orders paid: %d rows were changed", len(paid), n)
 	}
 	return nil
 }
 
-// columnYuan reads an amount column; a company's own table or view may have more decimals than two.
+// columnYuan parses an amount column. A company's table or view may have more than two decimals.
 func columnYuan(s string) (message.Fen, error) {
 	if whole, frac, ok := strings.Cut(s, "."); ok {
 		s = whole + "." + frac[:min(len(frac), 2)]
@@ -129,7 +133,7 @@ func columnYuan(s string) (message.Fen, error) {
 	return message.ParseYuan(s)
 }
 
-// onceEach says the first time a text is seen; it remembers a bounded number.
+// onceEach reports for each text when it is seen first. It remembers at most 1000 texts and reports no more than those.
 type onceEach struct {
 	mu   sync.Mutex
 	seen map[string]bool

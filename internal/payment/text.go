@@ -11,9 +11,9 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Texts from outside are Unicode; the company's columns may be of a smaller character set, or short. Each statement is
-// tried as it is, since nearly every text fits; only when the server refuses one (see sqldb.IsBadText) are the columns
-// looked at, and the statement is run once more with what they can hold.
+// Texts from outside are Unicode; the company's columns may have a smaller character set, or be short. Each statement is
+// first run unchanged, since nearly every text fits. Only when the server refuses it (see sqldb.IsBadText) are the column
+// definitions read, and the statement is run again with what the columns can hold.
 
 // querier is a pool or a transaction.
 type querier interface {
@@ -26,13 +26,13 @@ type columnText struct{ column, value string }
 // textColumn is what a column can hold.
 type textColumn struct {
 	charset string // empty: not a column of characters
-	most    int    // characters, or bytes; 0: it holds no text
-	bytes   bool   // most counts bytes
+	max     int    // length in characters or bytes; 0: the column holds no text
+	bytes   bool   // max is in bytes
 }
 
-// storable returns what the columns of a table (or view) can hold of these texts: a character that the column's
-// character set lacks is '?', as the server itself converts it, and what is too long is cut after a whole character. A
-// column that is not for text holds only digits; the result for anything else is empty.
+// storable returns what the columns of a table (or view) can hold of these texts. A character that the column's character
+// set lacks becomes '?', converted by the server; a text that is too long is cut after a whole character. For a column that
+// is not for text, only digits are returned, and any other text becomes empty.
 func storable(ctx context.Context, db querier, table string, texts []columnText) ([]string, error) {
 	columns, err := textColumns(ctx, db, table)
 	if err != nil {
@@ -45,10 +45,10 @@ func storable(ctx context.Context, db querier, table string, texts []columnText)
 	for i, t := range texts {
 		c, known := columns[t.column]
 		switch {
-		case !known || c.most == 0 && strings.Trim(t.value, "0123456789") == "":
+		case !known || c.max == 0 && strings.Trim(t.value, "0123456789") == "":
 			fitted[i] = t.value
 			continue
-		case c.most == 0:
+		case c.max == 0:
 			continue
 		}
 		fitted[i] = c.cut(t.value)
@@ -89,18 +89,18 @@ func textColumns(ctx context.Context, db querier, table string) (map[string]text
 	for rows.Next() {
 		var name, kind string
 		var c textColumn
-		var most uint64 // LONGTEXT: 4 GiB
-		if err := rows.Scan(&name, &kind, &c.charset, &most); err != nil {
+		var length uint64 // LONGTEXT: 4 GiB
+		if err := rows.Scan(&name, &kind, &c.charset, &length); err != nil {
 			return nil, fmt.Errorf("reading the columns of %s: %w", table, err)
 		}
 		switch {
 		case kind == "char", kind == "varchar":
 		case strings.HasSuffix(kind, "text"), strings.HasSuffix(kind, "binary"), strings.HasSuffix(kind, "blob"):
 			c.bytes = true
-		default: // numbers and times; and a list of words takes no other
-			most = 0
+		default: // numbers, times, and ENUM or SET, which hold no other texts than their own
+			length = 0
 		}
-		c.most = int(min(most, 1<<30))
+		c.max = int(min(length, 1<<30))
 		columns[name] = c
 	}
 	if err := rows.Err(); err != nil {
@@ -112,15 +112,15 @@ func textColumns(ctx context.Context, db querier, table string) (map[string]text
 // cut shortens a text to the column's length, after a whole character.
 func (c textColumn) cut(s string) string {
 	if !c.bytes {
-		if r := []rune(s); len(r) > c.most {
-			return string(r[:c.most])
+		if r := []rune(s); len(r) > c.max {
+			return string(r[:c.max])
 		}
 		return s
 	}
-	if len(s) <= c.most {
+	if len(s) <= c.max {
 		return s
 	}
-	end := c.most
+	end := c.max
 	for !utf8.RuneStart(s[end]) {
 		end--
 	}
@@ -131,8 +131,8 @@ func ascii(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
-// selectIn runs a query for rows of which a column is among the values. A value that the column cannot hold is in none of
-// its rows: if the server refuses to compare one, the query is run without it, or with NULL if no value is left.
+// selectIn runs a query for the rows whose column has one of the values. If the server refuses to compare a value that the
+// column cannot hold, the query is run without that value, or with NULL if no value is left.
 func selectIn(ctx context.Context, db querier, table, column string, values []any, query func(values []any) (*sql.Rows, error)) (*sql.Rows, error) {
 	rows, err := query(values)
 	if !sqldb.IsBadText(err) {
@@ -158,9 +158,9 @@ func selectIn(ctx context.Context, db querier, table, column string, values []an
 	return query(left)
 }
 
-// warnCut says, once for each column, that what it holds is not what came.
-func warnCut(log *slog.Logger, said *onceEach, table, column string, attrs ...any) {
-	if log != nil && said.first(column) {
+// warnCut logs, once for each column, that a text was changed to fit it.
+func warnCut(log *slog.Logger, warned *onceEach, table, column string, attrs ...any) {
+	if log != nil && warned.first(column) {
 		log.Warn("a text did not fit its column: characters that the column lacks are written as ?, and what is too long is cut",
 			append([]any{"column", table + "." + column}, attrs...)...)
 	}

@@ -12,15 +12,14 @@ import (
 )
 
 // TestTextsThatDoNotFit has payments with texts that the company's columns cannot hold, in tables of several character
-// sets and behind views: what only describes the payment is written as far as it fits, and what must be exact is never
-// altered.
+// sets and behind views: descriptive texts are written as far as they fit, order number and externalId are never altered.
 func TestTextsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	const views = `RENAME TABLE kernelorder_charge TO charges, kernel_postorder_pay_info TO infos;
 		CREATE VIEW kernelorder_charge AS SELECT * FROM charges;
 		CREATE VIEW kernel_postorder_pay_info AS SELECT * FROM infos`
 	for _, tt := range []struct {
-		name, charset, then  string
+		name, charset, alter string
 		texts, long, message string
 		warnings             int
 	}{
@@ -29,8 +28,8 @@ func TestTextsThatDoNotFit(t *testing.T) {
 		{"gbk", "gbk", "", "寄?|é 中文?|?|T-1", "一二三四五", "寄件支付", 4},
 		{"utf8mb3", "utf8mb3", "", "寄?|é 中文?|?|T-1", "一二三四五", "寄件支付", 4},
 		{"utf8mb4, short", "utf8mb4", "", "寄😀|é 中文😀|😀|T-1", "一二三四五", "寄件支付", 1},
-		{"a number column and a list of words", "utf8mb4", "ALTER TABLE kernelorder_charge MODIFY order_type INT, MODIFY order_source ENUM('APP')", "-|-|😀|T-1", "一二三四五", "寄件支付", 3},
-		{"bytes", "utf8mb4", "ALTER TABLE kernelorder_charge MODIFY business_type VARBINARY(16), MODIFY order_type TINYTEXT", "寄😀|é 中文😀|😀|T-1", "一二三四五", "寄件支付", 1},
+		{"a number column and an ENUM", "utf8mb4", "ALTER TABLE kernelorder_charge MODIFY order_type INT, MODIFY order_source ENUM('APP')", "-|-|😀|T-1", "一二三四五", "寄件支付", 3},
+		{"columns of bytes", "utf8mb4", "ALTER TABLE kernelorder_charge MODIFY business_type VARBINARY(16), MODIFY order_type TINYTEXT", "寄😀|é 中文😀|😀|T-1", "一二三四五", "寄件支付", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,14 +41,14 @@ func TestTextsThatDoNotFit(t *testing.T) {
 			w.exec("ALTER TABLE kernelorder_charge CONVERT TO CHARACTER SET " + tt.charset)
 			w.exec("ALTER TABLE kernelorder_charge MODIFY business_type VARCHAR(5) CHARACTER SET " + tt.charset + ", MODIFY external_id VARCHAR(16) CHARACTER SET " + tt.charset)
 			w.exec("ALTER TABLE kernel_postorder_pay_info CONVERT TO CHARACTER SET " + tt.charset)
-			for stmt := range strings.SplitSeq(tt.then, ";") {
+			for stmt := range strings.SplitSeq(tt.alter, ";") {
 				if stmt != "" {
 					w.exec(stmt)
 				}
 			}
 			var log bytes.Buffer
 			w.settler.report.Log = slog.New(slog.NewTextHandler(&log, nil))
-			w.follow.Parcels.Log = w.settler.report.Log
+			w.steps.Parcels.Log = w.settler.report.Log
 			w.serve()
 
 			bodies := []string{
@@ -84,13 +83,13 @@ func TestTextsThatDoNotFit(t *testing.T) {
 				t.Errorf("external ids (-want +got):\n%s", diff)
 			}
 			if got := w.strings("SELECT is_paid FROM kernelorder_charge WHERE order_id = 4"); fmt.Sprint(got) != "[0]" {
-				t.Errorf("order R4 is_paid %v, and its trade number is not there", got)
+				t.Errorf("is_paid of order R4 is %v, although its externalId cannot be stored", got)
 			}
 			if diff := cmp.Diff([]string{tt.message}, w.strings("SELECT DISTINCT pay_message FROM kernel_postorder_pay_info")); diff != "" {
 				t.Errorf("pay messages (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(bodies, w.strings("SELECT args FROM jdpay_job WHERE kind = 'settle' ORDER BY id")); diff != "" {
-				t.Errorf("the messages are not kept as they came:\n%s", diff)
+				t.Errorf("kept messages (-received +kept):\n%s", diff)
 			}
 			if n := strings.Count(log.String(), "a text did not fit its column"); n != tt.warnings {
 				t.Errorf("%d warnings, want %d: one for each column\n%s", n, tt.warnings, log.String())
@@ -106,12 +105,12 @@ func TestCutAfterAWholeCharacter(t *testing.T) {
 		in     string
 		want   string
 	}{
-		{"characters, fits", textColumn{most: 3}, "一二三", "一二三"},
-		{"characters, too long", textColumn{most: 3}, "一二😀四", "一二😀"},
-		{"bytes, fits", textColumn{most: 6, bytes: true}, "一二", "一二"},
-		{"bytes, at a character's end", textColumn{most: 6, bytes: true}, "一二三", "一二"},
-		{"bytes, inside a character", textColumn{most: 8, bytes: true}, "一二三", "一二"},
-		{"bytes, too few for one", textColumn{most: 2, bytes: true}, "一", ""},
+		{"characters, fits", textColumn{max: 3}, "一二三", "一二三"},
+		{"characters, too long", textColumn{max: 3}, "一二😀四", "一二😀"},
+		{"bytes, fits", textColumn{max: 6, bytes: true}, "一二", "一二"},
+		{"bytes, at a character's end", textColumn{max: 6, bytes: true}, "一二三", "一二"},
+		{"bytes, inside a character", textColumn{max: 8, bytes: true}, "一二三", "一二"},
+		{"bytes, too few for one", textColumn{max: 2, bytes: true}, "一", ""},
 	} {
 		if got := tt.column.cut(tt.in); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)

@@ -39,14 +39,14 @@ var testRules = Rules{
 	AmountCheck: AmountEnforce, UnknownOrderWindow: time.Minute,
 }
 
-// world is a company with one database, and an instance of the daemon's payment side in it.
+// world is a company's database and an instance that keeps and settles payments and carries out their steps.
 type world struct {
 	t        *testing.T
 	db       *sql.DB
 	runner   *job.Runner
 	keeper   *Keeper
 	settler  *Settler
-	follow   *Follow
+	steps    *StepHandlers
 	replies  *Replies
 	cabinets *fakeCabinets
 	jd       *fakeJD
@@ -60,7 +60,7 @@ type world struct {
 	published publications
 }
 
-// newWorld makes the tables; change may adapt what the configuration would. serve starts work.
+// newWorld creates the tables and the instance; change may adapt its configuration. serve starts the runner.
 func newWorld(t *testing.T, change ...func(w *world)) *world {
 	t.Helper()
 	server := testenv.MariaDB(t)
@@ -70,7 +70,7 @@ func newWorld(t *testing.T, change ...func(w *world)) *world {
 		t.Fatal(err)
 	}
 	w.rules = testRules
-	w.follow = &Follow{
+	w.steps = &StepHandlers{
 		Cabinets: w.cabinets, JD: w.jd, CommandTTL: 15 * time.Minute, ReplyTimeout: 10 * time.Second,
 		ProducerCode: "JD-SEND", CloudProducerCode: "JD-CLOUD", Zone: beijing,
 	}
@@ -82,7 +82,7 @@ func newWorld(t *testing.T, change ...func(w *world)) *world {
 	return w
 }
 
-// assemble builds the payment side the way the daemon does.
+// assemble builds the instance as the daemon does.
 func (w *world) assemble(lease string) {
 	w.t.Helper()
 	w.runner = job.NewRunner(job.NewMySQL(w.db), lease, job.Options{OnEnd: w.ended.add, DrainTimeout: time.Second})
@@ -90,18 +90,18 @@ func (w *world) assemble(lease string) {
 	w.keeper = NewKeeper(w.runner)
 	w.keeper.Alert = report.Alert
 	w.settler = NewSettler(w.rules, PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, &Orders{w.db}, w.runner, report)
-	follow := *w.follow
-	w.follow = &follow
-	w.follow.Report = report
-	w.follow.Parcels = NewParcels(w.db, PayInfo{1, "寄件支付"})
+	steps := *w.steps // the other instance of a test has its own
+	w.steps = &steps
+	w.steps.Report = report
+	w.steps.Parcels = NewParcels(w.db, PayInfo{1, "寄件支付"})
 	register(w.t, w.runner, KindSettle, job.Kind{Priority: 20}, w.settler.Handle)
-	register(w.t, w.runner, KindPayComplete, job.Kind{Priority: 25, GaveUp: Expired}, w.follow.PayComplete)
-	register(w.t, w.runner, KindWaybillStatus, job.Kind{}, w.follow.WaybillStatus)
-	register(w.t, w.runner, KindPayInfo, job.Kind{}, w.follow.PayInfo)
+	register(w.t, w.runner, KindPayComplete, job.Kind{Priority: 25, GaveUp: Expired}, w.steps.PayComplete)
+	register(w.t, w.runner, KindWaybillStatus, job.Kind{}, w.steps.WaybillStatus)
+	register(w.t, w.runner, KindPayInfo, job.Kind{}, w.steps.PayInfo)
 	messages := w.rules.Message
 	messages.ReplyKeys = w.replyKeys
 	w.replies = NewReplies(messages, w.reply, job.NewMySQL(w.db), w.settler, w.runner, report)
-	w.replies.Publisher, w.replies.Parcels = &w.published, w.follow.Parcels
+	w.replies.Publisher, w.replies.Parcels = &w.published, w.steps.Parcels
 	register(w.t, w.runner, KindReply, job.Kind{Priority: 20}, w.replies.Handle)
 	register(w.t, w.runner, KindPublishReply, job.Kind{}, w.replies.Publish)
 }
@@ -151,7 +151,7 @@ func (w *world) order(id int64, amount any) {
 	w.exec("INSERT INTO kernel_smartbox_boxact_info (main_device_id, act_type, post_order_id, cell_sn) VALUES (?, 0, ?, ?)", 1000+id, fmt.Sprint(id), fmt.Sprint("A", id))
 }
 
-// keep receives messages as the listener does, and lets work begin.
+// keep stores messages as the listener does, and starts their jobs.
 func (w *world) keep(bodies ...string) {
 	w.t.Helper()
 	var msgs []Message
@@ -180,9 +180,9 @@ func (w *world) keepReply(bodies ...string) {
 	begin()
 }
 
-// answerOf is the signed reply of the cabinet that the command went to.
-func answerOf(messageID, code string) string {
-	return answerFrom(strings.Replace(messageID, "pay-complete-", "D", 1), messageID, code)
+// replyOf is the signed reply of the cabinet that the command went to.
+func replyOf(messageID, code string) string {
+	return replyFrom(strings.Replace(messageID, "pay-complete-", "D", 1), messageID, code)
 }
 
 // pay is a signed notification, made without the code under test.
@@ -295,7 +295,7 @@ func (f *fakeCabinets) commands() []device.Command {
 	return append([]device.Command(nil), f.sent...)
 }
 
-// publications stands for Redis.
+// publications is a replyPublisher in place of Redis.
 type publications struct {
 	mu   sync.Mutex
 	got  map[string][]string // replies by message id
