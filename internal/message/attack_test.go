@@ -15,9 +15,9 @@ import (
 
 const testKey = "TESTKEY"
 
-// The messages here are signed without the code under test, by the recipes as the domain notes (§1.3) give them.
+// The messages here are signed by the recipes of the domain notes (§1.3), and not by the code under test.
 
-// hashedText is what a recipe hashes of fields, given as name, value, name, value … in the order of their names.
+// hashedText returns the text that a recipe hashes. Fields are given as name, value, name, value …, sorted by name.
 func hashedText(profile, key string, fields ...string) string {
 	var b strings.Builder
 	for i := 0; i < len(fields); i += 2 {
@@ -50,13 +50,13 @@ func hashedText(profile, key string, fields ...string) string {
 	return b.String() + key
 }
 
-// signedBy is the signature of hashedText.
+// signedBy returns the signature of hashedText.
 func signedBy(profile, key string, fields ...string) string {
 	sum := md5.Sum([]byte(hashedText(profile, key, fields...)))
 	return hex.EncodeToString(sum[:])
 }
 
-// body is the JSON of fields, given as name, value, name, value …; a name may occur twice.
+// body returns the JSON of fields, given as name, value, name, value …; a name may occur twice.
 func body(fields ...string) string {
 	var parts []string
 	for i := 0; i < len(fields); i += 2 {
@@ -73,14 +73,14 @@ func payText(orderNo, amount string, more ...string) string {
 	return text + "}"
 }
 
-func inBase64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
 func quoted(s string) string {
 	b, _ := json.Marshal(s) // strings always encode
 	return string(b)
 }
 
-// accept reads a message as the daemon does.
+// accept decodes and verifies a message as the daemon does.
 func accept(r Rules, body string) (Notification, error) {
 	env, p, err := r.Open(body)
 	if err != nil {
@@ -105,10 +105,10 @@ func rulesOf(p Profile, status string) Rules {
 	return r
 }
 
-// TestAttacksOnTheSignature has whoever can write into the queue, with one genuine message in hand, try to have another
-// payment accepted.
+// TestAttacksOnTheSignature has an attacker, who can write into the queue and has captured one genuine message, try to get
+// another payment accepted.
 func TestAttacksOnTheSignature(t *testing.T) {
-	genuine, evil := inBase64(payText("R1", "8.00")), inBase64(payText("R2", "800.00"))
+	genuine, evil := base64Of(payText("R1", "8.00")), base64Of(payText("R2", "800.00"))
 	const outer = "20261120120001"
 	type attack struct {
 		rules  Rules
@@ -125,7 +125,7 @@ func TestAttacksOnTheSignature(t *testing.T) {
 		attacks["S1 unsigned Data beside a splice, "+profile] = attack{
 			rules: rulesOf(Profile{Name: profile, Include: []string{"customerId", "data", "timestamp"}}, ""),
 			body:  body("customerId", "C1"+separator+genuine, "Data", evil, "timestamp", outer, "sign", sign),
-			// The field that Include names is hashed now in whatever case it comes.
+			// Include ignores case, so Data is hashed.
 			reason: "",
 		}
 		attacks["S1 unsigned data beside DATA, "+profile] = attack{
@@ -140,7 +140,7 @@ func TestAttacksOnTheSignature(t *testing.T) {
 		}
 	}
 	for _, profile := range Profiles[:3] {
-		// JD signs a field in which the payer has written x&data=<evil>&datb=y.
+		// JD signs a field in which the payer wrote x&data=<evil>&datb=y.
 		before := []string{"customer", "x&data=" + evil + "&datb=y", "data", genuine, "timestamp", outer}
 		attacks["S5 the genuine data hidden in a value, "+profile] = attack{
 			rules:  rulesOf(Profile{Name: profile}, ""),
@@ -158,7 +158,7 @@ func TestAttacksOnTheSignature(t *testing.T) {
 				"sign", signedBy(profile, testKey, "customer", "x&data="+evil+"&datb=y", "Data", genuine, "timestamp", outer)),
 			reason: "&Data=",
 		}
-		failed := inBase64(payText("R1", "8.00"))
+		failed := base64Of(payText("R1", "8.00"))
 		attacks["S9 a failed status hidden in a value, "+profile] = attack{
 			rules: rulesOf(Profile{Name: profile}, "status"),
 			body: body("data", failed, "merchantNo", "M&status=FAIL", "timestamp", outer,
@@ -207,22 +207,22 @@ func TestAttacksOnTheSignature(t *testing.T) {
 				t.Fatalf("accepted: order %s, %s yuan, status %q", n.OrderNo, n.Amount, n.Status)
 			}
 			if !strings.Contains(err.Error(), a.reason) {
-				t.Errorf("refused because of %q, want a reason with %q", err, a.reason)
+				t.Errorf("refused with %q, want an error that contains %q", err, a.reason)
 			}
 		})
 	}
 }
 
-// TestGenuineMessagesOfOddForms requires that no rule against splices refuses what JD may well send.
+// TestGenuineMessagesOfOddForms: the rules against spliced messages refuse nothing that JD may send.
 func TestGenuineMessagesOfOddForms(t *testing.T) {
-	plain, withStatus := payText("R1", "8.00"), inBase64(payText("R1", "8.00", "status", "FINISH"))
-	mime := inBase64(plain)
+	plain, withStatus := payText("R1", "8.00"), base64Of(payText("R1", "8.00", "status", "FINISH"))
+	mime := base64Of(plain)
 	mime = mime[:76] + "\r\n" + mime[76:] + "\r\n"
 	for name, tt := range map[string]struct {
 		rules Rules
 		body  string
 	}{
-		"& and = in a value":          {rulesOf(Profile{Name: "kv_amp_bare"}, ""), body("data", inBase64(plain), "url", "http://h/?a=1&b=2", "sign", signedBy("kv_amp_bare", testKey, "data", inBase64(plain), "url", "http://h/?a=1&b=2"))},
+		"& and = in a value":          {rulesOf(Profile{Name: "kv_amp_bare"}, ""), body("data", base64Of(plain), "url", "http://h/?a=1&b=2", "sign", signedBy("kv_amp_bare", testKey, "data", base64Of(plain), "url", "http://h/?a=1&b=2"))},
 		"a payload as a plain object": {rulesOf(Profile{Name: "kv_append"}, ""), body("data", plain, "sign", signedBy("kv_append", testKey, "data", plain))},
 		"an odd name, not signed":     {rulesOf(Profile{Name: "kv_append", Exclude: []string{"A&B"}}, ""), body("a&b", "1", "data", plain, "sign", signedBy("kv_append", testKey, "data", plain))},
 		"DATA and Sign":               {rulesOf(Profile{Name: "kv_amp_bare", Include: []string{"data"}}, ""), body("DATA", plain, "Sign", signedBy("kv_amp_bare", testKey, "DATA", plain))},
@@ -242,7 +242,7 @@ func TestGenuineMessagesOfOddForms(t *testing.T) {
 	}
 }
 
-// TestPayloadNamesThatDifferInCase requires one answer, whatever the order of a map.
+// TestPayloadNamesThatDifferInCase: the result does not depend on the order of a map.
 func TestPayloadNamesThatDifferInCase(t *testing.T) {
 	text := `{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","PayAmount":"800.00","payTime":"2026-11-20 12:00:00"}`
 	seen := map[string]int{}

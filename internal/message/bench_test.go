@@ -6,12 +6,12 @@ import "testing"
 var (
 	benchRules = rulesOf(Profile{Name: "kv_amp_bare", Exclude: []string{"sign"}}, "")
 	benchBody  = func() string {
-		data := inBase64(payText("R1", "8.00", "externalId", "X-R1"))
+		data := base64Of(payText("R1", "8.00", "externalId", "X-R1"))
 		return body("merchantNo", "110000001", "data", data, "sign", signedBy("kv_amp_bare", testKey, "data", data, "merchantNo", "110000001"))
 	}()
 )
 
-// BenchmarkVerify is the signature of one message.
+// BenchmarkVerify verifies one message.
 func BenchmarkVerify(b *testing.B) {
 	env, err := ParseEnvelope(benchBody, BodyAuto)
 	if err != nil {
@@ -25,7 +25,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode is one message from its raw body to the notification, without the signature.
+// BenchmarkDecode decodes one message from its body to the notification, without verifying it.
 func BenchmarkDecode(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

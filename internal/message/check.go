@@ -9,10 +9,10 @@ import (
 	"jdpay-listener/internal/check"
 )
 
-// minKey is the number of characters below which a signing key is too short for comfort.
-const minKey = 16
+// minKeyLength is the number of characters below which a signing key gets a warning.
+const minKeyLength = 16
 
-// Check returns what is wrong with the rules: what would let a message pass that nobody has signed, or no payment at all.
+// Check returns what is wrong with the rules: forged messages would be accepted, or no payment would.
 func (r Rules) Check() (faults check.Faults) {
 	checkKeys(&faults, "Keys", r.Keys)
 	checkKeys(&faults, "ReplyKeys", r.ReplyKeys)
@@ -31,8 +31,8 @@ func checkKeys(faults *check.Faults, option string, keys []string) {
 		faults.Add(option, "an empty key would accept forged messages", "remove it or give the key")
 		return
 	}
-	if slices.ContainsFunc(keys, func(key string) bool { return utf8.RuneCountInString(key) < minKey }) {
-		faults.Warn(option, fmt.Sprintf("a key is shorter than %d characters: it can be found by trying, from one captured message; ask for a longer one", minKey))
+	if slices.ContainsFunc(keys, func(key string) bool { return utf8.RuneCountInString(key) < minKeyLength }) {
+		faults.Warn(option, fmt.Sprintf("a key is shorter than %d characters: it can be found by trying, from one captured message; ask for a longer one", minKeyLength))
 	}
 }
 
@@ -43,8 +43,8 @@ func (p Profile) Validate() error {
 	return faults.Err("the signature profile")
 }
 
-// check adds what is wrong with a profile by which not everything is signed that decides over a payment: data, and the
-// status field (empty: none).
+// check adds the faults of a profile. The fields that decide over a payment must be signed: data, and the status field
+// (empty: none).
 func (p Profile) check(faults *check.Faults, status string) {
 	if !slices.Contains(Profiles, p.Name) {
 		faults.Add("Profile.Name", "unknown", "use one of "+strings.Join(Profiles, ", "))
@@ -63,15 +63,15 @@ func (p Profile) check(faults *check.Faults, status string) {
 		if field.name == "" {
 			continue
 		}
-		if holds(p.Exclude, field.name) {
+		if containsFold(p.Exclude, field.name) {
 			faults.Add("Profile.Exclude", "leaves "+field.name+" unsigned, "+field.risk, "remove "+field.name+" from the list")
 		}
-		if len(p.Include) > 0 && !holds(p.Include, field.name) {
+		if len(p.Include) > 0 && !containsFold(p.Include, field.name) {
 			faults.Add("Profile.Include", "leaves "+field.name+" unsigned, "+field.risk, "add "+field.name+" to the list")
 		}
 	}
-	beside := func(name string) bool { return !strings.EqualFold(name, "data") }
-	if !strings.HasPrefix(p.Name, "kv_") && (len(p.Include) == 0 || slices.ContainsFunc(p.Include, beside)) {
+	notData := func(name string) bool { return !strings.EqualFold(name, "data") }
+	if !strings.HasPrefix(p.Name, "kv_") && (len(p.Include) == 0 || slices.ContainsFunc(p.Include, notData)) {
 		faults.Warn("Profile.Name", p.Name+" does not mark where a field begins: if one that is signed beside data holds a text that others choose, such as a payer, "+
 			"that text can be passed off as another payment; ask JD for a kv_ profile, or have only data signed")
 	}

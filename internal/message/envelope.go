@@ -1,5 +1,5 @@
-// Package message reads JD's messages: the envelope, its signature, and what the payload says of a payment. It decides
-// nothing about orders and needs neither database nor network.
+// Package message decodes and verifies JD's messages: the envelope, its signature, and the payment in the payload. It
+// decides nothing about orders and needs neither database nor network.
 package message
 
 import (
@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// BodyEncoding says how a message body carries the envelope.
+// BodyEncoding is how a message body encodes the envelope.
 type BodyEncoding string
 
 // The encodings of a message body. Which one a producer uses depends on its SDK: Java, Python and PHP encode, Go and
@@ -22,22 +22,22 @@ type BodyEncoding string
 const (
 	BodyRaw    BodyEncoding = "raw"
 	BodyBase64 BodyEncoding = "base64"
-	BodyAuto   BodyEncoding = "auto" // raw if it begins like JSON, else base64 if all of it decodes
+	BodyAuto   BodyEncoding = "auto" // raw if it begins with {, else base64 if it can be decoded, else raw
 )
 
-// Field is one name and value of an envelope, the value as it arrived: 8.00 stays 8.00, since it is what was signed.
+// Field is a field of an envelope. The value is as it arrived, since that was signed: 8.00 stays 8.00.
 type Field struct{ Name, Value string }
 
-// Envelope is an outer message: fields, of which data carries the payload and sign its signature. Data is as it arrived,
-// white space included, since that is what was signed.
+// Envelope is an outer message: fields, of which data has the payload and sign the signature. Data is as it arrived, white
+// space included, since that was signed.
 type Envelope struct {
 	Fields []Field
 	Data   string
 	Sign   string
-	Form   string // how the body carried it: JSON, form fields, or one of these inside base64 or a topic's wrapper
+	Form   string // of the body: JSON, form fields, or one of these inside base64 or a topic's wrapper
 }
 
-// ErrMalformed means that a message is not of the agreed form. Trying again cannot help.
+// ErrMalformed means that a message does not have the agreed form. A retry cannot succeed.
 var ErrMalformed = errors.New("malformed message")
 
 // Malformedf returns an ErrMalformed with a reason.
@@ -100,7 +100,7 @@ func parseEnvelope(body string, enc BodyEncoding, depth int) (Envelope, error) {
 	return env.complete()
 }
 
-// formEnvelope reads fields in the form of a web form, as JD's older products send them.
+// formEnvelope reads URL-encoded form fields, which JD's older products send.
 func formEnvelope(body string) (Envelope, error) {
 	values, err := url.ParseQuery(body)
 	if err != nil || !strings.Contains(body, "=") {
@@ -116,7 +116,7 @@ func formEnvelope(body string) (Envelope, error) {
 	return env.complete()
 }
 
-// topicMessage unwraps what an MNS topic pushes into a queue in its JSON format.
+// topicMessage returns the message inside the JSON wrapper with which an MNS topic pushes it into a queue.
 func topicMessage(o object) (string, bool) {
 	message := o.get("Message")
 	if message == nil || o.get("TopicName") == nil && o.get("TopicOwner") == nil {
@@ -134,12 +134,12 @@ func (e Envelope) complete() (Envelope, error) {
 	case e.Sign == "":
 		return Envelope{}, Malformedf("field sign is missing or empty")
 	}
-	return e, cmp.Or(e.once("data"), e.once("sign"))
+	return e, cmp.Or(e.requireOnce("data"), e.requireOnce("sign"))
 }
 
-// once returns an ErrMalformed if two fields have a name that differs at most in case from the given one: one of them
-// might be signed, and the other read.
-func (e Envelope) once(name string) error {
+// requireOnce returns an ErrMalformed if several fields have this name, ignoring case: the one that is signed might not be
+// the one that is read.
+func (e Envelope) requireOnce(name string) error {
 	found := ""
 	for _, f := range e.Fields {
 		switch {
@@ -163,7 +163,7 @@ func (e Envelope) Get(name string) string {
 	return ""
 }
 
-// scalar is a JSON value as text: a string's content, anything else as it was written. null is empty.
+// scalar returns a JSON value as a text: the content of a string, nothing for null, and any other value as it is written.
 func scalar(raw json.RawMessage) (string, error) {
 	switch {
 	case len(raw) == 0 || bytes.Equal(raw, []byte("null")):
@@ -178,7 +178,7 @@ func scalar(raw json.RawMessage) (string, error) {
 	return s, err
 }
 
-// decodeBase64 accepts every flavour: standard or URL-safe alphabet, padded or not, with white space.
+// decodeBase64 accepts the standard and the URL-safe alphabet, with or without padding and white space.
 func decodeBase64(s string) ([]byte, error) {
 	clean := make([]byte, 0, len(s))
 	for i := range len(s) {

@@ -9,11 +9,10 @@ import (
 // Fen is an exact amount of money: 100 fen are one yuan.
 type Fen int64
 
-// maxFen is what the business tables' DECIMAL(12,2) holds.
+// maxFen is the largest amount that the business tables' DECIMAL(12,2) holds.
 const maxFen = 999_999_999_999
 
-// ParseYuan reads an amount in yuan: digits, and at most two decimals. It never passes through a float. Every error is
-// an ErrMalformed.
+// ParseYuan parses an amount in yuan: digits and at most two decimals. Every error is an ErrMalformed.
 func ParseYuan(s string) (Fen, error) {
 	whole, frac, point := strings.Cut(s, ".")
 	if point && (len(frac) == 0 || len(frac) > 2) {
@@ -22,13 +21,13 @@ func ParseYuan(s string) (Fen, error) {
 	return parseFen(s, whole+frac+"00"[len(frac):])
 }
 
-// ParseFen reads an amount in fen: digits only. Every error is an ErrMalformed.
+// ParseFen parses an amount in fen: digits only. Every error is an ErrMalformed.
 func ParseFen(s string) (Fen, error) { return parseFen(s, s) }
 
 func parseFen(s, digits string) (Fen, error) {
 	for i := range len(digits) {
 		if digits[i] < '0' || digits[i] > '9' {
-			return 0, Malformedf("amount %q must be digits, with a point at most", Cut(s, 40))
+			return 0, Malformedf("amount %q may have digits and a decimal point only", Cut(s, 40))
 		}
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
@@ -38,7 +37,7 @@ func parseFen(s, digits string) (Fen, error) {
 	return Fen(n), nil
 }
 
-// String is the amount in yuan with two decimals.
+// String returns the amount in yuan with two decimals.
 func (f Fen) String() string { return fmt.Sprintf("%d.%02d", f/100, f%100) }
 
 // Cut shortens a text from outside to maxBytes, for an error message or a log line.

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
-// Notification is what JD says about one payment.
+// Notification is JD's notification of one payment.
 type Notification struct {
 	OrderNo    string    `json:"order_no"`
 	PayType    string    `json:"pay_type"`
@@ -27,25 +27,26 @@ type Notification struct {
 	GBK    bool   `json:"gbk,omitempty"`    // the payload was not UTF-8: JD's older products send GBK
 }
 
-// Format is what the configuration says about payloads.
+// Format is the configured format of payloads.
 type Format struct {
 	InFen       bool           // payAmount is in fen instead of yuan
-	Zone        *time.Location // of times that name none
+	Zone        *time.Location // of times without a zone
 	StatusField string         // empty: none
 }
 
-// orderNoLength is the size of the order number's column, in characters; other sizes stand beside the fields below.
-const orderNoLength = 64
+// maxOrderNo is the length of the order number's column, in characters; the lengths of other columns stand at their fields
+// below.
+const maxOrderNo = 64
 
 // Payload is the decoded data of an envelope.
 type Payload struct {
 	Text []byte // JSON, UTF-8
-	GBK  bool   // it was not UTF-8 when it arrived
+	GBK  bool   // it arrived as GBK instead of UTF-8
 
 	fields map[string]string // by lower-case name, values as text
 }
 
-// DecodePayload reads the data of an envelope. Every error is an ErrMalformed.
+// DecodePayload decodes the data of an envelope. Every error is an ErrMalformed.
 func DecodePayload(data string) (p Payload, err error) {
 	data = strings.TrimSpace(data)
 	p.Text = []byte(data)
@@ -79,26 +80,26 @@ func DecodePayload(data string) (p Payload, err error) {
 	return p, nil
 }
 
-// Get returns the value of a field, whatever the case of its name, without white space around it.
+// Get returns the value of a field without surrounding white space; it ignores the case of the name.
 func (p Payload) Get(name string) string { return strings.TrimSpace(p.fields[strings.ToLower(name)]) }
 
-// OrderNo is the order that a payload speaks of; empty if it names none that could exist.
+// OrderNo returns the order number in a payload; it is empty if there is none or if it is too long.
 func (p Payload) OrderNo() string {
-	if no := p.Get("orderNo"); utf8.RuneCountInString(no) <= orderNoLength {
+	if no := p.Get("orderNo"); utf8.RuneCountInString(no) <= maxOrderNo {
 		return no
 	}
 	return ""
 }
 
-// IsPayment reports whether a payload is about a payment, and not a cabinet's reply.
+// IsPayment reports whether a payload is a payment; if not, it is taken for a cabinet's reply.
 func (p Payload) IsPayment() bool { return p.Get("orderNo") != "" && p.Get("payAmount") != "" }
 
-// notification reads a payload. Of a status, only that inside of data is looked at. Every error is an ErrMalformed that
-// names the field.
+// notification reads a payload, with the status only if it is in the payload. Every error is an ErrMalformed that names the
+// field.
 func (f Format) notification(p Payload) (n Notification, err error) {
 	n = Notification{
 		OrderNo:      p.Get("orderNo"),
-		PayType:      p.fields["paytype"], // exactly as it came: only exactly WXPAY is WeChat
+		PayType:      p.fields["paytype"], // not trimmed: only exactly WXPAY is WeChat
 		ExternalID:   p.Get("externalId"),
 		OrderType:    fit(p.Get("orderType"), 64),
 		OrderSource:  fit(p.Get("orderSource"), 64),
@@ -110,8 +111,8 @@ func (f Format) notification(p Payload) (n Notification, err error) {
 	switch _, typed := p.fields["paytype"]; {
 	case n.OrderNo == "":
 		return n, Malformedf("orderNo is missing")
-	case utf8.RuneCountInString(n.OrderNo) > orderNoLength:
-		return n, Malformedf("orderNo %q is longer than %d characters", Cut(n.OrderNo, 40), orderNoLength)
+	case utf8.RuneCountInString(n.OrderNo) > maxOrderNo:
+		return n, Malformedf("orderNo %q is longer than %d characters", Cut(n.OrderNo, 40), maxOrderNo)
 	case !typed:
 		return n, Malformedf("payType is missing")
 	case utf8.RuneCountInString(n.ExternalID) > 128:
@@ -138,19 +139,18 @@ func (f Format) notification(p Payload) (n Notification, err error) {
 	return n, nil
 }
 
-// fit cuts a descriptive text to its column: an over-long one is no reason to leave a payment unbooked, and the whole
-// of it stays in the kept message.
-func fit(s string, most int) string {
-	if len(s) <= most {
+// fit cuts a descriptive text to its column's length, so that the payment can be settled. The kept message has all of it.
+func fit(s string, maxChars int) string {
+	if len(s) <= maxChars {
 		return s
 	}
-	if r := []rune(s); len(r) > most {
-		return string(r[:most])
+	if r := []rune(s); len(r) > maxChars {
+		return string(r[:maxChars])
 	}
 	return s
 }
 
-// payTimeLayouts are the forms in which JD's products write times; fractions of a second are accepted with each.
+// payTimeLayouts are the layouts in which JD's products write times. Each may have fractions of a second.
 var payTimeLayouts = []string{
 	"2006-01-02 15:04:05",
 	"2006-01-02T15:04:05",

@@ -25,12 +25,12 @@ func TestParseEnvelope(t *testing.T) {
 		enc  BodyEncoding
 	}{
 		"raw":                     {plain, BodyRaw},
-		"raw, found out":          {plain, BodyAuto},
+		"raw, detected":           {plain, BodyAuto},
 		"byte order mark":         {"\ufeff \n" + plain, BodyAuto},
 		"base64":                  {b64, BodyBase64},
-		"base64, found out":       {b64, BodyAuto},
-		"base64 in lines":         {b64[:40] + "\r\n" + b64[40:], BodyAuto},
-		"base64 for URLs":         {strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(b64), BodyAuto},
+		"base64, detected":        {b64, BodyAuto},
+		"base64 with line breaks": {b64[:40] + "\r\n" + b64[40:], BodyAuto},
+		"URL-safe base64":         {strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(b64), BodyAuto},
 		"wrapped by a topic":      {fmt.Sprintf(`{"TopicOwner":"1","TopicName":"t","Message":%q}`, plain), BodyAuto},
 		"wrapped and encoded":     {fmt.Sprintf(`{"TopicName":"t","Message":%q}`, b64), BodyAuto},
 		"encoded and wrapped":     {base64.StdEncoding.EncodeToString([]byte(fmt.Sprintf(`{"TopicName":"t","Message":%q}`, plain))), BodyAuto},
@@ -66,17 +66,17 @@ func TestParseEnvelope(t *testing.T) {
 		body string
 		enc  BodyEncoding
 	}{
-		"empty":               {"", BodyAuto},
-		"white space":         {" \n", BodyAuto},
-		"no JSON":             {"hello", BodyAuto},
-		"half of JSON":        {`{"data":"x","sign":`, BodyAuto},
-		"an array":            {`[1]`, BodyAuto},
-		"no data":             {`{"sign":"x"}`, BodyAuto},
-		"no sign":             {`{"data":"x"}`, BodyAuto},
-		"null data":           {`{"data":null,"sign":"x"}`, BodyAuto},
-		"base64 of bytes":     {base64.StdEncoding.EncodeToString([]byte{0xff, 0xfe, 0xfd, 0x00}), BodyAuto},
-		"raw where base64 is": {plain, BodyBase64},
-		"wrapped without end": {func() string {
+		"empty":                 {"", BodyAuto},
+		"white space":           {" \n", BodyAuto},
+		"not JSON":              {"hello", BodyAuto},
+		"half of JSON":          {`{"data":"x","sign":`, BodyAuto},
+		"an array":              {`[1]`, BodyAuto},
+		"no data":               {`{"sign":"x"}`, BodyAuto},
+		"no sign":               {`{"data":"x"}`, BodyAuto},
+		"null data":             {`{"data":null,"sign":"x"}`, BodyAuto},
+		"base64 of bytes":       {base64.StdEncoding.EncodeToString([]byte{0xff, 0xfe, 0xfd, 0x00}), BodyAuto},
+		"raw instead of base64": {plain, BodyBase64},
+		"wrapped five times": {func() string {
 			s := plain
 			for range 5 {
 				s = base64.StdEncoding.EncodeToString([]byte(s))
@@ -156,7 +156,7 @@ func TestDecodeNotification(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
-	t.Run("over-long descriptions are cut, over-long keys refused", func(t *testing.T) {
+	t.Run("over-long descriptions are cut", func(t *testing.T) {
 		long := strings.Repeat("长", 200)
 		got, err := decodeNotification(envelopeOf(fmt.Sprintf(`{"orderNo":"R1","payType":"X","payAmount":"8","payTime":"2026-11-20 12:00:00","orderType":%q}`, long)), format)
 		if err != nil || len([]rune(got.OrderType)) != 64 {
@@ -176,12 +176,12 @@ func TestDecodeNotification(t *testing.T) {
 		return "{" + strings.Join(parts, ",") + "}"
 	}
 	for name, payload := range map[string]string{
-		"no JSON": "hello", "an array": "[]", "null": "null",
+		"not JSON": "hello", "an array": "[]", "null": "null",
 		"no orderNo": pay("orderNo", ""), "empty orderNo": pay("orderNo", `" "`), "long orderNo": pay("orderNo", `"`+strings.Repeat("x", 65)+`"`),
 		"no payType": pay("payType", ""), "no payAmount": pay("payAmount", ""), "no payTime": pay("payTime", ""),
-		"negative": pay("payAmount", "-8.00"), "exponent": pay("payAmount", "8e2"), "three decimals": pay("payAmount", "8.001"),
-		"words": pay("payAmount", `"eight"`), "long externalId": pay("externalId", `"`+strings.Repeat("x", 129)+`"`),
-		"a day only": pay("payTime", `"2026-11-20"`), "no such day": pay("payTime", `"2026-02-30 12:00:00"`), "epoch seconds": pay("payTime", "1763611200"),
+		"negative amount": pay("payAmount", "-8.00"), "amount with an exponent": pay("payAmount", "8e2"), "amount with three decimals": pay("payAmount", "8.001"),
+		"a word as amount": pay("payAmount", `"eight"`), "long externalId": pay("externalId", `"`+strings.Repeat("x", 129)+`"`),
+		"a date without a time": pay("payTime", `"2026-11-20"`), "no such day": pay("payTime", `"2026-02-30 12:00:00"`), "epoch seconds": pay("payTime", "1763611200"),
 	} {
 		t.Run(name+" is malformed", func(t *testing.T) {
 			if got, err := decodeNotification(envelopeOf(payload), format); !errors.Is(err, ErrMalformed) {
@@ -198,7 +198,7 @@ func TestDecodeNotification(t *testing.T) {
 	})
 }
 
-func TestPayTime(t *testing.T) {
+func TestPayTimeLayouts(t *testing.T) {
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, beijing)
 	for _, s := range []string{
 		"2026-11-20 12:00:00", "20261120120000", "2026-11-20T12:00:00", "2026-11-20T12:00:00+08:00", "2026-11-20T04:00:00Z",
@@ -212,7 +212,7 @@ func TestPayTime(t *testing.T) {
 	}
 }
 
-func TestAmounts(t *testing.T) {
+func TestParseAmounts(t *testing.T) {
 	for s, want := range map[string]Fen{"8": 800, "8.0": 800, "8.00": 800, "0.01": 1, "0": 0, "00012.5": 1250, "9999999999.99": maxFen} {
 		if got, err := ParseYuan(s); err != nil || got != want {
 			t.Errorf("%q yuan: %v, %v", s, int64(got), err)

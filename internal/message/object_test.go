@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzReadObject compares with what encoding/json makes of the same text.
+// FuzzReadObject compares readObject with encoding/json.
 func FuzzReadObject(f *testing.F) {
 	for _, text := range []string{
 		`{}`, ` { } `, `{"a":1}`, `{"a" : 1 , "b":[{"x":"}"},2] , "c":{"d":{}} ,"e":null}`, `{"a":"\"\\","a":"x"}`, `{"\u0061\/":"\ud83d"}`,
@@ -19,8 +19,8 @@ func FuzzReadObject(f *testing.F) {
 		var want map[string]json.RawMessage
 		err := json.Unmarshal([]byte(text), &want)
 		got, gotErr := readObject([]byte(text))
-		if good := err == nil && want != nil; good != (gotErr == nil) {
-			t.Fatalf("%q: %v, and encoding/json says %v", text, gotErr, err)
+		if valid := err == nil && want != nil; valid != (gotErr == nil) {
+			t.Fatalf("%q: readObject returns error %v, encoding/json %v", text, gotErr, err)
 		}
 		if gotErr != nil {
 			return

@@ -6,23 +6,22 @@ import (
 	"strings"
 )
 
-// SentBy is the payload field with which the command send marks what it sends.
+// SentBy is the payload field with which the command send marks its messages.
 const SentBy = "sentBy"
 
-// Rules are what the configuration fixes about genuine messages.
+// Rules are the configured rules for genuine messages.
 type Rules struct {
 	Keys []string // MD5 keys; several while a key is rotated
-	// ReplyKeys are for the sync-reply queue: what is no payment must be signed with one of them. Empty: with one of Keys.
+	// ReplyKeys are for the sync-reply queue: replies must be signed with one of them. Empty: with one of Keys.
 	ReplyKeys    []string
 	Profile      Profile
 	BodyEncoding BodyEncoding
 	Format       Format
-	Success      []string // accepted values of Format.StatusField
+	Success      []string // values of Format.StatusField that mean paid
 }
 
-// Open reads a message body up to its payload and makes sure that it is genuine: the error is an ErrMalformed or
-// ErrBadSignature. With ErrBadSignature the payload is returned for the order that it names, and nothing in it is to be
-// trusted.
+// Open decodes a message body and verifies its signature. The error is an ErrMalformed or ErrBadSignature. With
+// ErrBadSignature the payload is returned, too, for its order number; it must not be trusted.
 func (r Rules) Open(body string) (Envelope, Payload, error) {
 	env, err := ParseEnvelope(body, r.BodyEncoding)
 	if err == nil {
@@ -31,8 +30,7 @@ func (r Rules) Open(body string) (Envelope, Payload, error) {
 	if err != nil {
 		return env, Payload{}, err
 	}
-	// Which keys count depends on what the payload claims to be; nothing else is done with it before one of them has
-	// verified it.
+	// The payload decides which keys must verify it; it is used for nothing else before that.
 	p, unreadable := DecodePayload(env.Data)
 	if err := r.Profile.Verify(env, r.KeysOf(p)); err != nil {
 		return env, p, err
@@ -40,8 +38,7 @@ func (r Rules) Open(body string) (Envelope, Payload, error) {
 	return env, p, unreadable
 }
 
-// KeysOf are the keys with which a message must be signed, by what its payload claims to be. Whoever holds the cabinets'
-// keys can so speak for cabinets, and not for JD.
+// KeysOf returns the keys with which a payload must be signed. Those of the cabinets sign replies, and no payments.
 func (r Rules) KeysOf(p Payload) []string {
 	if len(r.ReplyKeys) == 0 || p.IsPayment() {
 		return r.Keys
@@ -49,8 +46,8 @@ func (r Rules) KeysOf(p Payload) []string {
 	return r.ReplyKeys
 }
 
-// Notification reads the payload of a verified message. A status that stands in the envelope counts only if it is signed
-// there. Every error is an ErrMalformed that names the field.
+// Notification reads the payload of a verified message. A status in the envelope is read only if it is signed. Every error
+// is an ErrMalformed that names the field.
 func (r Rules) Notification(e Envelope, p Payload) (Notification, error) {
 	n, err := r.Format.notification(p)
 	if field := r.Format.StatusField; field != "" && n.Status == "" && r.Profile.signs(field) {
@@ -59,8 +56,8 @@ func (r Rules) Notification(e Envelope, p Payload) (Notification, error) {
 	return n, err
 }
 
-// CheckStatus returns why a notification, by its status, is not one of a successful payment. A message without a status
-// is taken for one, unless whoever passed it on could have removed the status from the envelope.
+// CheckStatus returns an error if a notification's status does not mean paid. A notification without a status is accepted,
+// unless the status may have been removed from the envelope, where it is not signed.
 func (r Rules) CheckStatus(n Notification) error {
 	field := r.Format.StatusField
 	switch {

@@ -18,7 +18,7 @@ var signVectors = map[string]string{
 	"key_data":          "9cae13df558eb2162d16ca12e1dc4f00",
 }
 
-// vectorEnvelope is the message of the vectors.
+// vectorEnvelope is the message that signVectors sign.
 func vectorEnvelope() Envelope {
 	data := base64.StdEncoding.EncodeToString([]byte(`{"orderNo":"R20200101001","payType":"WXPAY","payAmount":"8.00","payTime":"2020-01-01 12:00:00"}`))
 	return Envelope{Data: data, Fields: []Field{
@@ -26,7 +26,7 @@ func vectorEnvelope() Envelope {
 	}}
 }
 
-// SelfTest returns an error unless the profile gives the signature of the documented example.
+// SelfTest returns an error unless the profile signs the documented example as documented.
 func SelfTest(profile string) error {
 	p := Profile{Name: profile, SkipEmpty: true}
 	if got, want := p.Sign(vectorEnvelope(), "TESTKEY"), signVectors[profile]; got != want {

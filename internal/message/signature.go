@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Profile is a recipe for the text that is hashed with MD5. JD's products use at least these (domain notes §1.3),
-// and which one this product uses is known only from a real message: `jdpay-listener verify` tells.
+// Profile defines the text that is hashed with MD5. JD's products use at least these recipes (domain notes §1.3). Which one
+// a product uses can only be found from a real message: `jdpay-listener verify` does that.
 type Profile struct {
 	Name                string
 	SkipEmpty           bool     // leave fields without a value out
-	Exclude             []string // never hashed, in whatever case; sign itself never is
-	Include             []string // if not empty, only these are hashed, in whatever case, instead of whatever arrived
+	Exclude             []string // not hashed; case is ignored. Field sign is never hashed
+	Include             []string // if not empty, only these are hashed; case is ignored
 	CaseInsensitiveSort bool
 }
 
@@ -31,7 +31,7 @@ var Profiles = []string{
 	"key_data",          // K, then data
 }
 
-// ErrBadSignature means that a message is not signed with any of the keys: it is forged, altered, or the key or the
+// ErrBadSignature means that a message is not signed with any of the keys: it is forged or altered, or the key or the
 // profile is wrong.
 var ErrBadSignature = errors.New("bad signature")
 
@@ -42,25 +42,25 @@ func (p Profile) Verify(e Envelope, keys []string) error {
 		return ErrBadSignature
 	}
 	given := []byte(strings.ToLower(e.Sign))
-	good := 0
+	matches := 0
 	for _, key := range keys {
 		if key != "" {
-			good |= subtle.ConstantTimeCompare([]byte(p.Sign(e, key)), given)
+			matches |= subtle.ConstantTimeCompare([]byte(p.Sign(e, key)), given)
 		}
 	}
-	if good != 1 {
+	if matches != 1 {
 		return ErrBadSignature
 	}
 	return nil
 }
 
-// Sign is the lower-case hex MD5 that the envelope must carry.
+// Sign returns the signature that the envelope must have: an MD5 in lower-case hexadecimal.
 func (p Profile) Sign(e Envelope, key string) string {
 	sum := md5.Sum([]byte(p.Text(e, key)))
 	return hex.EncodeToString(sum[:])
 }
 
-// Text is what is hashed.
+// Text returns the text that is hashed.
 func (p Profile) Text(e Envelope, key string) string {
 	switch p.Name {
 	case "data_key":
@@ -97,7 +97,7 @@ func (p Profile) Text(e Envelope, key string) string {
 	return b.String()
 }
 
-// signed are the fields that are hashed, sorted by name.
+// signed returns the fields that are hashed, sorted by name.
 func (p Profile) signed(e Envelope) []Field {
 	fields := make([]Field, 0, len(e.Fields))
 	for _, f := range e.Fields {
@@ -116,7 +116,7 @@ func (p Profile) signed(e Envelope) []Field {
 	return fields
 }
 
-// signs reports whether a field of the envelope is hashed, if it has a value.
+// signs reports whether a field with a value is hashed.
 func (p Profile) signs(name string) bool {
 	switch {
 	case strings.EqualFold(name, "sign"):
@@ -124,27 +124,27 @@ func (p Profile) signs(name string) bool {
 	case p.dataOnly():
 		return strings.EqualFold(name, "data")
 	}
-	return !holds(p.Exclude, name) && (len(p.Include) == 0 || holds(p.Include, name))
+	return !containsFold(p.Exclude, name) && (len(p.Include) == 0 || containsFold(p.Include, name))
 }
 
 // dataOnly reports whether the recipe hashes data and no other field.
 func (p Profile) dataOnly() bool { return p.Name == "data_key" || p.Name == "key_data" }
 
-func holds(names []string, name string) bool {
+func containsFold(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(s string) bool { return strings.EqualFold(s, name) })
 }
 
-// Unambiguous returns an ErrMalformed if the envelope's hashed text could be that of another message, in which data or
-// the status field (empty: none) says something else. It is asked beside Verify: a signature says that the text is JD's,
-// and not where JD's fields began and ended.
+// Unambiguous returns an ErrMalformed if the envelope's hashed text could also be that of a message with another data or
+// another status (field status; empty: none). It is needed beside Verify: a signature proves the text, but not where its
+// fields begin and end.
 //
-// With the kv_ recipes every message that passes has the text "data=" in one place only, at the beginning or behind &:
-// names hold neither & nor =, no value holds it, and no second field is called so. It is the same with the status. The
-// concat_ recipes and values_only mark no borders. With them this holds only if data is the only field that is hashed
-// (JDPay:Include), and values of which others choose the text can be taken for another data.
+// With the kv_ recipes an accepted message has "data=" only once, at the beginning or after &: names contain neither & nor
+// =, values do not contain "&data=", and there is only one field data. The same is true of the status. The concat_ recipes
+// and values_only do not separate fields. They are unambiguous only if data is the only hashed field (JDPay:Include);
+// otherwise a part of a value that others choose can be taken for data.
 func (p Profile) Unambiguous(e Envelope, status string) error {
 	if status != "" {
-		if err := e.once(status); err != nil {
+		if err := e.requireOnce(status); err != nil {
 			return err
 		}
 	}

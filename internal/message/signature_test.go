@@ -9,21 +9,21 @@ import (
 )
 
 func TestSignatureVectors(t *testing.T) {
-	for _, tt := range []struct {
+	for name, tt := range map[string]struct {
 		profile Profile
 		want    string
 	}{
-		{Profile{Name: "kv_amp_bare", SkipEmpty: true}, signVectors["kv_amp_bare"]},
-		{Profile{Name: "kv_amp_bare"}, "c027c8808230c73b431f9b12c5ca9acb"},
-		{Profile{Name: "kv_append", SkipEmpty: true}, signVectors["kv_append"]},
-		{Profile{Name: "kv_amp_key", SkipEmpty: true}, signVectors["kv_amp_key"]},
-		{Profile{Name: "concat_kv", SkipEmpty: true}, signVectors["concat_kv"]},
-		{Profile{Name: "concat_kv_wrapped", SkipEmpty: true}, signVectors["concat_kv_wrapped"]},
-		{Profile{Name: "values_only", SkipEmpty: true}, signVectors["values_only"]},
-		{Profile{Name: "data_key"}, signVectors["data_key"]},
-		{Profile{Name: "key_data"}, signVectors["key_data"]},
+		"kv_amp_bare":                   {Profile{Name: "kv_amp_bare", SkipEmpty: true}, signVectors["kv_amp_bare"]},
+		"kv_amp_bare with empty fields": {Profile{Name: "kv_amp_bare"}, "c027c8808230c73b431f9b12c5ca9acb"},
+		"kv_append":                     {Profile{Name: "kv_append", SkipEmpty: true}, signVectors["kv_append"]},
+		"kv_amp_key":                    {Profile{Name: "kv_amp_key", SkipEmpty: true}, signVectors["kv_amp_key"]},
+		"concat_kv":                     {Profile{Name: "concat_kv", SkipEmpty: true}, signVectors["concat_kv"]},
+		"concat_kv_wrapped":             {Profile{Name: "concat_kv_wrapped", SkipEmpty: true}, signVectors["concat_kv_wrapped"]},
+		"values_only":                   {Profile{Name: "values_only", SkipEmpty: true}, signVectors["values_only"]},
+		"data_key":                      {Profile{Name: "data_key"}, signVectors["data_key"]},
+		"key_data":                      {Profile{Name: "key_data"}, signVectors["key_data"]},
 	} {
-		t.Run(tt.profile.Name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			env := vectorEnvelope()
 			if got := tt.profile.Sign(env, "TESTKEY"); got != tt.want {
 				t.Fatalf("sign %s of %q, want %s", got, tt.profile.Text(env, "***"), tt.want)
@@ -48,11 +48,11 @@ func TestSignatureOptions(t *testing.T) {
 		profile Profile
 		want    string
 	}{
-		"ASCII order, empties":  {Profile{Name: "kv_append"}, "Z=2&a=3&b=1&data=d&empty=K"},
-		"case-insensitive sort": {Profile{Name: "kv_append", SkipEmpty: true, CaseInsensitiveSort: true}, "a=3&b=1&data=d&Z=2K"},
-		"exclude":               {Profile{Name: "kv_append", SkipEmpty: true, Exclude: []string{"a", "sign"}}, "Z=2&b=1&data=dK"},
-		"include":               {Profile{Name: "kv_append", SkipEmpty: true, Include: []string{"data", "b", "gone"}}, "b=1&data=dK"},
-		"wrapped":               {Profile{Name: "concat_kv_wrapped", SkipEmpty: true, Include: []string{"data", "b"}}, "Kb1datadK"},
+		"ASCII order, empty fields": {Profile{Name: "kv_append"}, "Z=2&a=3&b=1&data=d&empty=K"},
+		"case-insensitive sort":     {Profile{Name: "kv_append", SkipEmpty: true, CaseInsensitiveSort: true}, "a=3&b=1&data=d&Z=2K"},
+		"exclude":                   {Profile{Name: "kv_append", SkipEmpty: true, Exclude: []string{"a", "sign"}}, "Z=2&b=1&data=dK"},
+		"include":                   {Profile{Name: "kv_append", SkipEmpty: true, Include: []string{"data", "b", "gone"}}, "b=1&data=dK"},
+		"wrapped":                   {Profile{Name: "concat_kv_wrapped", SkipEmpty: true, Include: []string{"data", "b"}}, "Kb1datadK"},
 	} {
 		if got := tt.profile.Text(env, "K"); got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
@@ -69,19 +69,19 @@ func TestSignatureFailsClosed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, bad := range []Profile{
-		{Name: "kv_amp_bare", Exclude: []string{"data"}},
-		{Name: "kv_amp_bare", Include: []string{"timestamp"}},
-		{Name: "md5"},
-		{},
+	for name, profile := range map[string]Profile{
+		"data excluded":     {Name: "kv_amp_bare", Exclude: []string{"data"}},
+		"data not included": {Name: "kv_amp_bare", Include: []string{"timestamp"}},
+		"an unknown name":   {Name: "md5"},
+		"no name":           {},
 	} {
-		if bad.Validate() == nil {
-			t.Errorf("%+v is accepted", bad)
+		if profile.Validate() == nil {
+			t.Errorf("%s: the profile is valid", name)
 		}
 	}
 }
 
-// TestSignatureCoversEveryField changes one character of any signed message and requires that it no longer verifies.
+// TestSignatureCoversEveryField: a message with one changed character does not verify.
 func TestSignatureCoversEveryField(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := Profile{Name: rapid.SampledFrom(Profiles[:5]).Draw(t, "profile"), SkipEmpty: true}

@@ -11,19 +11,19 @@ import (
 
 // sent is a message that JD has signed.
 type sent struct {
-	fields       []Field // those that are hashed, in the order of the text, and then the others
-	text         string  // what was hashed, without the key
+	fields       []Field // the hashed ones, in the order of the text, then the others
+	text         string  // that was hashed, without the key
 	sign         string
 	data, status string
 }
 
-// TestNoSpliceDecodesDifferently takes genuine messages, in which others have chosen texts, and puts together other
-// messages of their parts: cut at other places, with fields of each other, in another case, twice, unsigned or empty.
-// One that verifies says what the genuine message of the same signature says.
+// TestNoSpliceDecodesDifferently takes genuine messages, which contain texts that others chose, and makes other messages of
+// their parts: cut at other places, with fields of each other, in another case, twice, unsigned or empty. Each of them that
+// verifies must decode to the same payment as the genuine message with its signature.
 //
-// It holds for the kv_ recipes, data_key and key_data with any fields, and for the other four with data as the only
-// field that is hashed. JD is taken to name data once, and the status, if one is configured, in each message: a text
-// that a payer chose could otherwise add the status, which is no more than the message has without it.
+// This holds for the kv_ recipes, data_key and key_data with any fields, and for the other four if data is the only hashed
+// field. JD is assumed to send data once, and the status, if one is configured, in each message: otherwise a text that a
+// payer chose could add the status.
 func TestNoSpliceDecodesDifferently(t *testing.T) {
 	const key, evil = "a key of the company", "FINISH"
 	pool := []string{"a", "customer", "Data", "data", "datb", "note", "payStatus", "PAYSTATUS", "z"}
@@ -32,8 +32,8 @@ func TestNoSpliceDecodesDifferently(t *testing.T) {
 		pick := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(t, label) }
 		text := func(label string) string {
 			return strings.Join(rapid.SliceOfN(rapid.SampledFrom(append([]string{
-				"&", "=", "x", "&data=", "&DATA=", "&payStatus=", "&paystatus=", "&datb=", "&note=", evil, inBase64(payText("R9", "900.00")),
-				"&data=" + inBase64(payText("R9", "900.00")) + "&datb=", "&Data=" + inBase64(payText("R9", "900.00")) + "&datb=",
+				"&", "=", "x", "&data=", "&DATA=", "&payStatus=", "&paystatus=", "&datb=", "&note=", evil, base64Of(payText("R9", "900.00")),
+				"&data=" + base64Of(payText("R9", "900.00")) + "&datb=", "&Data=" + base64Of(payText("R9", "900.00")) + "&datb=",
 			}, pool...)), 0, 5).Draw(t, label), "")
 		}
 		p := Profile{Name: rapid.SampledFrom(Profiles).Draw(t, "profile"), SkipEmpty: rapid.Bool().Draw(t, "skip empty"), CaseInsensitiveSort: rapid.Bool().Draw(t, "sort")}
@@ -55,9 +55,9 @@ func TestNoSpliceDecodesDifferently(t *testing.T) {
 			data := payText("R"+string(rune('1'+i)), "8.00", "remark", text("remark"))
 			switch pick("form of data", "plain", "base64", "MIME") {
 			case "base64":
-				data = inBase64(data)
+				data = base64Of(data)
 			case "MIME":
-				data = inBase64(data) + "\r\n"
+				data = base64Of(data) + "\r\n"
 			}
 			fields := []Field{{pick("data", "data", "Data"), data}}
 			if status != "" {
@@ -69,7 +69,7 @@ func TestNoSpliceDecodesDifferently(t *testing.T) {
 			genuine = append(genuine, signOf(p, key, fields))
 		}
 		for range 30 {
-			g := rapid.SampledFrom(genuine).Draw(t, "the one to imitate")
+			g := rapid.SampledFrom(genuine).Draw(t, "signed message")
 			fields := slices.Clone(g.fields)
 			if strings.HasPrefix(p.Name, "kv_") && rapid.Bool().Draw(t, "cut anew") {
 				fields = nil
@@ -90,7 +90,7 @@ func TestNoSpliceDecodesDifferently(t *testing.T) {
 				case "add empty":
 					fields = append(fields, Field{rapid.SampledFrom(pool).Draw(t, "name"), ""})
 				case "add evil":
-					fields = append(fields, Field{rapid.SampledFrom(pool).Draw(t, "name"), pick("value", evil, inBase64(payText("R9", "900.00")))})
+					fields = append(fields, Field{rapid.SampledFrom(pool).Draw(t, "name"), pick("value", evil, base64Of(payText("R9", "900.00")))})
 				case "replace":
 					fields[at] = other
 				case "remove":
@@ -133,7 +133,7 @@ func TestNoSpliceDecodesDifferently(t *testing.T) {
 		}
 	})
 	if spliced == 0 {
-		t.Error("no message that was put together was accepted, not even with harmless changes: the test proves nothing")
+		t.Error("no spliced message was accepted, not even with harmless changes: the test proves nothing")
 	}
 }
 
