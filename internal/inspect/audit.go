@@ -15,25 +15,24 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Audit is the conservation proof: every kept message and every paid order is in exactly one place, and the places
-// agree with each other. It only reads, in pages, and may run on a live system: what it reads of the account database is
-// one consistent snapshot.
+// Audit checks that every kept message and every paid order is in exactly one place, and that orders, jobs and pay infos
+// agree. It only reads, in pages, and may run on a live system: it reads one consistent snapshot of the account database.
 type Audit struct {
 	Account, Main *sql.DB
-	// PaidElsewhere allows recently paid orders that no job knows, where other programs mark orders paid as well.
+	// PaidElsewhere allows recently paid orders that no job settled: other programs mark orders paid, too.
 	PaidElsewhere bool
 }
 
-// Audited is what an audit found.
+// Audited is the result of an audit.
 type Audited struct {
-	Messages    map[string]int `json:"messages"`     // kept messages by where they are: an outcome, or a state
-	Steps       map[string]int `json:"steps"`        // follow-ups by kind and where they are
-	PaidOrders  int            `json:"paid_orders"`  // that jobs in the table have settled
-	PaidUnknown int            `json:"paid_unknown"` // paid long ago or by others: no job knows them
+	Messages    map[string]int `json:"messages"`     // kept messages by state, with the outcome of finished ones
+	Steps       map[string]int `json:"steps"`        // by kind and state, with the outcome of finished ones
+	PaidOrders  int            `json:"paid_orders"`  // that jobs in the table settled
+	PaidUnknown int            `json:"paid_unknown"` // that no job in the table settled
 	Offenders   []Offender     `json:"offenders"`
 }
 
-// Offender is something that is not where it should be.
+// Offender is a job, an order or an act that breaks a rule of the audit.
 type Offender struct {
 	What    string `json:"what"` // job 17, order R1
 	Problem string `json:"problem"`
@@ -57,7 +56,7 @@ func (a Audit) Run(ctx context.Context) (*Audited, error) {
 	if err := tx.Rollback(); err != nil {
 		return nil, fmt.Errorf("ending the snapshot: %w", err)
 	}
-	// The main database is read after the snapshot: what a finished step has written there is there since before it.
+	// The main database is read after the snapshot, so it has what the finished steps in the snapshot wrote.
 	if err := r.payInfos(ctx); err != nil {
 		return nil, err
 	}
@@ -70,23 +69,23 @@ type auditRun struct {
 	jobs    *job.MySQL
 	found   *Audited
 	settles map[string]int64 // the job that settled an order, by order number
-	copies  map[string]int64 // a job that took its payment for a copy, by order number
-	oldest  time.Time        // the oldest kept message
-	written []any            // post order ids whose pay info should be there
+	copies  map[string]int64 // a job with outcome duplicate, by order number
+	oldest  time.Time        // when the oldest kept message was received
+	written []any            // post order ids whose pay info must exist
 }
 
-func (r *auditRun) blame(what, format string, args ...any) {
+func (r *auditRun) addOffender(what, format string, args ...any) {
 	r.found.Offenders = append(r.found.Offenders, Offender{what, fmt.Sprintf(format, args...)})
 }
 
 func jobName(id int64) string { return "job " + strconv.FormatInt(id, 10) }
 
-// rows checks that each job is in one place, and counts.
+// rows checks that no row contradicts itself, and counts.
 func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 	return r.jobs.Walk(ctx, tx, nil, "", func(page []job.Summary) error {
 		for _, j := range page {
 			if problem := j.Contradiction(); problem != "" {
-				r.blame(jobName(j.ID), "%s (%s, state %s): %s", j.Kind, j.Ref, j.State, problem)
+				r.addOffender(jobName(j.ID), "%s (%s, state %s): %s", j.Kind, j.Ref, j.State, problem)
 			}
 			where := string(j.State)
 			if j.State.Finished() {
@@ -109,13 +108,13 @@ func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 	})
 }
 
-// settled checks that what was settled is paid, once, and has its steps.
+// settled checks that each settled order was settled once, is marked paid, and has its steps.
 func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 	return r.jobs.Walk(ctx, tx, []string{payment.KindSettle, payment.KindReply}, payment.Settled, func(page []job.Summary) error {
 		numbers := make([]any, 0, len(page))
 		for _, j := range page {
 			if other, ok := r.settles[j.Ref]; ok {
-				r.blame("order "+j.Ref, "settled twice, by jobs %d and %d", other, j.ID)
+				r.addOffender("order "+j.Ref, "settled twice, by jobs %d and %d", other, j.ID)
 			}
 			r.settles[j.Ref] = j.ID
 			numbers = append(numbers, j.Ref)
@@ -138,15 +137,15 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 			o, ok := paid[j.Ref]
 			switch {
 			case !ok:
-				r.blame("order "+j.Ref, "settled by job %d, and there is no such order", j.ID)
+				r.addOffender("order "+j.Ref, "settled by job %d, and there is no such order", j.ID)
 				continue
 			case !o.paid:
-				r.blame("order "+j.Ref, "settled by job %d, and not marked paid", j.ID)
+				r.addOffender("order "+j.Ref, "settled by job %d, and not marked paid", j.ID)
 			}
 			r.found.PaidOrders++
 			for _, kind := range payment.Steps {
 				if !have[payment.StepKey(kind, o.id)] {
-					r.blame("order "+j.Ref, "paid, and its step %s does not exist", kind)
+					r.addOffender("order "+j.Ref, "paid, and its step %s does not exist", kind)
 				}
 			}
 		}
@@ -154,18 +153,18 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 	})
 }
 
-// duplicates checks that what was taken for a copy of a payment has an original: else the order was marked paid and its
-// steps were never created.
+// duplicates checks that the order of each duplicate was settled. If not, the order was marked paid and its steps may never
+// have been created.
 func (r *auditRun) duplicates(context.Context, *sql.Tx) error {
 	for no, id := range r.copies {
 		if _, ok := r.settles[no]; !ok && !r.PaidElsewhere {
-			r.blame("order "+no, "job %d took its payment for a copy, and no job settled it: another program marked it paid, or its steps are lost", id)
+			r.addOffender("order "+no, "job %d is a duplicate of its payment, and no job settled it: another program marked it paid, or its steps are lost", id)
 		}
 	}
 	return nil
 }
 
-// steps checks that follow-ups belong to paid orders that were settled.
+// steps checks that each step's order was settled and is marked paid.
 func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 	return r.jobs.Walk(ctx, tx, payment.Steps, "", func(page []job.Summary) error {
 		ids := map[int64]job.Summary{}
@@ -173,16 +172,16 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 			_, text, _ := strings.Cut(j.Key, ":")
 			id, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
-				r.blame(jobName(j.ID), "%s: its key %q names no order", j.Kind, j.Key)
+				r.addOffender(jobName(j.ID), "%s: its key %q names no order", j.Kind, j.Key)
 				continue
 			}
 			ids[id] = j
 			if j.Kind == payment.KindPayInfo && j.Outcome == payment.Written {
 				r.written = append(r.written, text)
 			}
-			// A step outlives its settle job when it took days; the settle job is purged first.
+			// The settle job of a step that took days is purged before the step.
 			if _, ok := r.settles[j.Ref]; !ok && !r.oldest.IsZero() && j.Created.After(r.oldest.Add(time.Hour)) {
-				r.blame("order "+j.Ref, "has a step (job %d), and no job that settled it", j.ID)
+				r.addOffender("order "+j.Ref, "has a step (job %d), and no job that settled it", j.ID)
 			}
 		}
 		paid, err := paidByID(ctx, tx, slices.Collect(maps.Keys(ids)))
@@ -191,14 +190,14 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 		}
 		for id, j := range ids {
 			if !paid[id] {
-				r.blame("order "+j.Ref, "has a step (job %d), and is not marked paid", j.ID)
+				r.addOffender("order "+j.Ref, "has a step (job %d), and is not marked paid", j.ID)
 			}
 		}
 		return nil
 	})
 }
 
-// orders checks that recently paid orders are known to a job.
+// orders checks that recently paid orders were settled by a job.
 func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 	for last := int64(-1 << 62); ; {
 		rows, err := tx.QueryContext(ctx, `SELECT order_id, order_no, pay_time FROM kernelorder_charge WHERE is_paid <> 0 AND order_id > ? ORDER BY order_id LIMIT ?`, last, auditPage)
@@ -218,11 +217,10 @@ func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 				continue
 			}
 			r.found.PaidUnknown++
-			// pay_time is a wall clock of eight hours or so ahead of UTC, and older than the message: a day is far
-			// enough from both.
+			// pay_time is a wall clock some eight hours ahead of UTC, and earlier than the message: a day covers both.
 			recent := at.Valid && !r.oldest.IsZero() && at.Time.After(r.oldest.Add(24*time.Hour))
 			if recent && !r.PaidElsewhere {
-				r.blame("order "+no.String, "paid at %s, and no job settled it: another program did, or its jobs are gone", at.Time.Format(time.DateTime))
+				r.addOffender("order "+no.String, "paid at %s, and no job settled it: another program did, or its jobs are gone", at.Time.Format(time.DateTime))
 			}
 		}
 		if err := rows.Err(); err != nil {
@@ -234,7 +232,7 @@ func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 	}
 }
 
-// payInfos checks that what the pay-info steps have written is there.
+// payInfos checks that the rows of finished pay-info steps exist.
 func (r *auditRun) payInfos(ctx context.Context) error {
 	for ids := range slices.Chunk(r.written, auditPage) {
 		rows, err := r.Main.QueryContext(ctx, "SELECT post_order_id FROM kernel_postorder_pay_info WHERE post_order_id IN "+sqldb.In(len(ids)), ids...)
@@ -244,14 +242,14 @@ func (r *auditRun) payInfos(ctx context.Context) error {
 		}
 		for _, id := range ids {
 			if !have[id.(string)] {
-				r.blame("order id "+id.(string), "its pay-info step is done, and there is no row in kernel_postorder_pay_info")
+				r.addOffender("order id "+id.(string), "its pay-info step is done, and there is no row in kernel_postorder_pay_info")
 			}
 		}
 	}
 	return nil
 }
 
-// auditOrder is what the audit needs of an order.
+// auditOrder has the columns of an order that the audit needs.
 type auditOrder struct {
 	id   int64
 	paid bool
@@ -297,7 +295,7 @@ func paidByID(ctx context.Context, tx *sql.Tx, ids []int64) (map[int64]bool, err
 	return paid, nil
 }
 
-// collect reads a column of texts.
+// collect returns the values of a query's only column.
 func collect(rows *sql.Rows, err error) (map[string]bool, error) {
 	if err != nil {
 		return nil, err

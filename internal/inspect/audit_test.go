@@ -16,8 +16,8 @@ func (w *world) audit(elsewhere bool) *Audited {
 	return found
 }
 
-// TestAudit breaks a clean state in every way that the audit claims to notice.
-func TestAudit(t *testing.T) {
+// TestAuditNamesEachOffender breaks a clean state in every way that the audit checks.
+func TestAuditNamesEachOffender(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for id := range int64(4) {
@@ -29,7 +29,7 @@ func TestAudit(t *testing.T) {
 	w.eventually("R1 and R2 are done", 2+6, "SELECT COUNT(*) FROM jdpay_job WHERE state = 'done'")
 	w.eventually("the others are finished", 5, "SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND finished_at IS NOT NULL")
 	w.keep(pay("R1", "8.00"))
-	w.eventually("the copy is noticed", 1, "SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'duplicate'")
+	w.eventually("the copy is a duplicate", 1, "SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'duplicate'")
 
 	clean := w.audit(false)
 	if len(clean.Offenders) > 0 || clean.PaidOrders != 2 || clean.PaidUnknown != 1 || clean.Messages["done settled"] != 2 || clean.Messages["done duplicate"] != 1 ||
@@ -38,25 +38,25 @@ func TestAudit(t *testing.T) {
 	}
 
 	for _, tt := range []struct {
-		name, breakIt, mendIt string
+		name, breakIt, repair string
 		what, problem         string
 	}{
-		{"an order is un-paid", "UPDATE kernelorder_charge SET is_paid = 0 WHERE order_id = 1", "UPDATE kernelorder_charge SET is_paid = 1 WHERE order_id = 1", "order R1", "not marked paid"},
+		{"a settled order is not paid", "UPDATE kernelorder_charge SET is_paid = 0 WHERE order_id = 1", "UPDATE kernelorder_charge SET is_paid = 1 WHERE order_id = 1", "order R1", "not marked paid"},
 		{"an order disappears", "UPDATE kernelorder_charge SET order_no = 'gone' WHERE order_id = 1", "UPDATE kernelorder_charge SET order_no = 'R1' WHERE order_id = 1", "order R1", "there is no such order"},
 		{"a step is lost", "UPDATE jdpay_job SET unique_key = 'lost' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET unique_key = 'pay-info:2' WHERE unique_key = 'lost'", "order R2", "its step pay-info does not exist"},
 		{"an order is settled twice", "UPDATE jdpay_job SET outcome = 'settled' WHERE outcome = 'duplicate'", "UPDATE jdpay_job SET outcome = 'duplicate' WHERE outcome = 'settled' AND ref = 'R1' ORDER BY id DESC LIMIT 1", "order R1", "settled twice"},
-		{"a payment is paid and never settled", "UPDATE jdpay_job SET ref = 'RX' WHERE ref = 'R1' AND outcome <> 'duplicate'", "UPDATE jdpay_job SET ref = 'R1' WHERE ref = 'RX'", "order R1", "took its payment for a copy"},
+		{"a duplicate's order was never settled", "UPDATE jdpay_job SET ref = 'RX' WHERE ref = 'R1' AND outcome <> 'duplicate'", "UPDATE jdpay_job SET ref = 'R1' WHERE ref = 'RX'", "order R1", "is a duplicate of its payment"},
 		{"a pay info is lost", "UPDATE kernel_postorder_pay_info SET post_order_id = 'x' WHERE post_order_id = '2'", "UPDATE kernel_postorder_pay_info SET post_order_id = '2' WHERE post_order_id = 'x'", "order id 2", "no row in kernel_postorder_pay_info"},
-		{"a job is in no place", "UPDATE jdpay_job SET state = 'limbo' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done' WHERE unique_key = 'pay-info:2'", "job", "there is no such state"},
-		{"a job runs without a holder", "UPDATE jdpay_job SET state = 'running', finished_at = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', finished_at = created_at WHERE unique_key = 'pay-info:2'", "job", "leased by nobody"},
-		{"an instance died and none takes over", "UPDATE jdpay_job SET state = 'running', finished_at = NULL, kind = 'stray', lease = 'dead', lease_until = '2026-01-01' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', kind = 'pay-info', finished_at = created_at, lease = NULL, lease_until = NULL WHERE unique_key = 'pay-info:2'", "job", "its owner is gone"},
-		{"a job is finished without an outcome", "UPDATE jdpay_job SET outcome = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET outcome = 'written' WHERE unique_key = 'pay-info:2'", "job", "without an outcome"},
-		{"a paid order is known to nobody", "UPDATE kernelorder_charge SET pay_time = '2999-01-01' WHERE order_id = 3", "UPDATE kernelorder_charge SET pay_time = NULL WHERE order_id = 3", "order R3", "no job settled it"},
+		{"a job has an unknown state", "UPDATE jdpay_job SET state = 'limbo' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done' WHERE unique_key = 'pay-info:2'", "job", "there is no such state"},
+		{"a running job has no lease", "UPDATE jdpay_job SET state = 'running', finished_at = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', finished_at = created_at WHERE unique_key = 'pay-info:2'", "job", "leased by nobody"},
+		{"a dead instance's job is not taken over", "UPDATE jdpay_job SET state = 'running', finished_at = NULL, kind = 'stray', lease = 'dead', lease_until = '2026-01-01' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', kind = 'pay-info', finished_at = created_at, lease = NULL, lease_until = NULL WHERE unique_key = 'pay-info:2'", "job", "its owner is gone"},
+		{"a finished job has no outcome", "UPDATE jdpay_job SET outcome = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET outcome = 'written' WHERE unique_key = 'pay-info:2'", "job", "without an outcome"},
+		{"no job settled a paid order", "UPDATE kernelorder_charge SET pay_time = '2999-01-01' WHERE order_id = 3", "UPDATE kernelorder_charge SET pay_time = NULL WHERE order_id = 3", "order R3", "no job settled it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w.exec(tt.breakIt)
 			found := w.audit(false)
-			w.exec(tt.mendIt)
+			w.exec(tt.repair)
 			named := false
 			for _, o := range found.Offenders {
 				named = named || strings.HasPrefix(o.What, tt.what) && strings.Contains(o.Problem, tt.problem)
@@ -65,7 +65,7 @@ func TestAudit(t *testing.T) {
 				t.Errorf("offenders %+v", found.Offenders)
 			}
 			if again := w.audit(false); len(again.Offenders) > 0 {
-				t.Fatalf("after mending: %+v", again.Offenders)
+				t.Fatalf("after the repair: %+v", again.Offenders)
 			}
 		})
 	}
@@ -79,7 +79,7 @@ func TestAudit(t *testing.T) {
 	})
 }
 
-// TestAuditOnALiveSystem audits again and again while payments stream through: it must never name anybody.
+// TestAuditOnALiveSystem audits repeatedly while payments are settled: there must be no offender.
 func TestAuditOnALiveSystem(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

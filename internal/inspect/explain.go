@@ -21,32 +21,32 @@ const (
 	Chinese Lang = "zh"
 )
 
-// Explain says in a sentence or two where an order is, why, and what to do. Times are in zone.
+// Explain returns a sentence or two that say where an order is, why, and what to do. Times are in zone.
 func (t *Trace) Explain(lang Lang, zone *time.Location) string {
-	var said []string
-	for _, j := range t.troubles() {
-		said = append(said, t.sentence(t.troubleText(j), lang, j, zone))
+	var sentences []string
+	for _, j := range t.openJobs() {
+		sentences = append(sentences, t.sentence(t.openText(j), lang, j, zone))
 	}
-	if len(said) > 2 {
-		said = append(said[:2], t.sentence(explanations["more"], lang, job.Row{Tries: len(said) - 2}, zone))
+	if len(sentences) > 2 {
+		sentences = append(sentences[:2], t.sentence(explanations["more"], lang, job.Row{Tries: len(sentences) - 2}, zone))
 	}
-	if len(said) == 0 {
-		calm := t.calm()
-		said = []string{t.sentence(explanations[calm], lang, job.Row{}, zone)}
-		if t.Unread > 0 && (calm == "unpaid" || calm == "nothing") {
-			said = append(said, t.sentence(explanations["unread"], lang, job.Row{Tries: t.Unread}, zone))
+	if len(sentences) == 0 {
+		name := t.doneText()
+		sentences = []string{t.sentence(explanations[name], lang, job.Row{}, zone)}
+		if t.Unread > 0 && (name == "unpaid" || name == "nothing") {
+			sentences = append(sentences, t.sentence(explanations["unread"], lang, job.Row{Tries: t.Unread}, zone))
 		}
 	}
 	join := " "
 	if lang == Chinese {
 		join = ""
 	}
-	return strings.Join(said, join)
+	return strings.Join(sentences, join)
 }
 
-// troubles are the jobs that are not done, what needs a person first. Publishing a reply is nobody's worry here, nor is a
-// refused message about an order that is paid: anybody may have sent it.
-func (t *Trace) troubles() []job.Row {
+// openJobs returns the jobs that are not done, those that need a person first. It leaves out jobs that publish replies, and
+// rejected messages about a paid order: anybody may have sent these.
+func (t *Trace) openJobs() []job.Row {
 	var open []job.Row
 	for _, j := range t.Jobs {
 		ignored := j.Kind == payment.KindPublishReply || j.State == job.Rejected && t.Order != nil && t.Order.Paid
@@ -67,12 +67,12 @@ func (t *Trace) troubles() []job.Row {
 	return open
 }
 
-// onItsWay is how long a job without any error is taken to be on its way. Work that is held back, because what all of
-// its kind need is down, notes no error; and where no daemon runs, nobody could.
-const onItsWay = 30 * time.Second
+// progressTimeout is how long a job without an error is taken to be in progress. After it the job's kind is paused, which
+// leaves no error in the row, or no daemon works on it.
+const progressTimeout = 30 * time.Second
 
-// troubleText finds the words for a job that is not done.
-func (t *Trace) troubleText(j job.Row) text {
+// openText returns the text for a job that is not done.
+func (t *Trace) openText(j job.Row) text {
 	switch {
 	case j.Outcome == payment.AmountMismatch && t.Order != nil && t.Order.Amount == "":
 		return firstText("no amount")
@@ -80,10 +80,10 @@ func (t *Trace) troubleText(j job.Row) text {
 		return firstText(j.Kind+" "+string(j.Outcome), string(j.Outcome), "parked")
 	case j.State == job.Waiting:
 		return firstText("waiting")
-	case j.LastError == "" && t.Now.Sub(j.Created) < onItsWay:
+	case j.LastError == "" && t.Now.Sub(j.Created) < progressTimeout:
 		return firstText("soon "+j.Kind, "open")
 	case j.LastError == "":
-		return firstText("held "+j.Kind, "open")
+		return firstText("paused "+j.Kind, "open")
 	case j.Kind == payment.KindSettle || j.Kind == payment.KindReply:
 		if n := len(j.Errors); n > 0 && j.Errors[n-1].Class == payment.ClassUnknownOrder {
 			return firstText("order awaited")
@@ -93,7 +93,7 @@ func (t *Trace) troubleText(j job.Row) text {
 	return firstText("again "+j.Kind, "open")
 }
 
-// firstText returns the text of the first of these names that has one.
+// firstText returns the text of the first name that has one.
 func firstText(names ...string) text {
 	for _, name := range names {
 		if found, ok := explanations[name]; ok {
@@ -103,18 +103,18 @@ func firstText(names ...string) text {
 	return text{}
 }
 
-// calm names the state of an order of which every job is done.
-func (t *Trace) calm() string {
+// doneText returns the name of the text for an order without open jobs.
+func (t *Trace) doneText() string {
 	outcomes := map[job.Outcome]bool{}
-	undone := false
+	discardedStep := false
 	for _, j := range t.Jobs {
 		outcomes[j.Outcome] = true
-		undone = undone || j.Outcome == job.Discarded && slices.Contains(payment.Steps, j.Kind)
+		discardedStep = discardedStep || j.Outcome == job.Discarded && slices.Contains(payment.Steps, j.Kind)
 	}
 	switch {
 	case outcomes[payment.Settled] && (t.Order == nil || !t.Order.Paid):
-		return "unbooked"
-	case undone, outcomes[job.Discarded] && !outcomes[payment.Settled]:
+		return "not marked paid"
+	case discardedStep, outcomes[job.Discarded] && !outcomes[payment.Settled]:
 		return string(job.Discarded)
 	case outcomes[payment.Confirmed]:
 		return string(payment.Confirmed)
@@ -128,7 +128,7 @@ func (t *Trace) calm() string {
 	return "nothing"
 }
 
-// sentence fills a text's places.
+// sentence fills the placeholders of a text.
 func (t *Trace) sentence(words text, lang Lang, j job.Row, zone *time.Location) string {
 	form := words.en
 	if lang == Chinese {

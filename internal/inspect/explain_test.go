@@ -17,7 +17,7 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// outcomeConstants reads the values of all constants of type job.Outcome.
+// outcomeConstants returns the values of all constants of type job.Outcome.
 func outcomeConstants(t *testing.T) (values []job.Outcome) {
 	t.Helper()
 	var files []string
@@ -58,14 +58,14 @@ func outcomeConstants(t *testing.T) (values []job.Outcome) {
 
 // TestExplainKnowsEveryOutcome fails when an outcome is added without a sentence.
 func TestExplainKnowsEveryOutcome(t *testing.T) {
-	calm := []job.Outcome{payment.Settled, payment.Duplicate, payment.Sent, payment.Confirmed, payment.Updated, payment.Already, payment.Written, payment.Published, payment.ReplyPending, payment.ReplyRepeated, payment.ReplyLate, payment.ReplyUnknown, payment.ReplyForeign, payment.Counted, job.Told, job.Discarded}
+	done := []job.Outcome{payment.Settled, payment.Duplicate, payment.Sent, payment.Confirmed, payment.Updated, payment.Already, payment.Written, payment.Published, payment.ReplyPending, payment.ReplyRepeated, payment.ReplyLate, payment.ReplyUnknown, payment.ReplyForeign, payment.Counted, job.Told, job.Discarded}
 	outcomes := outcomeConstants(t)
 	if len(outcomes) < 28 {
 		t.Fatalf("found only the outcomes %v", outcomes)
 	}
 	for _, outcome := range outcomes {
-		if slices.Contains(calm, outcome) {
-			continue // an order with nothing but these is done
+		if slices.Contains(done, outcome) {
+			continue // an order with only these has no open job
 		}
 		if _, ok := explanations[string(outcome)]; !ok {
 			t.Errorf("there is no sentence for the outcome %s", outcome)
@@ -73,24 +73,24 @@ func TestExplainKnowsEveryOutcome(t *testing.T) {
 	}
 }
 
-var place = regexp.MustCompile(`\{\w+\}`)
+var placeholder = regexp.MustCompile(`\{\w+\}`)
 
 func TestExplanationsAreComplete(t *testing.T) {
 	for name, words := range explanations {
 		if words.en == "" || words.zh == "" || !strings.HasSuffix(words.en, ".") || !strings.HasSuffix(words.zh, "。") {
 			t.Errorf("%s: %+v", name, words)
 		}
-		en, zh := place.FindAllString(words.en, -1), place.FindAllString(words.zh, -1)
+		en, zh := placeholder.FindAllString(words.en, -1), placeholder.FindAllString(words.zh, -1)
 		slices.Sort(en)
 		slices.Sort(zh)
 		if en, zh := slices.Compact(en), slices.Compact(zh); !slices.Equal(en, zh) {
-			t.Errorf("%s: the languages say different things: %v and %v", name, en, zh)
+			t.Errorf("%s: the languages have different placeholders: %v and %v", name, en, zh)
 		}
 	}
 }
 
-// again is a job of which the last try failed with this class.
-func again(j job.Row, class string) job.Row {
+// failedWith returns the job with a history whose last failure has this class.
+func failedWith(j job.Row, class string) job.Row {
 	j.Errors = []job.Failure{{Error: "the one before"}, {Error: j.LastError, Class: class}}
 	return j
 }
@@ -110,7 +110,7 @@ func TestExplain(t *testing.T) {
 		jobs   []job.Row
 		en, zh []string // parts of what is said
 	}{
-		"nothing known": {nil, nil, []string{"Neither an order nor a payment", "R1"}, []string{"这里没有订单 R1"}},
+		"unknown order": {nil, nil, []string{"Neither an order nor a payment", "R1"}, []string{"这里没有订单 R1"}},
 		"not paid":      {&TracedOrder{Amount: "8.00"}, nil, []string{"8.00 yuan is not paid"}, []string{"尚未支付"}},
 		"all done":      {order, done, []string{"paid with 8.00 yuan", "D1 was told", "Nothing to do"}, []string{"已支付 8.00 元", "无需处理"}},
 		"the cabinet confirmed": {
@@ -119,12 +119,12 @@ func TestExplain(t *testing.T) {
 			[]string{"D1 says that it opened"},
 			[]string{"已确认开门"},
 		},
-		"paid by somebody else":       {order, nil, []string{"its booking is not in the job table"}, []string{"任务表中没有"}},
+		"paid by another program":     {order, nil, []string{"its settlement is not in the job table"}, []string{"任务表中没有"}},
 		"a copy":                      {order, []job.Row{{Kind: payment.KindSettle, State: job.Done, Outcome: payment.Duplicate}}, []string{"Copies of its notification are ignored"}, []string{"重复的通知"}},
 		"just received":               {nil, []job.Row{step(1, payment.KindSettle, job.Running, "", "")}, []string{"received just now"}, []string{"正在入账"}},
-		"the order row is not there":  {nil, []job.Row{again(step(1, payment.KindSettle, job.Ready, "", "why"), payment.ClassUnknownOrder)}, []string{"no such order yet", "2026-11-20 12:00:00"}, []string{"还没有这个订单"}},
+		"the order row is not there":  {nil, []job.Row{failedWith(step(1, payment.KindSettle, job.Ready, "", "why"), payment.ClassUnknownOrder)}, []string{"no such order yet", "2026-11-20 12:00:00"}, []string{"还没有这个订单"}},
 		"JD is down":                  {order, with(step(5, payment.KindWaybillStatus, job.Ready, "", "http 503")), []string{"JD has not taken waybill JD1 after 3 tries (http 503)", "12:00:00"}, []string{"京东仍未接受运单 JD1"}},
-		"the cabinet has not replied": {order, with(step(5, payment.KindPayComplete, job.Waiting, "", "")), []string{"told 3 times", "not answered"}, []string{"还没有回复"}},
+		"the cabinet has not replied": {order, with(step(5, payment.KindPayComplete, job.Waiting, "", "")), []string{"sent the command 3 times", "not replied"}, []string{"还没有回复"}},
 		"the cabinet refused":         {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
 		"JD refused":                  {order, with(step(5, payment.KindWaybillStatus, job.Parked, payment.Refused, "code 24")), []string{"JD refuses the status of waybill JD1 (code 24)"}, []string{"京东拒绝运单"}},
 		"expired":                     {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Expired, "no reply came")), []string{"Call the customer"}, []string{"请联系客户"}},
@@ -135,10 +135,10 @@ func TestExplain(t *testing.T) {
 			[]string{"because its amount is wrong (paid 1.00 yuan, the order's amount is 8.00)", "jobs retry 5"},
 			[]string{"因金额不符没有入账", "jobs retry 5"},
 		},
-		"nothing for an order without an amount": {
+		"0.00 for an order without an amount": {
 			&TracedOrder{},
 			[]job.Row{step(5, payment.KindSettle, job.Parked, payment.AmountMismatch, "paid 0.00 yuan, …")},
-			[]string{"R1 is not booked, because the order has no amount to confirm it (paid 0.00 yuan, …)", "0.00 if it is free of charge", "jobs retry 5", "jobs discard 5"},
+			[]string{"R1 is not settled, because the order has no amount to compare it with (paid 0.00 yuan, …)", "0.00 if it is free of charge", "jobs retry 5", "jobs discard 5"},
 			[]string{"因为订单没有金额，无法核对（paid 0.00 yuan, …）", "免费订单填 0.00", "jobs retry 5", "jobs discard 5"},
 		},
 		"parked comes first": {
@@ -146,7 +146,7 @@ func TestExplain(t *testing.T) {
 			[]string{"did not open in time", "pay info could not be written"},
 			[]string{"没有及时打开"},
 		},
-		"no more than two": {
+		"at most two sentences, and how many more": {
 			order, with(step(5, payment.KindPayInfo, job.Ready, "", "down"), step(6, payment.KindPayComplete, job.Parked, payment.Expired, "late"), step(7, payment.KindWaybillStatus, job.Ready, "", "x")),
 			[]string{"There is more (1)"},
 			[]string{"还有 1 项"},
@@ -157,7 +157,7 @@ func TestExplain(t *testing.T) {
 			[]string{"its signature is wrong", "jobs show 5"},
 			[]string{"签名错误"},
 		},
-		"a forged copy is nobody's worry":       {order, with(step(5, payment.KindSettle, job.Rejected, payment.BadSignature, "")), []string{"everything is done"}, []string{"全部完成"}},
+		"a forged copy of a paid order":         {order, with(step(5, payment.KindSettle, job.Rejected, payment.BadSignature, "")), []string{"everything is done"}, []string{"全部完成"}},
 		"discarded":                             {order, []job.Row{settled, step(2, payment.KindPayComplete, job.Done, "discarded", "")}, []string{"was discarded by a person"}, []string{"人工放弃"}},
 		"a discarded second payment is no step": {order, with(step(5, payment.KindSettle, job.Done, "discarded", "")), []string{"everything is done"}, []string{"全部完成"}},
 		"an outcome of a newer version":         {order, with(step(5, "new-kind", job.Parked, "new", "why")), []string{"needs a person (why)"}, []string{"人工处理"}},
@@ -165,22 +165,22 @@ func TestExplain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: parcel, Jobs: tt.jobs}
 			for lang, parts := range map[Lang][]string{English: tt.en, Chinese: tt.zh} {
-				said := trace.Explain(lang, beijing)
+				text := trace.Explain(lang, beijing)
 				for _, part := range parts {
-					if !strings.Contains(said, part) {
-						t.Errorf("%s: %q does not say %q", lang, said, part)
+					if !strings.Contains(text, part) {
+						t.Errorf("%s: %q does not contain %q", lang, text, part)
 					}
 				}
-				if place.MatchString(said) {
-					t.Errorf("%s: %q has an empty place", lang, said)
+				if placeholder.MatchString(text) {
+					t.Errorf("%s: %q has an unfilled placeholder", lang, text)
 				}
 			}
 		})
 	}
 }
 
-// TestExplainIsHonest has states in which "nothing to do" would be wrong, or nothing would be said at all.
-func TestExplainIsHonest(t *testing.T) {
+// TestExplainOfOpenAndPausedWork has states in which "Nothing to do" would be wrong, or a text could be missing.
+func TestExplainOfOpenAndPausedWork(t *testing.T) {
 	now := time.Date(2026, 11, 20, 4, 10, 0, 0, time.UTC)
 	paid := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
 	settled := job.Row{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled, Created: now.Add(-time.Hour)}
@@ -193,35 +193,35 @@ func TestExplainIsHonest(t *testing.T) {
 		en, zh []string
 		never  string
 	}{
-		"settle found no order":        {nil, []job.Row{again(open(payment.KindSettle, time.Minute, "why"), payment.ClassUnknownOrder)}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
-		"sent this second":             {paid, []job.Row{settled, open(payment.KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜子"}, "down"},
-		"the broker has been down":     {paid, []job.Row{settled, open(payment.KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
-		"JD has been down":             {paid, []job.Row{settled, open(payment.KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},
-		"the main database is down":    {paid, []job.Row{settled, open(payment.KindPayInfo, 10*time.Minute, "")}, []string{"pay info has not been written", "`doctor`"}, []string{"支付信息"}, "Nothing to do"},
-		"no daemon runs":               {nil, []job.Row{open(payment.KindSettle, 10*time.Minute, "")}, []string{"not booked since", "`doctor`"}, []string{"尚未入账"}, "Nothing to do"},
-		"nobody works on a reply":      {paid, []job.Row{settled, open(payment.KindReply, 10*time.Minute, "")}, []string{"not worked on since", "`doctor`"}, []string{"尚未处理"}, "Nothing to do"},
-		"a kind of a newer version":    {paid, []job.Row{settled, open("new-kind", time.Second, "")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
-		"the same, after an error":     {paid, []job.Row{settled, open("new-kind", time.Hour, "why")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
-		"settled, but marked unpaid":   {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
-		"settled, but the row is gone": {nil, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
-		"a panic's stack":              {paid, []job.Row{settled, open(payment.KindPayInfo, time.Hour, "panic: boom\ngoroutine 7 [running]:")}, []string{"(panic: boom)"}, []string{"panic: boom"}, "goroutine"},
-		"an endless reason":            {paid, []job.Row{settled, open(payment.KindPayInfo, time.Hour, strings.Repeat("长", 1000))}, []string{"长…"}, []string{"长…"}, strings.Repeat("长", 300)},
-		"what needs a person is first": {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled, {ID: 3, Kind: payment.KindPayComplete, State: job.Parked, Outcome: payment.Expired, LastError: "late"}}, []string{"Call the customer"}, []string{"请联系客户"}, "everything is done"},
+		"settle found no order":                     {nil, []job.Row{failedWith(open(payment.KindSettle, time.Minute, "why"), payment.ClassUnknownOrder)}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
+		"sent this second":                          {paid, []job.Row{settled, open(payment.KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜子"}, "down"},
+		"the broker has been down":                  {paid, []job.Row{settled, open(payment.KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
+		"JD has been down":                          {paid, []job.Row{settled, open(payment.KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},
+		"the main database is down":                 {paid, []job.Row{settled, open(payment.KindPayInfo, 10*time.Minute, "")}, []string{"pay info has not been written", "`doctor`"}, []string{"支付信息"}, "Nothing to do"},
+		"no daemon runs":                            {nil, []job.Row{open(payment.KindSettle, 10*time.Minute, "")}, []string{"not settled since", "`doctor`"}, []string{"尚未入账"}, "Nothing to do"},
+		"a reply is not handled":                    {paid, []job.Row{settled, open(payment.KindReply, 10*time.Minute, "")}, []string{"not handled since", "`doctor`"}, []string{"尚未处理"}, "Nothing to do"},
+		"a kind of a newer version":                 {paid, []job.Row{settled, open("new-kind", time.Second, "")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
+		"a kind of a newer version, after an error": {paid, []job.Row{settled, open("new-kind", time.Hour, "why")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
+		"settled, but marked unpaid":                {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
+		"settled, but the row is gone":              {nil, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
+		"a panic's stack":                           {paid, []job.Row{settled, open(payment.KindPayInfo, time.Hour, "panic: boom\ngoroutine 7 [running]:")}, []string{"(panic: boom)"}, []string{"panic: boom"}, "goroutine"},
+		"a very long reason":                        {paid, []job.Row{settled, open(payment.KindPayInfo, time.Hour, strings.Repeat("长", 1000))}, []string{"长…"}, []string{"长…"}, strings.Repeat("长", 300)},
+		"what needs a person is first":              {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled, {ID: 3, Kind: payment.KindPayComplete, State: job.Parked, Outcome: payment.Expired, LastError: "late"}}, []string{"Call the customer"}, []string{"请联系客户"}, "everything is done"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}, Jobs: tt.jobs, Now: now}
 			for lang, parts := range map[Lang][]string{English: tt.en, Chinese: tt.zh} {
-				said := trace.Explain(lang, beijing)
+				text := trace.Explain(lang, beijing)
 				for _, part := range parts {
-					if !strings.Contains(said, part) {
-						t.Errorf("%s: %q does not say %q", lang, said, part)
+					if !strings.Contains(text, part) {
+						t.Errorf("%s: %q does not contain %q", lang, text, part)
 					}
 				}
-				if strings.Contains(said, tt.never) {
-					t.Errorf("%s: %q says %q", lang, said, tt.never)
+				if strings.Contains(text, tt.never) {
+					t.Errorf("%s: %q contains %q", lang, text, tt.never)
 				}
-				if place.MatchString(said) {
-					t.Errorf("%s: %q has an empty place", lang, said)
+				if placeholder.MatchString(text) {
+					t.Errorf("%s: %q has an unfilled placeholder", lang, text)
 				}
 			}
 		})

@@ -9,10 +9,10 @@ import (
 // {since} are filled in.
 type text struct{ en, zh string }
 
-// explanations are all sentences of Explain: by outcome, by kind and outcome where a kind needs its own, and by the names
-// that Explain gives to states. Each says where the order is, why, and what to do.
+// explanations are all texts of Explain: by outcome, by kind and outcome where a kind has its own text, and by the names
+// that openText and doneText use. Each says where the order is, why, and what to do.
 var explanations = map[string]text{
-	// Nothing is left to do.
+	// There is no open job.
 	"nothing": {
 		"Neither an order nor a payment with the number {order} is known here: check the number; if JD says that it was paid, ask JD to send the notification again.",
 		"这里没有订单 {order}，也没有收到它的支付通知：请核对订单号；如果京东显示已支付，请京东重新推送通知。",
@@ -30,15 +30,15 @@ var explanations = map[string]text{
 		"订单 {order} 已支付 {amount} 元，全部完成：柜子 {device} 已确认开门，已告知京东，支付信息已写入。无需处理。",
 	},
 	string(payment.Duplicate): {
-		"Order {order} is paid, but its booking is not in the job table: it was purged long ago, or another program marked the order paid. Copies of its notification are ignored. If the cabinet did not open, open it another way.",
+		"Order {order} is paid, but its settlement is not in the job table: it was purged long ago, or another program marked the order paid. Copies of its notification are ignored. If the cabinet did not open, open it another way.",
 		"订单 {order} 已支付，但任务表中没有它的入账记录：可能早已被清理，或由其他程序标记为已支付。重复的通知会被忽略。如果柜子没有打开，请用其他方式开门。",
 	},
 	string(job.Discarded): {
 		"A part of order {order}'s work was discarded by a person and will not be done: see `trace {order}`; `jobs retry --replay` does it after all.",
 		"订单 {order} 的部分任务已被人工放弃，不会再执行：请看 `trace {order}`；如仍需执行，请用 `jobs retry --replay`。",
 	},
-	"unbooked": {
-		"A payment for order {order} was booked here, but the order is not marked paid: somebody changed or removed its row afterwards. See `trace {order}` and `audit`, and correct the row.",
+	"not marked paid": {
+		"A payment for order {order} was settled here, but the order is not marked paid: somebody changed or removed its row afterwards. See `trace {order}` and `audit`, and correct the row.",
 		"订单 {order} 的支付已在这里入账，但订单没有标记为已支付：该行之后可能被修改或删除。请看 `trace {order}` 和 `audit`，并更正该行。",
 	},
 	"unread": {
@@ -50,13 +50,13 @@ var explanations = map[string]text{
 		"另外还有 {tries} 项：请看 `trace {order}`。",
 	},
 
-	// It goes on by itself.
+	// The work is in progress.
 	"soon settle": {
-		"A notification for order {order} was received just now and is being booked. Nothing to do.",
+		"A notification for order {order} was received just now and is being settled. Nothing to do.",
 		"刚收到订单 {order} 的通知，正在入账。无需处理。",
 	},
 	"soon reply": {
-		"A message on the reply queue about order {order} was received just now and is being worked on. Nothing to do.",
+		"A message on the reply queue about order {order} was received just now and is being handled. Nothing to do.",
 		"刚收到与订单 {order} 有关的回复消息，正在处理。无需处理。",
 	},
 	"soon pay-complete": {
@@ -72,43 +72,43 @@ var explanations = map[string]text{
 		"订单 {order} 已支付，正在写入支付信息。无需处理。",
 	},
 	"open": {
-		"Order {order} has work that is not done: job {job} of kind {kind}, due at {next}. If it stays so, see `jobs show {job}`.",
+		"Order {order} has work that is not done: job {job} of kind {kind}, due at {next}. If it does not become done, see `jobs show {job}`.",
 		"订单 {order} 还有未完成的任务：任务 {job}（{kind}），将在 {next} 执行。如一直如此，请看 `jobs show {job}`。",
 	},
 	"waiting": {
-		"Order {order} is paid and cabinet {device} has been told {tries} times, but it has not answered yet; it is told again at {next}. If the customer waits there, check the cabinet's connection.",
+		"Order {order} is paid and cabinet {device} has been sent the command {tries} times, but has not replied yet; the command is sent again at {next}. If the customer waits there, check the cabinet's connection.",
 		"订单 {order} 已支付，已向柜子 {device} 发送 {tries} 次命令，但还没有回复；将在 {next} 重发。如果客户在现场等待，请检查柜子的网络连接。",
 	},
 
-	// It goes on by itself when what all of its kind need is back.
-	"held settle": {
-		"A notification for order {order} has been received and not booked since {since}: no daemon works on it, or the account database is down. Run `doctor`; it is booked as soon as that is mended.",
+	// The kind is paused, or no daemon works on it.
+	"paused settle": {
+		"A notification for order {order} has been received and not settled since {since}: no daemon works on it, or the account database is down. Run `doctor`; the payment is settled as soon as the cause is repaired.",
 		"已收到订单 {order} 的通知，但自 {since} 起尚未入账：没有程序在处理，或账务数据库不可用。请运行 `doctor`；恢复后会自动入账。",
 	},
-	"held reply": {
-		"A message on the reply queue about order {order} has been received and not worked on since {since}: no daemon works on it, or the account database is down. Run `doctor`; it goes on as soon as that is mended.",
+	"paused reply": {
+		"A message on the reply queue about order {order} has been received and not handled since {since}: no daemon works on it, or the account database is down. Run `doctor`; it continues as soon as the cause is repaired.",
 		"已收到与订单 {order} 有关的回复消息，但自 {since} 起尚未处理：没有程序在处理，或账务数据库不可用。请运行 `doctor`；恢复后会自动处理。",
 	},
-	"held pay-complete": {
-		"Order {order} is paid, but cabinet {device} has not been told since {since}: no daemon works on it, or the MQTT broker or the main database is down. Run `doctor`; the door opens as soon as that is mended, if the customer can still be there.",
+	"paused pay-complete": {
+		"Order {order} is paid, but cabinet {device} has not been told since {since}: no daemon works on it, or the MQTT broker or the main database is down. Run `doctor`; the door opens as soon as the cause is repaired, if the command is still valid then.",
 		"订单 {order} 已支付，但自 {since} 起仍未能通知柜子 {device}：没有程序在处理，或 MQTT 服务器、主数据库不可用。请运行 `doctor`；如仍在有效时间内，恢复后会自动开门。",
 	},
-	"held waybill-status": {
-		"Order {order} is paid, but JD has not been told about waybill {waybill} since {since}: no daemon works on it, or JD or the main database is down. Run `doctor`; it goes on as soon as that is mended.",
+	"paused waybill-status": {
+		"Order {order} is paid, but JD has not been told about waybill {waybill} since {since}: no daemon works on it, or JD or the main database is down. Run `doctor`; it continues as soon as the cause is repaired.",
 		"订单 {order} 已支付，但自 {since} 起仍未能告知京东运单 {waybill}：没有程序在处理，或京东、主数据库不可用。请运行 `doctor`；恢复后会自动继续。",
 	},
-	"held pay-info": {
-		"Order {order} is paid, but its pay info has not been written since {since}: no daemon works on it, or the main database is down. Run `doctor`; it goes on as soon as that is mended.",
+	"paused pay-info": {
+		"Order {order} is paid, but its pay info has not been written since {since}: no daemon works on it, or the main database is down. Run `doctor`; it continues as soon as the cause is repaired.",
 		"订单 {order} 已支付，但自 {since} 起仍未写入支付信息：没有程序在处理，或主数据库不可用。请运行 `doctor`；恢复后会自动继续。",
 	},
 
-	// It was tried and will be tried again.
+	// A try failed; there will be another.
 	"order awaited": {
-		"A payment for {order} has arrived, but there is no such order yet; it is looked for again at {next}. Find out why the order was not written.",
+		"A payment for {order} has arrived, but there is no such order yet; the next try is at {next}. Find out why the order was not written.",
 		"已收到 {order} 的支付，但还没有这个订单；将在 {next} 再次查找。请查明订单为何没有写入。",
 	},
 	"again settle": {
-		"A message about order {order} could not be worked on ({reason}); it is tried again at {next}. Usually the account database is the matter.",
+		"A message about order {order} could not be handled ({reason}); it is tried again at {next}. Usually the account database is the cause.",
 		"与订单 {order} 有关的消息未能处理（{reason}），将在 {next} 重试。通常是账务数据库的问题。",
 	},
 	"again pay-complete": {
@@ -116,37 +116,37 @@ var explanations = map[string]text{
 		"订单 {order} 已支付，但尝试 {tries} 次后仍未能通知柜子 {device}（{reason}），将在 {next} 重试。如果客户在现场等待，请检查 MQTT 服务器以及原因中提到的数据行。",
 	},
 	"again waybill-status": {
-		"Order {order} is paid, but JD has not taken waybill {waybill} after {tries} tries ({reason}); it is tried again at {next}. Nothing to do unless it stays so.",
+		"Order {order} is paid, but JD has not taken waybill {waybill} after {tries} tries ({reason}); it is tried again at {next}. Nothing to do unless it keeps failing.",
 		"订单 {order} 已支付，但尝试 {tries} 次后京东仍未接受运单 {waybill}（{reason}），将在 {next} 重试。如无持续，无需处理。",
 	},
 	"again pay-info": {
-		"Order {order} is paid, but the pay info could not be written after {tries} tries ({reason}); it is tried again at {next}. Usually the main database is the matter.",
+		"Order {order} is paid, but the pay info could not be written after {tries} tries ({reason}); it is tried again at {next}. Usually the main database is the cause.",
 		"订单 {order} 已支付，但尝试 {tries} 次后仍未写入支付信息（{reason}），将在 {next} 重试。通常是主数据库的问题。",
 	},
 
-	// A person has to act.
+	// The job needs a person.
 	string(payment.PaidTwice): {
-		"Order {order} was paid a second time and the second payment is not booked ({reason}). Refund it with JD, then `jobs discard {job}`.",
+		"Order {order} was paid a second time and the second payment is not settled ({reason}). Refund it with JD, then `jobs discard {job}`.",
 		"订单 {order} 被重复支付，第二笔没有入账（{reason}）。请通过京东退款，然后执行 `jobs discard {job}`。",
 	},
 	string(payment.AmountMismatch): {
-		"A payment for order {order} is not booked because its amount is wrong ({reason}). Correct the order and `jobs retry {job}`, or refund it and `jobs discard {job}`.",
+		"A payment for order {order} is not settled because its amount is wrong ({reason}). Correct the order and `jobs retry {job}`, or refund it and `jobs discard {job}`.",
 		"订单 {order} 的支付因金额不符没有入账（{reason}）。请更正订单后执行 `jobs retry {job}`，或退款后执行 `jobs discard {job}`。",
 	},
 	"no amount": {
-		"A payment for order {order} is not booked, because the order has no amount to confirm it ({reason}). Write the order's amount, 0.00 if it is free of charge, and `jobs retry {job}`; or clear the payment with JD and `jobs discard {job}`.",
+		"A payment for order {order} is not settled, because the order has no amount to compare it with ({reason}). Write the order's amount, 0.00 if it is free of charge, and `jobs retry {job}`; or resolve the payment with JD and `jobs discard {job}`.",
 		"订单 {order} 的支付没有入账，因为订单没有金额，无法核对（{reason}）。请补上订单金额（免费订单填 0.00）后执行 `jobs retry {job}`；或与京东核实后执行 `jobs discard {job}`。",
 	},
 	string(payment.UnknownOrder): {
-		"A payment for {order} is not booked because there is no such order. Find out why it was not written; when it is there, `jobs retry {job}`.",
+		"A payment for {order} is not settled because there is no such order. Find out why it was not written; when it exists, `jobs retry {job}`.",
 		"{order} 的支付没有入账，因为没有这个订单。请查明订单为何没有写入，补上之后执行 `jobs retry {job}`。",
 	},
 	string(payment.BadExternalID): {
-		"A payment for order {order} is not booked because the database cannot hold JD's trade number exactly ({reason}). Enlarge the column, then `jobs retry {job}`.",
+		"A payment for order {order} is not settled because the database cannot hold JD's trade number exactly ({reason}). Enlarge the column, then `jobs retry {job}`.",
 		"订单 {order} 的支付没有入账，因为数据库无法准确保存京东的交易号（{reason}）。请扩大该列，然后执行 `jobs retry {job}`。",
 	},
 	string(payment.NotSuccess): {
-		"JD reports about order {order} something other than a successful payment, and nothing was booked ({reason}). Ask JD if that is right, then `jobs discard {job}`.",
+		"JD reports about order {order} something other than a successful payment, and nothing was settled ({reason}). Ask JD if that is right, then `jobs discard {job}`.",
 		"京东就订单 {order} 发来的不是支付成功的消息，没有入账（{reason}）。请向京东核实，然后执行 `jobs discard {job}`。",
 	},
 	string(payment.BadSignature): {
@@ -158,27 +158,27 @@ var explanations = map[string]text{
 		"与订单 {order} 有关的消息无法解析，已被拒绝（{reason}）。请看 `jobs show {job}` 并联系发送方。",
 	},
 	string(payment.Expired): {
-		"Order {order} is paid, but cabinet {device} did not open in time and is not told any more, because the customer has left by now ({reason}). Call the customer; `jobs retry {job}` opens the door now.",
+		"Order {order} is paid, but cabinet {device} did not open in time and the command is not sent any more, because the customer will have left ({reason}). Call the customer; `jobs retry {job}` opens the door now.",
 		"订单 {order} 已支付，但柜子 {device} 没有及时打开，客户应已离开，不再发送命令（{reason}）。请联系客户；如需现在开门，请执行 `jobs retry {job}`。",
 	},
 	payment.KindPayComplete + " " + string(payment.Refused): {
-		"Order {order} is paid, but cabinet {device} did not open ({reason}). See to the cabinet, then `jobs retry {job}` sends the command again.",
+		"Order {order} is paid, but cabinet {device} did not open ({reason}). Check the cabinet, then `jobs retry {job}` sends the command again.",
 		"订单 {order} 已支付，但柜子 {device} 没有打开（{reason}）。请检查柜子，然后执行 `jobs retry {job}` 重发命令。",
 	},
 	payment.KindWaybillStatus + " " + string(payment.Refused): {
-		"Order {order} is paid, but JD refuses the status of waybill {waybill} ({reason}). Clear it with JD or correct the configuration, then `jobs retry {job}`.",
+		"Order {order} is paid, but JD refuses the status of waybill {waybill} ({reason}). Resolve it with JD or correct the configuration, then `jobs retry {job}`.",
 		"订单 {order} 已支付，但京东拒绝运单 {waybill} 的状态（{reason}）。请与京东核实或更正配置，然后执行 `jobs retry {job}`。",
 	},
 	string(payment.Refused): {
-		"A step of order {order} was refused ({reason}). Mend the cause, then `jobs retry {job}`.",
+		"A step of order {order} was refused ({reason}). Repair the cause, then `jobs retry {job}`.",
 		"订单 {order} 的一个步骤被拒绝（{reason}）。请排除原因，然后执行 `jobs retry {job}`。",
 	},
 	string(payment.BadDevice): {
-		"Order {order} is paid, but no MQTT topic can be made of its cabinet's serial, or the broker refuses the command ({reason}). Correct kernel_device_group.device_sn or the broker's permissions, then `jobs retry {job}`.",
+		"Order {order} is paid, but its cabinet's serial makes no valid MQTT topic, or the broker refuses the command ({reason}). Correct kernel_device_group.device_sn or the broker's permissions, then `jobs retry {job}`.",
 		"订单 {order} 已支付，但柜子的编号无法构成 MQTT 主题，或 MQTT 服务器拒绝该命令（{reason}）。请更正 kernel_device_group.device_sn 或 MQTT 服务器的权限，然后执行 `jobs retry {job}`。",
 	},
 	"abandoned": {
-		"A part of order {order}'s work was tried {tries} times in vain and given up ({reason}). Mend the cause, then `jobs retry {job}`.",
+		"A part of order {order}'s work failed {tries} times and was given up ({reason}). Repair the cause, then `jobs retry {job}`.",
 		"订单 {order} 的一项任务尝试 {tries} 次均失败，已放弃（{reason}）。请排除原因，然后执行 `jobs retry {job}`。",
 	},
 	"malformed_args": {

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Index is an index that the daemon's statements go by: one that begins with these columns, in any order.
+// Index is an index that the daemon's statements need: one that begins with these columns.
 type Index struct {
 	Table   string
 	Columns []string
-	Unique  bool // exactly these columns, and no two rows alike
+	Unique  bool // a unique index on exactly these columns
 }
 
-// String is the index as a person would ask for it.
+// String returns the index as doctor names it.
 func (i Index) String() string {
 	kind := "index"
 	if i.Unique {
@@ -38,9 +38,9 @@ var (
 	}
 )
 
-// MissingIndexes returns what the database lacks. Of a view, and of a table that is not there, it says nothing.
+// MissingIndexes returns the indexes that the database lacks. Views and missing tables are left out.
 func MissingIndexes(ctx context.Context, db *sql.DB, wanted []Index) ([]string, error) {
-	// A table without any index stands in one row with NULLs.
+	// A table without any index is one row with NULLs.
 	rows, err := db.QueryContext(ctx, `SELECT t.table_name, s.index_name, s.non_unique = 0, s.column_name FROM information_schema.tables t
 		LEFT JOIN information_schema.statistics s ON s.table_schema = t.table_schema AND s.table_name = t.table_name
 		WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' ORDER BY t.table_name, s.index_name, s.seq_in_index`)
@@ -72,7 +72,7 @@ func MissingIndexes(ctx context.Context, db *sql.DB, wanted []Index) ([]string, 
 	for _, w := range wanted {
 		found := !tables[w.Table]
 		for k, have := range columns {
-			found = found || k.table == w.Table && w.met(have, unique[k])
+			found = found || k.table == w.Table && w.metBy(have, unique[k])
 		}
 		if !found {
 			missing = append(missing, w.String())
@@ -81,9 +81,9 @@ func MissingIndexes(ctx context.Context, db *sql.DB, wanted []Index) ([]string, 
 	return missing, nil
 }
 
-// met reports whether an index of these columns does. The lookup of cells gives main_device_id and act_type, too, so that
-// these may stand before post_order_id.
-func (i Index) met(have []string, unique bool) bool {
+// metBy reports whether an index with these columns is sufficient. The lookup of cells has conditions on main_device_id and
+// act_type, too, so these may precede post_order_id.
+func (i Index) metBy(have []string, unique bool) bool {
 	if i.Unique {
 		return unique && slices.Equal(have, i.Columns)
 	}

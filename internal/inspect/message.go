@@ -10,28 +10,28 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// Inspection is everything there is to say about one message without looking at any order.
+// Inspection is what can be found out about a message without the databases.
 type Inspection struct {
 	Accepted bool   `json:"accepted"`
 	Problem  string `json:"problem,omitempty"` // why it would not be accepted
 
-	Form    string          `json:"form,omitempty"` // how the body carries the envelope
+	Form    string          `json:"form,omitempty"` // see message.Envelope
 	Fields  []message.Field `json:"fields,omitempty"`
 	Profile string          `json:"profile,omitempty"`
 	Hashed  string          `json:"hashed,omitempty"` // the text that is hashed, with *** for the key
-	Given   string          `json:"given,omitempty"`  // the signature that the message carries
-	// KeyMatches says of each configured key whether it gives that signature.
+	Given   string          `json:"given,omitempty"`  // the signature in the message
+	// KeyMatches says for each configured key whether it results in that signature.
 	KeyMatches []bool   `json:"key_matches,omitempty"`
-	Matches    []string `json:"matches"` // the profiles with which one of the keys gives the signature
+	Matches    []string `json:"matches"` // the profiles with which one of the keys results in the signature
 
 	Payload      string                `json:"payload,omitempty"` // decoded data
 	Notification *message.Notification `json:"notification,omitempty"`
 	Amount       string                `json:"amount,omitempty"` // yuan
 }
 
-// Message looks at a message as the daemon would, and goes on where the daemon would stop, to say what is wrong. With
-// reply, the message comes from the sync-reply queue: a cabinet's reply is accepted from there, too.
-func Message(r message.Rules, reply *payment.ReplyRules, body string) Inspection {
+// Message inspects a message as the daemon does, but continues after a failed check to find out more. If replyRules is not
+// nil the message is one of the sync-reply queue, where cabinets' replies are accepted, too.
+func Message(r message.Rules, replyRules *payment.ReplyRules, body string) Inspection {
 	in := Inspection{Matches: []string{}}
 	fail := func(err error) {
 		if in.Problem == "" {
@@ -64,12 +64,12 @@ func Message(r message.Rules, reply *payment.ReplyRules, body string) Inspection
 		return in
 	}
 	in.Payload = string(p.Text)
-	if reply != nil && !p.IsPayment() {
-		if err := reply.Complete(p); err != nil {
+	if replyRules != nil && !p.IsPayment() {
+		if err := replyRules.Complete(p); err != nil {
 			fail(err)
 		}
-		if _, ours := device.ParseMessageID(p.Get(reply.MessageID)); ours && reply.RequireDevice && p.Get(reply.Device) == "" {
-			fail(fmt.Errorf("%s: a reply without %s does not count (SyncReply:RequireDevice)", payment.ReplyForeign, reply.Device))
+		if _, ownID := device.ParseMessageID(p.Get(replyRules.MessageID)); ownID && replyRules.RequireDevice && p.Get(replyRules.Device) == "" {
+			fail(fmt.Errorf("%s: a reply without %s does not count (SyncReply:RequireDevice)", payment.ReplyForeign, replyRules.Device))
 		}
 		in.Accepted = in.Problem == ""
 		return in
@@ -87,8 +87,8 @@ func Message(r message.Rules, reply *payment.ReplyRules, body string) Inspection
 	return in
 }
 
-// Signatures are the signatures that the message should carry, one for each key. Whoever is shown them can send the
-// message as a genuine one, so an Inspection does not hold them. They are empty if the message cannot be read.
+// Signatures returns the signatures that the message should have, one for each key, or none if it cannot be decoded. With
+// them anybody can send the message as a genuine one, so they are not part of an Inspection.
 func Signatures(r message.Rules, body string) (signs []string) {
 	env, err := message.ParseEnvelope(body, r.BodyEncoding)
 	if err != nil {
@@ -101,7 +101,7 @@ func Signatures(r message.Rules, body string) (signs []string) {
 	return signs
 }
 
-// describe names a profile with the options that are not the usual ones.
+// describe returns a profile's name and the options that are not the default.
 func describe(p message.Profile) string {
 	var options []string
 	if !p.SkipEmpty {
@@ -122,8 +122,8 @@ func describe(p message.Profile) string {
 	return p.Name + " (" + strings.Join(options, ", ") + ")"
 }
 
-// matching finds the profiles with which one of the keys gives the envelope's signature: the configured one first, then
-// the others with its options, then all others. Of profiles that hash the same text only the first is told.
+// matching returns the profiles with which one of the keys results in the envelope's signature: the configured one first,
+// then the others with its options, then all others. Of profiles that hash the same text only the first is returned.
 func matching(p message.Profile, e message.Envelope, keys []string) (names []string) {
 	variants := []message.Profile{p}
 	for _, fields := range []message.Profile{p, {Exclude: []string{"sign"}}} {

@@ -10,7 +10,7 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// example is the message of the documented example, without its signature.
+// example is the envelope of the documented example, without its signature.
 func example() message.Envelope {
 	data := base64.StdEncoding.EncodeToString([]byte(`{"orderNo":"R20200101001","payType":"WXPAY","payAmount":"8.00","payTime":"2020-01-01 12:00:00"}`))
 	return message.Envelope{Data: data, Fields: []message.Field{
@@ -18,7 +18,7 @@ func example() message.Envelope {
 	}}
 }
 
-// signedWith is a genuine message in the documented example's form.
+// signedWith returns the documented example, signed.
 func signedWith(t *testing.T, p message.Profile, key string) string {
 	t.Helper()
 	env := example()
@@ -34,7 +34,7 @@ func signedWith(t *testing.T, p message.Profile, key string) string {
 	return string(body)
 }
 
-func TestInspect(t *testing.T) {
+func TestInspectMessage(t *testing.T) {
 	rules := message.Rules{Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true}, BodyEncoding: message.BodyAuto, Format: message.Format{Zone: beijing, StatusField: "payStatus"}, Success: []string{"FINISH"}, Keys: []string{"old", "k"}}
 	t.Run("every profile is found, and only one accepted", func(t *testing.T) {
 		for _, name := range message.Profiles {
@@ -51,10 +51,10 @@ func TestInspect(t *testing.T) {
 			}
 		}
 	})
-	t.Run("what is wrong", func(t *testing.T) {
+	t.Run("the form and the first problem", func(t *testing.T) {
 		good := signedWith(t, rules.Profile, "k")
 		for name, tt := range map[string]struct{ body, form, problem string }{
-			"nothing":        {good, "JSON", ""},
+			"genuine":        {good, "JSON", ""},
 			"base64":         {base64.StdEncoding.EncodeToString([]byte(good)), "base64 of JSON", ""},
 			"topic":          {`{"TopicName":"t","Message":` + quoted(good) + `}`, "a topic's wrapper around JSON", ""},
 			"altered":        {strings.Replace(good, "110000001", "110000002", 1), "JSON", "bad signature"},
@@ -68,11 +68,11 @@ func TestInspect(t *testing.T) {
 				t.Errorf("%s: accepted %v, form %q, problem %q", name, in.Accepted, in.Form, in.Problem)
 			}
 			if b, _ := json.Marshal(in); strings.Contains(string(b), `"old"`) || in.Hashed != "" && !strings.HasSuffix(in.Hashed, "***") {
-				t.Errorf("%s: a key is shown, or no place for it: %s", name, b)
+				t.Errorf("%s: a key is shown, or the hashed text lacks ***: %s", name, b)
 			}
 		}
 	})
-	t.Run("the configured profile comes first among twins", func(t *testing.T) {
+	t.Run("of profiles with the same text the configured one is named", func(t *testing.T) {
 		rules := rules
 		for _, rules.Profile.Name = range []string{"data_key", "values_only"} { // the same text, if data is the only field
 			in := Message(rules, nil, statusMessage(rules.Profile, "REFUND"))
@@ -97,10 +97,10 @@ func TestInspect(t *testing.T) {
 		if in := Message(rules, &strict, body); in.Accepted || !strings.Contains(in.Problem, "without deviceSn") {
 			t.Errorf("without a device: accepted %v, problem %q", in.Accepted, in.Problem)
 		}
-		theirs := rules
-		theirs.ReplyKeys = []string{"another"}
-		if in := Message(theirs, reply, body); in.Accepted {
-			t.Error("accepted with a key of the other queue")
+		separate := rules
+		separate.ReplyKeys = []string{"another"}
+		if in := Message(separate, reply, body); in.Accepted {
+			t.Error("accepted with a key for payments")
 		}
 		if in := Message(rules, nil, body); in.Accepted {
 			t.Error("accepted as a payment")

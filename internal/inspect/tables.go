@@ -11,7 +11,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// AccountTables and MainTables are the business tables, or views, and the columns of them that the daemon uses.
+// AccountTables and MainTables are the business tables (or views) and those of their columns that the daemon uses.
 var (
 	AccountTables = map[string][]string{
 		"kernelorder_charge": append([]string{"order_id", "order_no", "amount", "is_paid"}, payment.PaidColumns...),
@@ -24,7 +24,7 @@ var (
 	}
 )
 
-// MissingColumns returns what the database lacks, as "table" or "table.column", sorted.
+// MissingColumns returns the tables and columns that the database lacks, as "table" or "table.column", sorted.
 func MissingColumns(ctx context.Context, db *sql.DB, tables map[string][]string) ([]string, error) {
 	var names []any
 	for table := range tables {
@@ -61,8 +61,8 @@ func MissingColumns(ctx context.Context, db *sql.DB, tables map[string][]string)
 	return missing, rows.Err()
 }
 
-// CheckPayInfoWritable returns an error when the main database takes no writes: its server is a replica, or has become
-// read-only. It changes nothing.
+// CheckPayInfoWritable returns an error if the main database takes no writes, as a replica or a read-only server does. It
+// changes nothing.
 func CheckPayInfoWritable(ctx context.Context, db *sql.DB) error {
 	_, err := db.ExecContext(ctx, "UPDATE kernel_postorder_pay_info SET payment_status = payment_status WHERE 1 = 0")
 	return err

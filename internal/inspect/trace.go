@@ -1,6 +1,6 @@
-// Package inspect answers the operator's questions: is every message and every paid order accounted for (audit), what
-// happened to an order (trace) and why (explain), what is wrong with a message (verify), what do the company's databases
-// lack (doctor). It changes nothing.
+// Package inspect answers operators' questions: are all messages and paid orders accounted for (audit), what happened to an
+// order (trace) and why (explain), what is wrong with a message (verify), and what do the company's databases lack
+// (doctor). It changes nothing.
 package inspect
 
 import (
@@ -21,7 +21,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Trace is everything known of one order.
+// Trace is everything known about one order.
 type Trace struct {
 	OrderNo string           `json:"order_no"`
 	Order   *TracedOrder     `json:"order"`    // nil: there is no such row
@@ -29,13 +29,13 @@ type Trace struct {
 	PayInfo *TracedPayInfo   `json:"pay_info"` // nil: not written yet
 	Missing string           `json:"missing,omitempty"`
 	Now     time.Time        `json:"now"`  // when this was read, by the account database's clock
-	Jobs    []job.Row        `json:"jobs"` // the oldest first
-	Acts    []auditlog.Entry `json:"acts"` // of operators, the oldest first
+	Jobs    []job.Row        `json:"jobs"` // oldest first
+	Acts    []auditlog.Entry `json:"acts"` // of operators, oldest first
 	Events  []TracedEvent    `json:"events"`
-	// Unread is how many kept messages nobody has looked into yet: if the order is not paid, it may be one of them.
+	// Unread is how many kept messages have not been decoded yet: one of them may be the order's payment.
 	Unread int `json:"unread_messages,omitempty"`
-	// Unlisted is how many more rejected messages and copies name the order than Jobs has; Deleted is how many rejected ones
-	// were deleted and counted, see Evidence.
+	// Unlisted is how many rejected messages and copies name the order and are not in Jobs. Deleted is how many rejected
+	// messages were deleted and counted, see payment.Evidence.
 	Unlisted int `json:"unlisted_messages,omitempty"`
 	Deleted  int `json:"deleted_messages,omitempty"`
 }
@@ -43,7 +43,7 @@ type Trace struct {
 // TracedOrder is the recharge order.
 type TracedOrder struct {
 	ID         int64  `json:"order_id"`
-	Amount     string `json:"amount"` // yuan; empty: the order has none
+	Amount     string `json:"amount"` // yuan; empty if it is NULL
 	Paid       bool   `json:"is_paid"`
 	PayAmount  string `json:"pay_amount,omitempty"`
 	PayTime    string `json:"pay_time,omitempty"`
@@ -59,7 +59,7 @@ type TracedParcel struct {
 	CellSN     string `json:"cell_sn"`
 }
 
-// TracedPayInfo is what the ERP reads.
+// TracedPayInfo is the order's row in kernel_postorder_pay_info.
 type TracedPayInfo struct {
 	Status  int    `json:"payment_status"`
 	Type    int    `json:"payment_type"`
@@ -67,23 +67,23 @@ type TracedPayInfo struct {
 	Message string `json:"pay_message"`
 }
 
-// TracedEvent is something that happened, or will.
+// TracedEvent is an event in the past, or a planned one.
 type TracedEvent struct {
 	At    time.Time `json:"at"`
 	JobID int64     `json:"job_id"`
-	ActID int64     `json:"act_id,omitempty"` // in jdpay_audit; 0: no operator's act
+	ActID int64     `json:"act_id,omitempty"` // in jdpay_audit; 0 if it is not an operator's act
 	Kind  string    `json:"kind"`
 	What  string    `json:"what"`
 }
 
 const (
-	traceMost = 1000 // jobs of one order that are read
-	// traceNoise bounds each kind of messages that others can make any number of: rejected ones, and copies of a payment.
-	// They must not push an order's work out.
-	traceNoise = 50
+	maxTraceJobs = 1000 // jobs of one order that are read
+	// maxTraceMessages bounds the rejected messages, and the copies of a payment. Others can make any number of them, and
+	// they must not displace the order's jobs.
+	maxTraceMessages = 50
 )
 
-// LookUp reads everything known of an order. An unknown one gives a Trace without order, jobs and acts.
+// LookUp reads everything known about an order. The Trace of an unknown order has no order, jobs and acts.
 func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace, error) {
 	t := &Trace{OrderNo: orderNo}
 	err := account.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&t.Now)
@@ -110,16 +110,16 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		return t, nil
 	}
 	if t.Parcel, t.Missing, err = traceParcel(ctx, main, t.Order.ID); err != nil {
-		t.Missing = "the main database cannot be asked: " + err.Error()
+		t.Missing = "the main database cannot be read: " + err.Error()
 		return t, nil
 	}
 	if t.PayInfo, err = tracePayInfo(ctx, main, t.Order.ID); err != nil {
-		t.Missing = "the main database cannot be asked: " + err.Error()
+		t.Missing = "the main database cannot be read: " + err.Error()
 	}
 	return t, nil
 }
 
-// readJobs reads the order's work, and the newest of the messages that are none.
+// readJobs reads the order's jobs, with the newest rejected messages and copies only.
 func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 	t.Jobs = []job.Row{} // an empty list in JSON, not null
 	store := job.NewMySQL(account)
@@ -127,19 +127,19 @@ func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 	unrejected := slices.DeleteFunc(slices.Clone(job.States), func(s job.State) bool { return s == job.Rejected })
 	for _, part := range []struct {
 		filter job.Filter
-		most   int
+		max    int
 	}{
-		{job.Filter{States: unrejected, Except: payment.Duplicate}, traceMost},
-		{job.Filter{States: unrejected, Outcome: payment.Duplicate}, traceNoise},
-		{job.Filter{States: rejected, Except: payment.Counted}, traceNoise},
+		{job.Filter{States: unrejected, Except: payment.Duplicate}, maxTraceJobs},
+		{job.Filter{States: unrejected, Outcome: payment.Duplicate}, maxTraceMessages},
+		{job.Filter{States: rejected, Except: payment.Counted}, maxTraceMessages},
 	} {
 		part.filter.Ref = t.OrderNo
-		rows, err := store.List(ctx, part.filter, part.most, true)
+		rows, err := store.List(ctx, part.filter, part.max, true)
 		if err != nil {
 			return err
 		}
 		t.Jobs = append(t.Jobs, rows...)
-		if part.most == traceNoise {
+		if part.max == maxTraceMessages {
 			n, err := store.CountJobs(ctx, part.filter)
 			if err != nil {
 				return err
@@ -153,10 +153,10 @@ func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 }
 
 func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOrder, error) {
-	// The column may compare without regard to case; order numbers do not.
+	// The column may ignore case; order numbers must match exactly.
 	rows, err := account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, pay_time, pay_type, external_id
 		FROM kernelorder_charge WHERE order_no = ?`, orderNo)
-	if sqldb.IsBadText(err) { // the column cannot hold it, so that no row has it
+	if sqldb.IsBadText(err) { // the column cannot hold the number, so no row has it
 		return nil, nil
 	}
 	if err != nil {
@@ -183,7 +183,7 @@ func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOr
 	return found, rows.Err()
 }
 
-// wallClock shows a DATETIME column, which holds a wall clock's time without a zone.
+// wallClock formats a DATETIME column, which has a wall clock's time without a zone.
 func wallClock(column string) string {
 	if t, err := time.Parse(time.RFC3339Nano, column); err == nil {
 		return t.Format(time.DateTime)
@@ -218,7 +218,7 @@ func tracePayInfo(ctx context.Context, main *sql.DB, orderID int64) (*TracedPayI
 	return &p, err
 }
 
-// events tells the jobs' histories in the order of time.
+// events returns the events of the jobs in the order of time.
 func events(jobs []job.Row) []TracedEvent {
 	all := []TracedEvent{}
 	for _, j := range jobs {
@@ -226,10 +226,10 @@ func events(jobs []job.Row) []TracedEvent {
 			all = append(all, TracedEvent{At: at, JobID: j.ID, Kind: j.Kind, What: fmt.Sprintf(format, args...)})
 		}
 		if j.Kind == job.KindLate {
-			add(j.Created, "%s", told(j))
+			add(j.Created, "%s", lateText(j))
 			continue
 		}
-		add(j.Created, "%s", begun(j))
+		add(j.Created, "%s", createdText(j))
 		replayed := false
 		for _, f := range j.Errors {
 			switch {
@@ -253,7 +253,7 @@ func events(jobs []job.Row) []TracedEvent {
 		case j.Finished != nil && j.State.Finished():
 			add(*j.Finished, "%s: %s: %s", j.State, j.Outcome, cmp.Or(j.LastError, "no reason is known"))
 		case j.State == job.Running:
-			add(j.NextTry, "try %d runs, held by %s", j.Tries, j.Lease)
+			add(j.NextTry, "try %d runs, leased by %s", j.Tries, j.Lease)
 		case j.State == job.Waiting:
 			add(j.NextTry, "sent, command %d; without the cabinet's reply the next one goes at this time", j.Tries)
 		default:
@@ -264,8 +264,8 @@ func events(jobs []job.Row) []TracedEvent {
 	return all
 }
 
-// told says of which late job a person was told.
-func told(j job.Row) string {
+// lateText says about which late job an alert was raised.
+func lateText(j job.Row) string {
 	var late job.Late
 	if json.Unmarshal([]byte(j.Args), &late) != nil {
 		return "an alert told of a late job"
@@ -273,12 +273,12 @@ func told(j job.Row) string {
 	return fmt.Sprintf("an alert told that job %d, %s, is late: %s after %d tries", late.ID, late.Kind, late.State, late.Tries)
 }
 
-// begun says how a job came about: what a kept message says, or that a step was created.
-func begun(j job.Row) string {
+// createdText describes the creation of a job: the kept message, or the creation of a step.
+func createdText(j job.Row) string {
 	switch j.Kind {
 	case payment.KindSettle, payment.KindReply:
 	case payment.KindPublishReply:
-		return "the reply is to be handed to other services"
+		return "created, to publish the reply to other services"
 	default:
 		return "created"
 	}
@@ -292,11 +292,11 @@ func begun(j job.Row) string {
 	case err != nil:
 		return "message " + id + " received"
 	case p.IsPayment():
-		said := fmt.Sprintf("notification %s received: %s by %s, external id %q", id, message.Cut(p.Get("payAmount"), 40), message.Cut(p.Get("payType"), 40), message.Cut(p.Get("externalId"), 128))
+		text := fmt.Sprintf("notification %s received: %s by %s, external id %q", id, message.Cut(p.Get("payAmount"), 40), message.Cut(p.Get("payType"), 40), message.Cut(p.Get("externalId"), 128))
 		if by := p.Get(message.SentBy); by != "" {
-			said += fmt.Sprintf(", not from JD: it names %q as its sender", message.Cut(by, 160))
+			text += fmt.Sprintf(", not from JD: it names %q as its sender", message.Cut(by, 160))
 		}
-		return said
+		return text
 	}
 	return fmt.Sprintf("reply %s received: %s", id, message.Cut(string(p.Text), 300))
 }

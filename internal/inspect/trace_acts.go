@@ -13,8 +13,8 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// actsOn reads the acts on an order: those that name it, and those on messages that nobody had looked into at the time,
-// so that their order was not known.
+// actsOn reads the acts on an order: those that name it, and those on its messages from before they were decoded, when
+// their order was not known.
 func actsOn(ctx context.Context, account *sql.DB, orderNo string, jobs []job.Row) ([]auditlog.Entry, error) {
 	var messages []int64
 	for _, j := range jobs {
@@ -25,7 +25,7 @@ func actsOn(ctx context.Context, account *sql.DB, orderNo string, jobs []job.Row
 	return auditlog.Find(ctx, account, orderNo, messages)
 }
 
-// actEvents tells of acts what they did to this order: a line for each of its jobs, or one for an act on no job.
+// actEvents returns the events of acts: one for each job of the order, or one for an act without jobs.
 func actEvents(orderNo string, jobs []job.Row, acts []auditlog.Entry) (all []TracedEvent) {
 	for _, a := range acts {
 		by := fmt.Sprintf("by %s: %s (act %d, from %s)", a.Who, cmp.Or(a.Reason, "no reason given"), a.ID, a.From)
@@ -38,22 +38,22 @@ func actEvents(orderNo string, jobs []job.Row, acts []auditlog.Entry) (all []Tra
 			after = nil
 		}
 		for _, j := range before {
-			ours := j.Ref == orderNo || j.Ref == "" && slices.ContainsFunc(jobs, func(r job.Row) bool { return r.ID == j.ID })
-			if !ours {
+			ofOrder := j.Ref == orderNo || j.Ref == "" && slices.ContainsFunc(jobs, func(r job.Row) bool { return r.ID == j.ID })
+			if !ofOrder {
 				continue
 			}
 			became := "?"
 			if i := slices.IndexFunc(after, func(n job.Acted) bool { return n.ID == j.ID }); i >= 0 {
-				became = stands(after[i])
+				became = stateText(after[i])
 			}
-			all = append(all, TracedEvent{At: a.At, JobID: j.ID, ActID: a.ID, Kind: j.Kind, What: fmt.Sprintf("%s, %s to %s, %s", a.Act, stands(j), became, by)})
+			all = append(all, TracedEvent{At: a.At, JobID: j.ID, ActID: a.ID, Kind: j.Kind, What: fmt.Sprintf("%s, %s to %s, %s", a.Act, stateText(j), became, by)})
 		}
 	}
 	return all
 }
 
-// stands is a job's state with its outcome.
-func stands(j job.Acted) string {
+// stateText returns a job's state with its outcome.
+func stateText(j job.Acted) string {
 	if j.Outcome == "" {
 		return string(j.State)
 	}

@@ -25,7 +25,7 @@ func (w *world) lookUp(orderNo string) *Trace {
 	return trace
 }
 
-// story is what happened, without times and ids.
+// story returns the events without times and ids.
 func (t *Trace) story() (lines []string) {
 	for _, e := range t.Events {
 		lines = append(lines, e.Kind+": "+e.What)
@@ -64,10 +64,10 @@ func TestEventsAreInTheOrderOfTime(t *testing.T) {
 		"waybill-status: created",
 		"pay-info: created",
 		"reply: message M5 received",
-		"pay-info: try 1 runs, held by instance-a",
+		"pay-info: try 1 runs, leased by instance-a",
 		`reply: reply M6 received: {"code":"0","deviceSn":"D1","message":"says 0","messageId":"pay-complete-1"}`,
 		"reply: done: late, at try 1",
-		"reply-publish: the reply is to be handed to other services",
+		"reply-publish: created, to publish the reply to other services",
 		"waybill-status: try 1 failed: http 503",
 		"reply-publish: done: published, at try 1",
 		"reply: parked: abandoned: why",
@@ -79,7 +79,7 @@ func TestEventsAreInTheOrderOfTime(t *testing.T) {
 	}
 }
 
-// TestLookUp follows orders through the real tables.
+// TestLookUp reads orders from real tables.
 func TestLookUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -119,7 +119,7 @@ func TestLookUp(t *testing.T) {
 			t.Errorf("events:\n%s", got)
 		}
 	})
-	t.Run("an order without its parcel: names the missing row", func(t *testing.T) {
+	t.Run("an order without its parcel names the missing row", func(t *testing.T) {
 		w.exec("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES (3, 'R3', 1)")
 		if got := w.lookUp("R3"); got.Parcel != nil || got.Missing != "no row in kernel_post_order with post_order_id = '3'" || got.PayInfo != nil {
 			t.Errorf("%+v", got)
@@ -130,23 +130,23 @@ func TestLookUp(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
-	t.Run("an unknown order: empty lists, not null", func(t *testing.T) {
+	t.Run("an unknown order has empty lists, not null", func(t *testing.T) {
 		doc, err := json.Marshal(w.lookUp("R9"))
 		if err != nil || !strings.Contains(string(doc), `"order":null`) || !strings.Contains(string(doc), `"jobs":[],"acts":[],"events":[]`) {
 			t.Errorf("%v: %s", err, doc)
 		}
 	})
-	t.Run("the main database is away: the account's side is still told", func(t *testing.T) {
+	t.Run("without the main database the account database's part is complete", func(t *testing.T) {
 		away := openDB(t, "u@tcp(127.0.0.1:1)/none")
 		got, err := LookUp(t.Context(), w.db, away, "R1")
-		if err != nil || got.Order == nil || len(got.Jobs) != 4 || !strings.Contains(got.Missing, "the main database cannot be asked") {
+		if err != nil || got.Order == nil || len(got.Jobs) != 4 || !strings.Contains(got.Missing, "the main database cannot be read") {
 			t.Errorf("%v: %+v", err, got)
 		}
 	})
 }
 
-// TestRealWorkBeforeForgeries names an order in 1,008 unsigned messages and in 1,008 copies of its payment. What matters is
-// told all the same.
+// TestRealWorkBeforeForgeries names an order in 1,008 unsigned messages and in 1,008 copies of its payment. They must not
+// displace the parked payment.
 func TestRealWorkBeforeForgeries(t *testing.T) {
 	w := newWorld(t)
 	w.order(1, "99.00")
@@ -160,11 +160,11 @@ func TestRealWorkBeforeForgeries(t *testing.T) {
 	if j := trace.Jobs[0]; j.Outcome != payment.AmountMismatch {
 		t.Errorf("trace begins with %s %s", j.State, j.Outcome)
 	}
-	if trace.Unlisted != 2016-2*traceNoise {
-		t.Errorf("%d messages are not listed, want %d", trace.Unlisted, 2016-2*traceNoise)
+	if trace.Unlisted != 2016-2*maxTraceMessages {
+		t.Errorf("%d messages are not listed, want %d", trace.Unlisted, 2016-2*maxTraceMessages)
 	}
-	if said := trace.Explain(English, beijing); !strings.Contains(said, "99.00") || !strings.Contains(said, "jobs retry") {
-		t.Errorf("explain says: %s", said)
+	if text := trace.Explain(English, beijing); !strings.Contains(text, "99.00") || !strings.Contains(text, "jobs retry") {
+		t.Errorf("explanation: %s", text)
 	}
 	list, err := job.NewMySQL(w.db).List(t.Context(), job.Filter{Ref: "R1"}, 3000, false)
 	if err != nil || len(list) != 2017 || list[2016].State != job.Rejected || list[1008].State != job.Parked || list[0].Outcome != payment.Duplicate {
@@ -175,8 +175,8 @@ func TestRealWorkBeforeForgeries(t *testing.T) {
 	}
 }
 
-// TestDeletedEvidenceIsTold has messages that were deleted and counted: trace tells how many, and lists no count as work.
-func TestDeletedEvidenceIsTold(t *testing.T) {
+// TestTraceCountsDeletedEvidence: a trace has the number of deleted messages, and no counting row among its jobs.
+func TestTraceCountsDeletedEvidence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.order(1, "8.00")
@@ -188,11 +188,11 @@ func TestDeletedEvidenceIsTold(t *testing.T) {
 	}
 	trace := w.lookUp("R1")
 	if trace.Deleted != int(deleted) {
-		t.Errorf("trace tells of %d deleted messages, want %d", trace.Deleted, deleted)
+		t.Errorf("the trace counts %d deleted messages, want %d", trace.Deleted, deleted)
 	}
 	for _, j := range trace.Jobs {
 		if j.Kind == payment.KindEvidence {
-			t.Errorf("a count is listed as work: %+v", j)
+			t.Errorf("a counting row is among the jobs: %+v", j)
 		}
 	}
 	if found := w.audit(false); len(found.Offenders) > 0 {
@@ -200,7 +200,7 @@ func TestDeletedEvidenceIsTold(t *testing.T) {
 	}
 }
 
-// TestOddRowsAreTraced has rows as views may give them, and order numbers that the column cannot hold.
+// TestOddRowsAreTraced has rows as in a view, and an order number that the column cannot hold.
 func TestOddRowsAreTraced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

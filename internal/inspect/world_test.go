@@ -29,16 +29,16 @@ const testKey = "TESTKEY"
 
 var beijing = time.FixedZone("CST", 8*3600)
 
-// world is a company with one database, and an instance that settles payments and carries out their steps.
+// world is a company's database and an instance that settles payments and carries out their steps.
 type world struct {
 	t      *testing.T
 	db     *sql.DB
 	runner *job.Runner
 	keeper *payment.Keeper
-	refuse func(device.Command) error // what cabinets say; nil: nothing
+	refuse func(device.Command) error // the result of sending a command; nil: success
 }
 
-// newWorld makes the tables and the instance; serve starts work.
+// newWorld creates the tables and the instance; serve starts the runner.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	server := testenv.MariaDB(t)
@@ -88,7 +88,7 @@ func openDB(t *testing.T, dsn string) *sql.DB {
 	return db
 }
 
-// Publish stands for the cabinets.
+// Publish stands in for device.Session.
 func (w *world) Publish(_ context.Context, c device.Command) error {
 	if w.refuse == nil {
 		return nil
@@ -96,7 +96,7 @@ func (w *world) Publish(_ context.Context, c device.Command) error {
 	return w.refuse(c)
 }
 
-// UpdateWaybillStatus stands for JD.
+// UpdateWaybillStatus stands in for jdapi.Client.
 func (w *world) UpdateWaybillStatus(context.Context, jdapi.Status) (jdapi.Result, error) {
 	return jdapi.Result{}, nil
 }
@@ -140,7 +140,7 @@ func (w *world) order(id int64, amount any) {
 	w.exec("INSERT INTO kernel_smartbox_boxact_info (main_device_id, act_type, post_order_id, cell_sn) VALUES (?, 0, ?, ?)", 1000+id, fmt.Sprint(id), fmt.Sprint("A", id))
 }
 
-// keep receives messages as the listener does, and lets work begin.
+// keep stores messages as the listener does, and starts their jobs.
 func (w *world) keep(bodies ...string) {
 	w.t.Helper()
 	var msgs []payment.Message
