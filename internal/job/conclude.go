@@ -15,9 +15,9 @@ import (
 var errConclusionLost = errors.New("the conclusion could not be written")
 
 const (
-	maxConclusions = 500 // in one transaction
-	concludeWidth  = 2
-	storeTimeout   = 10 * time.Second
+	maxConclusions      = 500 // in one transaction
+	concludeConcurrency = 2
+	storeTimeout        = 10 * time.Second
 
 	concludePause    = 50 * time.Millisecond // before a conclusion is written again; doubles
 	maxConcludePause = 2 * time.Second

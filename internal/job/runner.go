@@ -93,7 +93,7 @@ func NewRunner(store Store, lease string, opts Options) *Runner {
 	}
 	r.tries, r.interrupt = context.WithCancelCause(context.Background())
 	r.concludeRows.Store(maxConclusions)
-	r.conclusions = batcher.New(maxConclusions, concludeWidth, r.writeConclusions)
+	r.conclusions = batcher.New(maxConclusions, concludeConcurrency, r.writeConclusions)
 	return r
 }
 

@@ -85,7 +85,7 @@ type Settler struct {
 
 const (
 	maxSettlements    = 64 // in one transaction: more rows in one statement cost more than they save
-	settleConcurrency = 2
+	settleConcurrency = 4
 	// settleTimeout bounds one transaction; it must exceed the wait for a locked row.
 	settleTimeout = 20 * time.Second
 )
