@@ -16,8 +16,8 @@ import (
 
 var operator = auditlog.Operator{Name: "anna", From: "host1", Reason: "why not"}
 
-// TestActsAreWrittenDown: what an operator did to jobs is in jdpay_audit, with the state of each before and after.
-func TestActsAreWrittenDown(t *testing.T) {
+// TestActsAreRecorded: jdpay_audit has what an operator did to jobs, with the state of each before and after.
+func TestActsAreRecorded(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
 		if s.db == nil {
@@ -27,7 +27,7 @@ func TestActsAreWrittenDown(t *testing.T) {
 		var ids []int64
 		for i, ref := range []string{"R1", "R2", "", "R1"} {
 			j := insert(t, s, "a", NewRow{Kind: "k", Key: fmt.Sprint(i), Ref: ref, Leased: true})[0]
-			conclude1(t, s, "a", Conclusion{ID: j.ID, State: Parked, Outcome: "refused"})
+			concludeOne(t, s, "a", Conclusion{ID: j.ID, State: Parked, Outcome: "refused"})
 			ids = append(ids, j.ID)
 		}
 		running := insert(t, s, "a", NewRow{Kind: "k", Key: "running", Leased: true})[0].ID
@@ -37,7 +37,7 @@ func TestActsAreWrittenDown(t *testing.T) {
 		if got, err := store.Discard(t.Context(), operator, Filter{Kind: "k", Ref: "R2", States: []State{Ready}}); err != nil || !slices.Equal(got, ids[1:2]) {
 			t.Fatalf("discarded %v, %v", got, err)
 		}
-		// What changes nothing is no act.
+		// A command that changes nothing is not recorded.
 		if got, err := store.Discard(t.Context(), operator, Filter{IDs: []int64{running}}); err != nil || len(got) > 0 {
 			t.Fatalf("discarded %v, %v", got, err)
 		}
@@ -56,7 +56,7 @@ func TestActsAreWrittenDown(t *testing.T) {
 			t.Errorf("%+v", retry)
 		}
 		if age := time.Since(retry.At).Abs(); age > time.Hour {
-			t.Errorf("it was at %s", retry.At)
+			t.Errorf("the act's time is %s", retry.At)
 		}
 		before, after := decoded(retry.Before), decoded(retry.After)
 		if len(before) != 4 || len(after) != 4 {
@@ -66,10 +66,10 @@ func TestActsAreWrittenDown(t *testing.T) {
 			t.Error(diff)
 		}
 		if want := `{"named":6,"part":1,"parts":1,"jobs":4}`; string(retry.Detail) != want {
-			t.Errorf("it was asked %s, want %s", retry.Detail, want)
+			t.Errorf("the retry has detail %s, want %s", retry.Detail, want)
 		}
 		if want := `{"states":["ready"],"kind":"k","ref":"R2","part":1,"parts":1,"jobs":1}`; acts[1].Act != "discard" || string(acts[1].Detail) != want {
-			t.Errorf("%+v was asked %s, want %s", acts[1], acts[1].Detail, want)
+			t.Errorf("act %+v has detail %s, want a discard with %s", acts[1], acts[1].Detail, want)
 		}
 		if after := decoded(acts[1].After); len(after) != 1 || after[0].State != Done || after[0].Outcome != "discarded" {
 			t.Errorf("after the discard %v", after)
@@ -80,8 +80,8 @@ func TestActsAreWrittenDown(t *testing.T) {
 	})
 }
 
-// TestActOnManyJobs: each job of a long list is in some row, and no row is long.
-func TestActOnManyJobs(t *testing.T) {
+// TestActOnManyJobsHasSeveralRows: the jobs of one act are split over several rows.
+func TestActOnManyJobsHasSeveralRows(t *testing.T) {
 	t.Parallel()
 	s := mariaStore(t)
 	s.fill(t, 2*actPart+50, "k", "parked", "UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)")
@@ -105,8 +105,8 @@ func TestActOnManyJobs(t *testing.T) {
 	}
 }
 
-// TestActAndRowAreOne: an act that cannot be written down has no effect.
-func TestActAndRowAreOne(t *testing.T) {
+// TestActWithoutARecordChangesNothing: an act that cannot be recorded is rolled back.
+func TestActWithoutARecordChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := mariaStore(t)
 	store := s.Store.(*MySQL)
@@ -116,21 +116,21 @@ func TestActAndRowAreOne(t *testing.T) {
 	}
 	ids, err := store.Discard(t.Context(), operator, Filter{Kind: "k"})
 	if r := s.row(t, "k:1"); err == nil || r.State != Parked {
-		t.Errorf("it could not be written down: jobs %v, %v; the job is %s", ids, err, r.State)
+		t.Errorf("without jdpay_audit: jobs %v, %v; the job is %s", ids, err, r.State)
 	}
 	if _, err := s.db.Exec("ALTER TABLE jdpay_audit_away RENAME jdpay_audit"); err != nil {
 		t.Fatal(err)
 	}
 	if ids, err := store.Discard(t.Context(), auditlog.Operator{}, Filter{Kind: "k"}); err == nil || s.row(t, "k:1").State != Parked {
-		t.Errorf("nobody is named: jobs %v, %v", ids, err)
+		t.Errorf("without an operator's name: jobs %v, %v", ids, err)
 	}
 	if head, err := auditlog.Newest(t.Context(), s.db); err != nil || head.ID != 0 {
 		t.Errorf("there are acts: %v, %v", head, err)
 	}
 }
 
-// TestOperatorsActTogether: two operators at the same jobs at the same moment: each job is changed by one of them, and
-// the rows are one chain.
+// TestOperatorsActTogether: of two operators who discard the same jobs at the same time, one changes each job, and their
+// acts are one chain.
 func TestOperatorsActTogether(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)

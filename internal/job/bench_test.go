@@ -13,12 +13,12 @@ import (
 
 const benchLease = "bench"
 
-// bodyLike is as long as a kept payment notification.
-var bodyLike = []byte(fmt.Sprintf("%0500d", 1))
+// benchArgs are as long as a payment notification.
+var benchArgs = []byte(fmt.Sprintf("%0500d", 1))
 
-// The three writes of a job's life, one batch at a time, on MariaDB with durable commits.
+// The benchmarks measure the three writes of a job, one batch at a time, on MariaDB with durable commits.
 
-// BenchmarkInsert stores jobs that begin at once.
+// BenchmarkInsert stores jobs that are leased from the start.
 func BenchmarkInsert(b *testing.B) {
 	eachBatch(b, func(b *testing.B, s *benchStore, size int) {
 		for b.Loop() {
@@ -27,7 +27,7 @@ func BenchmarkInsert(b *testing.B) {
 	})
 }
 
-// BenchmarkClaim takes due jobs out of the table, which holds nothing else that is due.
+// BenchmarkClaim claims due jobs; no others are due.
 func BenchmarkClaim(b *testing.B) {
 	eachBatch(b, func(b *testing.B, s *benchStore, size int) {
 		for b.Loop() {
@@ -45,7 +45,7 @@ func BenchmarkClaim(b *testing.B) {
 	})
 }
 
-// BenchmarkConclude writes that jobs are done.
+// BenchmarkConclude concludes jobs as done.
 func BenchmarkConclude(b *testing.B) {
 	eachBatch(b, func(b *testing.B, s *benchStore, size int) {
 		for b.Loop() {
@@ -79,7 +79,7 @@ func eachBatch(b *testing.B, run func(b *testing.B, s *benchStore, size int)) {
 	}
 }
 
-// benchStore counts what it has stored, so that each job has a key of its own.
+// benchStore counts the jobs that it stored, to give each a key of its own.
 type benchStore struct {
 	*MySQL
 	stored int
@@ -90,7 +90,7 @@ func (s *benchStore) insert(b *testing.B, n int, leased bool) []*Job {
 	news := make([]NewRow, n)
 	for i := range news {
 		s.stored++
-		news[i] = NewRow{Kind: "k", Key: fmt.Sprint("k:", s.stored), Ref: fmt.Sprint("R", s.stored), Args: bodyLike, Timeout: time.Hour, Leased: leased}
+		news[i] = NewRow{Kind: "k", Key: fmt.Sprint("k:", s.stored), Ref: fmt.Sprint("R", s.stored), Args: benchArgs, Timeout: time.Hour, Leased: leased}
 	}
 	jobs, err := s.Insert(b.Context(), nil, benchLease, news)
 	if err != nil || leased && len(jobs) != n {
@@ -105,7 +105,7 @@ func (s *benchStore) conclude(b *testing.B, jobs []*Job) {
 	for i, j := range jobs {
 		cs[i] = Conclusion{ID: j.ID, State: Done, Outcome: "sent"}
 	}
-	if held, err := s.Conclude(b.Context(), nil, benchLease, cs); err != nil || held != len(cs) {
-		b.Fatalf("concluded %d of %d: %v", held, len(cs), err)
+	if concluded, err := s.Conclude(b.Context(), nil, benchLease, cs); err != nil || concluded != len(cs) {
+		b.Fatalf("concluded %d of %d: %v", concluded, len(cs), err)
 	}
 }

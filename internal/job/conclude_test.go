@@ -18,7 +18,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// refusing is a store whose Conclude fails as fail says; what was tried is kept.
+// refusing is a store whose Conclude returns the error of fail.
 type refusing struct {
 	Store
 	mu    sync.Mutex
@@ -39,17 +39,17 @@ func (s *refusing) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []
 
 func serverError(n uint16) error { return &mysql.MySQLError{Number: n, Message: "made up"} }
 
-// TestConclusionIsWrittenInTheEnd lets the store refuse conclusions with errors of all kinds for a minute. The effect must
-// not be repeated, and the conclusion be written when the store takes it.
+// TestConclusionIsWrittenInTheEnd has the store refuse conclusions for a minute. The effect must not be repeated, and the
+// conclusion must be written when the store accepts it.
 func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 	for name, err := range map[string]error{
-		"table full":        serverError(1114),
-		"disk full":         serverError(1021),
-		"deadlock":          serverError(1213),
-		"lock wait":         serverError(1205),
-		"read-only":         serverError(1290),
-		"no answer in time": context.DeadlineExceeded,
-		"unknown error":     fmt.Errorf("something new"),
+		"table full":    serverError(1114),
+		"disk full":     serverError(1021),
+		"deadlock":      serverError(1213),
+		"lock wait":     serverError(1205),
+		"read-only":     serverError(1290),
+		"timeout":       context.DeadlineExceeded,
+		"unknown error": fmt.Errorf("something new"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -64,13 +64,13 @@ func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 				var effects atomic.Int32
 				ended := make(chan End, 1)
 				r := NewRunner(s, "a", Options{Log: slog.New(slog.NewTextHandler(&log, nil)), OnEnd: func(e End) { ended <- e }})
-				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
+				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, testArgs) (Outcome, error) {
 					effects.Add(1)
 					return "sent", nil
 				})
 				serve(t, r)
 				synctest.Wait()
-				mustEnqueue(t, r, "k", note{}, "x")
+				mustEnqueue(t, r, "k", testArgs{}, "x")
 				e := <-ended
 				if n := effects.Load(); n != 1 {
 					t.Errorf("the effect happened %d times", n)
@@ -79,16 +79,16 @@ func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 					t.Errorf("outcome %q after %s", e.Outcome, took)
 				}
 				if n := strings.Count(log.String(), "cannot be written"); n != 1 {
-					t.Errorf("the trouble is logged %d times:\n%s", n, log.String())
+					t.Errorf("the error is logged %d times:\n%s", n, log.String())
 				}
 			})
 		})
 	}
 }
 
-// TestConclusionWithoutItsText: where the server refuses the error's text, the job's fate is written without it.
+// TestConclusionWithoutItsText: if the server refuses the error's text, the conclusion is written without it.
 func TestConclusionWithoutItsText(t *testing.T) {
-	for name, err := range map[string]error{"refused for its content": serverError(1366), "refused without saying why": serverError(1105)} {
+	for name, err := range map[string]error{"refused for its content": serverError(1366), "refused for an unknown reason": serverError(1105)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &Memory{}
@@ -100,7 +100,7 @@ func TestConclusionWithoutItsText(t *testing.T) {
 				}}
 				ended := make(chan End, 100)
 				r := NewRunner(s, "a", Options{OnEnd: func(e End) { ended <- e }})
-				mustRegister(t, r, "k", Kind{}, quick, func(_ context.Context, _ *Job, n note) (Outcome, error) {
+				mustRegister(t, r, "k", Kind{}, quick, func(_ context.Context, _ *Job, n testArgs) (Outcome, error) {
 					if n.N == 0 {
 						return "", Permanent("refused", fmt.Errorf("text that cannot be stored"))
 					}
@@ -109,17 +109,17 @@ func TestConclusionWithoutItsText(t *testing.T) {
 				serve(t, r)
 				synctest.Wait()
 				for i := range 20 {
-					mustEnqueue(t, r, "k", note{i}, fmt.Sprint(i))
+					mustEnqueue(t, r, "k", testArgs{i}, fmt.Sprint(i))
 				}
 				for range 20 {
 					<-ended
 				}
-				if row := m.look(t, "0"); row.State != Parked || row.Outcome != "refused" || row.LastError != "" {
+				if row := m.mustRow(t, "0"); row.State != Parked || row.Outcome != "refused" || row.LastError != "" {
 					t.Errorf("the refused one: %+v", row)
 				}
 				for i := 1; i < 20; i++ {
-					if row := m.look(t, fmt.Sprint(i)); row.State != Done {
-						t.Errorf("its neighbour %d: %+v", i, row)
+					if row := m.mustRow(t, fmt.Sprint(i)); row.State != Done {
+						t.Errorf("job %d of its batch: %+v", i, row)
 					}
 				}
 			})
@@ -127,10 +127,10 @@ func TestConclusionWithoutItsText(t *testing.T) {
 	}
 }
 
-// TestSlowStoreConcludesInPieces: where 500 conclusions take longer than one transaction may, smaller pieces are written.
+// TestSlowStoreConcludesInPieces: conclusions that take longer than storeTimeout together are written in smaller batches.
 func TestSlowStoreConcludesInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const each = 100 * time.Millisecond // so that 100 conclusions and no more fit into storeTimeout
+		const each = 100 * time.Millisecond // at most 100 conclusions fit into storeTimeout
 		r := NewRunner(slowStore{&Memory{}, each}, "a", Options{})
 		pending := make([]Conclusion, 500)
 		for round := range 20 {
@@ -150,7 +150,7 @@ func TestSlowStoreConcludesInPieces(t *testing.T) {
 	})
 }
 
-// slowStore takes a while for each conclusion, and writes none of those that do not all fit into the time.
+// slowStore takes a time for each conclusion. It writes either all conclusions of a call or none.
 type slowStore struct {
 	Store
 	each time.Duration
@@ -165,8 +165,8 @@ func (s slowStore) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []
 	}
 }
 
-// TestConclusionsAreGrouped: the number of statements does not grow with the number of jobs that failed.
-func TestConclusionsAreGrouped(t *testing.T) {
+// TestConclusionsShareStatements: one statement has up to 100 failed jobs.
+func TestConclusionsShareStatements(t *testing.T) {
 	var done, failed []Conclusion
 	for i := range int64(50) {
 		done = append(done, Conclusion{ID: i, State: Done, Outcome: []Outcome{"sent", "written"}[i%2]})
@@ -212,9 +212,9 @@ func TestStoreConcludesManyFailures(t *testing.T) {
 			}
 			cs = append(cs, Conclusion{ID: j.ID, State: Ready, Wait: wait, Error: fmt.Sprint("error ", i), Errors: slices.Repeat([]Failure{{Try: 1, Error: fmt.Sprint("error ", i)}}, 1+i%3), Ref: fmt.Sprint("R", i)})
 		}
-		held, err := s.Conclude(t.Context(), nil, "a", cs)
-		if err != nil || held != n {
-			t.Fatalf("held %d, %v", held, err)
+		concluded, err := s.Conclude(t.Context(), nil, "a", cs)
+		if err != nil || concluded != n {
+			t.Fatalf("concluded %d, %v", concluded, err)
 		}
 		for i := range n {
 			if row := s.row(t, fmt.Sprint("key ", i)); row.LastError != fmt.Sprint("error ", i) || row.Failures != 1+i%3 || row.Ref != fmt.Sprint("R", i) || row.State != Ready {

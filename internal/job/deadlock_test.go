@@ -11,18 +11,18 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestDeadlockRollsBackAll lets a transaction that changes an order, and then writes jobs, meet a deadlock at the jobs.
-// The server rolls the whole transaction back; whatever is tried again must not leave the jobs without the order.
+// TestDeadlockRollsBackAll has a transaction change an order and then meet a deadlock when it writes jobs. The server rolls
+// the whole transaction back; a retry must not write the jobs without the order.
 func TestDeadlockRollsBackAll(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
-	for name, write := range map[string]func(ctx context.Context, s Store, tx *sql.Tx, held *Job) error{
+	for name, write := range map[string]func(ctx context.Context, s Store, tx *sql.Tx, leased *Job) error{
 		"Insert": func(ctx context.Context, s Store, tx *sql.Tx, _ *Job) error {
 			_, err := s.Insert(ctx, tx, "a", []NewRow{{Kind: "k", Key: "step"}})
 			return err
 		},
-		"Conclude": func(ctx context.Context, s Store, tx *sql.Tx, held *Job) error {
-			_, err := s.Conclude(ctx, tx, "a", []Conclusion{{ID: held.ID, State: Done, Outcome: "settled"}})
+		"Conclude": func(ctx context.Context, s Store, tx *sql.Tx, leased *Job) error {
+			_, err := s.Conclude(ctx, tx, "a", []Conclusion{{ID: leased.ID, State: Done, Outcome: "settled"}})
 			return err
 		},
 	} {
@@ -37,10 +37,10 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 			}
 			exec("CREATE TABLE orders (id INT PRIMARY KEY, paid INT NOT NULL, filler VARCHAR(100) NOT NULL)")
 			exec("INSERT INTO orders VALUES (1, 0, '')")
-			held := insert(t, s, "a", NewRow{Kind: "k", Key: "settle", Leased: true})[0]
+			leased := insert(t, s, "a", NewRow{Kind: "k", Key: "settle", Leased: true})[0]
 
-			// The other transaction has the jobs' rows and wants the order. It changes more rows, so that the server
-			// chooses the first one as the victim.
+			// The other transaction has locked the jobs' rows and waits for the order. It changes more rows, so the server
+			// rolls the first one back.
 			other, err := s.db.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -54,7 +54,7 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 			if _, err := other.Exec("INSERT INTO jdpay_job (kind, unique_key, args, state, next_try_at, created_at) VALUES ('k', 'step', '', 'ready', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := other.Exec("UPDATE jdpay_job SET ref = 'other' WHERE id = ?", held.ID); err != nil {
+			if _, err := other.Exec("UPDATE jdpay_job SET ref = 'other' WHERE id = ?", leased.ID); err != nil {
 				t.Fatal(err)
 			}
 
@@ -68,7 +68,7 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 				if tries == 1 {
 					background.Go(func() {
 						if _, err := other.Exec("UPDATE orders SET filler = 'other' WHERE id = 1"); err != nil {
-							t.Errorf("the other transaction was chosen as the victim: %v", err)
+							t.Errorf("the server rolled the other transaction back: %v", err)
 						}
 						if err := other.Commit(); err != nil {
 							t.Error(err)
@@ -76,7 +76,7 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 					})
 					awaitLockWait(t, s.db)
 				}
-				return write(t.Context(), s, tx, held)
+				return write(t.Context(), s, tx, leased)
 			})
 			background.Wait()
 			if err != nil {
@@ -84,10 +84,10 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 			}
 			var paid int
 			if err := s.db.QueryRow("SELECT paid FROM orders WHERE id = 1").Scan(&paid); err != nil || paid != 1 {
-				t.Errorf("the order is paid %d times, %v; the jobs are written, so it must be once", paid, err)
+				t.Errorf("the order is paid %d times, %v; want once, as the jobs are written", paid, err)
 			}
 			if tries != 2 {
-				t.Errorf("the transaction ran %d times, want 2: once up to the deadlock, once whole", tries)
+				t.Errorf("the transaction ran %d times, want 2: once up to the deadlock, once to its end", tries)
 			}
 			if name == "Conclude" {
 				if r := s.row(t, "settle"); r.State != Done {

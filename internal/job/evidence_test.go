@@ -32,10 +32,10 @@ func TestKeepRejected(t *testing.T) {
 			t.Errorf("row %+v, want %+v", row, want)
 		}
 		if len(ends) != 2 || ends[0].ID != first || ends[0].Key != "x:damaged" || ends[0].State != Rejected || ends[0].Outcome != "malformed" || ends[0].Err == nil {
-			t.Errorf("told of %+v", ends)
+			t.Errorf("reported ends %+v", ends)
 		}
 		if jobs := claim(t, s, "a", map[string]int{"k": 10}); len(jobs) != 0 {
-			t.Errorf("%d rejected jobs are worked on", len(jobs))
+			t.Errorf("%d rejected jobs are claimed", len(jobs))
 		}
 		if _, err := r.KeepRejected(t.Context(), "unknown", "", "y", "malformed", errors.New("damaged")); err == nil {
 			t.Error("an unknown kind is accepted")

@@ -11,8 +11,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestLateIsToldOnce looks for late jobs on MariaDB and on the sandbox's server, which reads SQL in its own way.
-func TestLateIsToldOnce(t *testing.T) {
+// TestLateJobsAreReportedOnce uses MariaDB and the sandbox's server, which parses SQL differently.
+func TestLateJobsAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	for name, dsn := range map[string]func(t *testing.T) string{
 		"MariaDB": func(t *testing.T) string {
@@ -35,11 +35,11 @@ func TestLateIsToldOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := NewMySQL(db)
-			insert(t, s, "a", NewRow{Kind: "k", Key: "late", Ref: "R1"}, NewRow{Kind: "k", Key: "told by an earlier version"}, NewRow{Kind: "k", Key: "replayed"},
+			insert(t, s, "a", NewRow{Kind: "k", Key: "late", Ref: "R1"}, NewRow{Kind: "k", Key: "reported by an earlier version"}, NewRow{Kind: "k", Key: "replayed"},
 				NewRow{Kind: "k", Key: "done"}, NewRow{Kind: "another", Key: "another"}, NewRow{Kind: "k", Key: "young"})
 			for _, q := range []string{
 				"UPDATE jdpay_job SET created_at = '2026-01-01' WHERE unique_key <> 'young'",
-				"UPDATE jdpay_job SET outcome = 'late' WHERE unique_key = 'told by an earlier version'",
+				"UPDATE jdpay_job SET outcome = 'late' WHERE unique_key = 'reported by an earlier version'",
 				"UPDATE jdpay_job SET outcome = 'sent', finished_at = '2026-01-01' WHERE unique_key = 'replayed'",
 				"UPDATE jdpay_job SET outcome = 'sent', finished_at = '2026-01-01', state = 'done' WHERE unique_key = 'done'",
 			} {
@@ -47,7 +47,7 @@ func TestLateIsToldOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			look := func() (refs []string, late []Late) {
+			findLate := func() (refs []string, late []Late) {
 				t.Helper()
 				late, err := s.Late(t.Context(), []string{"k", "l"}, time.Minute)
 				if err != nil {
@@ -58,21 +58,21 @@ func TestLateIsToldOnce(t *testing.T) {
 				}
 				return refs, late
 			}
-			refs, late := look()
+			refs, late := findLate()
 			if got := strings.Join(refs, "; "); got != "k R1 ready" {
 				t.Fatalf("late: %s", got)
 			}
-			for range 2 { // two replicas may tell at the same moment
+			for range 2 { // two replicas may report at the same time
 				if err := s.MarkLate(t.Context(), late); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if refs, _ := look(); len(refs) > 0 {
-				t.Errorf("told twice: %s", refs)
+			if refs, _ := findLate(); len(refs) > 0 {
+				t.Errorf("reported twice: %s", refs)
 			}
 			rows, err := s.List(t.Context(), Filter{Kind: KindLate}, 10, true)
 			if err != nil || len(rows) != 1 || rows[0].Ref != "R1" || rows[0].State != Done || rows[0].Outcome != Told || rows[0].Finished == nil {
-				t.Errorf("what remembers it: %+v, %v", rows, err)
+				t.Errorf("the row of the report: %+v, %v", rows, err)
 			}
 			if rows, err := s.List(t.Context(), Filter{IDs: []int64{late[0].ID}}, 1, true); err != nil || len(rows) != 1 || rows[0].State != Ready || rows[0].Outcome != "" {
 				t.Errorf("the late job itself: %+v, %v", rows, err)
@@ -80,7 +80,7 @@ func TestLateIsToldOnce(t *testing.T) {
 			if ids, err := s.Retry(t.Context(), auditlog.Operator{Name: "anna", Reason: "test"}, Filter{IDs: []int64{late[0].ID}}, nil, false); err != nil || len(ids) != 1 {
 				t.Fatalf("retried %v, %v", ids, err)
 			}
-			if refs, _ := look(); strings.Join(refs, "; ") != "k R1 ready" {
+			if refs, _ := findLate(); strings.Join(refs, "; ") != "k R1 ready" {
 				t.Errorf("after a retry: %v", refs)
 			}
 		})

@@ -14,13 +14,13 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestEvidence walks an instance through what it can learn of its lock and its database.
-func TestEvidence(t *testing.T) {
+// TestLockEvidence: which evidence of dead instances is used depends on the instance's own lock and on the database.
+func TestLockEvidence(t *testing.T) {
 	down, refused := error(mysql.ErrInvalidConn), errors.New("FUNCTION GET_LOCK does not exist")
 	type moment struct {
-		what string
+		name string
 		do   func(l *instanceLock)
-		wait time.Duration // afterwards, with an answer of the table every second
+		wait time.Duration // after do
 		want evidence
 	}
 	answers := func(l *instanceLock) { l.answered(nil) }
@@ -36,7 +36,7 @@ func TestEvidence(t *testing.T) {
 		"the lock cannot be taken": {
 			{"the table answers, the lock is refused", func(l *instanceLock) { lost(l); answers(l) }, locklessTimeout - time.Millisecond, noEvidence},
 			{"three lease times later", answers, time.Millisecond, byLease},
-			{"the lock is taken after all", taken, LeaseTime, byLock},
+			{"the lock is taken", taken, LeaseTime, byLock},
 		},
 		"the lock comes and goes with each statement": {
 			{"taken and lost", func(l *instanceLock) { taken(l); answers(l); lost(l) }, 4 * time.Second, noEvidence},
@@ -44,9 +44,9 @@ func TestEvidence(t *testing.T) {
 		},
 		"the server restarts": {
 			{"the lock is held", func(l *instanceLock) { taken(l) }, LeaseTime, byLock},
-			{"the server is away", func(l *instanceLock) { lost(l); l.answered(down) }, 0, noEvidence},
+			{"the server is down", func(l *instanceLock) { lost(l); l.answered(down) }, 0, noEvidence},
 			{"an hour later", func(l *instanceLock) { time.Sleep(time.Hour); l.answered(down) }, 0, noEvidence},
-			{"it is back, without the lock", answers, locklessTimeout - time.Second, noEvidence},
+			{"the server is back, the lock is not taken", answers, locklessTimeout - time.Second, noEvidence},
 			{"the lock is taken", taken, LeaseTime - time.Millisecond, noEvidence},
 			{"a lease time later", answers, time.Millisecond, byLock},
 		},
@@ -58,7 +58,7 @@ func TestEvidence(t *testing.T) {
 					m.do(&l)
 					time.Sleep(m.wait)
 					if got := l.evidence(); got != m.want {
-						t.Fatalf("%s: evidence %d, want %d", m.what, got, m.want)
+						t.Fatalf("%s: evidence %d, want %d", m.name, got, m.want)
 					}
 				}
 			})
@@ -66,8 +66,8 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// TestTakeOverWithoutLocks: where no instance lock can be held, a dead instance's jobs are taken over by the time of their
-// leases, and a living one's, which it renews, are not.
+// TestTakeOverWithoutLocks: if no instance lock can be taken, a dead instance's jobs are taken over when their leases end;
+// those of a living one, which renews its leases, are not.
 func TestTakeOverWithoutLocks(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
@@ -76,7 +76,7 @@ func TestTakeOverWithoutLocks(t *testing.T) {
 	insert(t, s, "dead", NewRow{Kind: "k", Key: "orphan", Leased: true})
 	living := insert(t, s, "alive", NewRow{Kind: "k", Key: "busy", Leased: true})[0]
 
-	// Another connection has the rescuer's lock, as a connection that a proxy left behind would.
+	// Another connection has the rescuer's lock, as one that a proxy did not close.
 	blocker, err := s.db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestTakeOverWithoutLocks(t *testing.T) {
 	defer blocker.Close()
 	stop := make(chan struct{})
 	defer close(stop)
-	go func() { // the lock's connection is used, or the server would end it
+	go func() { // the server closes idle connections
 		for {
 			select {
 			case <-stop:
@@ -98,7 +98,7 @@ func TestTakeOverWithoutLocks(t *testing.T) {
 	if err := blocker.QueryRowContext(t.Context(), "SELECT GET_LOCK('rescuer', 0)").Scan(&got); err != nil || got.Int64 != 1 {
 		t.Fatalf("blocking the lock: %v %v", got, err)
 	}
-	hold(t, rescuer, "rescuer")
+	keepLock(t, rescuer, "rescuer")
 
 	begin := time.Now()
 	var taken []string
@@ -116,22 +116,22 @@ func TestTakeOverWithoutLocks(t *testing.T) {
 		t.Errorf("taken over: %v, want the dead instance's", taken)
 	}
 	if err := rescuer.Lockless(); err == nil || !strings.Contains(err.Error(), "still holds it") {
-		t.Errorf("the reason that is told: %v", err)
+		t.Errorf("the reason is %v", err)
 	}
 }
 
-// TestLongKeys: what does not fit column unique_key stays as distinct as it was.
-func TestLongKeys(t *testing.T) {
+// TestLongKeysStayDistinct: keys that do not fit column unique_key stay distinct.
+func TestLongKeysStayDistinct(t *testing.T) {
 	long := "settle:" + strings.Repeat("q", 200) + ":"
 	a, b := fitKey(long+"5F290C926D472878A2D0123400000001"), fitKey(long+"5F290C926D472878A2D0123400000002")
 	other := fitKey("settle:" + strings.Repeat("r", 200) + ":5F290C926D472878A2D0123400000001")
 	for name, tt := range map[string]struct{ got, want bool }{
-		"fits":                           {len(a) <= maxKey && len(fitKey(strings.Repeat(":x", 200))) <= maxKey && len(fitKey(strings.Repeat("x", 500))) <= maxKey, true},
-		"two messages stay two":          {a == b, false},
-		"two queues stay two":            {a == other, false},
-		"the message id can be read":     {strings.HasPrefix(a, "settle:") && strings.HasSuffix(a, ":5F290C926D472878A2D0123400000001"), true},
-		"what fits stays as it is":       {fitKey("settle:q:1") == "settle:q:1", true},
-		"the longest that fits is whole": {fitKey(strings.Repeat("x", maxKey)) == strings.Repeat("x", maxKey), true},
+		"fits":                         {len(a) <= maxKey && len(fitKey(strings.Repeat(":x", 200))) <= maxKey && len(fitKey(strings.Repeat("x", 500))) <= maxKey, true},
+		"two messages have one key":    {a == b, false},
+		"two queues have one key":      {a == other, false},
+		"the message id can be read":   {strings.HasPrefix(a, "settle:") && strings.HasSuffix(a, ":5F290C926D472878A2D0123400000001"), true},
+		"a short key is unchanged":     {fitKey("settle:q:1") == "settle:q:1", true},
+		"the longest key is unchanged": {fitKey(strings.Repeat("x", maxKey)) == strings.Repeat("x", maxKey), true},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: %v", name, tt.got)
@@ -139,7 +139,7 @@ func TestLongKeys(t *testing.T) {
 	}
 }
 
-// TestValuesAreNotCut: a value that does not fit is an error, whatever the server's own sql_mode is.
+// TestValuesAreNotCut: a value that does not fit is an error, also with a lax sql_mode of the server.
 func TestValuesAreNotCut(t *testing.T) {
 	t.Parallel()
 	testenv.MariaDB(t) // fails where there is no server
@@ -165,8 +165,8 @@ func TestValuesAreNotCut(t *testing.T) {
 	}
 }
 
-// TestLockLeavesOldPrimary: the lock's connection ends when its server becomes read-only, although no other statement meets
-// the refusal.
+// TestLockLeavesOldPrimary: the lock's connection ends when its server becomes read-only, also if no other statement is
+// refused.
 func TestLockLeavesOldPrimary(t *testing.T) {
 	t.Parallel()
 	testenv.MariaDB(t) // fails where there is no server

@@ -11,13 +11,13 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// deafOnce is a store of which one Insert is done and its answer lost, as when the connection ends after a commit.
-type deafOnce struct {
+// lossyStore is a store whose first Insert succeeds and returns an error, as when the connection ends after a commit.
+type lossyStore struct {
 	Store
 	lost atomic.Bool
 }
 
-func (s *deafOnce) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
+func (s *lossyStore) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
 	done, err := s.Store.Insert(ctx, tx, lease, jobs)
 	if err == nil && s.lost.CompareAndSwap(false, true) {
 		return nil, mysql.ErrInvalidConn
@@ -25,55 +25,54 @@ func (s *deafOnce) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []
 	return done, err
 }
 
-// TestLostAnswer: jobs that were stored although the answer was lost are carried out within a few seconds, once, whether or
-// not the caller stores them again.
+// TestLostAnswer: jobs that were stored although Insert returned an error are carried out once, within a few seconds,
+// whether or not the caller stores them again.
 func TestLostAnswer(t *testing.T) {
 	for name, again := range map[string]bool{"the caller gives up": false, "the caller stores them again": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &Memory{}
-				r := NewRunner(&deafOnce{Store: m}, "a", Options{})
+				r := NewRunner(&lossyStore{Store: m}, "a", Options{})
 				var effects atomic.Int32
-				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
+				mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, testArgs) (Outcome, error) {
 					effects.Add(1)
 					return "sent", nil
 				})
 				serve(t, r)
 				synctest.Wait()
-				if err := enqueue(t.Context(), r, "k", note{}, "x"); err == nil {
+				if err := enqueue(t.Context(), r, "k", testArgs{}, "x"); err == nil {
 					t.Fatal("the answer was not lost")
 				}
 				if again {
-					mustEnqueue(t, r, "k", note{}, "x")
+					mustEnqueue(t, r, "k", testArgs{}, "x")
 				}
 				time.Sleep(LeaseTime + ownOrphanTimeout + 2*pollInterval)
 				if n := effects.Load(); n != 1 {
 					t.Errorf("the effect happened %d times", n)
 				}
-				if row := m.look(t, "x"); row.State != Done {
+				if row := m.mustRow(t, "x"); row.State != Done {
 					t.Errorf("the job is %+v", row)
 				}
 				if left := r.slots.kinds["k"].running; left != 0 {
-					t.Errorf("%d slots are not given back", left)
+					t.Errorf("%d slots are not released", left)
 				}
 			})
 		})
 	}
 }
 
-// TestSlowTransaction: a job whose transaction takes so long that this instance's own claim may have taken it is not started
-// a second time.
+// TestSlowTransaction: a job whose transaction takes so long that this instance's own claim may have taken it runs only once.
 func TestSlowTransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRunner(&Memory{}, "a", Options{})
 		var effects atomic.Int32
-		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
+		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, testArgs) (Outcome, error) {
 			effects.Add(1)
 			return "sent", nil
 		})
 		serve(t, r)
 		synctest.Wait()
-		jobs, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: note{}, Key: "x"})
+		jobs, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: testArgs{}, Key: "x"})
 		if err != nil {
 			t.Fatal(err)
 		}

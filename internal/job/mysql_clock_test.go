@@ -12,24 +12,24 @@ import (
 func TestServerClock(t *testing.T) {
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	for name, tt := range map[string]struct {
-		asked time.Duration // for the second time, after the first one, which took 10 ms
-		shown time.Duration // after noon
+		asked time.Duration // when the clock is read again, after the first reading, which took 10 ms
+		shown time.Duration // by the clock then, after noon
 		want  time.Duration
 	}{
-		"goes on":                          {time.Second, time.Second, 0},
-		"slow answer":                      {time.Second, 8 * time.Second, 0},
-		"set forward":                      {time.Second, 5*time.Minute + time.Second, 0},
-		"loses a little":                   {time.Hour, time.Hour - 900*time.Millisecond, 0},
-		"set back":                         {time.Second, -5*time.Minute + time.Second, 5*time.Minute - 10*time.Millisecond},
-		"set back while nobody looked":     {time.Hour, time.Hour - 5*time.Minute, 5*time.Minute - 10*time.Millisecond},
-		"stands still, as in suspension":   {0, 0, 0},
-		"set back by less than it matters": {time.Second, 100 * time.Millisecond, 0},
+		"not set":                        {time.Second, time.Second, 0},
+		"slow answer":                    {time.Second, 8 * time.Second, 0},
+		"set forward":                    {time.Second, 5*time.Minute + time.Second, 0},
+		"runs slow":                      {time.Hour, time.Hour - 900*time.Millisecond, 0},
+		"set back":                       {time.Second, -5*time.Minute + time.Second, 5*time.Minute - 10*time.Millisecond},
+		"set back between rare readings": {time.Hour, time.Hour - 5*time.Minute, 5*time.Minute - 10*time.Millisecond},
+		"stands still, as in suspension": {0, 0, 0},
+		"set back by less than a second": {time.Second, 100 * time.Millisecond, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var c serverClock
 			start := time.Now()
 			if got := c.setBack(start, noon); got != 0 {
-				t.Errorf("before the first look it was set back by %s", got)
+				t.Errorf("before the first reading it was set back by %s", got)
 			}
 			c.follow(start.Add(10*time.Millisecond), noon)
 			if got := c.setBack(start.Add(tt.asked), noon.Add(tt.shown)); got != tt.want {
@@ -39,8 +39,8 @@ func TestServerClock(t *testing.T) {
 	}
 }
 
-// TestClockSetBack sets the server's clock forward and back by five minutes while jobs wait and run. None may wait longer
-// than it was told to, and a dead instance's job must not stay its own until the clock has caught up.
+// TestClockSetBack sets the server's clock forward and back by five minutes while jobs wait and run. No job may wait longer
+// than its delay, and a dead instance's job must be taken over before the clock has caught up.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	server := testenv.StartClocked(t)
@@ -70,14 +70,14 @@ func TestClockSetBack(t *testing.T) {
 	if again.State != Running {
 		t.Fatalf("row %+v", again)
 	}
-	conclude1(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: 3 * time.Second})
+	concludeOne(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: 3 * time.Second})
 	insert(t, s, "dead", NewRow{Kind: "k", Key: "orphan", Leased: true})
 	begin := time.Now()
 
-	hold(t, s, "a")
+	keepLock(t, s, "a")
 	shift(0)
 	keys := map[string]bool{}
-	testenv.Eventually(t, 20*time.Second, "what is due, and what a dead instance held, is claimed", func() bool {
+	testenv.Eventually(t, 20*time.Second, "the due job and the dead instance's job are claimed", func() bool {
 		for _, key := range keysOf(claim(t, s, "a", want)) {
 			keys[key] = true
 		}
@@ -85,15 +85,15 @@ func TestClockSetBack(t *testing.T) {
 	})
 	t.Logf("claimed after %s", time.Since(begin))
 	if len(keys) != 2 {
-		t.Errorf("claimed %v; the one of an hour must wait on", keys)
+		t.Errorf("claimed %v; want not the job that is due in an hour", keys)
 	}
 	if row := s.row(t, "later"); row.State != Ready {
-		t.Errorf("the one that has to wait an hour: %+v", row)
+		t.Errorf("the job that is due in an hour: %+v", row)
 	}
-	// A new process has not seen the clock go back, but the jobs tell.
+	// A new process did not see the clock being set back, but detects it by the jobs' times.
 	shift(-5 * time.Minute)
 	insert(t, s, "a", NewRow{Kind: "k", Key: "written by the wrong clock"})
-	conclude1(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: time.Second})
+	concludeOne(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: time.Second})
 	shift(-10 * time.Minute)
 	restarted := NewMySQL(s.db)
 	testenv.Eventually(t, 20*time.Second, "a new process claims what is due", func() bool {

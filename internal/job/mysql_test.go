@@ -13,7 +13,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-func TestMySQLTransactions(t *testing.T) {
+func TestRollbackLeavesNoJob(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	s := mysqlStore(t, server.DSN(server.Create(t)))
@@ -56,7 +56,7 @@ func TestMigrate(t *testing.T) {
 	if from, to, err := Migrate(t.Context(), db); err != nil || from != 2 || to != 2 {
 		t.Errorf("again: from %d to %d, %v", from, to, err)
 	}
-	// A replica of the version before is restarted beside this one, and somebody runs its migrate.
+	// A replica of the previous version is restarted beside this one, and its migrate is run.
 	first, err := migrations.ReadFile("schema/00001_jdpay_job.sql")
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pending, err := old.HasPending(t.Context()); pending || err != nil {
-		t.Errorf("to a replica of version 1 the database is not right: pending %v, %v", pending, err)
+		t.Errorf("a replica of version 1 refuses the database: pending %v, %v", pending, err)
 	}
 	if ran, err := old.Up(t.Context()); len(ran) > 0 || err != nil {
 		t.Errorf("migrating with version 1 ran %v, %v", ran, err)

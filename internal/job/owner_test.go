@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-var ofTheTable = regexp.MustCompile(`(?i)\b(from|into|update|join)\s+` + "`?" + `jdpay_job\b`)
+var jobTableSQL = regexp.MustCompile(`(?i)\b(from|into|update|join)\s+` + "`?" + `jdpay_job\b`)
 
-// TestTheTableHasOneOwner requires that of the program only this package has SQL on jdpay_job. Stand-ins, tests and the
-// benchmark look at the table from outside.
+// TestTheTableHasOneOwner: of the program, only this package has SQL on jdpay_job. Stand-ins, tests and the benchmark may
+// read the table, too.
 func TestTheTableHasOneOwner(t *testing.T) {
-	outside := []string{"internal/job", "internal/sandbox", "internal/testenv", "internal/bench", "cmd/jdpay-sandbox", "cmd/jdpay-bench"}
+	allowedDirs := []string{"internal/job", "internal/sandbox", "internal/testenv", "internal/bench", "cmd/jdpay-sandbox", "cmd/jdpay-bench"}
 	root, statements := "../..", 0
 	for _, part := range []string{"internal", "cmd"} {
 		err := filepath.WalkDir(filepath.Join(root, part), func(path string, d fs.DirEntry, err error) error {
@@ -29,12 +29,12 @@ func TestTheTableHasOneOwner(t *testing.T) {
 				return err
 			}
 			allowed := false
-			for _, dir := range outside {
+			for _, dir := range allowedDirs {
 				allowed = allowed || strings.HasPrefix(name, dir+"/")
 			}
 			ast.Inspect(f, func(n ast.Node) bool {
 				text, ok := n.(*ast.BasicLit)
-				if !ok || text.Kind != token.STRING || !ofTheTable.MatchString(text.Value) {
+				if !ok || text.Kind != token.STRING || !jobTableSQL.MatchString(text.Value) {
 					return true
 				}
 				if statements++; !allowed {
@@ -49,6 +49,6 @@ func TestTheTableHasOneOwner(t *testing.T) {
 		}
 	}
 	if statements < 10 {
-		t.Errorf("only %d statements were found: the test looks for something else than the program writes", statements)
+		t.Errorf("only %d statements were found: jobTableSQL does not match the program's statements", statements)
 	}
 }

@@ -14,37 +14,37 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-func TestRunnerInterruptsWhatItLost(t *testing.T) {
+func TestRunnerEndsTriesOfLostLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
 		cause := make(chan error, 1)
-		mustRegister(t, r, "k", Kind{}, quick, func(ctx context.Context, _ *Job, _ note) (Outcome, error) {
+		mustRegister(t, r, "k", Kind{}, quick, func(ctx context.Context, _ *Job, _ testArgs) (Outcome, error) {
 			<-ctx.Done()
 			cause <- context.Cause(ctx)
 			return "sent", nil
 		})
 		stop := serve(t, r)
 		synctest.Wait()
-		mustEnqueue(t, r, "k", note{}, "x")
+		mustEnqueue(t, r, "k", testArgs{}, "x")
 		synctest.Wait()
 		m.mu.Lock()
-		m.rows[1].lease = "thief"
+		m.rows[1].lease = "another"
 		m.mu.Unlock()
 		if err := <-cause; !errors.Is(err, ErrLeaseLost) {
 			t.Errorf("cause %v", err)
 		}
 		synctest.Wait()
-		if row := m.look(t, "x"); row.State != Running || row.Lease != "thief" {
-			t.Errorf("the loser changed the row: %+v", row)
+		if row := m.mustRow(t, "x"); row.State != Running || row.Lease != "another" {
+			t.Errorf("the former owner changed the row: %+v", row)
 		}
 		stop()
 	})
 }
 
-// TestReplicas runs four instances on one table, kills some in the middle and requires that every job is done, and none
-// by two living instances at the same time.
-func TestReplicas(t *testing.T) {
+// TestEachJobRunsOnOneReplica runs four instances on one table and kills two of them: every job is done, and none is run by two living
+// instances at the same time.
+func TestEachJobRunsOnOneReplica(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
 		const total = 400
@@ -57,7 +57,7 @@ func TestReplicas(t *testing.T) {
 		}
 		instance := func(name string, peer Store) (*Runner, func()) {
 			r := NewRunner(&killable{Store: peer, life: life[name]}, name, Options{DrainTimeout: time.Millisecond})
-			mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 8, Schedule: quick.Schedule}, func(_ context.Context, _ *Job, n note) (Outcome, error) {
+			mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 8, Schedule: quick.Schedule}, func(_ context.Context, _ *Job, n testArgs) (Outcome, error) {
 				mu.Lock()
 				if other, ok := inside[n.N]; ok && life[other].Err() == nil && life[name].Err() == nil {
 					t.Errorf("job %d runs on %s and %s", n.N, other, name)
@@ -79,7 +79,7 @@ func TestReplicas(t *testing.T) {
 		}
 		first, _ := instance("a", s.peer())
 		for i := range total {
-			mustEnqueue(t, first, "k", note{i}, fmt.Sprint(i))
+			mustEnqueue(t, first, "k", testArgs{i}, fmt.Sprint(i))
 		}
 		instance("b", s.peer())
 		instance("c", s.peer())
@@ -98,7 +98,7 @@ func TestReplicas(t *testing.T) {
 	})
 }
 
-// killable is a store whose instance can die: from then on it hears and says nothing, and its lock is gone.
+// killable is a store whose instance can die: from then on all calls fail, and its lock is released.
 type killable struct {
 	Store
 	life context.Context

@@ -19,7 +19,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-type note struct {
+type testArgs struct {
 	N int `json:"n"`
 }
 
@@ -59,8 +59,6 @@ func mustEnqueue(t *testing.T, r *Runner, kind string, args any, key ...string) 
 	}
 }
 
-// eventually polls until ok, or fails the test.
-
 func TestRunnerVerdicts(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
@@ -70,25 +68,29 @@ func TestRunnerVerdicts(t *testing.T) {
 			n, _ := tries.LoadOrStore(name, new(atomic.Int64))
 			return n.(*atomic.Int64).Add(1)
 		}
-		handlers := map[string]func(ctx context.Context, j *Job, n note) (Outcome, error){
-			"done": func(context.Context, *Job, note) (Outcome, error) { return "sent", nil },
-			"retried": func(_ context.Context, j *Job, n note) (Outcome, error) {
+		handlers := map[string]func(ctx context.Context, j *Job, n testArgs) (Outcome, error){
+			"done": func(context.Context, *Job, testArgs) (Outcome, error) { return "sent", nil },
+			"retried": func(_ context.Context, j *Job, n testArgs) (Outcome, error) {
 				j.SetRef("R9")
 				return second(count("retried"), "sent", errors.New("not yet"))
 			},
-			"panics": func(context.Context, *Job, note) (Outcome, error) {
+			"panics": func(context.Context, *Job, testArgs) (Outcome, error) {
 				if count("panics") == 1 {
 					panic("boom")
 				}
 				return "sent", nil
 			},
-			"permanent": func(context.Context, *Job, note) (Outcome, error) { return "", Permanent("refused", errors.New("no")) },
-			"rejected":  func(context.Context, *Job, note) (Outcome, error) { return "", Reject("malformed", errors.New("bad")) },
-			"snoozed": func(context.Context, *Job, note) (Outcome, error) {
+			"permanent": func(context.Context, *Job, testArgs) (Outcome, error) {
+				return "", Permanent("refused", errors.New("no"))
+			},
+			"rejected": func(context.Context, *Job, testArgs) (Outcome, error) {
+				return "", Reject("malformed", errors.New("bad"))
+			},
+			"snoozed": func(context.Context, *Job, testArgs) (Outcome, error) {
 				return second(count("snoozed"), "sent", Snooze(10*time.Millisecond, errors.New("busy")))
 			},
-			"waiting": func(context.Context, *Job, note) (Outcome, error) { return "", Wait(time.Hour) },
-			"waited": func(context.Context, *Job, note) (Outcome, error) {
+			"waiting": func(context.Context, *Job, testArgs) (Outcome, error) { return "", Wait(time.Hour) },
+			"waited": func(context.Context, *Job, testArgs) (Outcome, error) {
 				return second(count("waited"), "sent", Wait(50*time.Millisecond))
 			},
 		}
@@ -97,7 +99,7 @@ func TestRunnerVerdicts(t *testing.T) {
 		}
 		serve(t, r)
 		for name := range handlers {
-			mustEnqueue(t, r, name, note{1}, name)
+			mustEnqueue(t, r, name, testArgs{1}, name)
 		}
 		want := map[string]storedRow{
 			"done":      {State: Done, Outcome: "sent", Tries: 1},
@@ -143,31 +145,31 @@ func second(n int64, outcome Outcome, err error) (Outcome, error) {
 
 func TestRegisterAndInsert(t *testing.T) {
 	r := NewRunner(&Memory{}, "a", Options{})
-	h := func(context.Context, *Job, note) (Outcome, error) { return "", nil }
+	h := func(context.Context, *Job, testArgs) (Outcome, error) { return "", nil }
 	mustRegister(t, r, "k", Kind{}, quick, h)
 	if err := Register(r, "k", Kind{}, quick, h); err == nil {
 		t.Error("a kind was registered twice")
 	}
-	if err := enqueue(t.Context(), r, "nobody", note{}); !errors.Is(err, errUnknownKind) {
+	if err := enqueue(t.Context(), r, "nobody", testArgs{}); !errors.Is(err, errUnknownKind) {
 		t.Errorf("an unknown kind: %v", err)
 	}
 	if err := enqueue(t.Context(), r, "k", "text"); err == nil {
-		t.Error("arguments of the wrong type were taken")
+		t.Error("arguments of the wrong type were accepted")
 	}
 }
 
-func TestRunnerLeavesUnknownKindsAndBadArgs(t *testing.T) {
+func TestRunnerLeavesUnknownKindsAndParksBadArgs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
-		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) { return "sent", nil })
+		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, testArgs) (Outcome, error) { return "sent", nil })
 		stop := serve(t, r)
 		insert(t, m, "other", NewRow{Kind: "newer", Key: "newer"}, NewRow{Kind: "k", Key: "bad", Args: []byte("{")})
 		time.Sleep(time.Minute)
-		if row := m.look(t, "newer"); row.State != Ready || row.Tries != 0 {
+		if row := m.mustRow(t, "newer"); row.State != Ready || row.Tries != 0 {
 			t.Errorf("unknown kind: %+v", row)
 		}
-		if row := m.look(t, "bad"); row.State != Parked || row.Outcome != "malformed_args" {
+		if row := m.mustRow(t, "bad"); row.State != Parked || row.Outcome != "malformed_args" {
 			t.Errorf("unreadable arguments: %+v", row)
 		}
 		stop()
@@ -183,7 +185,7 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 		var order []int
 		policy := quick
 		policy.Concurrency = 4
-		mustRegister(t, r, "k", Kind{}, policy, func(_ context.Context, _ *Job, n note) (Outcome, error) {
+		mustRegister(t, r, "k", Kind{}, policy, func(_ context.Context, _ *Job, n testArgs) (Outcome, error) {
 			defer inside.Enter()()
 			mu.Lock()
 			order = append(order, n.N)
@@ -194,8 +196,8 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 		stop := serve(t, r)
 		synctest.Wait()
 		for i := range 40 {
-			mustEnqueue(t, r, "k", note{i}, fmt.Sprint(i))
-			time.Sleep(50 * time.Millisecond) // new ones keep coming while old ones wait
+			mustEnqueue(t, r, "k", testArgs{i}, fmt.Sprint(i))
+			time.Sleep(50 * time.Millisecond) // new jobs arrive while old ones wait
 		}
 		time.Sleep(time.Minute)
 		stop()
@@ -205,7 +207,7 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 		if len(order) != 40 {
 			t.Fatalf("%d of 40 ran", len(order))
 		}
-		// Nobody starves: what came first is not overtaken by more than what fits in at once.
+		// No job starves: at most two rounds of jobs overtake it.
 		for at, n := range order {
 			if at-n > 8 || n-at > 8 {
 				t.Errorf("job %d ran at position %d: %v", n, at, order)
@@ -215,7 +217,7 @@ func TestRunnerRespectsConcurrencyAndOrder(t *testing.T) {
 	})
 }
 
-// slowInsert is a store that inserts when it is told to.
+// slowInsert is a store whose Insert waits for commit.
 type slowInsert struct {
 	Store
 	commit chan struct{}
@@ -226,9 +228,9 @@ func (s *slowInsert) Insert(ctx context.Context, tx *sql.Tx, lease string, rows 
 	return s.Store.Insert(ctx, tx, lease, rows)
 }
 
-// TestRunnerTakesUpWhatFoundItFull: a job that found no slot, and is committed only after a claim has looked for such jobs in
-// vain, begins at once all the same, and not at the next regular look.
-func TestRunnerTakesUpWhatFoundItFull(t *testing.T) {
+// TestJobWithoutASlotStartsAtOnce: a job that found no free slot, and is committed only after the claim that a released slot
+// causes, starts at once and not at the next poll.
+func TestJobWithoutASlotStartsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		commit := make(chan struct{}, 1)
 		commit <- struct{}{} // the first one
@@ -237,22 +239,22 @@ func TestRunnerTakesUpWhatFoundItFull(t *testing.T) {
 		began := make(chan string, 2)
 		one := quick
 		one.Concurrency = 1
-		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (Outcome, error) {
+		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ testArgs) (Outcome, error) {
 			began <- j.Key
 			<-finish
 			return "done", nil
 		})
 		stop := serve(t, r)
 		synctest.Wait()
-		mustEnqueue(t, r, "k", note{}, "first")
+		mustEnqueue(t, r, "k", testArgs{}, "first")
 		<-began
 		go func() {
-			if err := enqueue(t.Context(), r, "k", note{}, "second"); err != nil {
+			if err := enqueue(t.Context(), r, "k", testArgs{}, "second"); err != nil {
 				t.Error(err)
 			}
 		}()
 		synctest.Wait()
-		finish <- struct{}{} // and the runner looks for due jobs, for which there is a slot now
+		finish <- struct{}{} // releases the slot, and the runner claims
 		synctest.Wait()
 		start := time.Now()
 		commit <- struct{}{}
@@ -264,16 +266,16 @@ func TestRunnerTakesUpWhatFoundItFull(t *testing.T) {
 	})
 }
 
-// TestRunnerStartsEverythingBornLeased: several transactions lease jobs for the same free slot. All of them run from memory,
-// one at a time; what is rolled back takes no slot.
-func TestRunnerStartsEverythingBornLeased(t *testing.T) {
+// TestRunnerStartsAllJobsThatWereInsertedLeased: several transactions insert leased jobs for the same free slot. All of them
+// run from memory, one at a time; a transaction that is rolled back takes no slot.
+func TestRunnerStartsAllJobsThatWereInsertedLeased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
 		var inside testenv.Concurrency
 		one := quick
 		one.Concurrency = 1
-		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ note) (Outcome, error) {
+		mustRegister(t, r, "k", Kind{}, one, func(_ context.Context, j *Job, _ testArgs) (Outcome, error) {
 			defer inside.Enter()()
 			time.Sleep(100 * time.Millisecond)
 			return "done", nil
@@ -282,7 +284,7 @@ func TestRunnerStartsEverythingBornLeased(t *testing.T) {
 		synctest.Wait()
 		var inserted [][]*Job
 		for i := range 5 {
-			jobs, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: note{i}, Key: fmt.Sprint(i)})
+			jobs, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: testArgs{i}, Key: fmt.Sprint(i)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -294,12 +296,12 @@ func TestRunnerStartsEverythingBornLeased(t *testing.T) {
 		for _, jobs := range inserted[1:] { // the first one's transaction is rolled back
 			r.Start(jobs)
 		}
-		if again, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: note{}, Key: "1"}); err != nil || again[0] != nil && again[0].ID != 0 {
+		if again, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: testArgs{}, Key: "1"}); err != nil || again[0] != nil && again[0].ID != 0 {
 			t.Errorf("a stored job is stored again: %v, %v", again, err)
 		}
 		time.Sleep(450 * time.Millisecond)
 		for i := 1; i < 5; i++ {
-			if row := m.look(t, fmt.Sprint(i)); row.State != Done || row.Tries != 1 {
+			if row := m.mustRow(t, fmt.Sprint(i)); row.State != Done || row.Tries != 1 {
 				t.Errorf("job %d: %+v", i, row)
 			}
 		}
@@ -318,14 +320,14 @@ func TestWaitFree(t *testing.T) {
 		r := NewRunner(&Memory{}, "a", Options{})
 		policy := quick
 		policy.Concurrency = 4
-		mustRegister(t, r, "k", Kind{}, policy, func(context.Context, *Job, note) (Outcome, error) { time.Sleep(time.Second); return "", nil })
+		mustRegister(t, r, "k", Kind{}, policy, func(context.Context, *Job, testArgs) (Outcome, error) { time.Sleep(time.Second); return "", nil })
 		stop := serve(t, r)
 		synctest.Wait()
 		if err := r.WaitFree(t.Context(), "k", 100); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 4 {
-			mustEnqueue(t, r, "k", note{i})
+			mustEnqueue(t, r, "k", testArgs{i})
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		if err := r.WaitFree(ctx, "k", 1); !errors.Is(err, context.DeadlineExceeded) {
@@ -345,14 +347,14 @@ func TestSetPolicy(t *testing.T) {
 		m := &Memory{}
 		r := NewRunner(m, "a", Options{})
 		var at []time.Time
-		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, note) (Outcome, error) {
+		mustRegister(t, r, "k", Kind{}, quick, func(context.Context, *Job, testArgs) (Outcome, error) {
 			at = append(at, time.Now())
 			return "", errors.New("x")
 		})
 		r.SetPolicy("k", Policy{Concurrency: 1, Schedule: Schedule{FirstWait: 10 * time.Second, Factor: 1, MaxWait: 10 * time.Second, Timeout: time.Hour}})
 		stop := serve(t, r)
 		synctest.Wait()
-		mustEnqueue(t, r, "k", note{})
+		mustEnqueue(t, r, "k", testArgs{})
 		time.Sleep(15 * time.Second)
 		stop()
 		if len(at) != 2 || !slices.IsSortedFunc(at, time.Time.Compare) || at[1].Sub(at[0]) < 9*time.Second {
@@ -365,8 +367,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dolthub/go-mysql-server/sql.NewMemoryManager"))
 }
 
-// TestBacklogIsWorkedOffBesideNewWork: while new jobs come in, those of a kind without priority leave the table at a
-// bounded rate; when none come in, as fast as there are slots.
+// TestBacklogIsWorkedOffBesideNewWork: while new jobs arrive, jobs of a kind without priority are claimed at a bounded rate;
+// without new jobs, as fast as slots are free.
 func TestBacklogIsWorkedOffBesideNewWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const backlog = 2000
@@ -375,21 +377,21 @@ func TestBacklogIsWorkedOffBesideNewWork(t *testing.T) {
 		policy := quick
 		policy.Concurrency = 256
 		var done atomic.Int64
-		mustRegister(t, r, "old", Kind{}, policy, func(context.Context, *Job, note) (Outcome, error) {
+		mustRegister(t, r, "old", Kind{}, policy, func(context.Context, *Job, testArgs) (Outcome, error) {
 			time.Sleep(5 * time.Millisecond)
 			done.Add(1)
 			return "done", nil
 		})
-		mustRegister(t, r, "new", Kind{Priority: High}, policy, func(context.Context, *Job, note) (Outcome, error) { return "done", nil })
+		mustRegister(t, r, "new", Kind{Priority: High}, policy, func(context.Context, *Job, testArgs) (Outcome, error) { return "done", nil })
 		for i := range backlog {
 			insert(t, m, "other", NewRow{Kind: "old", Key: fmt.Sprint("old", i), Args: []byte("{}")})
 		}
-		mustEnqueue(t, r, "new", note{}, "not served yet")
+		mustEnqueue(t, r, "new", testArgs{}, "not served yet")
 		stop := serve(t, r)
 		synctest.Wait()
 		atStart := done.Load()
 		for i := range 100 {
-			mustEnqueue(t, r, "new", note{}, fmt.Sprint("new", i))
+			mustEnqueue(t, r, "new", testArgs{}, fmt.Sprint("new", i))
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := done.Load() - atStart; n < backlogRate/2 || n > backlogRate+3*backlogClaim+256 {

@@ -14,24 +14,24 @@ import (
 
 func TestScheduleWait(t *testing.T) {
 	s := Schedule{FirstWait: 5 * time.Second, Factor: 2, MaxWait: 10 * time.Minute}
-	for _, tt := range []struct {
+	for name, tt := range map[string]struct {
 		n      int
 		jitter float64
 		want   time.Duration
 	}{
-		{1, 0, 5 * time.Second},
-		{2, 0, 10 * time.Second},
-		{3, 0, 20 * time.Second},
-		{7, 0, 320 * time.Second},
-		{8, 0, 10 * time.Minute},
-		{5000, 0, 10 * time.Minute},
-		{1, 1, 5500 * time.Millisecond},
-		{1, -1, 4500 * time.Millisecond},
-		{8, 1, 11 * time.Minute},
-		{0, 0, 5 * time.Second},
+		"no try":                    {0, 0, 5 * time.Second},
+		"first try":                 {1, 0, 5 * time.Second},
+		"second try":                {2, 0, 10 * time.Second},
+		"third try":                 {3, 0, 20 * time.Second},
+		"last try below MaxWait":    {7, 0, 320 * time.Second},
+		"first try at MaxWait":      {8, 0, 10 * time.Minute},
+		"a factor that overflows":   {5000, 0, 10 * time.Minute},
+		"highest jitter":            {1, 1, 5500 * time.Millisecond},
+		"lowest jitter":             {1, -1, 4500 * time.Millisecond},
+		"highest jitter at MaxWait": {8, 1, 11 * time.Minute},
 	} {
 		if got := s.Wait(tt.n, tt.jitter); got != tt.want {
-			t.Errorf("after try %d with jitter %v: %v, want %v", tt.n, tt.jitter, got, tt.want)
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}
 }
@@ -133,13 +133,13 @@ func TestFailuresOfAClass(t *testing.T) {
 		{"among others", 5, []Failure{failed(1, "no"), failed(2, ""), failed(3, "other"), failed(4, "no")}, 2},
 		{"not before a person's retry", 3, []Failure{failed(1, "no"), failed(2, "no"), failed(1, "no"), failed(2, "")}, 1},
 		{"right after a person's retry", 1, []Failure{failed(1, "no")}, 0},
-		{"with tries that left nothing", 9, []Failure{failed(2, "no"), failed(6, "no")}, 2},
+		{"with tries without an entry", 9, []Failure{failed(2, "no"), failed(6, "no")}, 2},
 	} {
 		if got := (&Job{Tries: tt.tries, Errors: tt.history}).Failures("no"); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}
-	// What conclude notes is what the next try counts, through the errors column.
+	// The next try counts the failures that conclude writes into the errors column.
 	j := &Job{Tries: 1, Left: Forever, began: time.Now()}
 	for want := range 3 {
 		if got := j.Failures("no"); got != want {

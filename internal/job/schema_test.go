@@ -10,7 +10,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestVersionNotReadable: a user who may not read the tables is not only told to run migrate, which has run.
+// TestVersionNotReadable: a user without rights on the version table gets an error that names the grants.
 func TestVersionNotReadable(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
@@ -30,7 +30,7 @@ func TestVersionNotReadable(t *testing.T) {
 	}
 	defer db.Close()
 	if err := CheckVersion(t.Context(), db); !errors.Is(err, ErrNotMigrated) || !strings.Contains(err.Error(), "deploy/grants.sql") {
-		t.Errorf("it says: %v", err)
+		t.Errorf("without the right to read: %v", err)
 	}
 	if _, err := root.Exec("GRANT SELECT ON " + name + "." + versionTable + " TO sees_one_table"); err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func TestStoreFewestTriesFirst(t *testing.T) {
 	eachStore(t, func(t *testing.T, s testStore) {
 		insert(t, s, "a", NewRow{Kind: "k", Key: "tried"})
 		j := claim(t, s, "a", map[string]int{"k": 1})[0]
-		conclude1(t, s, "a", Conclusion{ID: j.ID, State: Ready})
+		concludeOne(t, s, "a", Conclusion{ID: j.ID, State: Ready})
 		insert(t, s, "a", NewRow{Kind: "k", Key: "fresh"})
 		if diff := cmp.Diff([]string{"fresh", "tried"}, keysOf(claim(t, s, "a", map[string]int{"k": 2}))); diff != "" {
 			t.Error(diff)
@@ -71,7 +71,7 @@ func TestStoreKeepsSameWorkOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{"x", "y"}, slices.Sorted(slices.Values(keysOf(first)))); diff != "" {
 			t.Errorf("leased at once (-want +got):\n%s", diff)
 		}
-		// The answer was lost and the same instance inserts again: it finds its jobs. Others do not.
+		// An instance that inserts again after a lost answer gets its jobs. Others do not.
 		again := insert(t, s, "a", NewRow{Kind: "k", Key: "x", Args: []byte("2"), Leased: true}, NewRow{Kind: "k", Key: "new", Leased: true})
 		if diff := cmp.Diff([]string{"new", "x"}, slices.Sorted(slices.Values(keysOf(again)))); diff != "" {
 			t.Errorf("by the same instance (-want +got):\n%s", diff)
@@ -79,11 +79,11 @@ func TestStoreKeepsSameWorkOnce(t *testing.T) {
 		if other := insert(t, s, "b", NewRow{Kind: "k", Key: "x", Leased: true}, NewRow{Kind: "k", Key: "z", Leased: true}); len(other) != 0 {
 			t.Errorf("by another: %v", keysOf(other))
 		}
-		conclude1(t, s, "a", Conclusion{ID: first[0].ID, State: Done, Outcome: "ok"})
+		concludeOne(t, s, "a", Conclusion{ID: first[0].ID, State: Done, Outcome: "ok"})
 		if done := insert(t, s, "a", NewRow{Kind: "k", Key: first[0].Key, Leased: true}); len(done) != 0 {
 			t.Errorf("finished work was inserted again: %v", keysOf(done))
 		}
-		// Without a key nothing is the same.
+		// Jobs without a key are distinct.
 		insert(t, s, "a", NewRow{Kind: "k"}, NewRow{Kind: "k"})
 		if got := len(claim(t, s, "a", map[string]int{"k": 10})); got != 3 { // z and the two without a key
 			t.Errorf("%d jobs left to claim, want 3", got)
@@ -113,12 +113,12 @@ func TestStoreConcludes(t *testing.T) {
 			{ID: byKey["snoozed"].ID, State: Ready, Free: true},
 		})
 		if err != nil || n != 7 {
-			t.Fatalf("held %d, %v; want 7", n, err)
+			t.Fatalf("concluded %d, %v; want 7", n, err)
 		}
-		if n := conclude1(t, s, "thief", Conclusion{ID: byKey["stolen"].ID, State: Done, Outcome: "sent"}); n != 0 {
+		if n := concludeOne(t, s, "another", Conclusion{ID: byKey["stolen"].ID, State: Done, Outcome: "sent"}); n != 0 {
 			t.Errorf("another lease concluded %d jobs", n)
 		}
-		if n := conclude1(t, s, "a", Conclusion{ID: byKey["done"].ID, State: Parked, Outcome: "late"}); n != 0 {
+		if n := concludeOne(t, s, "a", Conclusion{ID: byKey["done"].ID, State: Parked, Outcome: "late"}); n != 0 {
 			t.Errorf("a second conclusion changed %d jobs", n)
 		}
 		want := map[string]storedRow{
@@ -147,15 +147,15 @@ func TestStoreConcludes(t *testing.T) {
 func TestStoreTakesOverFromTheDead(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
-		release := hold(t, s.peer(), "dead")
-		hold(t, s.peer(), "alive")
-		hold(t, s, "rescuer")
+		release := keepLock(t, s.peer(), "dead")
+		keepLock(t, s.peer(), "alive")
+		keepLock(t, s, "rescuer")
 		insert(t, s, "dead", NewRow{Kind: "k", Key: "orphan", Leased: true})
 		insert(t, s, "alive", NewRow{Kind: "k", Key: "slow", Leased: true})
 		insert(t, s, "nobody", NewRow{Kind: "k", Key: "stray", Leased: true})
 
-		// Until well after every lease ran out, only what no living instance holds is handed over. Nobody renews here:
-		// life alone protects.
+		// Until well after the end of all leases, only the job without a living owner is claimed. Nothing renews the leases:
+		// the instance lock protects the jobs.
 		got := claimFor(t, s, "rescuer", 2*LeaseTime)
 		if diff := cmp.Diff([]string{"stray"}, got); diff != "" {
 			t.Fatalf("while its owner lives (-want +got):\n%s", diff)
@@ -175,8 +175,8 @@ func TestStoreTakesOverFromTheDead(t *testing.T) {
 		if r := s.row(t, "orphan"); r.Lease != "rescuer" || r.Tries != 2 {
 			t.Errorf("row %+v", r)
 		}
-		if n := conclude1(t, s, "dead", Conclusion{ID: 1, State: Done}); n != 0 {
-			t.Error("the dead instance concluded what was taken from it")
+		if n := concludeOne(t, s, "dead", Conclusion{ID: 1, State: Done}); n != 0 {
+			t.Error("the dead instance concluded a job that was taken over")
 		}
 	})
 }
@@ -189,7 +189,7 @@ func TestStoreRenews(t *testing.T) {
 		if lost, err := s.Renew(t.Context(), "a", ids); err != nil || len(lost) != 0 {
 			t.Errorf("lost %v, %v", lost, err)
 		}
-		conclude1(t, s, "a", Conclusion{ID: ids[1], State: Done})
+		concludeOne(t, s, "a", Conclusion{ID: ids[1], State: Done})
 		if lost, err := s.Renew(t.Context(), "a", ids); err != nil || !slices.Equal(lost, ids[1:]) {
 			t.Errorf("lost %v, %v; want the finished one", lost, err)
 		}
@@ -199,7 +199,7 @@ func TestStoreRenews(t *testing.T) {
 	})
 }
 
-func TestStoreHandsOutNothingTwice(t *testing.T) {
+func TestStoreClaimsEachJobOnce(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
 		const total = 300
@@ -213,7 +213,7 @@ func TestStoreHandsOutNothingTwice(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, lease := range []string{"a", "b", "c", "d"} {
 			s := s.peer()
-			hold(t, s, lease) // or, on a slow machine, leases run out
+			keepLock(t, s, lease) // else leases run out on a slow machine, and jobs are claimed twice
 			wg.Go(func() {
 				for idle := 0; idle < 3; {
 					jobs, err := s.Claim(context.Background(), lease, map[string]int{"k": 7})

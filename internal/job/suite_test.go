@@ -14,10 +14,10 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// testStore is a store under test and a look into it.
+// testStore is a store under test.
 type testStore struct {
 	Store
-	peer func() Store // another instance's view of it
+	peer func() Store // the same jobs, for another instance
 	row  func(t *testing.T, key string) storedRow
 	db   *sql.DB // nil for Memory
 }
@@ -32,13 +32,13 @@ type storedRow struct {
 	Failures  int
 }
 
-// eachStore runs a test against every implementation: all must behave alike.
+// eachStore runs a test with every implementation.
 func eachStore(t *testing.T, test func(t *testing.T, s testStore)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		m := &Memory{}
-		test(t, testStore{Store: m, peer: func() Store { return m }, row: m.look})
+		test(t, testStore{Store: m, peer: func() Store { return m }, row: m.mustRow})
 	})
 	t.Run("MariaDB", func(t *testing.T) {
 		t.Parallel()
@@ -89,7 +89,7 @@ func openDB(t *testing.T, dsn string) *sql.DB {
 	return db
 }
 
-func (m *Memory) look(t *testing.T, key string) storedRow {
+func (m *Memory) mustRow(t *testing.T, key string) storedRow {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,7 +126,8 @@ func keysOf(jobs []*Job) []string {
 	return out
 }
 
-func hold(t *testing.T, s Store, lease string) (release func()) {
+// keepLock keeps an instance lock until release is called or the test ends.
+func keepLock(t *testing.T, s Store, lease string) (release func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -141,7 +142,7 @@ func hold(t *testing.T, s Store, lease string) (release func()) {
 	return release
 }
 
-func conclude1(t *testing.T, s Store, lease string, c Conclusion) int {
+func concludeOne(t *testing.T, s Store, lease string, c Conclusion) int {
 	t.Helper()
 	n, err := s.Conclude(t.Context(), nil, lease, []Conclusion{c})
 	if err != nil {
@@ -150,7 +151,7 @@ func conclude1(t *testing.T, s Store, lease string, c Conclusion) int {
 	return n
 }
 
-// claimFor claims until d has passed and returns the keys of all it got.
+// claimFor claims until d has passed and returns the keys of all claimed jobs.
 func claimFor(t *testing.T, s Store, lease string, d time.Duration) (keys []string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -13,14 +13,14 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// mariaStore is a migrated MariaDB of one's own.
+// mariaStore is a store on a migrated MariaDB database of its own.
 func mariaStore(t *testing.T) testStore {
 	t.Helper()
 	server := testenv.MariaDB(t)
 	return mysqlStore(t, server.DSN(server.Create(t)))
 }
 
-// fill inserts n jobs with the columns that values gives, by MariaDB's sequence tables.
+// fill inserts n jobs; times are the SQL expressions of created_at and finished_at.
 func (s testStore) fill(t *testing.T, n int, kind, state, times string) {
 	t.Helper()
 	_, err := s.db.Exec(fmt.Sprintf(`INSERT INTO jdpay_job (kind, unique_key, args, state, outcome, priority, next_try_at, created_at, finished_at)
@@ -30,15 +30,15 @@ func (s testStore) fill(t *testing.T, n int, kind, state, times string) {
 	}
 }
 
-// TestFullInstanceStaysSmall has 100,000 jobs due at once, and an instance that runs 16: the rest stays in the table. It
-// runs alone, since the heap is everybody's.
-func TestFullInstanceStaysSmall(t *testing.T) {
+// TestBacklogStaysInTheTable has 100,000 due jobs and an instance with 16 slots. It is not parallel, since it measures the
+// heap.
+func TestBacklogStaysInTheTable(t *testing.T) {
 	s := mariaStore(t)
 	s.fill(t, 100_000, "k", "ready", "UTC_TIMESTAMP(6), NULL")
 	r := NewRunner(s, "a", Options{})
 	var done atomic.Int64
 	var inside testenv.Concurrency
-	mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 16, Schedule: quick.Schedule}, func(ctx context.Context, _ *Job, _ note) (Outcome, error) {
+	mustRegister(t, r, "k", Kind{}, Policy{Concurrency: 16, Schedule: quick.Schedule}, func(ctx context.Context, _ *Job, _ testArgs) (Outcome, error) {
 		defer inside.Enter()()
 		sleep(ctx, 5*time.Millisecond)
 		done.Add(1)
@@ -106,10 +106,10 @@ func TestBacklog(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
 		if s.db == nil {
-			return // a question for the table
+			return // Memory has no Backlog
 		}
 		insert(t, s, "a", NewRow{Kind: "k", Key: "1"}, NewRow{Kind: "k", Key: "2"}, NewRow{Kind: "k", Key: "3", Leased: true}, NewRow{Kind: "l", Key: "4", Leased: true})
-		conclude1(t, s, "a", Conclusion{ID: 4, State: Done, Outcome: "x"})
+		concludeOne(t, s, "a", Conclusion{ID: 4, State: Done, Outcome: "x"})
 		counts, err := s.Store.(*MySQL).Backlog(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +138,7 @@ func TestRetryAndDiscard(t *testing.T) {
 		for key, state := range ends {
 			j := insert(t, s, "a", NewRow{Kind: "k", Key: key, Ref: "R1", Leased: true, Timeout: time.Second})[0]
 			if state != "" {
-				conclude1(t, s, "a", Conclusion{ID: j.ID, State: state, Outcome: "x", Error: "e", Errors: []Failure{{Error: "e"}}})
+				concludeOne(t, s, "a", Conclusion{ID: j.ID, State: state, Outcome: "x", Error: "e", Errors: []Failure{{Error: "e"}}})
 			}
 		}
 		insert(t, s, "a", NewRow{Kind: "k", Key: "later", Ref: "R1", Delay: time.Hour}, NewRow{Kind: "other", Key: "other"})
@@ -158,7 +158,7 @@ func TestRetryAndDiscard(t *testing.T) {
 			t.Errorf("replayed %d, %v", ids, err)
 		}
 		for _, j := range got {
-			conclude1(t, s, "b", Conclusion{ID: j.ID, State: Parked, Outcome: "x"})
+			concludeOne(t, s, "b", Conclusion{ID: j.ID, State: Parked, Outcome: "x"})
 		}
 		if ids, err := store.Discard(t.Context(), operator, Filter{Kind: "k"}); err != nil || len(ids) != 4 {
 			t.Errorf("discarded %d, %v; want all but the running one", ids, err)
@@ -173,9 +173,9 @@ func TestRetryAndDiscard(t *testing.T) {
 	})
 }
 
-// TestClaimReadsWhatItTakes: neither a backlog, due or not, nor what is finished makes a claim read more rows, once the
-// server's statistics know of them (InnoDB renews them by itself within seconds).
-func TestClaimReadsWhatItTakes(t *testing.T) {
+// TestClaimReadsOnlyWhatItTakes: the number of rows that a claim reads does not grow with the backlog or with finished jobs,
+// once the server's statistics are current (InnoDB updates them within seconds).
+func TestClaimReadsOnlyWhatItTakes(t *testing.T) {
 	t.Parallel()
 	s := mariaStore(t)
 	s.fill(t, 20_000, "due", "ready", "UTC_TIMESTAMP(6), NULL")

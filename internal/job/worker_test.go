@@ -42,11 +42,11 @@ func TestWorkers(t *testing.T) {
 		}
 		stops := []func(){replica("a"), replica("b"), replica("c")}
 		time.Sleep(10*time.Minute + time.Second)
-		// A run every minute and a half: the period counts from the end. Polling adds less than a second each time.
+		// A run every minute and a half: the period begins at the end of a run. Polling adds less than a second.
 		if n := runs.Load(); n < 6 || n > 7 || inside.Max() != 1 || failures.Load() != 2 {
 			t.Errorf("%d runs, %d at once, %d failures", n, inside.Max(), failures.Load())
 		}
-		if row := m.look(t, WorkerKey+"purge"); row.LastError == "" || row.Failures != 2 || row.State.Finished() {
+		if row := m.mustRow(t, WorkerKey+"purge"); row.LastError == "" || row.Failures != 2 || row.State.Finished() {
 			t.Errorf("row %+v", row)
 		}
 		for _, stop := range stops {
@@ -93,8 +93,8 @@ func TestPanicInOnRunEndsNoWorker(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) || runs != 4 {
 			t.Errorf("%d runs, %v", runs, err)
 		}
-		if said := log.String(); strings.Count(said, "label is not UTF-8") != 4 || strings.Count(said, `run_error="no luck"`) != 4 {
-			t.Errorf("logged %s", said)
+		if logged := log.String(); strings.Count(logged, "label is not UTF-8") != 4 || strings.Count(logged, `run_error="no luck"`) != 4 {
+			t.Errorf("logged %s", logged)
 		}
 
 		m := &Memory{}
@@ -106,7 +106,7 @@ func TestPanicInOnRunEndsNoWorker(t *testing.T) {
 		stop := serve(t, r)
 		time.Sleep(3*time.Minute + 30*time.Second)
 		stop()
-		if row := m.look(t, WorkerKey+"backlog"); runs < 3 || row.Failures != runs || row.State.Finished() {
+		if row := m.mustRow(t, WorkerKey+"backlog"); runs < 3 || row.Failures != runs || row.State.Finished() {
 			t.Errorf("%d runs, row %+v", runs, row)
 		}
 	})
