@@ -16,23 +16,23 @@ func (a *app) auditCommand() *cobra.Command {
 	var anchor string
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Prove that no payment is lost or booked twice, or name each one that is",
-		Long: `The conservation proof: every kept message and every paid order is in exactly one place - finished with all its steps,
-in progress, or parked; settled and paid agree; steps and orders agree. It only reads, and may run on a live system.
+		Short: "Check that no payment is lost or settled twice, or name each one that is",
+		Long: `Checks that every kept message and every paid order is in exactly one place: finished with all its steps, in progress, or
+parked; that settled orders are paid; and that steps and orders agree. It only reads, and may run on a live system.
 Prints counts, names each offender, and exits with 1 if there is one.
 
-It also checks the acts of operators in jdpay_audit: each carries the hash of the one before it. It prints the newest one
-as ID:HASH. Note that elsewhere, and give it with --acts next time: only so does it show that the newest acts were deleted,
-or that all were written anew.`,
+It also checks the acts of operators in jdpay_audit: each has the hash of the one before it. It prints the newest one as
+ID:HASH. Keep that elsewhere and give it with --acts next time: otherwise it cannot detect that the newest acts were
+deleted, or that all were replaced.`,
 		Example: `  jdpay-listener audit
   jdpay-listener audit --acts 17:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
   jdpay-listener audit --json --config /etc/jdpay/appsettings.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var noted auditlog.Head
+			var known auditlog.Head
 			if cmd.Flags().Changed("acts") {
 				var err error
-				if noted, err = auditlog.ParseHead(anchor); err != nil {
+				if known, err = auditlog.ParseHead(anchor); err != nil {
 					return usageError{fmt.Errorf("--acts: %w", err)}
 				}
 			}
@@ -50,7 +50,7 @@ or that all were written anew.`,
 			if err != nil {
 				return err
 			}
-			head, faults, err := auditlog.Check(cmd.Context(), account, noted)
+			head, faults, err := auditlog.Check(cmd.Context(), account, known)
 			if err != nil {
 				return advise(cmd.Context(), account, err)
 			}
@@ -71,29 +71,29 @@ or that all were written anew.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&elsewhere, "paid-elsewhere", false, "other programs mark orders paid, too: do not name recently paid orders that no job knows")
-	cmd.Flags().StringVar(&anchor, "acts", "", "the newest act when you last looked, as `ID:HASH`: it must still be there")
+	cmd.Flags().BoolVar(&elsewhere, "paid-elsewhere", false, "other programs mark orders paid, too: do not name recently paid orders that no job settled")
+	cmd.Flags().StringVar(&anchor, "acts", "", "the newest act of an earlier audit, as `ID:HASH`: it must still exist")
 	return cmd
 }
 
 func (a *app) printAudit(found *inspect.Audited, acts auditlog.Head) {
-	section := func(title string, counts map[string]int) {
-		a.say("%s", title)
+	printCounts := func(title string, counts map[string]int) {
+		a.printLine("%s", title)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
-			a.say("  %-36s %8d", name, counts[name])
+			a.printLine("  %-36s %8d", name, counts[name])
 		}
 	}
-	section("kept messages", found.Messages)
-	section("steps", found.Steps)
-	section("paid orders", map[string]int{"settled here": found.PaidOrders, "long ago or elsewhere": found.PaidUnknown})
-	section("acts of operators", map[string]int{"written down": int(acts.ID)})
+	printCounts("kept messages", found.Messages)
+	printCounts("steps", found.Steps)
+	printCounts("paid orders", map[string]int{"settled here": found.PaidOrders, "settled long ago or elsewhere": found.PaidUnknown})
+	printCounts("acts of operators", map[string]int{"recorded": int(acts.ID)})
 	if acts.ID > 0 {
-		a.say("  the newest is %s", acts)
+		a.printLine("  the newest is %s", acts)
 	}
 	for _, o := range found.Offenders {
-		a.say("OFFENDER  %s: %s", o.What, o.Problem)
+		a.printLine("OFFENDER  %s: %s", o.What, o.Problem)
 	}
 	if len(found.Offenders) == 0 {
-		a.say("clean: every message and every paid order is in exactly one place")
+		a.printLine("clean: every message and every paid order is in exactly one place")
 	}
 }

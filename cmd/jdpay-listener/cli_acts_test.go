@@ -14,7 +14,7 @@ import (
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
-// acts are the rows of jdpay_audit.
+// acts returns the rows of jdpay_audit.
 func (s *site) acts() []auditlog.Entry {
 	s.t.Helper()
 	entries, err := auditlog.After(s.t.Context(), s.db, 0)
@@ -36,11 +36,11 @@ func TestActsOfOperators(t *testing.T) {
 	columns["ref"], columns["kind"], columns["unique_key"] = order.No(), "settle", "settle:JDPayNotify:M1"
 	id := s.addJob(columns)
 	message := s.addJob(map[string]any{"kind": "settle", "unique_key": "settle:JDPayNotify:M2", "ref": nil, "args": "x"})
-	says(t, s.run("audit"), "acts of operators", "clean")
-	// Settings of whoever runs the tests.
+	mustContain(t, s.run("audit"), "acts of operators", "clean")
+	// The environment of the test run must not matter.
 	s.extra["JDPAY_OPERATOR"], s.extra["SUDO_USER"], s.extra["SSH_CONNECTION"] = "", "", ""
 
-	if out := s.run("jobs", "retry", id); out != "1 jobs are due now\n" { // without --reason, as ever
+	if out := s.run("jobs", "retry", id); out != "1 jobs are due now\n" { // --reason is optional
 		t.Errorf("retry prints %q", out)
 	}
 	s.extra["JDPAY_OPERATOR"], s.extra["SSH_CONNECTION"] = "bert", "192.0.2.7 50000 192.0.2.1 22"
@@ -52,14 +52,14 @@ func TestActsOfOperators(t *testing.T) {
 	delete(s.extra, "SSH_CONNECTION")
 	s.extra["JDPAY_OPERATOR"], s.extra["SUDO_USER"] = "", "carl"
 	_, errOut, code := s.try("send", "--order", order.No(), "--amount", "8.00", "--reason", "a test")
-	if code != exitFine || errOut != "" {
+	if code != exitOK || errOut != "" {
 		t.Fatalf("send: exit %d: %s", code, errOut)
 	}
 
 	acts := s.acts()
-	var told []string
+	var got []string
 	for _, a := range acts {
-		told = append(told, fmt.Sprintf("%s by %s: %q on %v", a.Act, a.Who, a.Reason, a.Refs))
+		got = append(got, fmt.Sprintf("%s by %s: %q on %v", a.Act, a.Who, a.Reason, a.Refs))
 	}
 	account := processUser()
 	want := []string{
@@ -70,51 +70,51 @@ func TestActsOfOperators(t *testing.T) {
 		`send by carl: "a test" on [` + order.No() + "]",
 		`sent by carl: "a test" on [` + order.No() + "]",
 	}
-	if strings.Join(told, "\n") != strings.Join(want, "\n") {
-		t.Fatalf("jdpay_audit has\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Fatalf("jdpay_audit has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	says(t, acts[1].From, account+"@", ", pid ", "ssh from 192.0.2.7")
-	says(t, acts[4].From, account+"@", "sudo by carl")
-	says(t, string(acts[4].Detail), `"queue":"JDPayNotify"`, `"host":"127.0.0.1"`, `"amount":"8.00"`, `"marked":true`)
-	says(t, string(acts[5].After), `"message_id":"`)
+	mustContain(t, acts[1].From, account+"@", ", pid ", "ssh from 192.0.2.7")
+	mustContain(t, acts[4].From, account+"@", "sudo by carl")
+	mustContain(t, string(acts[4].Detail), `"queue":"JDPayNotify"`, `"host":"127.0.0.1"`, `"amount":"8.00"`, `"marked":true`)
+	mustContain(t, string(acts[5].After), `"message_id":"`)
 
 	t.Run("trace shows them", func(t *testing.T) {
 		out := s.run("trace", order.No())
-		says(t, out, "retry, parked refused to ready, by "+account+": no reason given (act 1, from "+account+"@",
+		mustContain(t, out, "retry, parked refused to ready, by "+account+": no reason given (act 1, from "+account+"@",
 			`discard, ready to done discarded, by anna: refunded\x1b[2J, ticket 17 (act 2`, "replay, done discarded to ready, by bert", "by carl: a test (act 5")
 		if strings.Contains(out, "\x1b") {
-			t.Errorf("it commands the terminal: %q", out)
+			t.Errorf("an escape sequence is printed: %q", out)
 		}
 		var trace inspect.Trace
 		if err := json.Unmarshal([]byte(s.run("trace", order.No(), "--json")), &trace); err != nil || len(trace.Acts) != 5 || trace.Acts[1].Who != "anna" {
 			t.Errorf("%v: %+v", err, trace.Acts)
 		}
 	})
-	t.Run("trace shows acts on a message that nobody had looked into", func(t *testing.T) {
+	t.Run("trace shows acts on a message that was not decoded then", func(t *testing.T) {
 		if _, err := s.db.Exec("UPDATE jdpay_job SET ref = ? WHERE id = ?", order.No(), message); err != nil {
 			t.Fatal(err)
 		}
-		says(t, s.run("trace", order.No()), "discard, ready to done discarded, by bert: no reason given (act 3")
+		mustContain(t, s.run("trace", order.No()), "discard, ready to done discarded, by bert: no reason given (act 3")
 	})
 	t.Run("audit checks the chain", func(t *testing.T) {
-		noted := auditlog.Head{ID: 6, Hash: acts[5].Hash}.String()
-		says(t, s.run("audit", "--acts", noted), "written down                                6", "the newest is "+noted)
+		head := auditlog.Head{ID: 6, Hash: acts[5].Hash}.String()
+		mustContain(t, s.run("audit", "--acts", head), "recorded                                    6", "the newest is "+head)
 		var found struct{ Acts auditlog.Head }
-		if err := json.Unmarshal([]byte(s.run("audit", "--json")), &found); err != nil || found.Acts.String() != noted {
+		if err := json.Unmarshal([]byte(s.run("audit", "--json")), &found); err != nil || found.Acts.String() != head {
 			t.Errorf("%v: %+v", err, found)
 		}
 		s.run("jobs", "retry", "--replay", id)
-		s.run("audit", "--acts", noted) // it is no longer the newest
+		s.run("audit", "--acts", head) // no longer the newest act
 		for _, change := range []string{"UPDATE jdpay_audit SET who = 'nobody' WHERE id = 2", "DELETE FROM jdpay_audit WHERE id > 5"} {
 			if _, err := s.db.Exec(change); err != nil {
 				t.Fatal(err)
 			}
 		}
-		out, errOut, code := s.try("audit", "--acts", noted)
+		out, errOut, code := s.try("audit", "--acts", head)
 		if code != exitFailed || !strings.Contains(errOut, "2 offenders") || strings.Contains(out, "clean") {
 			t.Errorf("exit %d: %s", code, errOut)
 		}
-		says(t, out, "OFFENDER  act 2: was changed", "OFFENDER  act 6: and those up to 6, which was noted, are missing")
+		mustContain(t, out, "OFFENDER  act 2: was changed", "OFFENDER  act 6: and those up to 6, which was noted, are missing")
 	})
 	t.Run("wrong usage", func(t *testing.T) {
 		for _, args := range [][]string{
@@ -132,8 +132,8 @@ func TestActsOfOperators(t *testing.T) {
 	})
 }
 
-// TestSendWantsLeave: nothing goes to a real queue by mistake, and nothing without a row in jdpay_audit.
-func TestSendWantsLeave(t *testing.T) {
+// TestSendNeedsPermission: nothing is sent to a real queue without a flag, and nothing without a row in jdpay_audit.
+func TestSendNeedsPermission(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
 	real := s.mnsURL
@@ -151,7 +151,7 @@ func TestSendWantsLeave(t *testing.T) {
 			t.Errorf("%d acts were written", n-before)
 		}
 	}
-	// No loopback address, and nothing listens there: whatever is let through fails, and jdpay_audit says so.
+	// This is not a loopback address, and nothing listens there: an allowed message fails, and jdpay_audit records it.
 	s.extra["Mns__Endpoint"] = "http://0.0.0.0:1"
 	s.extra["Payment__TestOrders__0"] = "TEST-*"
 	t.Run("a real queue", func(t *testing.T) {
@@ -174,10 +174,10 @@ func TestSendWantsLeave(t *testing.T) {
 	s.extra["Mns__Endpoint"] = real
 	t.Run("without the database nothing is sent", func(t *testing.T) {
 		s.extra["ConnectionStrings__Account"] = "Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush"
-		refused(t, "nothing was sent, since it could not be written down who sends", pay("R1")...)
+		refused(t, "nothing was sent, since the act could not be recorded in jdpay_audit", pay("R1")...)
 		delete(s.extra, "ConnectionStrings__Account")
 	})
-	t.Run("an older database", func(t *testing.T) {
+	t.Run("without jdpay_audit nothing is sent", func(t *testing.T) {
 		if _, err := s.db.Exec("ALTER TABLE jdpay_audit RENAME away"); err != nil {
 			t.Fatal(err)
 		}
@@ -192,13 +192,13 @@ func TestSendWantsLeave(t *testing.T) {
 	if sent := s.mns.Messages(notifyQueue); len(sent) > 0 {
 		t.Errorf("%d messages were sent", len(sent))
 	}
-	t.Run("what is sent says who sent it", func(t *testing.T) {
+	t.Run("the message names its sender", func(t *testing.T) {
 		message := s.run(pay("R1", "--as", "anna", "--dry-run")...)
 		file := filepath.Join(t.TempDir(), "message.json")
 		if err := os.WriteFile(file, []byte(message), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		says(t, s.run("verify", file), `"sentBy":"jdpay-listener send: anna"`)
+		mustContain(t, s.run("verify", file), `"sentBy":"jdpay-listener send: anna"`)
 	})
 }
 

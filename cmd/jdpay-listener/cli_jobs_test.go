@@ -13,7 +13,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// addJob writes a row into the job table: columns of it, over those of a step that is due.
+// addJob inserts a job: a due step, with the given columns changed.
 func (s *site) addJob(columns map[string]any) (id string) {
 	s.t.Helper()
 	row := map[string]any{
@@ -37,7 +37,7 @@ func (s *site) addJob(columns map[string]any) (id string) {
 	return fmt.Sprint(n)
 }
 
-// finished are the columns of a job that ended.
+// finished returns the columns of a finished job.
 func finished(state, outcome, reason string) map[string]any {
 	return map[string]any{"state": state, "outcome": outcome, "last_error": reason, "try_count": 2, "finished_at": "2026-11-20 04:05:00"}
 }
@@ -47,7 +47,7 @@ func (s *site) jobState(id string) string {
 	return strings.Join(s.strings("SELECT CONCAT_WS(' ', state, outcome) FROM jdpay_job WHERE id = ?", id), "")
 }
 
-// listed returns the ids that a list names.
+// listed returns the ids that jobs list prints.
 func (s *site) listed(args ...string) (ids []string) {
 	s.t.Helper()
 	var rows []job.Row
@@ -91,9 +91,9 @@ func TestJobsListAndShow(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the table fits a terminal and does not command it", func(t *testing.T) {
+	t.Run("the table fits a terminal and has no escape sequences", func(t *testing.T) {
 		out := s.run("jobs", "list")
-		says(t, out, "code 17: …", "R1     2026-11-20 12:05:00", "due 2026-11-20 12:00:00", "now")
+		mustContain(t, out, "code 17: …", "R1     2026-11-20 12:05:00", "due 2026-11-20 12:00:00", "now")
 		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 		if len(lines) != 5 {
 			t.Errorf("%d lines, want a head and one for each of 4 jobs:\n%s", len(lines), out)
@@ -108,25 +108,25 @@ func TestJobsListAndShow(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a cut list says so", func(t *testing.T) {
+	t.Run("a warning says that the list is cut", func(t *testing.T) {
 		if _, errOut, _ := s.try("jobs", "list", "--limit", "2"); !strings.Contains(errOut, "only the newest 2") {
 			t.Errorf("stderr %q", errOut)
 		}
 	})
 	t.Run("show prints all of a job", func(t *testing.T) {
 		out := s.run("jobs", "show", forged)
-		says(t, out, "bad_signature", "settle:JDPayNotify:M1", "2026-11-20 12:05:00.000", "try 1", "12:01:00.000  first", "12:02:00.000  second", "\n"+`first line\nsecond \x1b]0;owned\aline`+"\n")
+		mustContain(t, out, "bad_signature", "settle:JDPayNotify:M1", "2026-11-20 12:05:00.000", "try 1", "12:01:00.000  first", "12:02:00.000  second", "\n"+`first line\nsecond \x1b]0;owned\aline`+"\n")
 		if strings.ContainsAny(out, "\x1b\x07") {
-			t.Errorf("it commands the terminal: %q", out)
+			t.Errorf("an escape sequence is printed: %q", out)
 		}
 	})
-	t.Run("show --json keeps the message as it came", func(t *testing.T) {
+	t.Run("show --json has the message unchanged", func(t *testing.T) {
 		var row job.Row
 		if err := json.Unmarshal([]byte(s.run("jobs", "show", forged, "--json")), &row); err != nil || row.Args != "first line\nsecond \x1b]0;owned\x07line" || len(row.Errors) != 2 {
 			t.Errorf("%v: %+v", err, row)
 		}
 	})
-	t.Run("show of no job", func(t *testing.T) {
+	t.Run("show of an unknown id", func(t *testing.T) {
 		if out, errOut, code := s.try("jobs", "show", "999999"); code != exitFailed || out != "" || !strings.Contains(errOut, "there is no job 999999") {
 			t.Errorf("exit %d: %s%s", code, out, errOut)
 		}
@@ -141,15 +141,15 @@ func TestJobsRetryAndDiscard(t *testing.T) {
 		columns["kind"], columns["give_up_at"] = kind, "2026-11-20 04:15:00"
 		return s.addJob(columns)
 	}
-	// changed runs a command with --json and requires what it says it did.
+	// changed runs a command with --json and checks how many jobs it changed.
 	changed := func(t *testing.T, wantCode, want int, unchanged []string, args ...string) {
 		t.Helper()
 		out, errOut, code := s.try(append(args, "--json")...)
-		var said struct {
+		var got struct {
 			Changed   int
 			Unchanged []string
 		}
-		if err := json.Unmarshal([]byte(out), &said); err != nil || code != wantCode || said.Changed != want || !slices.Equal(said.Unchanged, unchanged) {
+		if err := json.Unmarshal([]byte(out), &got); err != nil || code != wantCode || got.Changed != want || !slices.Equal(got.Unchanged, unchanged) {
 			t.Errorf("%v: exit %d, %v: %s%s", args, code, err, out, errOut)
 		}
 		for _, id := range unchanged {
@@ -158,20 +158,20 @@ func TestJobsRetryAndDiscard(t *testing.T) {
 			}
 		}
 	}
-	t.Run("retry gives a parked job its whole time again", func(t *testing.T) {
+	t.Run("retry begins a parked job's tries and timeout anew", func(t *testing.T) {
 		id := refused("pay-complete")
-		changed(t, exitFine, 1, nil, "jobs", "retry", id)
+		changed(t, exitOK, 1, nil, "jobs", "retry", id)
 		if n := s.count(`SELECT COUNT(*) FROM jdpay_job WHERE id = ? AND state = 'ready' AND outcome IS NULL AND try_count = 0 AND finished_at IS NULL
 			AND ABS(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), next_try_at)) < 60 AND ABS(TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), give_up_at) - 900) < 60`, id); n != 1 {
 			t.Errorf("it is %s", s.jobState(id))
 		}
 	})
-	t.Run("a job named twice counts once", func(t *testing.T) {
+	t.Run("an id that is given twice counts once", func(t *testing.T) {
 		id := refused("pay-info")
-		changed(t, exitFine, 1, nil, "jobs", "retry", id, id)
-		changed(t, exitFine, 1, nil, "jobs", "discard", id, id)
+		changed(t, exitOK, 1, nil, "jobs", "retry", id, id)
+		changed(t, exitOK, 1, nil, "jobs", "discard", id, id)
 	})
-	t.Run("what cannot be tried again is named, the others are", func(t *testing.T) {
+	t.Run("jobs that cannot be changed are named, the others are changed", func(t *testing.T) {
 		id, other := refused("pay-info"), refused("pay-info")
 		running := s.addJob(map[string]any{"state": "running", "lease": "instance-a"})
 		done := s.addJob(finished("done", "sent", ""))
@@ -185,17 +185,17 @@ func TestJobsRetryAndDiscard(t *testing.T) {
 	t.Run("replay takes a job that is done", func(t *testing.T) {
 		id := s.addJob(finished("done", "sent", ""))
 		changed(t, exitFailed, 0, []string{id}, "jobs", "retry", id)
-		changed(t, exitFine, 1, nil, "jobs", "retry", "--replay", id)
+		changed(t, exitOK, 1, nil, "jobs", "retry", "--replay", id)
 		if got := s.jobState(id); got != "ready sent" { // a replay keeps the first outcome
 			t.Errorf("it is %s", got)
 		}
-		says(t, s.run("jobs", "retry", "--help"), "a cabinet then gets its command again, with the\nsame message id")
+		mustContain(t, s.run("jobs", "retry", "--help"), "a cabinet then gets its command again, with the\nsame message id")
 	})
-	t.Run("all that a filter selects, and nothing else", func(t *testing.T) {
+	t.Run("all jobs that a filter selects, and no others", func(t *testing.T) {
 		one, two, other := refused("waybill-status"), refused("waybill-status"), refused("pay-info")
-		changed(t, exitFine, 2, nil, "jobs", "retry", "--all", "--kind", "waybill-status", "--state", "parked")
-		changed(t, exitFine, 2, nil, "jobs", "discard", "--all", "--kind", "waybill-status", "--ref", "R1")
-		changed(t, exitFine, 0, nil, "jobs", "discard", "--all", "--kind", "waybill-status", "--ref", "R1")
+		changed(t, exitOK, 2, nil, "jobs", "retry", "--all", "--kind", "waybill-status", "--state", "parked")
+		changed(t, exitOK, 2, nil, "jobs", "discard", "--all", "--kind", "waybill-status", "--ref", "R1")
+		changed(t, exitOK, 0, nil, "jobs", "discard", "--all", "--kind", "waybill-status", "--ref", "R1")
 		if got := s.jobState(one) + ", " + s.jobState(two) + ", " + s.jobState(other); got != "done discarded, done discarded, parked refused" {
 			t.Errorf("they are %s", got)
 		}
@@ -212,7 +212,7 @@ func TestJobsRetryAndDiscard(t *testing.T) {
 			t.Errorf("it is %s", got)
 		}
 	})
-	t.Run("without a usable database: says what to do", func(t *testing.T) {
+	t.Run("without a usable database the error says what to do", func(t *testing.T) {
 		for dsn, want := range map[string]string{
 			"Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush":                                  "see jdpay-listener doctor",
 			fmt.Sprintf("Server=%s;Port=%d;Database=mysql;Uid=root;Pwd=", s.mysql.Host, s.mysql.Port): "run `jdpay-listener migrate`",

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestSendIsAccepted sends what the daemon of the same configuration accepts, whatever that is.
+// TestSendIsAccepted: verify accepts what send makes with the same configuration.
 func TestSendIsAccepted(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"with nothing configured":   nil,
@@ -26,10 +26,10 @@ func TestSendIsAccepted(t *testing.T) {
 				t.Setenv(key, value)
 			}
 			message, errOut, code := inProcess(t, "", "send", "--order", "R1", "--amount", "800", "--dry-run")
-			if code != exitFine {
+			if code != exitOK {
 				t.Fatalf("exit %d: %s", code, errOut)
 			}
-			if out, errOut, code := inProcess(t, message, "verify"); code != exitFine {
+			if out, errOut, code := inProcess(t, message, "verify"); code != exitOK {
 				t.Errorf("exit %d\n%s%s", code, out, errOut)
 			}
 		})
@@ -49,13 +49,13 @@ func TestSendFlags(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a whole message goes out as it is", func(t *testing.T) {
+	t.Run("a whole message is sent unchanged", func(t *testing.T) {
 		out, errOut, code := inProcess(t, "no message", "send", "--body", "-", "--dry-run")
-		if code != exitFine || out != "no message\n" {
+		if code != exitOK || out != "no message\n" {
 			t.Errorf("exit %d: %q %s", code, out, errOut)
 		}
 	})
-	t.Run("nothing is silently left out of a whole message", func(t *testing.T) {
+	t.Run("flags that a whole message would ignore are refused", func(t *testing.T) {
 		for _, flag := range []string{"--order=R1", "--amount=1", "--pay-time=x", "--external-id=E1", "--field=a=b"} {
 			_, errOut, code := inProcess(t, "no message", "send", "--body", "-", flag, "--dry-run")
 			if code != exitUsage || !strings.Contains(errOut, "--body is a whole message") {

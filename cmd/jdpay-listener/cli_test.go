@@ -13,7 +13,7 @@ import (
 	"jdpay-listener/internal/inspect"
 )
 
-// inProcess runs a command line in this process, with the environment of the test.
+// inProcess runs a command line in this process, with the test's environment.
 func inProcess(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errOut bytes.Buffer
@@ -21,14 +21,14 @@ func inProcess(t *testing.T, stdin string, args ...string) (stdout, stderr strin
 	return out.String(), errOut.String(), code
 }
 
-func TestEveryCommandHelps(t *testing.T) {
+func TestEveryCommandHasHelp(t *testing.T) {
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		if cmd.Short == "" || !strings.Contains(cmd.Example, "jdpay-listener") {
 			t.Errorf("%s has no short text or no example", cmd.CommandPath())
 		}
 		out, _, code := inProcess(t, "", append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
-		if code != exitFine || !strings.Contains(out, cmd.Example) {
+		if code != exitOK || !strings.Contains(out, cmd.Example) {
 			t.Errorf("%s --help: exit %d\n%s", cmd.CommandPath(), code, out)
 		}
 		for _, sub := range cmd.Commands() {
@@ -78,7 +78,7 @@ func TestVerify(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("JDPay__Md5Key", "secret-key")
 	message, _, code := inProcess(t, "", "send", "--order", "R1", "--amount", "8.00", "--field", "termNo=T9", "--dry-run")
-	if code != exitFine {
+	if code != exitOK {
 		t.Fatal("send --dry-run failed")
 	}
 	if err := os.WriteFile("message.json", []byte(message), 0o600); err != nil {
@@ -87,19 +87,19 @@ func TestVerify(t *testing.T) {
 	t.Run("accepted", func(t *testing.T) {
 		for _, args := range [][]string{{"verify", "message.json"}, {"verify"}, {"verify", "-"}} {
 			out, errOut, code := inProcess(t, message, args...)
-			if code != exitFine || !strings.Contains(out, "8.00 yuan") || !strings.Contains(out, `"termNo":"T9"`) || !strings.Contains(out, "&***") || strings.Contains(out+errOut, "secret-key") {
+			if code != exitOK || !strings.Contains(out, "8.00 yuan") || !strings.Contains(out, `"termNo":"T9"`) || !strings.Contains(out, "&***") || strings.Contains(out+errOut, "secret-key") {
 				t.Errorf("%v: exit %d\n%s%s", args, code, out, errOut)
 			}
 		}
 	})
-	t.Run("faults elsewhere do not matter", func(t *testing.T) {
+	t.Run("faults in other sections are ignored", func(t *testing.T) {
 		t.Setenv("Mqtt__Port", "many")
 		t.Setenv("JDApi__BaseUrl", "x://")
-		if _, errOut, code := inProcess(t, message, "verify"); code != exitFine {
+		if _, errOut, code := inProcess(t, message, "verify"); code != exitOK {
 			t.Errorf("exit %d: %s", code, errOut)
 		}
 	})
-	t.Run("the wrong profile: says the right one", func(t *testing.T) {
+	t.Run("with the wrong profile the right one is named", func(t *testing.T) {
 		t.Setenv("JDPay__SignProfile", "values_only")
 		_, errOut, code := inProcess(t, message, "verify")
 		if code != exitFailed || !strings.Contains(errOut, "set JDPay:SignProfile (and its options) to kv_amp_bare") {
@@ -114,7 +114,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("exit %d, %v\n%s%s", code, err, out, errOut)
 		}
 	})
-	t.Run("no key is wrong usage", func(t *testing.T) {
+	t.Run("without a key the configuration is refused", func(t *testing.T) {
 		t.Setenv("JDPay__Md5Key", "")
 		if _, errOut, code := inProcess(t, message, "verify"); code != exitUsage || !strings.Contains(errOut, "JDPay:Md5Key") {
 			t.Errorf("exit %d: %s", code, errOut)
@@ -133,7 +133,7 @@ func TestLanguage(t *testing.T) {
 		env  map[string]string
 		want inspect.Lang
 	}{
-		"nothing said":        {"", nil, inspect.English},
+		"nothing set":         {"", nil, inspect.English},
 		"LANG":                {"", map[string]string{"LANG": "zh_CN.UTF-8"}, inspect.Chinese},
 		"LC_ALL before LANG":  {"", map[string]string{"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, inspect.English},
 		"the flag before all": {"zh", map[string]string{"LC_ALL": "en_US.UTF-8"}, inspect.Chinese},

@@ -9,7 +9,7 @@ import (
 	"jdpay-listener/internal/daemon"
 )
 
-// spaced makes a table comparable, however wide its columns are.
+// spaced replaces the spaces between a table's columns, whose width does not matter.
 func spaced(s string) string { return regexp.MustCompile(` {2,}`).ReplaceAllString(s, " | ") }
 
 func TestTransportTable(t *testing.T) {
@@ -22,12 +22,12 @@ func TestTransportTable(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	t.Run("as asked for", func(t *testing.T) {
+	t.Run("as configured", func(t *testing.T) {
 		out, errOut, code := inProcess(t, "", "config", "check")
-		if code != exitFine {
+		if code != exitOK {
 			t.Fatalf("exit %d: %s", code, errOut)
 		}
-		says(t, spaced(out),
+		mustContain(t, spaced(out),
 			"CONNECTION | WHERE | ENCRYPTED | VERIFIED | CREDENTIALS | SESSION\n",
 			"account database | network | if offered | no | to whoever answers | -\n",
 			"main database | this machine | no | no | to whoever answers | -\n",
@@ -36,25 +36,25 @@ func TestTransportTable(t *testing.T) {
 			"jd api | network | yes | yes | none | -\n",
 			"redis | network | no | no | in clear | -\n",
 			"ops port | this machine | no | no | none | -\n")
-		says(t, errOut, "warning: ConnectionStrings:Account: a server without TLS", "warning: Redis:Server: the connection is not encrypted")
+		mustContain(t, errOut, "warning: ConnectionStrings:Account: a server without TLS", "warning: Redis:Server: the connection is not encrypted")
 		if strings.Contains(errOut, "ConnectionStrings:Main") {
-			t.Errorf("it warns of a socket: %s", errOut)
+			t.Errorf("a warning about a local socket: %s", errOut)
 		}
 	})
 	t.Run("as JSON", func(t *testing.T) {
 		out, _, _ := inProcess(t, "", "config", "check", "--json")
-		var said struct{ Transport []daemon.Link }
-		if err := json.Unmarshal([]byte(out), &said); err != nil || len(said.Transport) != 7 || said.Transport[0].Credentials != daemon.Exposed || !said.Transport[1].Local {
-			t.Errorf("%v: %+v", err, said)
+		var got struct{ Transport []daemon.Link }
+		if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Transport) != 7 || got.Transport[0].Credentials != daemon.Exposed || !got.Transport[1].Local {
+			t.Errorf("%v: %+v", err, got)
 		}
 	})
-	t.Run("strict: every command is refused", func(t *testing.T) {
+	t.Run("with Security:Strict every command is refused", func(t *testing.T) {
 		for _, args := range [][]string{{"config", "check"}, {"run"}, {"doctor"}} {
 			_, errOut, code := inProcess(t, "", append(args, "--set", "Security:Strict=true")...)
 			if code != exitUsage || strings.Count(errOut, "refused by Security:Strict") != 3 {
 				t.Errorf("%v: exit %d: %s", args, code, errOut)
 			}
-			says(t, errOut, "ConnectionStrings:Account", "(env Mns__Endpoint): refused", "Redis:Server")
+			mustContain(t, errOut, "ConnectionStrings:Account", "(env Mns__Endpoint): refused", "Redis:Server")
 		}
 	})
 	t.Run("a secret as a flag is refused", func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestTransportTable(t *testing.T) {
 			if code != exitUsage || strings.Contains(errOut, "hunter2") {
 				t.Errorf("%s: exit %d: %s", flag, code, errOut)
 			}
-			says(t, errOut, "JDPay:Md5Key (flag --set): every user of this machine can read a program's flags", "JDPay__Md5Key_FILE")
+			mustContain(t, errOut, "JDPay:Md5Key (flag --set): every user of this machine can read a program's flags", "JDPay__Md5Key_FILE")
 		}
 	})
 }

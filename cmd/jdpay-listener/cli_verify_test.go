@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestVerifyShowsForgedTextsHarmlessly(t *testing.T) {
+func TestVerifyEscapesForgedTexts(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("JDPay__Md5Key", "secret-key")
 	forged := `{"data":"aGVsbG8=","sign":"x\nverdict  accepted","\u001b]0;name\u0007":"\u001b[31m\t\u202e"}`
@@ -18,14 +18,14 @@ func TestVerifyShowsForgedTextsHarmlessly(t *testing.T) {
 	}
 	for line := range strings.Lines(out) {
 		if strings.HasPrefix(line, "verdict") && !strings.Contains(line, "not accepted") {
-			t.Errorf("the message draws its own verdict: %q", line)
+			t.Errorf("the message forges a verdict: %q", line)
 		}
 	}
 	if strings.ContainsAny(out+errOut, "\x1b\a\u202e") {
-		t.Errorf("control characters reach the terminal: %q", out+errOut)
+		t.Errorf("control characters are printed: %q", out+errOut)
 	}
 	if !strings.Contains(out, `x\nverdict  accepted`) || !strings.Contains(out, `\x1b[31m\t\u202e`) {
-		t.Errorf("what was signed is not seen exactly:\n%s", out)
+		t.Errorf("the signed text is not printed exactly:\n%s", out)
 	}
 }
 
@@ -43,7 +43,7 @@ func TestVerifyInput(t *testing.T) {
 	}
 }
 
-func TestVerifyAdvice(t *testing.T) {
+func TestVerifyNamesTheFault(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("JDPay__Md5Key", "k")
 	t.Setenv("JDPay__SignProfile", "data_key")
@@ -59,7 +59,7 @@ func TestVerifyAdvice(t *testing.T) {
 	t.Run("a cabinet's reply needs what the daemon needs", func(t *testing.T) {
 		// Signed with data_key: MD5 of the base64 text and k.
 		for body, want := range map[string]int{
-			`{"data":"eyJtZXNzYWdlSWQiOiJtIiwiY29kZSI6IjAifQ==","sign":"32aa86a15df78eb8910884fa95f9c5a0"}`: exitFine,
+			`{"data":"eyJtZXNzYWdlSWQiOiJtIiwiY29kZSI6IjAifQ==","sign":"32aa86a15df78eb8910884fa95f9c5a0"}`: exitOK,
 			`{"data":"eyJjb2RlIjoiMCJ9","sign":"b9f3dad3b71d90e21a98aae3e01f05d5"}`:                         exitFailed,
 		} {
 			if out, errOut, code := inProcess(t, body, "verify", "--reply"); code != want {
@@ -69,8 +69,8 @@ func TestVerifyAdvice(t *testing.T) {
 	})
 }
 
-// TestVerifyKeepsTheSignatureToItself has somebody ask what a forged message should be signed with.
-func TestVerifyKeepsTheSignatureToItself(t *testing.T) {
+// TestVerifyHidesTheExpectedSignature verifies a forged message: the right signature is printed only with --show-signature.
+func TestVerifyHidesTheExpectedSignature(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("JDPay__Md5Key", "k")
 	const forged = `{"data":"eyJvcmRlck5vIjoiUjEifQ==","sign":"00000000000000000000000000000000"}`
@@ -86,9 +86,9 @@ func TestVerifyKeepsTheSignatureToItself(t *testing.T) {
 	}
 	out, _, _ := inProcess(t, forged, "verify")
 	if !strings.Contains(out, "gives another sign") {
-		t.Errorf("it does not say whether the key matches:\n%s", out)
+		t.Errorf("the output does not say whether the key matches:\n%s", out)
 	}
 	if out, _, _ = inProcess(t, strings.Replace(forged, strings.Repeat("0", 32), right, 1), "verify"); !strings.Contains(out, "gives this sign") {
-		t.Errorf("it does not say whether the key matches:\n%s", out)
+		t.Errorf("the output does not say whether the key matches:\n%s", out)
 	}
 }

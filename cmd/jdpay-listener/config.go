@@ -14,7 +14,7 @@ import (
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "config",
-		Short:   "Look at the configuration",
+		Short:   "Check the configuration",
 		Example: "  jdpay-listener config check",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -31,9 +31,9 @@ func (a *app) configCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Load and validate the configuration, and print every value with its source",
 		Long: `Loads and validates the configuration and prints every effective value with its source, secrets masked. All faults
-are listed at once; the exit code is then 2. A table says how each connection is asked to be secured. With --connect each
-dependency is tried as well, and the columns of the business tables, and the table says how each connection is secured;
-the exit code is 1 if one of them fails.`,
+are listed at once; the exit code is then 2. A table shows how each connection is configured to be secured. With --connect
+it also connects to each dependency, checks the columns of the business tables, and shows how each connection is secured;
+the exit code is 1 if a check fails.`,
 		Example: `  jdpay-listener config check
   jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
 		Args: cobra.NoArgs,
@@ -62,12 +62,12 @@ the exit code is 1 if one of them fails.`,
 				a.printFindings(findings)
 			}
 			if err != nil {
-				return err // after the print: the list of faults comes last, where it is seen
+				return err // after the settings, so that the list of faults comes last
 			}
 			return failedFindings(findings)
 		},
 	}
-	cmd.Flags().BoolVar(&connect, "connect", false, "also try each dependency and look for the business tables' columns")
+	cmd.Flags().BoolVar(&connect, "connect", false, "also connect to each dependency and check the business tables' columns")
 	return cmd
 }
 
@@ -86,18 +86,18 @@ func (a *app) printFindings(findings []daemon.Finding) {
 	if len(findings) == 0 {
 		return
 	}
-	a.say("")
+	a.printLine("")
 	for _, f := range findings {
 		switch {
-		case f.Transport != nil && f.OK && !f.Warning: // the table says it
+		case f.Transport != nil && f.OK && !f.Warning: // it is in the table of connections
 		case !f.OK:
-			a.say("FAILED  %s: %s", f.Name, f.Detail)
-			a.say("        %s", f.Remedy)
+			a.printLine("FAILED  %s: %s", f.Name, f.Detail)
+			a.printLine("        %s", f.Remedy)
 		case f.Warning:
-			a.say("warn    %s: %s", f.Name, f.Detail)
-			a.say("        %s", f.Remedy)
+			a.printLine("warn    %s: %s", f.Name, f.Detail)
+			a.printLine("        %s", f.Remedy)
 		default:
-			a.say("ok      %s: %s", f.Name, f.Detail)
+			a.printLine("ok      %s: %s", f.Name, f.Detail)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func failedFindings(findings []daemon.Finding) error {
 	return nil
 }
 
-// orEmpty makes an absent list an empty one in JSON.
+// orEmpty turns a nil list into an empty one, which is [] in JSON.
 func orEmpty[T any](list []T) []T {
 	if list == nil {
 		return []T{}

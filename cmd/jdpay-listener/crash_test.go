@@ -16,8 +16,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// crashPoints are the places at which internal/crash can kill the process: every boundary between two effects, in the
-// order of a payment's way.
+// crashPoints are the crash points in the order in which a payment reaches them: every boundary between two effects.
 var crashPoints = []string{
 	"received", "inserted", "kept", "deleted",
 	"settle locked", "settle paid", "settle steps created", "settle concluded", "settle committed",
@@ -25,7 +24,7 @@ var crashPoints = []string{
 	"reply matched", "reply committed", "reply published",
 }
 
-// TestCrashPointsAreAllTested fails when the code has a point that no test knows, or the other way round.
+// TestCrashPointsAreAllTested: crashPoints lists the crash points in the code.
 func TestCrashPointsAreAllTested(t *testing.T) {
 	inCode := map[string]bool{}
 	err := filepath.WalkDir("../../internal", func(path string, _ os.DirEntry, err error) error {
@@ -55,7 +54,7 @@ func TestCrashPointsAreAllTested(t *testing.T) {
 
 var crashBuild = sync.OnceValues(func() (string, error) { return build("-tags=crashpoints") })
 
-// crashSite is a site whose cabinets answer, so that every point is passed.
+// crashSite returns a site whose cabinets reply, so that every crash point is reached.
 func crashSite(t *testing.T, binary string) *site {
 	t.Helper()
 	s := newSite(t, jdserver.Options{})
@@ -65,15 +64,15 @@ func crashSite(t *testing.T, binary string) *site {
 		"Jobs__Retry__pay-complete__FirstWait": "200ms",
 	}
 	s.cabinet.mu.Lock()
-	s.cabinet.onTo = s.confirm
+	s.cabinet.onCommand = s.confirm
 	s.cabinet.mu.Unlock()
 	return s
 }
 
-// confirm is a cabinet's answer: it has opened.
+// confirm replies to a command as a cabinet that opened.
 func (s *site) confirm(r received) { s.reply(r, "0", "ok") }
 
-// reply puts a cabinet's signed answer to a command into the reply queue.
+// reply puts a cabinet's signed reply to a command into the reply queue.
 func (s *site) reply(command received, code, text string) {
 	s.mns.Put(replyQueue, replyBody(command, code, text))
 }
@@ -90,8 +89,8 @@ func replyBody(command received, code, text string) string {
 	return string(envelope)
 }
 
-// crashRun sends payments through daemons that die at the given points, one after the other, and one that does not, and
-// returns what is wrong in the end.
+// crashRun sends payments through daemons that are killed at the given crash points, one after the other, and through one
+// that is not, and returns what is wrong at the end.
 func (s *site) crashRun(stream []sandbox.Sent, points ...string) (problems []string) {
 	s.t.Helper()
 	for _, m := range stream {
@@ -103,30 +102,30 @@ func (s *site) crashRun(stream []sandbox.Sent, points ...string) (problems []str
 		p := s.start("CRASHPOINT=" + point)
 		for n, m := range stream[i*len(stream)/(len(points)+1) : (i+1)*len(stream)/(len(points)+1)] {
 			s.mns.Put(notifyQueue, m.Body)
-			if n < mostPassages { // one by one, so that no two of them share a passage
+			if n < maxCrashVisit { // one by one, so that each reaches the crash point separately
 				testenv.Poll(time.Second, func() bool {
 					return p.ended() || s.count("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND outcome = 'settled'", m.Order.No()) > 0
 				})
 			}
 		}
-		if strings.HasPrefix(point, "claimed") { // it needs something to take over
-			s.mns.Put(notifyQueue, s.orphan())
+		if strings.HasPrefix(point, "claimed") { // a claim needs a due job
+			s.mns.Put(notifyQueue, s.paymentWithoutOrder())
 		}
 		select {
 		case <-p.done:
 		case <-time.After(30 * time.Second):
-			return []string{fmt.Sprintf("the point %q was never passed:\n%s", point, p.tail())}
+			return []string{fmt.Sprintf("the crash point %q was never reached:\n%s", point, p.tail())}
 		}
 		if code := p.cmd.ProcessState.ExitCode(); code != -1 {
-			return []string{fmt.Sprintf("at the point %q the daemon did not die by kill -9 but with exit %d:\n%s", point, code, p.tail())}
+			return []string{fmt.Sprintf("at the crash point %q the daemon was not killed, but exited with %d:\n%s", point, code, p.tail())}
 		}
-		s.mns.ShiftClock(31 * time.Second) // what was in hand becomes visible again without waiting for it
+		s.mns.ShiftClock(31 * time.Second) // makes received messages visible again
 	}
 	p := s.start()
 	for _, m := range stream[len(points)*len(stream)/(len(points)+1):] {
 		s.mns.Put(notifyQueue, m.Body)
 	}
-	testenv.Poll(s.patience, func() bool {
+	testenv.Poll(s.endTimeout, func() bool {
 		return s.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0 && s.drained()
 	})
 	problems = s.problems(stream)
@@ -144,24 +143,24 @@ func (s *site) drained() bool {
 	return true
 }
 
-// orphan is a payment whose order does not exist at first: its settle job is tried, put back and claimed again.
-func (s *site) orphan() string {
+// paymentWithoutOrder returns a payment whose settle job is tried again and claimed, since its order does not exist.
+func (s *site) paymentWithoutOrder() string {
 	return sandbox.Payment{OrderNo: "R404", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 12:00:00", PayStatus: "FINISH"}.Message(md5Key)
 }
 
-// mostPassages is the latest passage of a point at which a process is killed.
-const mostPassages = 3
+// maxCrashVisit is the highest number of a visit to a crash point at which a process is killed.
+const maxCrashVisit = 3
 
-// passage is one of the first passages of a point; jobs are claimed from the table once at least.
-func passage(point string, most int) string {
+// crashVisit returns a crash point with the number of a visit up to maxVisit. Point claimed is certain to be reached only once.
+func crashVisit(point string, maxVisit int) string {
 	if point == "claimed" {
-		most = 1
+		maxVisit = 1
 	}
-	return fmt.Sprint(point, "#", 1+rand.IntN(most))
+	return fmt.Sprint(point, "#", 1+rand.IntN(maxVisit))
 }
 
-// TestCrashPoints kills the process at each point in turn, and at random pairs of points, restarts it, and requires that
-// nothing is lost or doubled.
+// TestCrashPoints kills the process at each crash point, and at random pairs of them, and restarts it: no payment is lost or
+// settled twice.
 func TestCrashPoints(t *testing.T) {
 	t.Parallel()
 	binary, err := crashBuild()
@@ -170,10 +169,10 @@ func TestCrashPoints(t *testing.T) {
 	}
 	var cases [][]string
 	for _, point := range crashPoints {
-		cases = append(cases, []string{passage(point, mostPassages)})
+		cases = append(cases, []string{crashVisit(point, maxCrashVisit)})
 	}
 	for range 6 {
-		cases = append(cases, []string{passage(crashPoints[rand.IntN(len(crashPoints))], 1), passage(crashPoints[rand.IntN(len(crashPoints))], 2)})
+		cases = append(cases, []string{crashVisit(crashPoints[rand.IntN(len(crashPoints))], 1), crashVisit(crashPoints[rand.IntN(len(crashPoints))], 2)})
 	}
 	stream := ordinary(24)
 	slots := make(chan struct{}, 3) // each case has servers of its own
@@ -189,7 +188,7 @@ func TestCrashPoints(t *testing.T) {
 	}
 }
 
-// breach breaks one boundary in the program's source, so that a crash at the point must be noticed.
+// breach edits the program's source so that a crash at the point loses something.
 type breach struct {
 	name, point string
 	file        string
@@ -218,8 +217,7 @@ var breaches = []breach{
 	},
 }
 
-// TestBrokenBoundariesAreNoticed shows that TestCrashPoints can fail: with a boundary broken on purpose, the same run
-// finds something lost.
+// TestBrokenBoundariesAreNoticed proves that TestCrashPoints can fail: with a breach, the same run finds a problem.
 func TestBrokenBoundariesAreNoticed(t *testing.T) {
 	t.Parallel()
 	stream := ordinary(6)
@@ -231,17 +229,17 @@ func TestBrokenBoundariesAreNoticed(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := crashSite(t, binary)
-			s.patience = 15 * time.Second
+			s.endTimeout = 15 * time.Second
 			problems := s.crashRun(stream, b.point)
-			if len(problems) == 0 || strings.Contains(problems[0], "the point") {
-				t.Errorf("nobody noticed: %v", problems)
+			if len(problems) == 0 || strings.Contains(problems[0], "the crash point") {
+				t.Errorf("the breach was not noticed: %v", problems)
 			}
 			t.Log(strings.Join(problems, "\n"))
 		})
 	}
 }
 
-// overlay writes an edited copy of a source file and returns what go build -overlay wants.
+// overlay writes an edited copy of a source file and returns the file for go build -overlay.
 func overlay(t *testing.T, file string, edits ...[2]string) string {
 	t.Helper()
 	source, err := os.ReadFile(file)
@@ -251,7 +249,7 @@ func overlay(t *testing.T, file string, edits ...[2]string) string {
 	text := string(source)
 	for _, e := range edits {
 		if strings.Count(text, e[0]) != 1 {
-			t.Fatalf("%s has changed: it no longer holds %q once", file, e[0])
+			t.Fatalf("%s has changed: it must contain %q once", file, e[0])
 		}
 		text = strings.Replace(text, e[0], e[1], 1)
 	}

@@ -10,7 +10,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// connectTo is the configuration of a replica that uses this server for both databases.
+// connectTo returns the settings of a replica that uses this server for both databases.
 func (s *site) connectTo(server *testenv.MySQL, more string) []string {
 	dsn := connection("jdpay", server.Host, server.Port, s.schema) + more
 	return []string{"ConnectionStrings__Account=" + dsn, "ConnectionStrings__Main=" + dsn}
@@ -38,12 +38,12 @@ func TestSmallestPool(t *testing.T) {
 	s.eventually(30*time.Second, "everything is done", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle'") == len(stream) && s.unfinished() == 0 && s.drained()
 	})
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	p.stop()
 }
 
-// TestStatementBinlog has a server whose binary log is of statements, which refuses every write at READ COMMITTED. The
-// commands and the start say what is wrong and what to do.
+// TestStatementBinlog has a server with binlog_format STATEMENT, which refuses every write at READ COMMITTED. migrate, the
+// start and doctor say what to do.
 func TestStatementBinlog(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})

@@ -15,7 +15,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// play makes the stream's orders, and sends its messages.
+// play creates the stream's orders and sends its messages.
 func (s *site) play(stream []sandbox.Sent) {
 	s.t.Helper()
 	for _, m := range stream {
@@ -35,8 +35,8 @@ func (s *site) play(stream []sandbox.Sent) {
 		}
 	}
 	for _, m := range stream {
-		if m.Late != nil { // these orders come only when they have been missed
-			s.eventually(20*time.Second, "order "+m.OrderNo+" is missed", func() bool {
+		if m.Late != nil { // the order is created after a try did not find it
+			s.eventually(20*time.Second, "a try did not find order "+m.OrderNo, func() bool {
 				return s.count("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND last_error LIKE 'there is no order%'", m.OrderNo) == 1
 			})
 			if err := sandbox.AddOrders(s.db, *m.Late); err != nil {
@@ -46,7 +46,7 @@ func (s *site) play(stream []sandbox.Sent) {
 	}
 }
 
-// TestEndToEnd sends 200 mixed payments through the built program with real servers and checks every row, command and
+// TestEndToEnd sends 200 different payments through the built program, with real servers, and checks every row, command and
 // call.
 func TestEndToEnd(t *testing.T) {
 	t.Parallel()
@@ -68,8 +68,8 @@ func TestEndToEnd(t *testing.T) {
 	p.stop()
 }
 
-// perSecond is how many ordinary payments a second were carried all the way, from the first one kept to the last one's
-// last effect. The others wait on purpose.
+// perSecond returns the rate of ordinary payments, from the first one's keeping to the last one's last effect. The others
+// wait on purpose.
 func (s *site) perSecond(stream []sandbox.Sent) float64 {
 	s.t.Helper()
 	var orders []any
@@ -82,7 +82,7 @@ func (s *site) perSecond(stream []sandbox.Sent) float64 {
 	return float64(len(orders)) / (time.Duration(took) * time.Microsecond).Seconds()
 }
 
-// checkAll holds the whole outside against what should have become of each message.
+// checkAll compares all effects with the expected ones of each message.
 func (s *site) checkAll(stream []sandbox.Sent) {
 	s.t.Helper()
 	settled := 0
@@ -114,7 +114,7 @@ func (s *site) checkAll(stream []sandbox.Sent) {
 		s.t.Errorf("%d pay infos, want %d", n, settled)
 	}
 	if n := s.cabinet.total(); n != settled {
-		s.t.Errorf("cabinets were told about %d orders, want %d", n, settled)
+		s.t.Errorf("commands for %d orders reached cabinets, want %d", n, settled)
 	}
 }
 
@@ -206,7 +206,7 @@ func (s *site) checkCommand(m sandbox.Sent, o sandbox.Order, commands []received
 	}
 }
 
-// checkLogs checks what a person would find in the log, and that no secret is in it.
+// checkLogs checks the log lines about payments, and that the log has no secret.
 func (s *site) checkLogs(p *process, stream []sandbox.Sent) {
 	s.t.Helper()
 	settled := map[any]int{}
@@ -229,7 +229,7 @@ func (s *site) checkLogs(p *process, stream []sandbox.Sent) {
 	}
 	text := p.text()
 	if strings.Contains(text, md5Key) || strings.Contains(text, "DATA RACE") {
-		s.t.Errorf("the log holds a key or a race:\n%s", p.tail())
+		s.t.Errorf("the log has a key or a data race:\n%s", p.tail())
 	}
 	if os.Getenv("JDPAY_TEST_LOG") != "" {
 		s.t.Log(text)

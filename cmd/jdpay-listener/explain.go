@@ -17,7 +17,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:   "explain ORDER_NO",
 		Short: "Say in a sentence or two where an order is, why, and what to do",
 		Long: `Says in a sentence or two of plain language where an order is, why, and what to do: in English, or in Chinese with
---lang zh or where LC_ALL, LC_MESSAGES or LANG says so. It only reads.`,
+--lang zh or if LC_ALL, LC_MESSAGES or LANG begins with zh. It only reads.`,
 		Example: `  jdpay-listener explain R20261120001
   jdpay-listener explain R20261120001 --lang zh`,
 		Args: cobra.ExactArgs(1),
@@ -30,11 +30,11 @@ func (a *app) explainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			said := t.Explain(language, c.Payment.Location())
+			text := t.Explain(language, c.Payment.Location())
 			if a.json {
-				return a.printJSON(map[string]string{"order_no": t.OrderNo, "lang": string(language), "explanation": said})
+				return a.printJSON(map[string]string{"order_no": t.OrderNo, "lang": string(language), "explanation": text})
 			}
-			a.say("%s", said)
+			a.printLine("%s", text)
 			return nil
 		},
 	}
@@ -42,7 +42,7 @@ func (a *app) explainCommand() *cobra.Command {
 	return cmd
 }
 
-// language is the one asked for, or the environment's.
+// language returns the language of the flag, or that of the environment.
 func language(flag string, getenv func(string) string) (inspect.Lang, error) {
 	switch flag {
 	case "en", "zh":

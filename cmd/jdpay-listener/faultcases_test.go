@@ -12,7 +12,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// What varies in a shape with what happens to be due, and to end, at the same moment.
+// These parts of a shape depend on which jobs happen to be due, and to end, at the same time.
 var (
 	lookForDue = regexp.MustCompile(`^(SELECT id, kind, priority, try_count, next_try_at FROM jdpay_job .* AND priority = \? AND ).*`)
 	claimDue   = regexp.MustCompile(`^(UPDATE jdpay_job SET state = \?, lease = \?, .* WHERE id IN \(\?\) AND \().*`)
@@ -20,7 +20,7 @@ var (
 	manyWaits  = "INTERVAL CASE id WHEN ? THEN ? END MICROSECOND"
 )
 
-// alike makes one of shapes that are the same place of the code, of which chance decides which variant is met.
+// alike maps variants of a statement that come from the same place in the code to one shape.
 func alike(s testenv.Shape) testenv.Shape {
 	s.Text = lookForDue.ReplaceAllString(s.Text, "$1…")
 	s.Text = claimDue.ReplaceAllString(s.Text, "$1…")
@@ -31,29 +31,29 @@ func alike(s testenv.Shape) testenv.Shape {
 	return s
 }
 
-// occasion is when statements of a shape are sent.
+// occasion is a situation in which statements of a shape are sent.
 type occasion int
 
 const (
 	inTraffic     occasion = iota
-	inSlowTraffic          // JD is so slow that leases are renewed
+	inSlowTraffic          // JD is slow, so leases are renewed
 	onReconnect
 	onStart
 )
 
-// faultCase is a shape that is to fail in one way.
+// faultCase is a shape and the fault with which it fails.
 type faultCase struct {
 	shape    testenv.Shape
 	fault    testenv.StatementFault
 	occasion occasion
-	// provoked fails first, with a lock wait, where the shape is met only after a failure.
+	// provoked is a shape that fails first, with a lock wait, if this shape is sent only after a failure.
 	provoked *testenv.Shape
 }
 
-// String names the shape and the fault.
+// String returns the names of the shape and the fault.
 func (fc faultCase) String() string { return fc.shape.String() + " × " + fc.fault.Name }
 
-// groupCases makes groups of cases of the same occasion and of different shapes.
+// groupCases groups cases of the same occasion and of different shapes.
 func groupCases(cases []faultCase) (groups [][]faultCase) {
 	rand.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
 	open := map[occasion][]faultCase{}
@@ -67,7 +67,7 @@ func groupCases(cases []faultCase) (groups [][]faultCase) {
 			groups = append(groups, []faultCase{fc})
 			continue
 		}
-		if g = append(g, fc); len(g) == faultGroup {
+		if g = append(g, fc); len(g) == maxFaultGroup {
 			groups, g = append(groups, g), nil
 		}
 		open[fc.occasion] = g
@@ -90,8 +90,8 @@ func (c *faultCompany) discover() (cases []faultCase) {
 	}
 	found := map[testenv.Shape]faultCase{}
 	last := map[testenv.Shape]int{}
-	// note adds the shapes that were met since the last call.
-	note := func(o occasion, of func(testenv.Shape) bool, provoked *testenv.Shape) {
+	// addNew adds the shapes that were sent since the last call.
+	addNew := func(o occasion, of func(testenv.Shape) bool, provoked *testenv.Shape) {
 		now := w.proxy.Seen()
 		for s, n := range now {
 			if _, known := found[s]; !known && n > last[s] && of(s) {
@@ -119,19 +119,19 @@ func (c *faultCompany) discover() (cases []faultCase) {
 	testenv.Poll(2*time.Second, func() bool {
 		return w.proxy.Seen()[testenv.Shape{Text: "SELECT GET_LOCK (?)"}] > last[testenv.Shape{Text: "SELECT GET_LOCK (?)"}]
 	})
-	note(onReconnect, func(s testenv.Shape) bool {
+	addNew(onReconnect, func(s testenv.Shape) bool {
 		return strings.HasPrefix(s.Text, "SET ") || strings.Contains(s.Text, "GET_LOCK")
 	}, nil)
 	for range 3 {
 		play(inTraffic)
 	}
-	note(inTraffic, all, nil)
+	addNew(inTraffic, all, nil)
 	play(inSlowTraffic)
-	note(inSlowTraffic, all, nil)
+	addNew(inSlowTraffic, all, nil)
 	last = map[testenv.Shape]int{}
-	note(onStart, all, nil)
+	addNew(onStart, all, nil)
 
-	// What is sent after a failure inside of each kind of transaction.
+	// Shapes that are sent only after a failure inside a transaction.
 	for _, s := range slices.SortedFunc(maps.Keys(found), byName) {
 		if s.Tx == "" || s.Text != "COMMIT" {
 			continue
@@ -149,7 +149,7 @@ func (c *faultCompany) discover() (cases []faultCase) {
 			}
 		}
 		w.proxy.Disarm()
-		note(inTraffic, func(f testenv.Shape) bool { return f.Tx == s.Tx }, &inside)
+		addNew(inTraffic, func(f testenv.Shape) bool { return f.Tx == s.Tx }, &inside)
 	}
 	if err := w.close(); err != nil {
 		t.Fatal(err)

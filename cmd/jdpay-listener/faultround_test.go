@@ -16,24 +16,23 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// faultRound is a handful of payments that take every way through the daemon. The last digit of an order's id says what
-// is special about it.
+// faultRound is a few payments that together use all of the daemon's code paths. The last digit of an order's id decides
+// how its cabinet behaves.
 type faultRound struct {
 	w *faultWorld
-	// once is announced three times, JD stumbles over it. late exists only when it has been missed; its cabinet leaves the
-	// first command unanswered and is busy at the second one. refused is refused by its cabinet. wrong has another amount
-	// than was paid.
+	// once has three notifications, and JD's first call fails. late is created after a try did not find it; its cabinet does
+	// not reply to the first command and is busy at the second one. refused is refused by its cabinet. wrong has another
+	// amount than was paid.
 	once, late, refused, wrong sandbox.Order
 	lateAdded                  bool
 	begun                      time.Time
 }
 
-// What a round leaves in the job table.
 const (
-	roundSettles = 6 // announced by the notify queue: once and again, late, refused, wrong, and a forgery
-	roundSteps   = 9
-	roundLimit   = 40 * time.Second
-	missedLimit  = 3 * time.Second
+	roundSettles  = 6 // settle jobs of a round: once and its copy, late, refused, wrong, and a forgery
+	roundSteps    = 9 // steps of a round
+	roundTimeout  = 40 * time.Second
+	missedTimeout = 3 * time.Second // after which late is created, even if no try missed it
 )
 
 func (w *faultWorld) begin(o occasion) (*faultRound, error) {
@@ -47,7 +46,7 @@ func (w *faultWorld) begin(o occasion) (*faultRound, error) {
 	if err := sandbox.AddOrders(w.db, r.once, r.refused, r.wrong); err != nil {
 		return nil, err
 	}
-	// A job for the worker that deletes old ones.
+	// An old job for the worker purge.
 	if _, err := w.db.Exec(`INSERT INTO jdpay_job (id, kind, args, state, outcome, priority, try_count, next_try_at, created_at, finished_at)
 		SELECT ?, 'reply', '', 'done', 'unknown', 15, 1, old, old, old FROM (SELECT DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 30 DAY) AS old) AS age`, w.rounds); err != nil {
 		return nil, err
@@ -69,10 +68,10 @@ func (r *faultRound) message(o sandbox.Order, key string) string {
 	}.Message(key)
 }
 
-// behave answers a command as its cabinet does.
+// behave replies to a command as its cabinet does.
 func (w *faultWorld) behave(order int64, messageID string) {
-	say := func(code string) {
-		payload, err := json.Marshal(sandbox.Reply{MessageID: messageID, Device: fmt.Sprint("C", order), Code: code, Text: "it says " + code})
+	reply := func(code string) {
+		payload, err := json.Marshal(sandbox.Reply{MessageID: messageID, Device: fmt.Sprint("C", order), Code: code, Text: "code " + code})
 		if err != nil {
 			panic(err) // texts only
 		}
@@ -85,21 +84,21 @@ func (w *faultWorld) behave(order int64, messageID string) {
 	switch order % 10 {
 	case 2:
 		w.mu.Lock()
-		before := w.muted[order]
-		w.muted[order] = true
+		before := w.silenced[order]
+		w.silenced[order] = true
 		w.mu.Unlock()
 		if before {
-			say("BUSY")
-			say("0")
+			reply("BUSY")
+			reply("0")
 		}
 	case 3:
-		say("17")
+		reply("17")
 	default:
-		say("0")
+		reply("0")
 	}
 }
 
-// over reports whether every payment of this round and those before has come to its end, and moves the round on.
+// over reports whether every payment of this round and the earlier ones is finished. It also creates order late in time.
 func (r *faultRound) over(wakeWorkers bool) (bool, error) {
 	w := r.w
 	if !r.lateAdded {
@@ -107,7 +106,7 @@ func (r *faultRound) over(wakeWorkers bool) (bool, error) {
 		if err := w.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND last_error LIKE 'there is no order%'", r.late.No()).Scan(&missed); err != nil {
 			return false, err
 		}
-		if missed > 0 || time.Since(r.begun) > missedLimit {
+		if missed > 0 || time.Since(r.begun) > missedTimeout {
 			if err := sandbox.AddOrders(w.db, r.late); err != nil {
 				return false, err
 			}
@@ -117,7 +116,7 @@ func (r *faultRound) over(wakeWorkers bool) (bool, error) {
 	if wakeWorkers {
 		_, err := w.db.Exec(`UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6)
 			WHERE unique_key IN ('worker:purge', 'worker:grace-period', 'worker:bound-evidence') AND state = 'ready' AND next_try_at > UTC_TIMESTAMP(6)`)
-		if err != nil && !sqldb.IsConflict(err) { // with the daemon, which has the worker just then
+		if err != nil && !sqldb.IsConflict(err) { // the daemon runs the worker at this moment
 			return false, err
 		}
 	}
@@ -136,14 +135,14 @@ func (w *faultWorld) drained() bool {
 	return true
 }
 
-// problems says what of the round's payments is lost, doubled or half done, and what the program's audit says.
+// problems returns what is lost, doubled or incomplete of the round's payments, and the audit's offenders.
 func (r *faultRound) problems() (found []string) {
-	blame := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	addProblem := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	w := r.w
 	expect := func(what, want, query string, args ...any) {
 		got, err := w.column(query, args...)
 		if err != nil || got != want {
-			blame("%s: got %q, want %q, %v", what, got, want, err)
+			addProblem("%s: got %q, want %q, %v", what, got, want, err)
 		}
 	}
 	calls := w.jd.CountByWaybill()
@@ -159,10 +158,10 @@ func (r *faultRound) problems() (found []string) {
 		expect(no+" pay-info", "done written", "SELECT CONCAT(state, ' ', outcome) FROM jdpay_job WHERE unique_key = ?", "pay-info:"+id)
 		expect(no+" pay info", "1|2|2026-11-20 12:00:00|寄件支付", "SELECT CONCAT_WS('|', payment_status, payment_type, pay_time, pay_message) FROM kernel_postorder_pay_info WHERE post_order_id = ?", id)
 		if ids := w.cabinet.messageIDs(o.ID); fmt.Sprint(ids) != fmt.Sprintf("[pay-complete-%d]", o.ID) {
-			blame("%s: the cabinet got commands with message ids %v", no, ids)
+			addProblem("%s: the cabinet got commands with message ids %v", no, ids)
 		}
 		if calls[o.Waybill()] == 0 {
-			blame("%s: JD was not told", no)
+			addProblem("%s: JD was not told", no)
 		}
 	}
 	no := r.wrong.No()
@@ -173,20 +172,20 @@ func (r *faultRound) problems() (found []string) {
 	expect("steps", fmt.Sprint(w.rounds*roundSteps), "SELECT COUNT(*) FROM jdpay_job WHERE kind IN ('pay-complete', 'waybill-status', 'pay-info')")
 	expect("workers", "3", "SELECT COUNT(*) FROM jdpay_job WHERE unique_key LIKE 'worker:%' AND finished_at IS NULL")
 	if n := len(w.cabinet.messageIDs(r.wrong.ID)) + calls[r.wrong.Waybill()]; n > 0 {
-		blame("%s (wrong amount): told to cabinet or JD", no)
+		addProblem("%s (wrong amount): a command was sent or JD was called", no)
 	}
 	audited, err := inspect.Audit{Account: w.db, Main: w.db}.Run(context.Background())
 	if err != nil {
-		blame("audit: %v", err)
+		addProblem("audit: %v", err)
 		return found
 	}
 	for _, o := range audited.Offenders {
-		blame("audit: %s: %s", o.What, o.Problem)
+		addProblem("audit: %s: %s", o.What, o.Problem)
 	}
 	return found
 }
 
-// column is a column of a query's rows, separated by spaces.
+// column returns the values of a query's only column, separated by spaces.
 func (w *faultWorld) column(query string, args ...any) (string, error) {
 	rows, err := w.db.Query(query, args...)
 	if err != nil {
@@ -204,7 +203,7 @@ func (w *faultWorld) column(query string, args ...any) (string, error) {
 	return strings.Join(all, " "), rows.Err()
 }
 
-// evidence is the rows of the round's jobs and the end of the daemon's log, for whoever looks for the reason of a failure.
+// evidence returns the rows of the round's jobs and the end of the daemon's log, for the message of a failure.
 func (r *faultRound) evidence() string {
 	refs := []any{r.once.No(), r.late.No(), r.refused.No(), r.wrong.No()}
 	rows, err := r.w.column(`SELECT CONCAT('\n  ', CONCAT_WS(' ', id, unique_key, COALESCE(ref, '-'), state, COALESCE(outcome, '-'), 'try', try_count, 'lease', COALESCE(lease, '-'),

@@ -14,15 +14,15 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// faultVerdict is what happened in a case.
+// faultVerdict is the result of a case.
 type faultVerdict struct {
-	met      bool
+	met      bool // the fault struck
 	took     time.Duration
 	starts   int64
 	problems []string
 }
 
-// String is a cell of the table.
+// String returns the verdict as a cell of the table.
 func (v faultVerdict) String() string {
 	switch {
 	case len(v.problems) > 0:
@@ -36,17 +36,17 @@ func (v faultVerdict) String() string {
 }
 
 const (
-	faultWidth = 10 // worlds at once
-	faultGroup = 3  // cases that share a round until something is wrong in it
-	worldLife  = 8  // rounds until a daemon is stopped and its goroutines are counted
+	faultConcurrency = 10 // worlds
+	maxFaultGroup    = 3  // cases that share a round, as long as nothing is wrong in it
+	maxWorldRounds   = 8  // after which a daemon is stopped and its goroutines are counted
 )
 
-// TestStatementFaults lets every statement of the daemon fail in every way. It finds out what the statements are by
-// running the daemon; then each of them fails once in each way while payments go through, and in the end every payment
-// has to be whole: paid, settled and followed up, or none of it.
+// TestStatementFaults lets every statement of the daemon fail in every way. It runs the daemon to find its statements; then
+// each of them fails once in each way while payments are handled. At the end every payment must be complete: settled, with
+// all its steps, or not settled at all.
 //
-// A few faults of different statements share a round. If something is wrong afterwards, each of them has a round, and a
-// database, of its own. FAULTS, a regular expression, chooses cases by "statement × fault".
+// A few faults of different statements share a round. If something is wrong afterwards, each of them gets a round, and a
+// database, of its own. FAULTS, a regular expression, selects cases by "statement × fault".
 func TestStatementFaults(t *testing.T) {
 	t.Parallel()
 	begin := time.Now()
@@ -67,7 +67,7 @@ func TestStatementFaults(t *testing.T) {
 	close(queue)
 	m := faultMatrix{c: c, verdicts: map[testenv.Shape]map[string]faultVerdict{}, seen: map[testenv.Shape]bool{}}
 	var workers sync.WaitGroup
-	for range faultWidth {
+	for range faultConcurrency {
 		workers.Go(func() {
 			var w *faultWorld
 			for g := range queue {
@@ -92,7 +92,7 @@ func TestStatementFaults(t *testing.T) {
 			}
 		}
 		if n == 0 {
-			t.Errorf("no fault met %s", shape)
+			t.Errorf("no fault struck %s", shape)
 		}
 		met += n
 	}
@@ -106,24 +106,24 @@ func TestStatementFaults(t *testing.T) {
 		met, len(cases), m.rounds, len(c.worlds), time.Since(begin).Round(time.Second), discovered.Round(time.Second), faultTable(m.verdicts))
 }
 
-// askEvery is how often a world is asked whether its round is over; many of them ask the same server.
-const askEvery = 30 * time.Millisecond
+// roundInterval is the interval at which await checks whether the round is over; many worlds use the same server.
+const roundInterval = 30 * time.Millisecond
 
-// await waits until the round is over. Its error says that it does not end. While a fault has not struck, the workers run
-// all the time.
+// await waits until the round is over, and returns an error if it does not end. Until all faults have struck, it keeps
+// waking the workers.
 func (r *faultRound) await(armed []*testenv.ArmedFault) error {
 	struck := func() bool {
 		return !slices.ContainsFunc(armed, func(a *testenv.ArmedFault) bool { return !a.Struck() })
 	}
-	tick := time.NewTicker(askEvery)
+	tick := time.NewTicker(roundInterval)
 	defer tick.Stop()
 	for turn := 0; ; turn++ {
 		over, err := r.over(turn%5 == 0 && (armed == nil || !struck()))
 		if over || err != nil {
 			return err
 		}
-		if time.Since(r.begun) > roundLimit {
-			return fmt.Errorf("the round does not end within %s", roundLimit)
+		if time.Since(r.begun) > roundTimeout {
+			return fmt.Errorf("the round does not end within %s", roundTimeout)
 		}
 		<-tick.C
 	}
@@ -139,7 +139,7 @@ type faultMatrix struct {
 	rounds   int64
 }
 
-// leave ends a world.
+// leave closes a world.
 func (m *faultMatrix) leave(w *faultWorld) {
 	if err := w.close(); err != nil {
 		m.c.t.Errorf("%v\n%s", err, tail(&w.log))
@@ -152,7 +152,7 @@ func (m *faultMatrix) leave(w *faultWorld) {
 	}
 }
 
-// conclude enters a case into the table.
+// conclude adds a verdict to the table.
 func (m *faultMatrix) conclude(fc faultCase, v faultVerdict) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -162,16 +162,16 @@ func (m *faultMatrix) conclude(fc faultCase, v faultVerdict) {
 	m.verdicts[fc.shape][fc.fault.Name] = v
 }
 
-// try plays a group of cases in the world, or in a new one if it is nil, and returns the world for the next group, or nil
-// if it is broken.
+// try runs a group of cases in the world, or in a new one if it is nil. It returns the world for the next group, or nil if
+// something was wrong in it.
 func (m *faultMatrix) try(w *faultWorld, group []faultCase) *faultWorld {
 	w, verdicts := m.play(w, group, group[0].occasion)
 	if len(group) == 1 {
 		switch {
 		case w == nil || verdicts[0].met:
-		case group[0].provoked != nil: // chance decides whether it is met
+		case group[0].provoked != nil: // chance decides whether the fault strikes
 			w, verdicts = m.play(w, group, inTraffic, inTraffic)
-		default: // perhaps it is met at another occasion
+		default: // it may strike at another occasion
 			w, verdicts = m.play(w, group, inTraffic, inSlowTraffic, onReconnect, onStart)
 		}
 		m.conclude(group[0], verdicts[0])
@@ -184,17 +184,17 @@ func (m *faultMatrix) try(w *faultWorld, group []faultCase) *faultWorld {
 			continue
 		}
 		if w = m.try(w, group[i:i+1]); w == nil {
-			wrong = false // it has been found who it was; the others are tried alone all the same
+			wrong = false // this case is the cause; the others are tried alone nevertheless
 			verdicts = make([]faultVerdict, len(group))
 		}
 	}
 	if wrong {
-		m.c.t.Errorf("each alone does no harm, but together %v do:\n%s", group, strings.Join(verdicts[0].problems, "\n"))
+		m.c.t.Errorf("each case alone passes, but together %v fail:\n%s", group, strings.Join(verdicts[0].problems, "\n"))
 	}
 	return w
 }
 
-// play plays rounds on the given occasions until each fault of the group has struck. If something is wrong afterwards it
+// play runs rounds at the given occasions until each fault of the group has struck. If something is wrong afterwards it
 // returns no world, and the first verdict has the problems.
 func (m *faultMatrix) play(w *faultWorld, group []faultCase, occasions ...occasion) (*faultWorld, []faultVerdict) {
 	verdicts := make([]faultVerdict, len(group))
@@ -202,7 +202,7 @@ func (m *faultMatrix) play(w *faultWorld, group []faultCase, occasions ...occasi
 		verdicts[0].problems = problems
 		return nil, verdicts
 	}
-	if w != nil && w.rounds-w.born >= worldLife {
+	if w != nil && w.rounds-w.born >= maxWorldRounds {
 		if err := w.restart(); err != nil {
 			return broken("without a fault: " + err.Error())
 		}
@@ -233,7 +233,7 @@ func (m *faultMatrix) play(w *faultWorld, group []faultCase, occasions ...occasi
 		}
 		if len(problems) > 0 {
 			problems = append(problems, fmt.Sprintf("%d of %d faults struck, in %s", len(armed)-left, len(armed), time.Since(began).Round(time.Millisecond)), evidence)
-			_ = w.close() // what it says comes from what went wrong before
+			_ = w.close() // its error is a consequence of the problems
 			return broken(problems...)
 		}
 		if left == 0 {
@@ -243,7 +243,7 @@ func (m *faultMatrix) play(w *faultWorld, group []faultCase, occasions ...occasi
 	return w, verdicts
 }
 
-// round plays one round on an occasion and returns what is wrong afterwards.
+// round runs one round at an occasion and returns what is wrong afterwards.
 func (w *faultWorld) round(o occasion, armed []*testenv.ArmedFault) (problems []string, evidence string) {
 	ended := w.ended.Load()
 	switch o {
@@ -277,10 +277,10 @@ func tail(b *testenv.Buffer) string {
 	return text[max(0, len(text)-3000):]
 }
 
-// brief says a statement in few words.
+// brief shortens statements.
 var brief = strings.NewReplacer("lease = NULL, lease_until = NULL, ", "", "DATE_ADD (UTC_TIMESTAMP (?), INTERVAL ? MICROSECOND)", "later", "UTC_TIMESTAMP (?)", "now", " = ?", "")
 
-// faultTable is what happened to each shape under each fault.
+// faultTable returns a table of the verdicts by shape and fault.
 func faultTable(verdicts map[testenv.Shape]map[string]faultVerdict) string {
 	const width = 120
 	var b strings.Builder

@@ -24,7 +24,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// faultCompany is what all worlds of TestStatementFaults share: real servers, and cabinets.
+// faultCompany has the servers and cabinets that all worlds of TestStatementFaults share.
 type faultCompany struct {
 	t       *testing.T
 	mysql   *testenv.MySQL
@@ -41,7 +41,7 @@ func newFaultCompany(t *testing.T) *faultCompany {
 	c := &faultCompany{t: t, mysql: testenv.MariaDB(t), broker: testenv.Mosquitto(t), redis: testenv.RedisServer(t), worlds: map[int64]*faultWorld{}}
 	c.cabinet = newCabinet(t, c.broker)
 	c.cabinet.mu.Lock()
-	c.cabinet.onTo = func(r received) {
+	c.cabinet.onCommand = func(r received) {
 		order := orderOf(r)
 		c.mu.Lock()
 		w := c.worlds[order/worldOrders]
@@ -54,7 +54,7 @@ func newFaultCompany(t *testing.T) *faultCompany {
 	return c
 }
 
-// worldOrders is how many order ids a world has; its orders' ids begin with the world's.
+// worldOrders is the number of order ids of a world: an order's id divided by it is the world's id.
 const worldOrders = 1_000_000
 
 func orderOf(r received) (order int64) {
@@ -62,13 +62,13 @@ func orderOf(r received) (order int64) {
 	return order
 }
 
-// faultWorld is a running daemon with a database of its own behind a proxy that makes statements fail. The daemon runs in
-// this process, so that many worlds are cheap.
+// faultWorld is a running daemon with a database of its own, behind a proxy that makes statements fail. The daemon runs in
+// the test's process, so that many worlds need little memory.
 type faultWorld struct {
 	*faultCompany
 	id     int64
 	schema string
-	db     *sql.DB // past the proxy
+	db     *sql.DB // not through the proxy
 	proxy  *testenv.MySQLProxy
 	mns    *mnsserver.Server
 	mnsURL string
@@ -76,21 +76,21 @@ type faultWorld struct {
 	jdURL  string
 	log    testenv.Buffer
 	rounds int64 // begun
-	born   int64 // rounds at the last start
+	born   int64 // number of rounds at the last start
 
 	stopRun context.CancelFunc
-	ready   chan struct{} // a start has succeeded; closed
+	ready   chan struct{} // closed when the daemon is ready
 	done    chan error
 	name    string       // of this start, the label of its goroutines
 	starts  atomic.Int64 // of the daemon
-	ended   atomic.Int64 // after it was ready, and not because it was told to
+	ended   atomic.Int64 // how often it ended by itself after it was ready
 
-	mu    sync.Mutex
-	muted map[int64]bool // cabinets that have left a command unanswered
+	mu       sync.Mutex
+	silenced map[int64]bool // orders whose cabinet has not replied to a command
 }
 
 func (c *faultCompany) newWorld() (w *faultWorld, err error) {
-	w = &faultWorld{faultCompany: c, muted: map[int64]bool{}}
+	w = &faultWorld{faultCompany: c, silenced: map[int64]bool{}}
 	c.mu.Lock()
 	w.id = int64(len(c.worlds) + 1)
 	c.worlds[w.id] = w
@@ -109,7 +109,7 @@ func (c *faultCompany) newWorld() (w *faultWorld, err error) {
 	if _, _, err := job.Migrate(context.Background(), w.db); err != nil {
 		return nil, err
 	}
-	// The ids below are for jobs that pretend to be old.
+	// The ids below are for old jobs that rounds insert.
 	if _, err := w.db.Exec("ALTER TABLE jdpay_job AUTO_INCREMENT = 100000"); err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (c *faultCompany) newWorld() (w *faultWorld, err error) {
 	return w, w.start()
 }
 
-// close ends the world; its database stays for the shared server's end.
+// close closes the world. Its database remains until the shared server ends.
 func (w *faultWorld) close() error {
 	err := w.stop()
 	w.proxy.Close()
@@ -136,7 +136,7 @@ func (w *faultWorld) close() error {
 	return errors.Join(err, w.db.Close())
 }
 
-// env is the daemon's configuration. Waits are short, and some limits so low that work spills into the table.
+// env returns the daemon's configuration. Waits are short, and some limits are so low that jobs spill into the table.
 func (w *faultWorld) env() []string {
 	dsn := connection("jdpay", w.proxy.Host, w.proxy.Port, w.schema) + ";Max Pool Size=8"
 	env := []string{
@@ -172,20 +172,20 @@ func (w *faultWorld) start() error {
 		return nil
 	case err := <-done:
 		return fmt.Errorf("the daemon does not start: %w", err)
-	case <-time.After(roundLimit):
+	case <-time.After(roundTimeout):
 		stop()
 		return errors.New("the daemon does not start")
 	}
 }
 
 func (w *faultWorld) run(ctx context.Context, loaded *config.Loaded, log *slog.Logger, ready chan<- struct{}) error {
-	for said := false; ; {
+	for signaled := false; ; {
 		w.starts.Add(1)
 		ran := false
 		err := daemon.Run(ctx, loaded, daemon.Options{Log: log, OnReady: func(net.Addr) {
 			ran = true
-			if !said {
-				said = true
+			if !signaled {
+				signaled = true
 				close(ready)
 			}
 		}})

@@ -15,9 +15,9 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestGalera runs three replicas, each on a node of its own of a cluster in which all nodes are written to. Each payment
-// is announced several times, so that nodes settle the same order at the same moment and the cluster refuses one of the
-// transactions when it commits. A node is killed and comes back, and a replica is killed.
+// TestGalera runs three replicas, each on its own node of a cluster. Each payment has three notifications, so that nodes
+// settle the same order at the same time and the cluster refuses all but one of the transactions at their commit. A node is
+// killed and restarted, and a replica is killed and restarted.
 func TestGalera(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{Latency: 5 * time.Millisecond})
@@ -26,7 +26,7 @@ func TestGalera(t *testing.T) {
 	t.Logf("the cluster is up after %s", time.Since(started).Round(time.Millisecond))
 	s.useDatabase(cluster.Nodes[0])
 	s.extra["Logging__LogLevel__Default"] = "Information"
-	s.extra["Mns__BatchSize"] = "2" // so that all replicas get some of every burst
+	s.extra["Mns__BatchSize"] = "2" // so that all replicas receive some of every burst
 	stream := ordinary(300)
 	for _, m := range stream {
 		if err := sandbox.AddOrders(s.db, *m.Order); err != nil {
@@ -59,7 +59,7 @@ func TestGalera(t *testing.T) {
 			replicas[2] = begin(2)
 		case 40, 180, 240:
 			s.mns.Inject(mnsserver.Fault{Times: 5, Duplicate: true})
-			s.mns.ShiftClock(31 * time.Second) // what the replicas have in hand is delivered again
+			s.mns.ShiftClock(31 * time.Second) // makes received messages visible again
 		}
 	}
 	if err := <-back; err != nil {
@@ -67,22 +67,22 @@ func TestGalera(t *testing.T) {
 	}
 	cluster.WaitSynced(t, 1)
 	if out, errOut, _ := s.try("doctor"); !strings.Contains(out, "Galera: Synced, 3 nodes") {
-		t.Errorf("doctor does not see the cluster:\n%s%s", out, errOut)
+		t.Errorf("doctor does not report the cluster:\n%s%s", out, errOut)
 	}
 	sent := time.Now()
 	s.eventually(60*time.Second, "everything is done", func() bool {
 		return s.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0 && s.drained()
 	})
 	t.Logf("done %s after the last message", time.Since(sent).Round(time.Millisecond))
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	s.checkSameOnAll(cluster)
 	for _, p := range replicas {
 		p.stop()
 	}
 }
 
-// checkSameOnAll requires that every node has the same jobs and orders, and logs how often a node refused a transaction
-// because another node's came first.
+// checkSameOnAll checks that every node has the same jobs and orders, and logs how often a node refused a transaction
+// because of another node's.
 func (s *site) checkSameOnAll(cluster *testenv.Galera) {
 	s.t.Helper()
 	const content = `SELECT CONCAT_WS(' ', id, unique_key, state, outcome, try_count) FROM jdpay_job WHERE unique_key NOT LIKE 'worker:%'
@@ -93,7 +93,7 @@ func (s *site) checkSameOnAll(cluster *testenv.Galera) {
 	for i, node := range cluster.Nodes {
 		s.db = node.Open(s.t, s.schema)
 		s.db.SetMaxOpenConns(1)
-		if _, err := s.db.Exec("SET SESSION wsrep_sync_wait = 1"); err != nil { // read what the cluster has, not what this node has applied
+		if _, err := s.db.Exec("SET SESSION wsrep_sync_wait = 1"); err != nil { // wait until this node has applied the cluster's writes
 			s.t.Fatal(err)
 		}
 		got := s.strings(content)

@@ -14,11 +14,11 @@ import (
 	"jdpay-listener/internal/sandbox/schema"
 )
 
-// databasePassword is that of each user of deploy/grants.sql.
+// databasePassword is the password of all users of deploy/grants.sql.
 const databasePassword = "only-for-tests"
 
-// grant creates the users of a database, which is both account and main database, as an administrator does: by running
-// deploy/grants.sql before migrate.
+// grant creates the users of a database, which is both account and main database, by running deploy/grants.sql before
+// migrate, as an administrator does.
 func grant(db *sql.DB, name string) error {
 	script, err := os.ReadFile("../../deploy/grants.sql")
 	if err != nil {
@@ -37,7 +37,7 @@ func grant(db *sql.DB, name string) error {
 	return nil
 }
 
-// databaseUser is the user that deploy/grants.sql intends for a command.
+// databaseUser returns the user that deploy/grants.sql intends for a command.
 func databaseUser(args []string) string {
 	command := strings.Join(args[:min(2, len(args))], " ")
 	switch {
@@ -52,32 +52,32 @@ func databaseUser(args []string) string {
 	}
 }
 
-// connection is the connection string of a database for one of its users.
+// connection returns the connection string of a database for a user.
 func connection(user, host string, port any, name string) string {
 	return fmt.Sprintf("Server=%s;Port=%v;Database=%s;Uid=%s;Pwd=%s;SslMode=None", host, port, name, user, databasePassword)
 }
 
-// TestGrantsAreNarrow tries what no user of deploy/grants.sql may do. What each may do, all other tests here try: the
-// program runs as these users throughout.
+// TestGrantsAreNarrow tries what the users of deploy/grants.sql may not do. All other tests here use what they may do: the
+// program always runs as these users.
 func TestGrantsAreNarrow(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
 	if err := grant(s.db, s.schema); err != nil { // as after an upgrade
-		t.Fatalf("it cannot be repeated: %v", err)
+		t.Fatalf("the script cannot be repeated: %v", err)
 	}
 	all := map[string]string{
 		"an order's amount":            "UPDATE kernelorder_charge SET amount = 0.01",
 		"a new order":                  "INSERT INTO kernelorder_charge (order_id, order_no) VALUES (1, 'x')",
-		"an order's end":               "DELETE FROM kernelorder_charge",
+		"an order's deletion":          "DELETE FROM kernelorder_charge",
 		"another parcel's cabinet":     "UPDATE kernel_post_order SET device_sn = 'D9'",
 		"another cabinet":              "UPDATE kernel_device_group SET device_type = 6",
 		"another cell":                 "UPDATE kernel_smartbox_boxact_info SET cell_sn = '1'",
-		"a pay info's end":             "DELETE FROM kernel_postorder_pay_info",
+		"a pay info's deletion":        "DELETE FROM kernel_postorder_pay_info",
 		"another version of the table": "UPDATE jdpay_job_version SET version_id = 99",
-		"another past":                 "UPDATE jdpay_audit SET who = 'nobody'",
-		"no past":                      "DELETE FROM jdpay_audit",
-		"the end of the past":          "TRUNCATE TABLE jdpay_audit",
-		"the end of all jobs":          "DROP TABLE jdpay_job",
+		"a changed act":                "UPDATE jdpay_audit SET who = 'nobody'",
+		"a deleted act":                "DELETE FROM jdpay_audit",
+		"the deletion of all acts":     "TRUNCATE TABLE jdpay_audit",
+		"a dropped job table":          "DROP TABLE jdpay_job",
 		"a table of its own":           "CREATE TABLE jdpay_other (id INT)",
 		"the passwords":                "SELECT * FROM mysql.user",
 		"a file":                       "SELECT 1 INTO OUTFILE '/nonexistent/x'",
@@ -86,18 +86,18 @@ func TestGrantsAreNarrow(t *testing.T) {
 	}
 	const paid = "UPDATE kernelorder_charge SET is_paid = 1"
 	only := map[string]map[string]string{
-		"jdpay": {"another form of the table": "ALTER TABLE jdpay_job ADD x INT"},
+		"jdpay": {"another column of the table": "ALTER TABLE jdpay_job ADD x INT"},
 		"jdpay_migrate": {
 			"orders": "SELECT * FROM kernelorder_charge", "a paid order": paid, "parcels": "SELECT * FROM kernel_post_order",
-			"a job's state": "UPDATE jdpay_job SET state = 'done'", "a job's end": "DELETE FROM jdpay_job",
+			"a job's state": "UPDATE jdpay_job SET state = 'done'", "a job's deletion": "DELETE FROM jdpay_job",
 		},
 		"jdpay_operator": {
 			"a paid order": paid, "a pay info": "UPDATE kernel_postorder_pay_info SET payment_status = 1",
-			"a new job": "INSERT INTO jdpay_job (kind) VALUES ('x')", "a job's end": "DELETE FROM jdpay_job", "another form of the table": "ALTER TABLE jdpay_job ADD x INT",
+			"a new job": "INSERT INTO jdpay_job (kind) VALUES ('x')", "a job's deletion": "DELETE FROM jdpay_job", "another column of the table": "ALTER TABLE jdpay_job ADD x INT",
 		},
 		"jdpay_read": {
 			"a paid order": paid, "a pay info": "INSERT INTO kernel_postorder_pay_info (post_order_id) VALUES ('1')", "a job's state": "UPDATE jdpay_job SET state = 'done'",
-			"a new job": "INSERT INTO jdpay_job (kind) VALUES ('x')", "a job's end": "DELETE FROM jdpay_job", "an act": "INSERT INTO jdpay_audit (id) VALUES (1)",
+			"a new job": "INSERT INTO jdpay_job (kind) VALUES ('x')", "a job's deletion": "DELETE FROM jdpay_job", "an act": "INSERT INTO jdpay_audit (id) VALUES (1)",
 		},
 	}
 	for user, own := range only {
@@ -113,16 +113,16 @@ func TestGrantsAreNarrow(t *testing.T) {
 			for what, stmt := range statements {
 				_, err := db.Exec(stmt)
 				var refused *mysql.MySQLError
-				// 1044 database, 1045 FILE, 1142 table, 1143 column, 1227 a right of the server
+				// 1044 database, 1045 FILE, 1142 table, 1143 column, 1227 server
 				if !errors.As(err, &refused) || !strings.Contains("1044 1045 1142 1143 1227", fmt.Sprint(refused.Number)) {
-					t.Errorf("%s may have %s: %s: %v", user, what, stmt, err)
+					t.Errorf("%s is permitted %s: %s: %v", user, what, stmt, err)
 				}
 			}
 		}
 	}
 }
 
-// TestGrantsNeedEveryPlaceholder: with a password that nobody chose, the first statement must already be refused.
+// TestGrantsNeedEveryPlaceholder: CREATE USER is refused while the script has a placeholder for the password.
 func TestGrantsNeedEveryPlaceholder(t *testing.T) {
 	t.Parallel()
 	script, err := os.ReadFile("../../deploy/grants.sql")
@@ -133,7 +133,7 @@ func TestGrantsNeedEveryPlaceholder(t *testing.T) {
 	for _, stmt := range schema.Statements(string(script)) {
 		if strings.HasPrefix(stmt, "CREATE USER") {
 			if _, err := s.db.Exec(strings.ReplaceAll(stmt, "{hosts}", "%")); err == nil {
-				t.Errorf("it runs as it stands: %s", stmt)
+				t.Errorf("the statement succeeds with its placeholder: %s", stmt)
 			}
 		}
 	}

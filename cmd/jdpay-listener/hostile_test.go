@@ -15,16 +15,15 @@ import (
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
-// hostileText holds what must never reach a terminal as it is: commands of 7 and 8 bits, a false row, a direction turned
-// around, line breaks of Unicode, and characters that are not seen.
+// hostileText has characters that must be escaped on a terminal: 7-bit and 8-bit escape sequences, a line break with a
+// forged row, bidirectional controls, Unicode line breaks, and invisible characters.
 const hostileText = "A\x1b[2J\u009b31m\nFALSE  row\r\u202eB\u2066\u2028C\u200b\x07\x7f\U000e0041柜"
 
-// TestHostileTextInEveryCommand puts hostile texts wherever somebody outside may put one, and runs every command that
-// prints them.
+// TestHostileTextInEveryCommand puts hostile texts wherever outsiders can put one, and runs every command that prints them.
 func TestHostileTextInEveryCommand(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
-	s.redis.Stop() // and with it an error of the surroundings
+	s.redis.Stop() // so that doctor has a failed check
 	ref := hostileText
 	order := sandbox.Order{ID: 9001, Amount: "8.00", Device: "CAB-9", Type: 6, Cell: "A09"}
 	if err := sandbox.AddOrders(s.db, order); err != nil {
@@ -38,7 +37,7 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, column := range []string{"waybill_code", "device_sn", "cell_sn"} { // wherever the schema has them
+	for _, column := range []string{"waybill_code", "device_sn", "cell_sn"} { // in every table that has the column
 		for _, table := range s.strings("SELECT table_name FROM information_schema.columns WHERE table_schema = DATABASE() AND column_name = ? AND table_name LIKE 'kernel%'", column) {
 			if _, err := s.db.Exec("UPDATE "+table+" SET "+column+" = ?", hostileText); err != nil {
 				t.Fatal(err)
@@ -101,25 +100,25 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 				}
 				out, errOut, code := s.try(args...)
 				if out+errOut == "" {
-					t.Fatalf("it prints nothing, exit %d", code)
+					t.Fatalf("no output, exit %d", code)
 				}
 				for from, text := range map[string]string{"stdout": out, "stderr": errOut} {
 					for line := range strings.Lines(text) {
 						if strings.HasPrefix(line, "FALSE") {
-							t.Errorf("%s has a row of its author's: %q", from, line)
+							t.Errorf("%s has a forged row: %q", from, line)
 						}
-						if at := strings.IndexFunc(strings.TrimSuffix(line, "\n"), commanding); at >= 0 || !utf8.ValidString(line) {
-							t.Errorf("%s commands the terminal: %q", from, line)
+						if at := strings.IndexFunc(strings.TrimSuffix(line, "\n"), mustBeEscaped); at >= 0 || !utf8.ValidString(line) {
+							t.Errorf("%s has unescaped control characters: %q", from, line)
 						}
 					}
 				}
 				if form != "" && out != "" && !json.Valid([]byte(out)) && name != "send --body" {
-					t.Errorf("it is no JSON document: %q", out)
+					t.Errorf("stdout is not a JSON document: %q", out)
 				}
 			})
 		}
 	}
-	t.Run("what verify gets from send --dry-run is what was signed", func(t *testing.T) {
+	t.Run("verify accepts the output of send --dry-run", func(t *testing.T) {
 		out := s.run("send", "--order", "R1", "--amount", "8.00", "--field", "note="+hostileText, "--dry-run")
 		if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
 			t.Fatal(err)
@@ -128,8 +127,8 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 	})
 }
 
-// commanding are the characters that a printer must escape.
-func commanding(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+// mustBeEscaped reports whether a character must be escaped in output.
+func mustBeEscaped(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
 // TestForgeriesAreBounded sends 60 unsigned messages that name an order whose payment is parked.
 func TestForgeriesAreBounded(t *testing.T) {
@@ -153,7 +152,7 @@ func TestForgeriesAreBounded(t *testing.T) {
 		counted := s.count("SELECT COALESCE(SUM(CAST(args AS UNSIGNED)), 0) FROM jdpay_job WHERE kind = 'evidence' AND ref = ?", order.No())
 		return counted > 0 && rejected() <= 40 && counted+rejected() == 60 // 40: the hour may change in between
 	})
-	says(t, s.run("explain", order.No(), "--lang", "en"), "its amount is wrong")
-	says(t, s.run("trace", order.No()), "were deleted and counted")
+	mustContain(t, s.run("explain", order.No(), "--lang", "en"), "its amount is wrong")
+	mustContain(t, s.run("trace", order.No()), "were deleted and counted")
 	p.stop()
 }

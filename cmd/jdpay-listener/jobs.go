@@ -23,7 +23,7 @@ import (
 func (a *app) jobsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "jobs",
-		Short:   "Look at jobs, try them again, or end them",
+		Short:   "List, show, retry or discard jobs",
 		Example: "  jdpay-listener jobs list --state parked",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -34,7 +34,7 @@ func (a *app) jobsCommand() *cobra.Command {
 	return cmd
 }
 
-// selection is the flags that select jobs.
+// selection has the flags that select jobs.
 type selection struct {
 	states    []string
 	kind, ref string
@@ -51,7 +51,7 @@ func (s *selection) flags(cmd *cobra.Command) {
 
 func (s *selection) filter() (job.Filter, error) {
 	f := job.Filter{Kind: s.kind, Ref: s.ref}
-	// A variable of the shell that is empty by mistake must not select everything.
+	// An empty shell variable must not select everything.
 	for name, empty := range map[string]bool{"kind": s.kind == "", "ref": s.ref == "", "state": len(s.states) == 0} {
 		if empty && s.given.Changed(name) {
 			return f, fmt.Errorf("--%s is empty: give a value, or leave it out to select all", name)
@@ -74,14 +74,14 @@ func ids(args []string) ([]int64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is no job id: it is the number in the first column of jobs list", arg)
 		}
-		if !slices.Contains(out, id) { // named twice, it is changed once
+		if !slices.Contains(out, id) { // an id that is given twice counts once
 			out = append(out, id)
 		}
 	}
 	return out, nil
 }
 
-// withJobs gives use the job table.
+// withJobs opens the job table for use.
 func (a *app) withJobs(ctx context.Context, use func(c *config.Config, store *job.MySQL) error) error {
 	c, err := a.load()
 	if err != nil {
@@ -95,7 +95,7 @@ func (a *app) withJobs(ctx context.Context, use func(c *config.Config, store *jo
 	return advise(ctx, db, use(c, job.NewMySQL(db)))
 }
 
-// advise says what to do about an error if the account database as a whole is the matter.
+// advise adds what to do to an error if the account database is down or not migrated.
 func advise(ctx context.Context, account *sql.DB, err error) error {
 	switch {
 	case err == nil:
@@ -148,10 +148,10 @@ func (a *app) jobsListCommand() *cobra.Command {
 	return cmd
 }
 
-// printJobs prints a line for each, cut to a terminal's width; free text comes last, where its width does no harm.
+// printJobs prints a line for each job, cut to tableWidth; free text is the last column, since it is cut.
 func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 	if len(rows) == 0 {
-		a.say("no jobs")
+		a.printLine("no jobs")
 		return
 	}
 	var table strings.Builder
@@ -169,14 +169,14 @@ func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	for line := range strings.Lines(table.String()) {
-		a.say("%s", shorten(strings.TrimRight(line, " \n"), tableWidth))
+		a.printLine("%s", shorten(strings.TrimRight(line, " \n"), tableWidth))
 	}
 }
 
 func (a *app) jobsShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "show ID",
-		Short:   "Show all of a job: its row, the kept message or arguments, and the history of its errors",
+		Short:   "Show a job: its row, the kept message or arguments, and the history of its errors",
 		Example: "  jdpay-listener jobs show 4711",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -222,7 +222,7 @@ func (a *app) printJob(r job.Row, zone *time.Location) {
 		{"next try", at(&r.NextTry)},
 		{"gives up", at(r.GiveUp)},
 		{"finished", at(r.Finished)},
-		{"held by", cmp.Or(r.Lease, "-")},
+		{"lease", cmp.Or(r.Lease, "-")},
 		{"lease until", at(r.LeaseEnds)},
 		{"last error", cmp.Or(plain(r.LastError), "-")},
 	} {
@@ -232,6 +232,6 @@ func (a *app) printJob(r job.Row, zone *time.Location) {
 		cells(w, fmt.Sprintf("try %d", f.Try), at(&f.At)+"  "+plain(f.Error))
 	}
 	_ = w.Flush() // a closed pipe is its reader's choice
-	a.say("")
-	a.say("%s", r.Args) // on one line, whatever it holds: --json has it as it came
+	a.printLine("")
+	a.printLine("%s", r.Args) // escaped to one line; --json has it unchanged
 }

@@ -15,7 +15,8 @@ import (
 	"jdpay-listener/internal/job"
 )
 
-// target is the jobs that retry and discard change: those named, or with --all those that the flags select.
+// target returns the filter of the jobs that retry and discard change: those with the ids in args, or with --all those that
+// the flags select.
 func (s *selection) target(args []string) (f job.Filter, err error) {
 	if f, err = s.filter(); err != nil {
 		return f, err
@@ -42,10 +43,10 @@ func (a *app) jobsRetryCommand() *cobra.Command {
 	replay := false
 	cmd := &cobra.Command{
 		Use:   "retry ID… | --all with a filter",
-		Short: "Make jobs due now, with their whole time before them",
-		Long: `Makes parked, rejected, ready and waiting jobs due now, with their tries and their time to give up counted anew. Running
-ones are left alone. With --replay it also takes jobs that are done: a cabinet then gets its command again, with the
-same message id, JD the same status, the pay info the same row. A payment is never booked twice by it.`,
+		Short: "Make jobs due now, with new tries and a new timeout",
+		Long: `Makes parked, rejected, ready and waiting jobs due now; their tries and their timeout begin anew. Running jobs are not
+changed. With --replay jobs that are done are retried, too: a cabinet then gets its command again, with the
+same message id, JD the same status, the pay info the same row. No payment is settled twice by it.`,
 		Example: `  jdpay-listener jobs retry 4711 4712 --reason "the order's amount is corrected"
   jdpay-listener jobs retry --all --kind waybill-status --state parked
   jdpay-listener jobs retry --replay --all --ref R20261120001`,
@@ -68,8 +69,8 @@ func (a *app) jobsDiscardCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "discard ID… | --all with a filter",
 		Short: "End jobs without carrying them out",
-		Long: `Ends parked, rejected, ready and waiting jobs with the outcome discarded: they will not be carried out. Running ones are left
-alone. The rows stay for Jobs:KeepDone, and "jobs retry --replay" takes it back.`,
+		Long: `Ends parked, rejected, ready and waiting jobs with the outcome discarded: they will not be carried out. Running jobs are not
+changed. The rows stay for Jobs:KeepDone; until then "jobs retry --replay" revokes it.`,
 		Example: `  jdpay-listener jobs discard 4711 --as anna --reason "refunded, ticket 1234"
   jdpay-listener jobs discard --all --kind settle --state parked --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,7 +85,8 @@ alone. The rows stay for Jobs:KeepDone, and "jobs retry --replay" takes it back.
 	return cmd
 }
 
-// change does something to the selected jobs and says to how many. Naming a job that cannot be changed is an error.
+// change calls do for the selected jobs and prints how many it changed. It returns an error that names the given jobs that
+// do could not change.
 func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operator, done string,
 	do func(*config.Config, *job.MySQL, auditlog.Operator, job.Filter) ([]int64, error),
 ) error {
@@ -110,7 +112,7 @@ func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operat
 		if a.json {
 			err = a.printJSON(map[string]any{"changed": len(changed), "unchanged": unchanged})
 		} else {
-			a.say("%d jobs are %s", len(changed), done)
+			a.printLine("%d jobs are %s", len(changed), done)
 		}
 		if len(unchanged) > 0 {
 			return fmt.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", strings.Join(unchanged, ", "))

@@ -21,8 +21,8 @@ func ordinary(n int) (stream []sandbox.Sent) {
 	return stream
 }
 
-// TestKill kills the daemon with kill -9 again and again while payments stream in, and restarts it at once. In the end
-// every payment must be settled once, with every effect in place, and none that was settled may be booked again.
+// TestKill kills the daemon with kill -9 repeatedly while payments arrive, and restarts it at once. At the end every payment
+// must be settled once, with every effect.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{Latency: 20 * time.Millisecond})
@@ -40,57 +40,57 @@ func TestKill(t *testing.T) {
 		for _, m := range part {
 			s.mns.Put(notifyQueue, m.Body)
 		}
-		// Somewhere between the first receive and the last conclusion.
+		// At a random moment between the first receive and the last conclusion.
 		target := s.count("SELECT COUNT(*) FROM jdpay_job") + rand.IntN(4*len(part))
 		testenv.Poll(3*time.Second, func() bool { return s.count("SELECT COUNT(*) FROM jdpay_job") >= target })
 		p.kill()
 		t.Logf("killed with %d unfinished jobs", s.unfinished())
 		p = s.start()
 	}
-	s.eventually(90*time.Second, "every payment is settled and followed up", func() bool {
+	s.eventually(90*time.Second, "every payment is settled and its steps are done", func() bool {
 		return s.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0
 	})
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	p.stop()
 }
 
-// checkConserved requires that each payment was settled once and every effect is present; effects outside of the
-// database may have happened more than once, with the same id.
-func (s *site) checkConserved(stream []sandbox.Sent) {
+// checkSettledOnce checks that each payment was settled once and has every effect. Effects outside the database may have
+// happened more than once, with the same id.
+func (s *site) checkSettledOnce(stream []sandbox.Sent) {
 	s.t.Helper()
 	for _, problem := range s.problems(stream) {
 		s.t.Error(problem)
 	}
 }
 
-// problems says what of the stream's payments is lost, doubled or half done, and what the program's own audit says.
+// problems returns what is lost, doubled or incomplete of the stream's payments, and what the program's audit finds.
 func (s *site) problems(stream []sandbox.Sent) (found []string) {
 	s.t.Helper()
-	blame := func(m sandbox.Sent, format string, args ...any) {
+	addProblem := func(m sandbox.Sent, format string, args ...any) {
 		found = append(found, m.OrderNo+": "+fmt.Sprintf(format, args...))
 	}
 	calls := s.jd.CountByWaybill()
 	for _, m := range stream {
 		id := m.Order.ID
 		if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND ref = ? AND outcome = 'settled'", m.OrderNo); n != 1 {
-			blame(m, "settled %d times", n)
+			addProblem(m, "settled %d times", n)
 		}
 		if n := s.count("SELECT COUNT(*) FROM kernelorder_charge WHERE order_id = ? AND is_paid = 1 AND external_id = ?", id, "X"+m.OrderNo); n != 1 {
-			blame(m, "not marked paid")
+			addProblem(m, "not marked paid")
 		}
 		if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND kind IN ('pay-complete', 'waybill-status', 'pay-info') AND state = 'done'", m.OrderNo); n != 3 {
-			blame(m, "%d steps done", n)
+			addProblem(m, "%d steps done", n)
 		}
 		if n := s.count("SELECT COUNT(*) FROM kernel_postorder_pay_info WHERE post_order_id = ?", fmt.Sprint(id)); n != 1 {
-			blame(m, "%d pay infos", n)
+			addProblem(m, "%d pay infos", n)
 		}
-		if !s.brokerFell { // looking for them takes long when there are thousands
+		if !s.brokerFell { // finding them takes long if there are thousands
 			if ids := s.cabinet.messageIDs(id); len(ids) != 1 {
-				blame(m, "commands with %d message ids: %v", len(ids), ids)
+				addProblem(m, "commands with %d message ids: %v", len(ids), ids)
 			}
 		}
 		if calls[m.Order.Waybill()] == 0 {
-			blame(m, "JD was not told")
+			addProblem(m, "JD was not told")
 		}
 	}
 	if out, errOut, code := s.try("audit"); code != 0 {

@@ -1,5 +1,5 @@
-// Command jdpay-listener takes JD payment notifications from Aliyun MNS queues and carries each of them all the way:
-// signature checked, order marked paid, cabinet told over MQTT, JD told over HTTP, pay info written.
+// Command jdpay-listener takes JD payment notifications from Aliyun MNS queues. It checks each one's signature, marks the
+// order paid, tells the cabinet over MQTT and JD over HTTP, and writes the pay info.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 
 // Exit codes of the contract.
 const (
-	exitFine   = 0
+	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2 // wrong usage, or a configuration that cannot be used
 )
@@ -34,14 +34,14 @@ func main() {
 	go func() {
 		<-signals
 		cancel()
-		<-signals // a second one stops at once; nothing is lost by it
+		<-signals // a second signal stops at once; nothing is lost
 		fmt.Fprintln(os.Stderr, "stopped at once by a second signal")
 		os.Exit(exitFailed)
 	}()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// app is what all commands share.
+// app has the global flags and the standard streams.
 type app struct {
 	files  []string // --config
 	set    []string // --set
@@ -55,23 +55,23 @@ type app struct {
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
-	root.InitDefaultCompletionCmd() // now, for its errors of usage
-	findUsageErrors(root)
+	root.InitDefaultCompletionCmd() // before markUsageErrors, which must see it
+	markUsageErrors(root)
 	root.SetArgs(dotNetFlags(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	var faults config.Faults
-	var wrong usageError
+	var usage usageError
 	switch {
 	case err == nil:
-		return exitFine
+		return exitOK
 	case errors.As(err, &faults):
 		for _, f := range faults {
 			a.warn("%s", f)
 		}
 		return exitUsage
-	case errors.As(err, &wrong):
+	case errors.As(err, &usage):
 		a.warn("jdpay-listener: %s; see %s --help", oneLine(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
@@ -85,9 +85,9 @@ func (a *app) root() *cobra.Command {
 	run := a.runCommand()
 	root := &cobra.Command{
 		Use:   "jdpay-listener",
-		Short: "Carries JD payment notifications from the queue to the cabinet, JD and the books, and loses none",
-		Long: `jdpay-listener takes JD payment notifications from an Aliyun MNS queue and carries each of them all the way:
-signature checked, order marked paid in MySQL, locker cabinet told over MQTT, JD told over HTTP, pay info written.
+		Short: "Settle JD payments from MNS, and tell the cabinet, JD and the ERP, without losing one",
+		Long: `jdpay-listener takes JD payment notifications from an Aliyun MNS queue. It checks each one's signature, marks the order
+paid in MySQL, tells the locker cabinet over MQTT and JD over HTTP, and writes the pay info.
 
 Without a command it runs the daemon.`,
 		Example: `  jdpay-listener --config /etc/jdpay/appsettings.json
@@ -107,7 +107,7 @@ Without a command it runs the daemon.`,
 	return root
 }
 
-// dotNetFlags turns the flags that .NET programs take, --Section:Key=value, into --set Section:Key=value.
+// dotNetFlags turns flags of .NET programs, --Section:Key=value, into --set=Section:Key=value.
 func dotNetFlags(args []string) []string {
 	out := make([]string, 0, len(args))
 	for i, arg := range args {
@@ -124,11 +124,11 @@ func dotNetFlags(args []string) []string {
 	return out
 }
 
-// options say where the configuration comes from.
+// options returns the sources of the configuration.
 func (a *app) options() config.Options { return config.Options{Files: a.files, Set: a.set} }
 
-// load reads the configuration. Its warnings are for run, config check and doctor: most have nothing to do with what other
-// commands are asked.
+// load reads the configuration and drops its warnings, which run, config check and doctor print: most do not concern the
+// other commands.
 func (a *app) load() (*config.Config, error) {
 	loaded, err := daemon.Load(a.options())
 	if err != nil {
@@ -137,8 +137,7 @@ func (a *app) load() (*config.Config, error) {
 	return loaded.Config, nil
 }
 
-// printJSON prints one document. Whoever reads it gets every text as it is; whoever looks at it sees the hidden
-// characters escaped.
+// printJSON prints one JSON document. Control and invisible characters are escaped.
 func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(printable.Lines{W: a.stdout})
 	e.SetIndent("", "  ")

@@ -11,7 +11,8 @@ func (a *app) migrateCommand() *cobra.Command {
 		Use:   "migrate",
 		Short: "Create or upgrade the tables jdpay_job and jdpay_audit in the account database",
 		Long: `Creates or upgrades the daemon's own tables in the account database: jdpay_job, and jdpay_audit with the acts of
-operators. It can be repeated, and run while replicas work, also of the version before. The company's tables are never touched.`,
+operators. It may be repeated, and may run while replicas work, also replicas of the previous version. It never changes the
+company's tables.`,
 		Example: "  jdpay-listener migrate --config /etc/jdpay/appsettings.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,9 +33,9 @@ operators. It can be repeated, and run while replicas work, also of the version 
 				return a.printJSON(map[string]int64{"from": from, "to": to})
 			}
 			if from == to {
-				a.say("table jdpay_job is up to date (version %d)", to)
+				a.printLine("table jdpay_job is up to date (version %d)", to)
 			} else {
-				a.say("table jdpay_job upgraded from version %d to %d", from, to)
+				a.printLine("table jdpay_job upgraded from version %d to %d", from, to)
 			}
 			return nil
 		},

@@ -15,19 +15,19 @@ import (
 	"jdpay-listener/internal/config"
 )
 
-// operator is the flags of every command that acts: who does it, and why.
+// operator has the flags of commands that change something: who does it, and why.
 type operator struct {
 	as, reason string
 }
 
 func (o *operator) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.as, "as", "", "your `NAME`, for jdpay_audit (default "+config.OperatorVariable+", SUDO_USER, or the user of this process)")
-	cmd.Flags().StringVar(&o.reason, "reason", "", "why you do it: a `TEXT` for jdpay_audit")
+	cmd.Flags().StringVar(&o.reason, "reason", "", "the reason, a `TEXT` for jdpay_audit")
 }
 
-// who is the operator as jdpay_audit names it. Its errors are of usage.
+// who returns the operator for jdpay_audit. Its errors are usage errors.
 func (o *operator) who(cmd *cobra.Command) (auditlog.Operator, error) {
-	if cmd.Flags().Changed("as") && strings.TrimSpace(o.as) == "" { // a variable of the shell that is empty by mistake
+	if cmd.Flags().Changed("as") && strings.TrimSpace(o.as) == "" { // probably an empty shell variable
 		return auditlog.Operator{}, errors.New("--as is empty: give your name, or leave it out")
 	}
 	account := processUser()
@@ -39,7 +39,7 @@ func (o *operator) who(cmd *cobra.Command) (auditlog.Operator, error) {
 	return by, by.Validate()
 }
 
-// processUser is the user that this process runs as, by its number where it has no name.
+// processUser returns the user of this process, or its number if it has no name.
 func processUser() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
@@ -47,7 +47,7 @@ func processUser() string {
 	return fmt.Sprintf("uid %d", os.Getuid())
 }
 
-// from says where a command was typed: the process's own user stands there whatever name was given.
+// from returns where a command was run. It has the process's own user, whatever name was given with --as.
 func from(account string) string {
 	host, err := os.Hostname()
 	if err != nil {

@@ -16,23 +16,23 @@ import (
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
-// says fails unless each part is in the text.
-func says(t *testing.T, text string, parts ...string) {
+// mustContain fails the test unless the text contains each part.
+func mustContain(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(text, part) {
-			t.Errorf("it does not say %q:\n%s", part, text)
+			t.Errorf("the text does not contain %q:\n%s", part, text)
 		}
 	}
 }
 
-// TestOperator does what an operator does at night, with the commands and nothing else.
+// TestOperator does an operator's work with the commands only.
 func TestOperator(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
 	good := sandbox.Order{ID: 7001, Amount: "8.00", Device: "CAB-7", Type: 6, Cell: "A07"}
-	dear := sandbox.Order{ID: 7002, Amount: "99.00", Device: "CAB-7", Type: 6, Cell: "A08"}
-	if err := sandbox.AddOrders(s.db, good, dear); err != nil {
+	wrongAmount := sandbox.Order{ID: 7002, Amount: "99.00", Device: "CAB-7", Type: 6, Cell: "A08"}
+	if err := sandbox.AddOrders(s.db, good, wrongAmount); err != nil {
 		t.Fatal(err)
 	}
 	p := s.start()
@@ -45,58 +45,58 @@ func TestOperator(t *testing.T) {
 		}
 	}
 
-	says(t, s.run("send", "--order", good.No(), "--amount", "8.00", "--external-id", "EXT-7001"), "is in queue "+notifyQueue)
-	s.run("send", "--order", dear.No(), "--amount", "8.00")
+	mustContain(t, s.run("send", "--order", good.No(), "--amount", "8.00", "--external-id", "EXT-7001"), "is in queue "+notifyQueue)
+	s.run("send", "--order", wrongAmount.No(), "--amount", "8.00")
 	s.run("send", "--order", "R-NOWHERE", "--amount", "1.00")
 	s.eventually(20*time.Second, "the good one is done", settled(good.No()))
-	s.eventually(20*time.Second, "the others are parked", func() bool { return parked(dear.No()) && parked("R-NOWHERE") })
+	s.eventually(20*time.Second, "the others are parked", func() bool { return parked(wrongAmount.No()) && parked("R-NOWHERE") })
 
 	t.Run("a payment that is done", func(t *testing.T) {
-		says(t, s.run("explain", good.No(), "--lang", "en"), "is paid with 8.00 yuan and everything is done")
-		says(t, s.run("explain", good.No(), "--lang", "zh"), "已支付 8.00 元")
-		says(t, s.run("trace", good.No()), "paid 8.00 of 8.00 yuan", `external id "EXT-7001"`, "cabinet CAB-7 of type 6, cell A07", "pay info",
+		mustContain(t, s.run("explain", good.No(), "--lang", "en"), "is paid with 8.00 yuan and everything is done")
+		mustContain(t, s.run("explain", good.No(), "--lang", "zh"), "已支付 8.00 元")
+		mustContain(t, s.run("trace", good.No()), "paid 8.00 of 8.00 yuan", `external id "EXT-7001"`, "cabinet CAB-7 of type 6, cell A07", "pay info",
 			"received: 8.00 by WXPAY", "done: settled, at try 1", "done: sent", "done: updated", "done: written", "Asia/Shanghai")
 		var trace inspect.Trace
 		if err := json.Unmarshal([]byte(s.run("trace", good.No(), "--json")), &trace); err != nil || len(trace.Jobs) != 4 || trace.Parcel.Waybill != good.Waybill() {
 			t.Errorf("%v: %+v", err, trace)
 		}
 	})
-	t.Run("an order that nobody knows", func(t *testing.T) {
+	t.Run("an unknown order", func(t *testing.T) {
 		_, errOut, code := s.try("trace", "R-NEVER")
 		if code != exitFailed || !strings.Contains(errOut, `nothing is known of order "R-NEVER"`) {
 			t.Errorf("exit %d: %s", code, errOut)
 		}
-		says(t, s.run("explain", "R-NEVER", "--lang", "en"), "Neither an order nor a payment")
+		mustContain(t, s.run("explain", "R-NEVER", "--lang", "en"), "Neither an order nor a payment")
 	})
 	t.Run("a wrong amount is corrected and tried again", func(t *testing.T) {
-		says(t, s.run("jobs", "list", "--state", "parked"), "amount_mismatch", dear.No(), "unknown_order", "R-NOWHERE")
-		says(t, s.run("explain", dear.No(), "--lang", "en"), "its amount is wrong", "jobs retry")
+		mustContain(t, s.run("jobs", "list", "--state", "parked"), "amount_mismatch", wrongAmount.No(), "unknown_order", "R-NOWHERE")
+		mustContain(t, s.run("explain", wrongAmount.No(), "--lang", "en"), "its amount is wrong", "jobs retry")
 		var rows []job.Row
-		if err := json.Unmarshal([]byte(s.run("jobs", "list", "--ref", dear.No(), "--json")), &rows); err != nil || len(rows) != 1 {
+		if err := json.Unmarshal([]byte(s.run("jobs", "list", "--ref", wrongAmount.No(), "--json")), &rows); err != nil || len(rows) != 1 {
 			t.Fatalf("%v: %+v", err, rows)
 		}
 		id := fmt.Sprint(rows[0].ID)
-		says(t, s.run("jobs", "show", id), "amount_mismatch", "paid 8.00 yuan, the order's amount is 99.00", `"data"`)
-		if _, err := s.db.Exec("UPDATE kernelorder_charge SET amount = 8 WHERE order_no = ?", dear.No()); err != nil {
+		mustContain(t, s.run("jobs", "show", id), "amount_mismatch", "paid 8.00 yuan, the order's amount is 99.00", `"data"`)
+		if _, err := s.db.Exec("UPDATE kernelorder_charge SET amount = 8 WHERE order_no = ?", wrongAmount.No()); err != nil {
 			t.Fatal(err)
 		}
-		says(t, s.run("jobs", "retry", id), "1 jobs are due now")
-		s.eventually(20*time.Second, "it is settled", settled(dear.No()))
+		mustContain(t, s.run("jobs", "retry", id), "1 jobs are due now")
+		s.eventually(20*time.Second, "it is settled", settled(wrongAmount.No()))
 		if _, errOut, code := s.try("jobs", "retry", id, "999999"); code != exitFailed || !strings.Contains(errOut, "are done: "+id+", 999999") {
 			t.Errorf("exit %d: %s", code, errOut)
 		}
 	})
 	t.Run("a command is sent again, with the same id", func(t *testing.T) {
-		says(t, s.run("jobs", "retry", "--all", "--ref", good.No(), "--kind", "pay-complete"), "0 jobs")
-		says(t, s.run("jobs", "retry", "--replay", "--all", "--ref", good.No(), "--kind", "pay-complete"), "1 jobs")
+		mustContain(t, s.run("jobs", "retry", "--all", "--ref", good.No(), "--kind", "pay-complete"), "0 jobs")
+		mustContain(t, s.run("jobs", "retry", "--replay", "--all", "--ref", good.No(), "--kind", "pay-complete"), "1 jobs")
 		s.eventually(20*time.Second, "the cabinet has it twice", func() bool { return len(s.cabinet.commands("pay-complete-7001")) == 2 })
 	})
-	t.Run("what is over is discarded", func(t *testing.T) {
-		says(t, s.run("jobs", "discard", "--all", "--ref", "R-NOWHERE"), "1 jobs are discarded")
-		says(t, s.run("jobs", "list", "--state", "parked"), "no jobs")
+	t.Run("a parked job is discarded", func(t *testing.T) {
+		mustContain(t, s.run("jobs", "discard", "--all", "--ref", "R-NOWHERE"), "1 jobs are discarded")
+		mustContain(t, s.run("jobs", "list", "--state", "parked"), "no jobs")
 	})
 	s.eventually(20*time.Second, "nothing is left to do", func() bool { return s.unfinished() == 0 })
-	says(t, s.run("audit"), "clean")
+	mustContain(t, s.run("audit"), "clean")
 	p.stop()
 }
 
@@ -116,28 +116,28 @@ func TestDoctor(t *testing.T) {
 		}
 		return byName
 	}
-	t.Run("all is well", func(t *testing.T) {
-		for name, f := range examine(exitFine) {
-			untried := strings.HasSuffix(name, " database writes") // by jdpay_read
-			if !f.OK || f.Warning != untried || untried && f.Detail != "not permitted for this user: not checked" {
+	t.Run("no finding for the read-only user", func(t *testing.T) {
+		for name, f := range examine(exitOK) {
+			unchecked := strings.HasSuffix(name, " database writes") // by jdpay_read
+			if !f.OK || f.Warning != unchecked || unchecked && f.Detail != "not permitted for this user: not checked" {
 				t.Errorf("%s: %+v", name, f)
 			}
 		}
-		says(t, s.run("doctor"), "ok      mqtt round trip: acknowledged after", "ok      redis", "ok      jd api", "ok      account database isolation: READ-COMMITTED",
+		mustContain(t, s.run("doctor"), "ok      mqtt round trip: acknowledged after", "ok      redis", "ok      jd api", "ok      account database isolation: READ-COMMITTED",
 			"GET_LOCK works", "ok      main indexes", "signature of the documented example")
 	})
-	t.Run("all is well for the daemon's user", func(t *testing.T) {
+	t.Run("no finding for the daemon's user", func(t *testing.T) {
 		for _, name := range []string{"ConnectionStrings__Account", "ConnectionStrings__Main"} {
 			s.extra[name] = connection("jdpay", s.mysql.Host, s.mysql.Port, s.schema)
 			defer delete(s.extra, name)
 		}
-		for name, f := range examine(exitFine) {
+		for name, f := range examine(exitOK) {
 			if !f.OK || f.Warning {
 				t.Errorf("%s: %+v", name, f)
 			}
 		}
 	})
-	t.Run("each trouble is named", func(t *testing.T) {
+	t.Run("each problem is named", func(t *testing.T) {
 		secret := filepath.Join(t.TempDir(), "key")
 		if err := os.WriteFile(secret, []byte("hunter2"), 0o644); err != nil {
 			t.Fatal(err)
@@ -166,7 +166,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("secret files: %+v", f)
 		}
 		if f := found["mqtt round trip"]; !f.OK {
-			t.Errorf("the broker is well: %+v", f)
+			t.Errorf("the broker works: %+v", f)
 		}
 	})
 }

@@ -61,7 +61,7 @@ func TestOps(t *testing.T) {
 	s.eventually(20*time.Second, "all is done", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == 3 && s.unfinished() == 0
 	})
-	s.eventually(40*time.Second, "the metrics tell of it", func() bool {
+	s.eventually(40*time.Second, "the metrics count the payments", func() bool {
 		code, body := page("/metrics", "let-me-in")
 		if code != 200 {
 			t.Fatalf("/metrics: %d", code)
@@ -89,13 +89,13 @@ func TestOps(t *testing.T) {
 
 	s.broker.Stop()
 	s.mns.Close()
-	s.eventually(60*time.Second, "it is not ready and says why", func() bool {
+	s.eventually(60*time.Second, "/readyz is 503 and names the failed checks", func() bool {
 		code, body := page("/readyz", "")
-		var troubles []struct{ Name, Error string }
-		if err := json.Unmarshal([]byte(body), &troubles); err != nil {
+		var failed []struct{ Name, Error string }
+		if err := json.Unmarshal([]byte(body), &failed); err != nil {
 			t.Fatalf("/readyz: %d %q", code, body)
 		}
-		return code == 503 && len(troubles) == 2 && troubles[0].Name == "mns queue JDPayNotify" && troubles[1].Name == "mqtt" && troubles[0].Error != ""
+		return code == 503 && len(failed) == 2 && failed[0].Name == "mns queue JDPayNotify" && failed[1].Name == "mqtt" && failed[0].Error != ""
 	})
 	if code, _ := page("/healthz", ""); code != 200 {
 		t.Errorf("/healthz is %d although the daemon makes progress", code)
@@ -103,14 +103,14 @@ func TestOps(t *testing.T) {
 	p.stop()
 }
 
-// TestStart checks what a start says when it cannot succeed.
-func TestStart(t *testing.T) {
+// TestFailedStartNamesTheCause starts the daemon without a database, without its table and with a wrong configuration.
+func TestFailedStartNamesTheCause(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
 	for name, tt := range map[string]struct {
 		env  string
 		code int
-		says string
+		want string
 	}{
 		"the database cannot be reached": {"ConnectionStrings__Account=Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush", 1, "the account database cannot be reached"},
 		"the table is missing":           {"ConnectionStrings__Account=Server=127.0.0.1;Port=%d;Database=mysql;Uid=root;Pwd=", 1, "run `jdpay-listener migrate`"},
@@ -124,18 +124,18 @@ func TestStart(t *testing.T) {
 			select {
 			case <-p.done:
 			case <-time.After(30 * time.Second):
-				t.Fatal("it did not end")
+				t.Fatal("the daemon did not end")
 			}
-			if code := p.cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(p.text(), tt.says) || strings.Contains(p.text(), "hush-hush") {
+			if code := p.cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(p.text(), tt.want) || strings.Contains(p.text(), "hush-hush") {
 				t.Errorf("exit %d:\n%s", code, p.text())
 			}
 		})
 	}
 }
 
-// TestDependenciesMayComeLater starts the daemon while the broker, Redis and JD are down: nothing stops the start, and
-// what had to wait is done when they are back.
-func TestDependenciesMayComeLater(t *testing.T) {
+// TestStartWithoutDependencies starts the daemon while the broker, Redis and JD are down: payments are settled, and the
+// steps are done when the dependencies are back.
+func TestStartWithoutDependencies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
 	s.broker.Stop()
@@ -152,7 +152,7 @@ func TestDependenciesMayComeLater(t *testing.T) {
 	s.redis.Start(t)
 	s.jd.ClearScripts()
 	s.eventually(60*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	for _, msg := range []string{"payment settled"} {
 		if n := len(p.lines(msg)); n != len(stream) {
 			t.Errorf("%d lines %q, want %d", n, msg, len(stream))
@@ -161,7 +161,8 @@ func TestDependenciesMayComeLater(t *testing.T) {
 	p.stop()
 }
 
-// TestDatabaseRestart kills the database under a running daemon. Nothing is lost, and it needs no restart.
+// TestDatabaseRestart kills and restarts the database while the daemon runs. No payment is lost, and the daemon needs no
+// restart.
 func TestDatabaseRestart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{Latency: 10 * time.Millisecond})
@@ -190,12 +191,12 @@ func TestDatabaseRestart(t *testing.T) {
 	s.eventually(90*time.Second, "everything is done", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == len(stream) && s.unfinished() == 0
 	})
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	p.stop()
 }
 
-// TestOpsPortIsTaken starts the daemon while another program has its ops port. Payments are carried through, it says once
-// what is wrong, and serves its probes when the port is free.
+// TestOpsPortIsTaken starts the daemon while another program uses its ops port. Payments are settled, one log line says what
+// is wrong, and the probes are served when the port is free.
 func TestOpsPortIsTaken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
@@ -210,7 +211,7 @@ func TestOpsPortIsTaken(t *testing.T) {
 	s.eventually(30*time.Second, "payments are done", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == 3 && s.unfinished() == 0
 	})
-	const said = "the ops port cannot be served (Ops:Listen): there are no probes and no metrics until it can; payments go on"
+	const warning = "the ops port cannot be served (Ops:Listen): there are no probes and no metrics until it can; payments go on"
 	// Ten failures of a service in a row, some 24 s, end the daemon.
 	if testenv.Poll(30*time.Second, p.ended) {
 		t.Fatal("the daemon ended")
@@ -224,8 +225,8 @@ func TestOpsPortIsTaken(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	if n := len(p.lines(said)); n != 1 {
-		t.Errorf("it says %d times that the port is taken", n)
+	if n := len(p.lines(warning)); n != 1 {
+		t.Errorf("%d log lines say that the port is taken", n)
 	}
 	p.stop()
 }

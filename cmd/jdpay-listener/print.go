@@ -10,21 +10,20 @@ import (
 	"jdpay-listener/internal/printable"
 )
 
-// tableWidth is how many columns of a terminal a list of jobs takes. Whoever needs all of a text asks for one job, or
-// for --json.
+// tableWidth is the width of a list of jobs in terminal columns; jobs show and --json have all of a text.
 const tableWidth = 120
 
-// say prints a line to stdout. What others wrote is harmless in it, wherever it stands.
-func (a *app) say(format string, args ...any) { sayTo(a.stdout, format, args...) }
+// printLine prints a line to stdout, with control characters escaped.
+func (a *app) printLine(format string, args ...any) { fprintLine(a.stdout, format, args...) }
 
-// warn prints a line to stderr.
-func (a *app) warn(format string, args ...any) { sayTo(a.stderr, format, args...) }
+// warn prints a line to stderr, with control characters escaped.
+func (a *app) warn(format string, args ...any) { fprintLine(a.stderr, format, args...) }
 
-func sayTo(w io.Writer, format string, args ...any) {
+func fprintLine(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, printable.Text(fmt.Sprintf(format, args...))) // a closed pipe is its reader's choice
 }
 
-// cells writes a row of a table, each cell of it harmless.
+// cells writes a row of a table, with control characters escaped.
 func cells(w io.Writer, values ...any) {
 	for i, v := range values {
 		if i > 0 {
@@ -35,17 +34,17 @@ func cells(w io.Writer, values ...any) {
 	fmt.Fprintln(w)
 }
 
-// plain makes one line of a text of several, such as a panic's stack. cells and say make it harmless.
+// plain joins the lines of a text, such as a panic's stack.
 func plain(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // shorten cuts a text to a number of terminal columns. Chinese characters take two.
-func shorten(s string, most int) string {
-	taken, end := 0, 0 // end: where to cut so that the mark fits
+func shorten(s string, maxColumns int) string {
+	taken, end := 0, 0 // end: where to cut so that … fits
 	for i, r := range s {
-		if taken <= most-1 {
+		if taken <= maxColumns-1 {
 			end = i
 		}
-		if taken += columns(r); taken > most {
+		if taken += columns(r); taken > maxColumns {
 			return s[:end] + "…"
 		}
 	}

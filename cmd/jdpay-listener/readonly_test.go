@@ -13,8 +13,8 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestReadOnlyPrimary makes the account database read-only under a running daemon, as a switch-over does with the old
-// primary. Readiness must say so although connections and reads still work, and payments go on when it takes writes again.
+// TestReadOnlyPrimary makes the account database read-only while the daemon runs, as a switch-over does with the old
+// primary. Readiness must fail although connections and reads work, and payments continue when it accepts writes again.
 func TestReadOnlyPrimary(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
@@ -24,7 +24,7 @@ func TestReadOnlyPrimary(t *testing.T) {
 	}
 	defer own.Close()
 	s.useDatabase(own)
-	dsn := connection("jdpay", own.Host, own.Port, s.schema) // doctor's, too: who may not write at all does not see that the server is read-only
+	dsn := connection("jdpay", own.Host, own.Port, s.schema) // also for doctor: a user without the right to write does not notice that the server is read-only
 	s.extra["ConnectionStrings__Account"], s.extra["ConnectionStrings__Main"] = dsn, dsn
 	port, err := testenv.FreePort()
 	if err != nil {
@@ -65,7 +65,7 @@ func TestReadOnlyPrimary(t *testing.T) {
 		return code == 503
 	})
 	if !strings.Contains(body, "account database") || !strings.Contains(body, "read-only") {
-		t.Errorf("readiness says %s", body)
+		t.Errorf("/readyz returns %s", body)
 	}
 	if out, _, code := s.try("doctor"); code == 0 || !strings.Contains(out, "account database writes") {
 		t.Errorf("doctor exits with %d:\n%s", code, out)
@@ -80,6 +80,6 @@ func TestReadOnlyPrimary(t *testing.T) {
 	s.eventually(60*time.Second, "everything is done", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == len(stream) && s.unfinished() == 0
 	})
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	p.stop()
 }

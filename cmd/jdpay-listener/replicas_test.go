@@ -20,8 +20,7 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// skewedBuild is the program with a wall clock that the environment variable TEST_CLOCK_SKEW sets wrong, in seconds: Go's
-// own time package is edited for it.
+// skewedBuild builds the program with an edited package time: its wall clock is wrong by TEST_CLOCK_SKEW seconds.
 func skewedBuild(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOROOT").Output()
@@ -54,8 +53,8 @@ func Now() Time {
 }
 
 // TestFourReplicas runs four processes on one database and one queue, two of them with clocks that are minutes wrong, and
-// kills and restarts one after the other meanwhile. Nothing is lost or doubled, nobody starves, and no job runs twice
-// at the same time.
+// kills and restarts them one after the other. No payment is lost or settled twice, each replica settles some, and no job
+// runs twice at the same time.
 func TestFourReplicas(t *testing.T) {
 	t.Parallel()
 	const latency = 30 * time.Millisecond
@@ -86,7 +85,7 @@ func TestFourReplicas(t *testing.T) {
 	for _, p := range replicas {
 		s.eventually(20*time.Second, "all of them run", func() bool { return len(p.lines("started")) > 0 })
 	}
-	load := time.NewTicker(5 * time.Millisecond) // 200/s, which all of them share
+	load := time.NewTicker(5 * time.Millisecond) // 200/s for all replicas together
 	defer load.Stop()
 	for i, m := range stream {
 		<-load.C
@@ -96,13 +95,13 @@ func TestFourReplicas(t *testing.T) {
 			replicas[victim].kill()
 			settled[victim] += len(replicas[victim].lines("payment settled"))
 			begin(victim)
-			s.mns.ShiftClock(31 * time.Second) // what it had in hand comes again at once
+			s.mns.ShiftClock(31 * time.Second) // makes received messages visible again
 		}
 	}
 	s.eventually(90*time.Second, "everything is done", func() bool {
 		return s.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(stream) && s.unfinished() == 0 && s.drained()
 	})
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 
 	calls := map[string][]time.Time{}
 	for _, c := range s.jd.Calls() {
@@ -112,7 +111,7 @@ func TestFourReplicas(t *testing.T) {
 		slices.SortFunc(at, time.Time.Compare)
 		for i := 1; i < len(at); i++ {
 			if gap := at[i].Sub(at[i-1]); gap < latency {
-				t.Errorf("waybill %s was told to JD again after %s, while the first call still ran", waybill, gap)
+				t.Errorf("JD was called again for waybill %s after %s, during the first call", waybill, gap)
 			}
 		}
 	}
@@ -126,8 +125,8 @@ func TestFourReplicas(t *testing.T) {
 	t.Logf("settled by each: %v", settled)
 }
 
-// rescueSite has payments whose JD call hangs, so that the daemon that made it holds their jobs.
-func rescueSite(t *testing.T) (s *site, stream []sandbox.Sent) {
+// takeoverSite returns a site and payments whose calls to JD hang, so that the daemon that made them keeps the leases.
+func takeoverSite(t *testing.T) (s *site, stream []sandbox.Sent) {
 	s = newSite(t, jdserver.Options{})
 	s.extra["Logging__LogLevel__Default"] = "Information"
 	stream = ordinary(20)
@@ -140,18 +139,18 @@ func rescueSite(t *testing.T) (s *site, stream []sandbox.Sent) {
 	return s, stream
 }
 
-// holdJobs sends the payments and waits until one process holds all their calls to JD.
-func (s *site) holdJobs(stream []sandbox.Sent) {
+// leaseJobs sends the payments and waits until one process runs all their calls to JD.
+func (s *site) leaseJobs(stream []sandbox.Sent) {
 	s.t.Helper()
 	for _, m := range stream {
 		s.mns.Put(notifyQueue, m.Body)
 	}
-	s.eventually(20*time.Second, "the jobs are held", func() bool {
+	s.eventually(20*time.Second, "the jobs are leased", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'waybill-status' AND state = 'running'") == len(stream) && s.unfinished() == len(stream)
 	})
 }
 
-// keepsItsJobs watches for a while that b takes none of a's jobs.
+// keepsItsJobs checks for a while that b takes over none of a's jobs.
 func (s *site) keepsItsJobs(while time.Duration, why string) {
 	s.t.Helper()
 	if testenv.Poll(while, func() bool {
@@ -161,7 +160,7 @@ func (s *site) keepsItsJobs(while time.Duration, why string) {
 	}
 }
 
-// takenOver waits until another instance than the named one holds or has done all jobs.
+// takenOver waits until all jobs are done or leased by another instance than the named one.
 func (s *site) takenOver(limit time.Duration, from string) time.Duration {
 	s.t.Helper()
 	begin := time.Now()
@@ -171,88 +170,88 @@ func (s *site) takenOver(limit time.Duration, from string) time.Duration {
 	return time.Since(begin)
 }
 
-// rescueSlack is for a machine that is busy with other tests; the promise is 3 s.
-const rescueSlack = 1500 * time.Millisecond
+// takeoverSlack is added to the promised 3 s for a machine that is busy with other tests.
+const takeoverSlack = 1500 * time.Millisecond
 
-func TestRescueByAnother(t *testing.T) {
+func TestTakeoverByAnotherInstance(t *testing.T) {
 	t.Parallel()
-	s, stream := rescueSite(t)
+	s, stream := takeoverSite(t)
 	a := s.start("Host__Instance=a")
-	s.holdJobs(stream)
+	s.leaseJobs(stream)
 	b := s.start("Host__Instance=b")
 	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
-	s.keepsItsJobs(6*time.Second, "a is slow, and b looks for dead leases all the time")
+	s.keepsItsJobs(6*time.Second, "a is slow, and b looks for leases of dead instances")
 	a.kill()
-	took := s.takenOver(3*time.Second+rescueSlack, "a")
+	took := s.takenOver(3*time.Second+takeoverSlack, "a")
 	t.Logf("taken over %s after kill -9", took.Round(time.Millisecond))
 	s.eventually(20*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	b.stop()
 }
 
-func TestRescueByItself(t *testing.T) {
+func TestTakeoverByTheRestartedInstance(t *testing.T) {
 	t.Parallel()
-	s, stream := rescueSite(t)
+	s, stream := takeoverSite(t)
 	a := s.start("Host__Instance=a") // a fixed name: the restarted process must not take the old one's jobs for its own
-	s.holdJobs(stream)
+	s.leaseJobs(stream)
 	a.kill()
 	a = s.start("Host__Instance=a")
 	s.eventually(20*time.Second, "it is back", func() bool { return len(a.lines("started")) > 0 })
 	begin := time.Now()
-	s.eventually(3*time.Second+rescueSlack, "its jobs are done", func() bool { return s.unfinished() == 0 })
+	s.eventually(3*time.Second+takeoverSlack, "its jobs are done", func() bool { return s.unfinished() == 0 })
 	t.Logf("done %s after it was back", time.Since(begin).Round(time.Millisecond))
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	a.stop()
 }
 
-// TestRescueOfALostHost cuts the power: the process is gone, and no socket of it is closed.
-func TestRescueOfALostHost(t *testing.T) {
+// TestTakeoverFromALostHost simulates a power cut: the process is gone, and none of its connections is closed.
+func TestTakeoverFromALostHost(t *testing.T) {
 	t.Parallel()
-	s, stream := rescueSite(t)
-	wire := newWire(t, s.mysql.Addr())
-	host, port, _ := net.SplitHostPort(wire.addr)
+	s, stream := takeoverSite(t)
+	proxy := newSilentProxy(t, s.mysql.Addr())
+	host, port, _ := net.SplitHostPort(proxy.addr)
 	dsn := connection("jdpay", host, port, s.schema)
 	a := s.start("Host__Instance=a", "ConnectionStrings__Account="+dsn, "ConnectionStrings__Main="+dsn)
-	s.holdJobs(stream)
+	s.leaseJobs(stream)
 	b := s.start("Host__Instance=b")
 	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
-	wire.cut()
+	proxy.cut()
 	a.kill()
 	took := s.takenOver(20*time.Second, "a")
 	t.Logf("taken over %s after the power cut", took.Round(time.Millisecond))
 	s.eventually(20*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	b.stop()
 }
 
-// TestNoRescueOfAFrozenProcess stops a process for ten seconds: it lives, and keeps its jobs.
-func TestNoRescueOfAFrozenProcess(t *testing.T) {
+// TestNoTakeoverFromAFrozenProcess stops a process for ten seconds: it keeps its jobs.
+func TestNoTakeoverFromAFrozenProcess(t *testing.T) {
 	t.Parallel()
-	s, stream := rescueSite(t)
+	s, stream := takeoverSite(t)
 	a := s.start("Host__Instance=a")
-	s.holdJobs(stream)
+	s.leaseJobs(stream)
 	b := s.start("Host__Instance=b")
 	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
 	if err := a.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	s.keepsItsJobs(10*time.Second, "a is frozen, and lives")
+	s.keepsItsJobs(10*time.Second, "a is frozen for less than 15 s")
 	if err := a.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(60*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	a.stop()
 	b.stop()
 }
 
-// TestRescueFromALongFrozenProcess stops a process for longer than the server keeps a silent connection (15 s): its lock is
-// gone, another instance takes its jobs over, and what it still says when it goes on changes nothing.
-func TestRescueFromALongFrozenProcess(t *testing.T) {
+// TestTakeoverFromALongFrozenProcess stops a process for longer than the server keeps an idle connection (15 s): its lock is
+// released, another instance takes its jobs over, and what it writes when it continues changes nothing.
+func TestTakeoverFromALongFrozenProcess(t *testing.T) {
 	t.Parallel()
-	s, stream := rescueSite(t)
+	s, stream := takeoverSite(t)
 	a := s.start("Host__Instance=a")
-	s.holdJobs(stream)
+	s.leaseJobs(stream)
 	b := s.start("Host__Instance=b")
 	s.eventually(20*time.Second, "b runs", func() bool { return len(b.lines("started")) > 0 })
 	frozen := time.Now()
@@ -266,11 +265,11 @@ func TestRescueFromALongFrozenProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.eventually(60*time.Second, "everything is done", func() bool { return s.unfinished() == 0 })
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'waybill-status' AND outcome = 'updated' AND try_count = 2"); n != len(stream) {
-		t.Errorf("%d of %d calls were made by the second instance, and by nobody else after it", n, len(stream))
+		t.Errorf("%d of %d jobs were concluded by the second try, want all", n, len(stream))
 	}
-	s.mns.Put(notifyQueue, stream[0].Body) // it works again like any other
+	s.mns.Put(notifyQueue, stream[0].Body) // a works again
 	s.eventually(20*time.Second, "a redelivery is a duplicate", func() bool {
 		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'duplicate'") == 1
 	})
@@ -278,19 +277,20 @@ func TestRescueFromALongFrozenProcess(t *testing.T) {
 	b.stop()
 }
 
-// wire is a way to the database that can be cut as a power cut does: nothing passes, and the server's side stays open.
-type wire struct {
+// silentProxy is a proxy to the database that can simulate a power cut: it forwards nothing and leaves the server's side
+// open.
+type silentProxy struct {
 	addr string
 	dead atomic.Bool
 }
 
-func newWire(t *testing.T, to string) *wire {
+func newSilentProxy(t *testing.T, to string) *silentProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{addr: l.Addr().String()}
+	p := &silentProxy{addr: l.Addr().String()}
 	var mu sync.Mutex
 	var far []net.Conn
 	t.Cleanup(func() {
@@ -315,19 +315,19 @@ func newWire(t *testing.T, to string) *wire {
 			mu.Lock()
 			far = append(far, server)
 			mu.Unlock()
-			go w.carry(server, near, true)
-			go w.carry(near, server, false)
+			go p.forward(server, near, true)
+			go p.forward(near, server, false)
 		}
 	}()
-	return w
+	return p
 }
 
-// carry copies until the wire is cut; then the far end hears nothing more, not even that the near one is gone.
-func (w *wire) carry(to, from net.Conn, toServer bool) {
+// forward copies until the proxy is cut; then the server gets nothing more, not even the end of the connection.
+func (p *silentProxy) forward(to, from net.Conn, toServer bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
-		if w.dead.Load() {
+		if p.dead.Load() {
 			return
 		}
 		if n > 0 {
@@ -344,4 +344,4 @@ func (w *wire) carry(to, from net.Conn, toServer bool) {
 	}
 }
 
-func (w *wire) cut() { w.dead.Store(true) }
+func (p *silentProxy) cut() { p.dead.Store(true) }

@@ -15,22 +15,22 @@ import (
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
-// behaviours of cabinets by the last digit of the order's id; of the others, too, they confirm. (No ordinary order's id
-// ends in 4 or 9.)
-var behaviours = map[int64]string{0: "confirms", 2: "refuses", 3: "never answers", 6: "answers twice", 8: "is busy first"}
+// behaviours are those of cabinets by the last digit of the order's id; all others confirm. (No ordinary order's id ends in
+// 4 or 9.)
+var behaviours = map[int64]string{0: "confirms", 2: "refuses", 3: "never replies", 6: "replies twice", 8: "is busy first"}
 
 // answeredAtOnce is how many of ten payments JD answers synchronously as well.
 const answeredAtOnce = 3
 
-// behave answers a command as its cabinet does.
+// behave replies to a command as its cabinet does.
 func (s *site) behave(r received) {
 	var order int64
 	fmt.Sscanf(fmt.Sprint(r.Payload["MessageId"]), "pay-complete-%d", &order)
 	switch behaviours[order%10] {
 	case "refuses":
 		s.reply(r, "17", "door is jammed")
-	case "never answers":
-	case "answers twice":
+	case "never replies":
+	case "replies twice":
 		s.reply(r, "0", "ok")
 		s.reply(r, "0", "ok")
 	case "is busy first":
@@ -41,8 +41,8 @@ func (s *site) behave(r received) {
 	}
 }
 
-// TestRepliesEndToEnd has two replicas send commands through a real broker, and either of them receive the replies, also
-// of the other's commands; Redis is told of each.
+// TestRepliesEndToEnd has two replicas send commands through a real broker. Either of them receives the replies, also to the
+// other's commands, and publishes each in Redis.
 func TestRepliesEndToEnd(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
@@ -50,9 +50,9 @@ func TestRepliesEndToEnd(t *testing.T) {
 		"SyncReply__QueueName": replyQueue, "SyncReply__PendingCodes__0": "BUSY", "Mqtt__RequireReply": "true", "Mqtt__ReplyTimeout": "1s", "Mqtt__CommandTtl": "6s",
 	}
 	s.cabinet.mu.Lock()
-	s.cabinet.onTo = s.behave
+	s.cabinet.onCommand = s.behave
 	s.cabinet.mu.Unlock()
-	told := s.listenToRedis()
+	subscriber := s.subscribeToRedis()
 	stream := ordinary(150)
 	for _, m := range stream {
 		if err := sandbox.AddOrders(s.db, *m.Order); err != nil {
@@ -66,7 +66,7 @@ func TestRepliesEndToEnd(t *testing.T) {
 		}
 		s.mns.Put(notifyQueue, m.Body)
 		if i%10 == 9 {
-			s.eventually(10*time.Second, "the queue is empty", s.drained) // so that both replicas get their share
+			s.eventually(10*time.Second, "the queue is empty", s.drained) // so that both replicas receive messages
 		}
 	}
 	forged := strings.Replace(sandbox.Reply{MessageID: "pay-complete-1003", Device: "D", Code: "0"}.Message(md5Key), `"sign":"`, `"sign":"0`, 1)
@@ -82,14 +82,14 @@ func TestRepliesEndToEnd(t *testing.T) {
 		t.Errorf("%d copies, want %d", copies, len(stream)*answeredAtOnce/10)
 	}
 	if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'reply' AND outcome = 'settled'"); n == 0 {
-		t.Error("no synchronous answer came first: the race was none")
+		t.Error("no synchronous answer was settled first: the test proves nothing about the race")
 	}
 	met := map[string]int{}
 	for _, m := range stream {
 		id := m.Order.ID
 		behaviour := behaviours[id%10]
 		met[behaviour]++
-		want := map[string]string{"refuses": "parked refused", "never answers": "parked expired"}[behaviour]
+		want := map[string]string{"refuses": "parked refused", "never replies": "parked expired"}[behaviour]
 		if want == "" {
 			want = "done confirmed"
 		}
@@ -97,7 +97,7 @@ func TestRepliesEndToEnd(t *testing.T) {
 			t.Errorf("order %d, whose cabinet %s: %s, want %s", id, behaviour, got, want)
 		}
 		commands := s.cabinet.commands(fmt.Sprint("pay-complete-", id))
-		if behaviour == "never answers" && len(commands) < 3 || behaviour != "never answers" && len(commands) != 1 {
+		if behaviour == "never replies" && len(commands) < 3 || behaviour != "never replies" && len(commands) != 1 {
 			t.Errorf("order %d, whose cabinet %s: %d commands", id, behaviour, len(commands))
 		}
 		for _, c := range commands[1:] {
@@ -105,13 +105,13 @@ func TestRepliesEndToEnd(t *testing.T) {
 				t.Errorf("order %d: sent again as %v after %v", id, c.Payload, commands[0].Payload)
 			}
 		}
-		if err := told.check(behaviour, fmt.Sprint("pay-complete-", id)); err != nil {
+		if err := subscriber.check(behaviour, fmt.Sprint("pay-complete-", id)); err != nil {
 			t.Errorf("order %d, whose cabinet %s: %v", id, behaviour, err)
 		}
 	}
 	for _, behaviour := range behaviours {
 		if met[behaviour] == 0 {
-			t.Errorf("no cabinet %s: the test proves nothing of it", behaviour)
+			t.Errorf("no cabinet %s: the test proves nothing about that", behaviour)
 		}
 	}
 	if got := s.strings("SELECT outcome FROM jdpay_job WHERE kind = 'reply' AND state = 'rejected' ORDER BY outcome"); fmt.Sprint(got) != "[bad_signature malformed]" {
@@ -138,7 +138,7 @@ func TestRepliesEndToEnd(t *testing.T) {
 	}
 }
 
-// checkCrossed requires that each replica concluded commands of the other.
+// checkCrossed checks that each replica concluded commands of the other.
 func (s *site) checkCrossed(replicas []*process) {
 	s.t.Helper()
 	settled := make([]map[any]bool, len(replicas))
@@ -161,16 +161,16 @@ func (s *site) checkCrossed(replicas []*process) {
 	}
 }
 
-// redisEar is another service that waits for replies.
-type redisEar struct {
-	client *redis.Client
-	mu     sync.Mutex
-	heard  map[string][]string // published replies by message id
+// redisSubscriber is another service that waits for replies.
+type redisSubscriber struct {
+	client    *redis.Client
+	mu        sync.Mutex
+	published map[string][]string // replies by message id
 }
 
-func (s *site) listenToRedis() *redisEar {
+func (s *site) subscribeToRedis() *redisSubscriber {
 	s.t.Helper()
-	e := &redisEar{client: redis.NewClient(&redis.Options{Addr: s.redis.Addr()}), heard: map[string][]string{}}
+	e := &redisSubscriber{client: redis.NewClient(&redis.Options{Addr: s.redis.Addr()}), published: map[string][]string{}}
 	s.t.Cleanup(func() { e.client.Close() })
 	sub := e.client.PSubscribe(s.t.Context(), "jdpay:reply:*")
 	if _, err := sub.Receive(s.t.Context()); err != nil {
@@ -180,32 +180,32 @@ func (s *site) listenToRedis() *redisEar {
 		for m := range sub.Channel() {
 			e.mu.Lock()
 			id := strings.TrimPrefix(m.Channel, "jdpay:reply:")
-			e.heard[id] = append(e.heard[id], m.Payload)
+			e.published[id] = append(e.published[id], m.Payload)
 			e.mu.Unlock()
 		}
 	}()
 	return e
 }
 
-// check requires that what the cabinet said was kept and published.
-func (e *redisEar) check(behaviour, id string) error {
+// check returns an error unless the cabinet's replies were stored and published.
+func (e *redisSubscriber) check(behaviour, id string) error {
 	e.mu.Lock()
-	heard := slices.Clone(e.heard[id])
+	published := slices.Clone(e.published[id])
 	e.mu.Unlock()
-	want := map[string]int{"never answers": 0, "answers twice": 2, "is busy first": 2}
+	want := map[string]int{"never replies": 0, "replies twice": 2, "is busy first": 2}
 	n, ok := want[behaviour]
 	if !ok {
 		n = 1
 	}
-	if len(heard) != n {
-		return fmt.Errorf("%d replies were published, want %d: %q", len(heard), n, heard)
+	if len(published) != n {
+		return fmt.Errorf("%d replies were published, want %d: %q", len(published), n, published)
 	}
 	kept, err := e.client.Get(context.Background(), "jdpay:reply:"+id).Result()
 	switch {
 	case n == 0 && err != redis.Nil:
 		return fmt.Errorf("a reply is kept: %q, %v", kept, err)
-	case n > 0 && (err != nil || !slices.Contains(heard, kept)):
-		return fmt.Errorf("kept %q, %v; published %q", kept, err, heard)
+	case n > 0 && (err != nil || !slices.Contains(published, kept)):
+		return fmt.Errorf("kept %q, %v; published %q", kept, err, published)
 	}
 	if n > 0 {
 		if ttl := e.client.TTL(context.Background(), "jdpay:reply:"+id).Val(); ttl <= 0 || ttl > 5*time.Minute {
@@ -215,8 +215,8 @@ func (e *redisEar) check(behaviour, id string) error {
 	return nil
 }
 
-// TestRepliesSurviveRedisAndKill stops Redis, and kills the daemon between the keeping of a reply and the command's
-// conclusion: nothing is lost.
+// TestRepliesSurviveRedisAndKill stops Redis, and kills the daemon between keeping a reply and concluding the command: no
+// reply is lost.
 func TestRepliesSurviveRedisAndKill(t *testing.T) {
 	t.Parallel()
 	binary, err := crashBuild()
@@ -236,10 +236,10 @@ func TestRepliesSurviveRedisAndKill(t *testing.T) {
 	select {
 	case <-p.done:
 	case <-time.After(30 * time.Second):
-		t.Fatal("it did not die between a reply's keeping and its command's conclusion")
+		t.Fatal("the daemon did not reach the crash point")
 	}
 	if kept := s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'reply' AND state <> 'done'"); kept == 0 {
-		t.Fatal("no reply was kept when it died")
+		t.Fatal("no reply was kept when the daemon was killed")
 	}
 	s.mns.ShiftClock(31 * time.Second)
 	p = s.start()
@@ -250,16 +250,16 @@ func TestRepliesSurviveRedisAndKill(t *testing.T) {
 		t.Errorf("%d replies were published to a Redis that is down", n)
 	}
 	s.redis.Start(t)
-	told := redis.NewClient(&redis.Options{Addr: s.redis.Addr()})
-	defer told.Close()
+	subscriber := redis.NewClient(&redis.Options{Addr: s.redis.Addr()})
+	defer subscriber.Close()
 	s.eventually(30*time.Second, "every reply is in Redis when it is back", func() bool {
 		for _, m := range stream {
-			if told.Exists(t.Context(), fmt.Sprint("jdpay:reply:pay-complete-", m.Order.ID)).Val() != 1 {
+			if subscriber.Exists(t.Context(), fmt.Sprint("jdpay:reply:pay-complete-", m.Order.ID)).Val() != 1 {
 				return false
 			}
 		}
 		return s.unfinished() == 0
 	})
-	s.checkConserved(stream)
+	s.checkSettledOnce(stream)
 	p.stop()
 }

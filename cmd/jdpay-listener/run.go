@@ -9,12 +9,12 @@ import (
 	"jdpay-listener/internal/daemon"
 )
 
-// gcPercent lets garbage grow to four times of what lives, which is little and bounded: under load that saves a fifth of the
-// processor time, for some 50 MiB.
+// gcPercent lets the heap grow to five times the live memory, which is small and bounded: under load that saves a fifth of
+// the processor time, for some 50 MiB.
 const gcPercent = 400
 
-// memoryLimit is where the garbage collector works harder instead, so that an outage, in which thousands of requests hang, does
-// not grow the process by four times of what they hold. It bounds nothing that lives.
+// memoryLimit is the size at which the garbage collector runs more often, so that gcPercent does not multiply the memory of
+// thousands of requests that hang during an outage. It does not bound live memory.
 const memoryLimit = 120 << 20
 
 func (a *app) runCommand() *cobra.Command {
@@ -22,7 +22,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run the daemon (this is also what happens without a command)",
 		Long: `Runs the daemon until SIGTERM or SIGINT. It then stops receiving, lets running work finish within
-Host:ShutdownTimeout and gives the rest back; a second signal stops at once. Nothing is lost either way.`,
+Host:ShutdownTimeout and releases the rest for other replicas; a second signal stops at once. Nothing is lost either way.`,
 		Example: "  jdpay-listener run --config /etc/jdpay/appsettings.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

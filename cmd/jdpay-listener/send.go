@@ -20,7 +20,7 @@ import (
 	"jdpay-listener/internal/printable"
 )
 
-// sending is what the flags of send say.
+// sending has the flags of send.
 type sending struct {
 	order, amount, payType, payTime, externalID string
 	fields                                      []string
@@ -35,9 +35,9 @@ func (a *app) sendCommand() *cobra.Command {
 		Use:   "send",
 		Short: "Put a signed test notification on the notify queue",
 		Long: `Makes a notification of a payment as JD would send it, signs it with the configured profile and the first key, and puts it
-on the notify queue. The daemon takes it for a real one: the order is then paid, and the cabinet opens. So a queue that is
-not on this machine wants --yes-open-a-door, or an order that Payment:TestOrders names. The payload says who sent it
-(sentBy), and table jdpay_audit keeps it. --dry-run prints the message and sends nothing; it needs no network.`,
+on the notify queue. The daemon handles it like a real one: the order is marked paid, and the cabinet opens. So a queue
+that is not on this machine needs --yes-open-a-door, or an order that Payment:TestOrders names. The payload names the
+sender (sentBy), and table jdpay_audit records it. --dry-run prints the message and sends nothing; it needs no network.`,
 		Example: `  jdpay-listener send --order R20261120001 --amount 8.00 --dry-run | jdpay-listener verify
   jdpay-listener send --order TEST-1 --amount 8.00 --reason "new cabinet"
   jdpay-listener send --body message.json --yes-open-a-door --reason "JD cannot send it again"`,
@@ -76,7 +76,7 @@ not on this machine wants --yes-open-a-door, or an order that Payment:TestOrders
 			if a.json {
 				return a.printJSON(map[string]any{"message_id": sent.id, "queue": name, "order_no": s.order, "audit_id": sent.act})
 			}
-			a.say("message %s is in queue %s", sent.id, name)
+			a.printLine("message %s is in queue %s", sent.id, name)
 			return nil
 		},
 	}
@@ -95,11 +95,11 @@ not on this machine wants --yes-open-a-door, or an order that Payment:TestOrders
 	return cmd
 }
 
-// printBody prints a message for verify. One in JSON says the same afterwards, whatever characters are in it.
+// printBody prints a message for verify. Escaped characters do not change the meaning of JSON.
 func (a *app) printBody(body string) {
 	var compact bytes.Buffer
 	if json.Compact(&compact, []byte(body)) != nil {
-		a.say("%s", strings.TrimSpace(body))
+		a.printLine("%s", strings.TrimSpace(body))
 		return
 	}
 	fmt.Fprintln(printable.Lines{W: a.stdout}, compact.String())
@@ -125,7 +125,7 @@ func (s sending) check() error {
 	return nil
 }
 
-// message is the body to send. Its mark stands in the payload, which every profile signs.
+// message returns the body to send. The sender's name is in the payload, which every profile signs.
 func (a *app) message(c *config.Config, s sending, who string) (string, error) {
 	if s.body != "" {
 		body, err := a.input([]string{s.body})
@@ -156,7 +156,7 @@ func (a *app) message(c *config.Config, s sending, who string) (string, error) {
 	}
 	whole, err := json.Marshal(body)
 	if message.BodyEncoding(c.JDPay.BodyEncoding) == message.BodyBase64 {
-		return base64.StdEncoding.EncodeToString(whole), err // the daemon takes nothing else then
+		return base64.StdEncoding.EncodeToString(whole), err // the daemon then accepts no other encoding
 	}
 	return string(whole), err
 }

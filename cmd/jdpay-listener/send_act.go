@@ -16,16 +16,16 @@ import (
 	"jdpay-listener/internal/inspect"
 )
 
-// noteTimeout bounds the note of what became of a message, also when the command is being interrupted.
-const noteTimeout = 15 * time.Second
+// recordTimeout bounds recording the result of a send, also after the command was interrupted.
+const recordTimeout = 15 * time.Second
 
 // allowed returns an error if the message would go to a real queue and neither flag nor configuration allows that.
 func (s sending) allowed(c *config.Config, queue string) error {
 	switch {
 	case s.openDoor, onThisMachine(c.Mns.Endpoint):
 		return nil
-	case s.body != "": // what it pays is not known before it is verified, so no pattern speaks for it
-		return fmt.Errorf("queue %s at %s is a real one, and this message may pay an order and open a door: nothing was sent; give --yes-open-a-door if it shall", queue, hostOf(c.Mns.Endpoint))
+	case s.body != "": // its order is not known before it is verified, so Payment:TestOrders cannot allow it
+		return fmt.Errorf("queue %s at %s is a real one, and this message may pay an order and open a door: nothing was sent; give --yes-open-a-door to allow that", queue, hostOf(c.Mns.Endpoint))
 	case c.Payment.IsTestOrder(s.order):
 		return nil
 	}
@@ -41,24 +41,24 @@ func hostOf(endpoint string) string {
 	return u.Hostname()
 }
 
-// onThisMachine reports whether an endpoint is a stand-in on a loopback address. MNS itself never is.
+// onThisMachine reports whether an endpoint has a loopback address, which only a stand-in for MNS has.
 func onThisMachine(endpoint string) bool { return check.IsLoopback(hostOf(endpoint)) }
 
-// sendAsked is what jdpay_audit keeps of a message before it is sent. The text itself may hold what is nobody's business;
-// its digest tells whether a kept message is this one.
-type sendAsked struct {
+// sendDetail is what jdpay_audit records about a message before it is sent. The text itself may be confidential; its digest
+// identifies the kept message.
+type sendDetail struct {
 	Queue  string `json:"queue"`
 	Host   string `json:"host"`
 	Amount string `json:"amount,omitempty"`
 	Digest string `json:"sha256"`
-	Marked bool   `json:"marked"` // the payload names the operator
+	Marked bool   `json:"marked"` // the payload names the sender
 	Door   bool   `json:"yes_open_a_door,omitempty"`
 }
 
-// sendEnded is what became of it.
-type sendEnded struct {
+// sendResult is what jdpay_audit records after sending.
+type sendResult struct {
 	MessageID string `json:"message_id,omitempty"`
-	Error     string `json:"error,omitempty"` // after an error of the network the message may be in the queue all the same
+	Error     string `json:"error,omitempty"` // after a network error the message may be in the queue nevertheless
 }
 
 type sentMessage struct {
@@ -66,8 +66,8 @@ type sentMessage struct {
 	act int64
 }
 
-// put sends a message. A queue takes part in no transaction, so that it is about to be sent is written down before, and
-// what became of it in a row of its own. Without the first row nothing is sent.
+// put sends a message. Since a queue takes part in no transaction, one row of jdpay_audit is written before sending and one
+// with the result after it. If the first row cannot be written, nothing is sent.
 func (a *app) put(ctx context.Context, c *config.Config, name, body string, s sending, who auditlog.Operator) (sent sentMessage, err error) {
 	queue, err := daemon.Queue(c, name)
 	if err != nil {
@@ -91,20 +91,20 @@ func (a *app) put(ctx context.Context, c *config.Config, name, body string, s se
 		return entries[0].ID, nil
 	}
 	digest := sha256.Sum256([]byte(body))
-	asked := sendAsked{name, hostOf(c.Mns.Endpoint), s.amount, hex.EncodeToString(digest[:]), s.body == "", s.openDoor}
-	if sent.act, err = write(ctx, auditlog.Change{Act: "send", Detail: asked}); err != nil {
-		return sent, fmt.Errorf("nothing was sent, since it could not be written down who sends: %w", err)
+	detail := sendDetail{name, hostOf(c.Mns.Endpoint), s.amount, hex.EncodeToString(digest[:]), s.body == "", s.openDoor}
+	if sent.act, err = write(ctx, auditlog.Change{Act: "send", Detail: detail}); err != nil {
+		return sent, fmt.Errorf("nothing was sent, since the act could not be recorded in jdpay_audit: %w", err)
 	}
 	id, sendErr := queue.Send(ctx, body)
 	sent.id = id
-	ended := auditlog.Change{Act: "sent", Detail: map[string]int64{"send": sent.act}, After: sendEnded{MessageID: id}}
+	result := auditlog.Change{Act: "sent", Detail: map[string]int64{"send": sent.act}, After: sendResult{MessageID: id}}
 	if sendErr != nil {
-		ended.Act, ended.After = "send failed", sendEnded{Error: shorten(plain(sendErr.Error()), 500)}
+		result.Act, result.After = "send failed", sendResult{Error: shorten(plain(sendErr.Error()), 500)}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if _, err := write(ctx, ended); err != nil && sendErr == nil {
-		return sent, fmt.Errorf("message %s is in queue %s, and act %d of jdpay_audit says that it was to be sent; that it was could not be written down: %w", id, name, sent.act, err)
+	if _, err := write(ctx, result); err != nil && sendErr == nil {
+		return sent, fmt.Errorf("message %s is in queue %s, and act %d of jdpay_audit records that it was to be sent, but the result could not be recorded: %w", id, name, sent.act, err)
 	}
 	return sent, sendErr
 }

@@ -29,7 +29,7 @@ const (
 	replyQueue  = "SyncReply"
 	md5Key      = "sandbox-signing-key"
 
-	commandLimit = 90 * time.Second // for a command; one that hangs is killed
+	commandTimeout = 90 * time.Second // after which a command is killed
 )
 
 // buildOnce builds the program under test, with the race detector like the tests themselves.
@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// site is a company on real servers, with stand-ins for the cloud's services only.
+// site is a company with real servers, and with stand-ins for MNS and JD.
 type site struct {
 	t       *testing.T
 	db      *sql.DB
@@ -80,14 +80,14 @@ type site struct {
 	cabinet *cabinet
 	extra   map[string]string // settings as environment variables
 
-	patience time.Duration // for a run to come to its end
-	// brokerFell: the broker was killed, and with it the cabinets' subscriptions: what it acknowledged need not arrive.
+	endTimeout time.Duration // of crashRun, for all jobs to end
+	// brokerFell means that the broker was killed, with the cabinets' subscriptions: acknowledged commands may be missing.
 	brokerFell bool
 }
 
 func newSite(t *testing.T, jd jdserver.Options) *site {
 	t.Helper()
-	s := &site{t: t, mysql: testenv.MariaDB(t), extra: map[string]string{}, patience: 45 * time.Second}
+	s := &site{t: t, mysql: testenv.MariaDB(t), extra: map[string]string{}, endTimeout: 45 * time.Second}
 	s.schema = s.mysql.Create(t, schema.Account, schema.Main)
 	s.db = s.mysql.Open(t, s.schema)
 	if err := grant(s.db, s.schema); err != nil {
@@ -114,7 +114,7 @@ func newSite(t *testing.T, jd jdserver.Options) *site {
 	return s
 }
 
-// useDatabase moves the site's databases to a server of its own.
+// useDatabase moves the site's databases to another server.
 func (s *site) useDatabase(server *testenv.MySQL) {
 	s.t.Helper()
 	s.mysql, s.schema = server, "company"
@@ -128,7 +128,7 @@ func (s *site) useDatabase(server *testenv.MySQL) {
 	s.run("migrate")
 }
 
-// env is the program's whole configuration: environment variables, as a container would have them.
+// env returns the program's configuration as environment variables.
 func (s *site) env(user string, more ...string) []string {
 	dsn := connection(user, s.mysql.Host, s.mysql.Port, s.schema)
 	env := append(os.Environ(),
@@ -147,7 +147,7 @@ func (s *site) env(user string, more ...string) []string {
 	return append(env, more...)
 }
 
-// run runs a command of the program and returns what it printed; it must exit with 0.
+// run runs a command that must exit with 0, and returns its output.
 func (s *site) run(args ...string) string {
 	s.t.Helper()
 	out, errOut, code := s.try(args...)
@@ -159,7 +159,7 @@ func (s *site) run(args ...string) string {
 
 func (s *site) try(args ...string) (stdout, stderr string, code int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.binary, args...)
 	cmd.Env, cmd.Dir = s.env(databaseUser(args)), s.t.TempDir()
@@ -216,13 +216,13 @@ func (p *process) ended() bool {
 	}
 }
 
-// kill ends it as kill -9 does.
+// kill kills it with kill -9.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
 
-// stop ends it in order, and requires that it does so cleanly.
+// stop stops it with SIGTERM and checks that it exits with 0.
 func (p *process) stop() {
 	p.t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -260,7 +260,7 @@ func (p *process) lines(msg string) (out []map[string]any) {
 	return out
 }
 
-// eventually polls until ok, or fails the test with what the job table says.
+// eventually polls until ok, or fails the test and prints the unfinished jobs.
 func (s *site) eventually(limit time.Duration, what string, ok func() bool) {
 	s.t.Helper()
 	if !testenv.Poll(limit, ok) {
@@ -294,16 +294,16 @@ func (s *site) count(q string, args ...any) (n int) {
 	return n
 }
 
-// unfinished counts what is still to be done.
+// unfinished counts the unfinished jobs, workers excluded.
 func (s *site) unfinished() int {
 	return s.count("SELECT COUNT(*) FROM jdpay_job WHERE state IN ('ready', 'running', 'waiting') AND unique_key NOT LIKE 'worker:%'")
 }
 
 // cabinet collects the commands that reach the cabinets.
 type cabinet struct {
-	mu   sync.Mutex
-	got  map[string][]received // by message id
-	onTo func(r received)
+	mu        sync.Mutex
+	got       map[string][]received // by message id
+	onCommand func(r received)
 }
 
 type received struct {
@@ -339,7 +339,7 @@ func (c *cabinet) receive(t *testing.T, m mqtt.Message) {
 	c.mu.Lock()
 	id := fmt.Sprint(r.Payload["MessageId"])
 	c.got[id] = append(c.got[id], r)
-	hook := c.onTo
+	hook := c.onCommand
 	c.mu.Unlock()
 	if hook != nil {
 		hook(r)
@@ -352,7 +352,7 @@ func (c *cabinet) commands(messageID string) []received {
 	return append([]received(nil), c.got[messageID]...)
 }
 
-// messageIDs are the ids of the commands that reached cabinets for an order.
+// messageIDs returns the message ids of the commands that reached cabinets for an order.
 func (c *cabinet) messageIDs(order int64) (ids []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

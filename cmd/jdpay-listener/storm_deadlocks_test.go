@@ -12,19 +12,19 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// knot is a transaction of the test, which gets into the daemons' way.
-type knot struct {
+// blocker is a transaction of the test that locks rows which daemons need.
+type blocker struct {
 	w    *storm
 	conn *sql.Conn
 	id   int64 // of the connection
 }
 
-// knotMark marks the test's statements in the server's report of a deadlock.
-const knotMark = "/* storm */ "
+// blockerMark marks the test's statements in the server's report of a deadlock.
+const blockerMark = "/* storm */ "
 
-// tie begins a transaction. A heavy one has changed so many rows that in a deadlock the server rolls the other one back.
-func (w *storm) tie(heavy bool) (*knot, error) {
-	k := &knot{w: w}
+// block begins a transaction. A heavy one changes so many rows that in a deadlock the server rolls the other one back.
+func (w *storm) block(heavy bool) (*blocker, error) {
+	k := &blocker{w: w}
 	var err error
 	if k.conn, err = w.db.Conn(context.Background()); err != nil {
 		return nil, err
@@ -35,49 +35,49 @@ func (w *storm) tie(heavy bool) (*knot, error) {
 	}
 	for _, stmt := range stmts {
 		if err := k.exec(stmt); err != nil {
-			k.untie()
+			k.rollBack()
 			return nil, err
 		}
 	}
 	if err := k.conn.QueryRowContext(context.Background(), "SELECT CONNECTION_ID()").Scan(&k.id); err != nil {
-		k.untie()
+		k.rollBack()
 		return nil, err
 	}
 	return k, nil
 }
 
-func (k *knot) exec(stmt string, args ...any) error {
+func (k *blocker) exec(stmt string, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	_, err := k.conn.ExecContext(ctx, knotMark+stmt, args...)
+	_, err := k.conn.ExecContext(ctx, blockerMark+stmt, args...)
 	return err
 }
 
-// untie rolls the transaction back. It may be called again.
-func (k *knot) untie() {
+// rollBack rolls the transaction back. It may be called again.
+func (k *blocker) rollBack() {
 	_ = k.exec("ROLLBACK") // the server may have died, and the connection with it
 	_ = k.conn.Close()
 }
 
-func (k *knot) lockOrder(no string) error {
+func (k *blocker) lockOrder(no string) error {
 	return k.exec("SELECT order_id FROM kernelorder_charge WHERE order_no = ? FOR UPDATE", no)
 }
 
-func (k *knot) lockJob(id int64) error {
+func (k *blocker) lockJob(id int64) error {
 	return k.exec("SELECT id FROM jdpay_job WHERE id = ? FOR UPDATE", id)
 }
 
-// lockDue locks a job's entry in the index of due jobs, and not its row: who changes the job's state locks the row first,
-// and then waits for the entry.
-func (k *knot) lockDue(id int64) error {
+// lockDue locks a job's entry in the index of due jobs, but not its row: a transaction that changes the job's state locks the
+// row first, and then waits for the entry.
+func (k *blocker) lockDue(id int64) error {
 	return k.exec(`SELECT i.state FROM jdpay_job i FORCE INDEX (ix_jdpay_job_due) JOIN (SELECT state, kind, priority, next_try_at FROM jdpay_job WHERE id = ?) j
 		ON i.state = j.state AND i.kind = j.kind AND i.priority = j.priority AND i.next_try_at = j.next_try_at LOCK IN SHARE MODE`, id)
 }
 
 // waiter waits until a daemon's transaction waits for this one, and returns its connection, or 0 if none does.
 //
-// It looks seldom: the server renews these tables only when nobody has read them for 100 ms.
-func (k *knot) waiter() int64 {
+// It polls every 130 ms: the server refreshes these tables only if they were not read for 100 ms.
+func (k *blocker) waiter() int64 {
 	tick := time.NewTicker(130 * time.Millisecond)
 	defer tick.Stop()
 	for range 20 {
@@ -100,8 +100,8 @@ func (w *storm) inTransaction(connection int64) bool {
 	return w.ask("SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = ?", connection) == "1"
 }
 
-// rolledBack reports whether the latest deadlock was one with the test, and ended with the rollback of a daemon's
-// transaction whose statement holds the text.
+// rolledBack reports whether the latest deadlock was one with the test and ended with the rollback of a daemon's
+// transaction, whose statement contains the text.
 func (w *storm) rolledBack(text string) bool {
 	var kind, name, status string
 	if err := w.db.QueryRow("SHOW ENGINE INNODB STATUS").Scan(&kind, &name, &status); err != nil {
@@ -115,26 +115,27 @@ func (w *storm) rolledBack(text string) bool {
 	_, first, _ := strings.Cut(status, "*** (1) TRANSACTION:")
 	first, second, _ := strings.Cut(first, "*** (2) TRANSACTION:")
 	victim, other := first, second
-	if strings.Contains(first, knotMark) {
+	if strings.Contains(first, blockerMark) {
 		victim, other = second, first
 	}
-	return strings.Contains(other, knotMark) && !strings.Contains(victim, knotMark) && strings.Contains(victim, text)
+	return strings.Contains(other, blockerMark) && !strings.Contains(victim, blockerMark) && strings.Contains(victim, text)
 }
 
-// deadlock closes a circle, by taking what a transaction holds that waits for this one, and reports whether the server
-// rolled that one back. The statement of it that waited holds the text.
-func (k *knot) deadlock(text string, take func() error) bool {
+// deadlock causes a deadlock: take locks what a daemon's transaction has locked, which waits for this one with a statement
+// that contains the text. It reports whether the server rolled the daemon's transaction back.
+func (k *blocker) deadlock(text string, take func() error) bool {
 	return k.waiter() != 0 && take() == nil && k.w.rolledBack(text)
 }
 
-// deadlockKeep inserts the keys of two messages in the opposite order: the other one first, while no daemon can act.
+// deadlockKeep inserts the keys of two messages in the opposite order of the daemon, the first one while all daemons are
+// stopped.
 func (w *storm) deadlockKeep() bool {
-	k, err := w.tie(true)
+	k, err := w.block(true)
 	if err != nil {
 		return false
 	}
-	defer k.untie()
-	a, b := w.guest(), w.guest()
+	defer k.rollBack()
+	a, b := w.nextPayment(), w.nextPayment()
 	for _, p := range w.replicas {
 		_ = p.cmd.Process.Signal(syscall.SIGSTOP)
 		defer func() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }()
@@ -161,77 +162,77 @@ func (w *storm) deadlockKeep() bool {
 	return k.deadlock("INSERT INTO jdpay_job", func() error { return insert(a) })
 }
 
-// deadlockSettle holds the job that a settlement concludes last, and wants the order that it has locked first.
+// deadlockSettle locks the job that a settlement concludes last, then the order that the settlement locked first.
 func (w *storm) deadlockSettle() bool {
-	heavy, err := w.tie(true)
+	heavy, err := w.block(true)
 	if err != nil {
 		return false
 	}
-	defer heavy.untie()
-	m := w.guest()
+	defer heavy.rollBack()
+	m := w.nextPayment()
 	first, j, _ := w.settling(m)
 	if first == nil {
 		return false
 	}
-	defer first.untie()
+	defer first.rollBack()
 	if heavy.lockJob(j.id) != nil {
 		return false
 	}
-	first.untie()
+	first.rollBack()
 	return heavy.deadlock("SET lease = NULL", func() error { return heavy.lockOrder(m.OrderNo) })
 }
 
-// deadlockMatch holds the job of a reply, and wants the command that its transaction has locked first.
+// deadlockMatch locks the job of a reply, then the command that the reply's transaction locked first.
 func (w *storm) deadlockMatch() bool {
-	heavy, err := w.tie(true)
+	heavy, err := w.block(true)
 	if err != nil {
 		return false
 	}
-	defer heavy.untie()
-	first, err := w.tie(false)
+	defer heavy.rollBack()
+	first, err := w.block(false)
 	if err != nil {
 		return false
 	}
-	defer first.untie()
-	m := w.guest()
-	confirm := w.quiet(m, func() {})
+	defer first.rollBack()
+	m := w.nextPayment()
+	confirm := w.suppressReplies(m, func() {})
 	defer confirm()
 	w.send(m)
 	id := fmt.Sprint("pay-complete-", m.Order.ID)
 	waiting := w.commanded(m)
-	if waiting == 0 || !testenv.Poll(soon, func() bool { return len(w.cabinet.commands(id)) > 0 }) || first.lockJob(waiting) != nil {
+	if waiting == 0 || !testenv.Poll(reachTimeout, func() bool { return len(w.cabinet.commands(id)) > 0 }) || first.lockJob(waiting) != nil {
 		return false
 	}
 	after := w.newest()
 	confirm()
 	var j leased
-	if !testenv.Poll(soon, func() bool {
+	if !testenv.Poll(reachTimeout, func() bool {
 		return w.db.QueryRow("SELECT id, lease FROM jdpay_job WHERE id > ? AND kind = 'reply' AND state = 'running' AND args = ?", after,
 			replyBody(w.cabinet.commands(id)[0], "0", "ok")).Scan(&j.id, &j.lease) == nil
 	}) || first.waiter() == 0 || heavy.lockJob(j.id) != nil {
 		return false
 	}
-	first.untie()
+	first.rollBack()
 	return heavy.deadlock("SET lease = NULL", func() error { return heavy.lockJob(waiting) })
 }
 
-// deadlockConclude holds the index entry of a job that is about to be concluded as a duplicate, and wants its row.
+// deadlockConclude locks the index entry of a job that is about to be concluded as a duplicate, then its row.
 func (w *storm) deadlockConclude() bool {
-	heavy, err := w.tie(true)
+	heavy, err := w.block(true)
 	if err != nil {
 		return false
 	}
-	defer heavy.untie()
-	m := w.guest()
+	defer heavy.rollBack()
+	m := w.nextPayment()
 	w.send(m)
 	if !w.settled(m) {
 		return false
 	}
-	first, err := w.tie(false)
+	first, err := w.block(false)
 	if err != nil {
 		return false
 	}
-	defer first.untie()
+	defer first.rollBack()
 	after := w.newest()
 	if first.lockOrder(m.OrderNo) != nil {
 		return false
@@ -241,37 +242,37 @@ func (w *storm) deadlockConclude() bool {
 	if j.id == 0 || first.waiter() == 0 || heavy.lockDue(j.id) != nil {
 		return false
 	}
-	first.untie()
+	first.rollBack()
 	return heavy.deadlock("SET lease = NULL", func() error { return heavy.lockJob(j.id) })
 }
 
-// deadlockClaim holds the index entry of a command whose reply does not come, and wants its row.
+// deadlockClaim locks the index entry of a command that gets no reply, then its row.
 func (w *storm) deadlockClaim() bool {
-	heavy, err := w.tie(true)
+	heavy, err := w.block(true)
 	if err != nil {
 		return false
 	}
-	defer heavy.untie()
-	m := w.guest()
-	defer w.quiet(m, func() {})()
+	defer heavy.rollBack()
+	m := w.nextPayment()
+	defer w.suppressReplies(m, func() {})()
 	w.send(m)
 	id := w.commanded(m)
 	return id != 0 && heavy.lockDue(id) == nil && heavy.deadlock("SET state = 'running'", func() error { return heavy.lockJob(id) })
 }
 
-// deadlockRenew has two settlements wait, holds the second one's job, and wants the first one's.
+// deadlockRenew has two settlements wait, and locks the second one's job, then the first one's.
 func (w *storm) deadlockRenew() bool {
-	heavy, err := w.tie(true)
+	heavy, err := w.block(true)
 	if err != nil {
 		return false
 	}
-	defer heavy.untie()
-	first, err := w.tie(false)
+	defer heavy.rollBack()
+	first, err := w.block(false)
 	if err != nil {
 		return false
 	}
-	defer first.untie()
-	a, b := w.guest(), w.guest()
+	defer first.rollBack()
+	a, b := w.nextPayment(), w.nextPayment()
 	after := w.newest()
 	if first.lockOrder(a.OrderNo) != nil || first.lockOrder(b.OrderNo) != nil {
 		return false

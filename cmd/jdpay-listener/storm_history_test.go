@@ -18,25 +18,25 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// history is what happened to each order, in the order of the observers.
+// history has the events of each order, as observed.
 type history struct {
 	mu     sync.Mutex
 	orders map[string][]porcupine.Operation // by the order's id
-	lose   map[string]int                   // how many of JD's replies to accepted calls are lost, by the order's id
+	lose   map[string]int                   // how many replies of JD to accepted calls to drop, by the order's id
 }
 
 func newHistory() *history {
 	return &history{orders: map[string][]porcupine.Operation{}, lose: map[string]int{}}
 }
 
-// add notes an event that happened between two moments.
+// add adds an event that happened between begin and end.
 func (h *history) add(order string, begin, end time.Time, e event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.orders[order] = append(h.orders[order], porcupine.Operation{ClientId: int(e.what), Input: e, Call: begin.UnixNano(), Return: end.UnixNano()})
 }
 
-// count is how often something happened to an order.
+// count returns how often an event happened to an order.
 func (h *history) count(order string, w what) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -48,21 +48,21 @@ func (h *history) count(order string, w what) (n int) {
 	return n
 }
 
-// loseReplies lets JD take over the order's next status while its reply gets lost.
+// loseReplies drops JD's replies to the order's next accepted calls.
 func (h *history) loseReplies(order string, times int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lose[order] = times
 }
 
-// watchJD notes the calls that reach JD and what comes of them.
+// watchJD adds the calls that reach JD, and their acceptance, to the history.
 func (h *history) watchJD(jd http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		body, err := io.ReadAll(r.Body)
 		var call struct{ WaybillCode string }
 		if err != nil || json.Unmarshal(body, &call) != nil {
-			panic(http.ErrAbortHandler) // the caller was killed in the middle
+			panic(http.ErrAbortHandler) // the caller was killed during the call
 		}
 		order := strings.TrimPrefix(call.WaybillCode, "JDVC")
 		h.add(order, begin, begin, event{what: callJD})
@@ -85,7 +85,7 @@ func (h *history) watchJD(jd http.Handler) http.Handler {
 	})
 }
 
-// readDatabase adds what the tables say in the end. Their times are of the same machine's clock.
+// readDatabase adds the events that the tables show at the end. Their times are by the same machine's clock.
 func (h *history) readDatabase(db *sql.DB) error {
 	rows, err := db.Query(`SELECT j.kind, SUBSTR(j.ref, 2), COALESCE(j.outcome, ''), j.try_count, j.created_at, j.finished_at, s.created_at
 		FROM jdpay_job j LEFT JOIN jdpay_job s ON s.unique_key = CONCAT('pay-complete:', SUBSTR(j.ref, 2)) WHERE j.ref IS NOT NULL AND j.finished_at IS NOT NULL`)
@@ -94,7 +94,7 @@ func (h *history) readDatabase(db *sql.DB) error {
 	}
 	defer rows.Close()
 	type times struct{ created, finished time.Time }
-	writers := map[string]times{} // of pay infos
+	writers := map[string]times{} // the pay-info jobs
 	for rows.Next() {
 		var kind, order, outcome string
 		var tries int
@@ -106,7 +106,7 @@ func (h *history) readDatabase(db *sql.DB) error {
 		switch {
 		case outcome == "settled" && steps.Valid && steps.Time.Before(t.finished):
 			h.add(order, steps.Time, t.finished, event{what: settle})
-		case outcome == "settled": // a second one has no steps of its own
+		case outcome == "settled": // a second settlement has no steps of its own
 			h.add(order, t.finished, t.finished, event{what: settle})
 		case kind == "reply" && outcome == "confirmed":
 			h.add(order, t.created, t.finished, event{what: confirm})
@@ -131,14 +131,14 @@ func (h *history) readDatabase(db *sql.DB) error {
 		if err := infos.Scan(&order); err != nil {
 			return err
 		}
-		t := writers[order] // one without a writer was there before everything
+		t := writers[order] // without a job, the times are zero and precede all events
 		h.add(order, t.created, t.finished, event{what: payInfo})
 	}
 	return infos.Err()
 }
 
-// readLogs adds to confirmations how many tries their commands had had: only the line of the instance that concluded the
-// command says so. One that was killed before it wrote the line leaves it open.
+// readLogs adds to each confirmation how many tries its command had had. Only the log line of the instance that concluded the
+// command has that number; if the instance was killed before it wrote the line, the number stays unknown.
 func (h *history) readLogs(processes []*process) {
 	tries := map[string]int{}
 	for _, p := range processes {
@@ -161,10 +161,10 @@ func (h *history) readLogs(processes []*process) {
 	}
 }
 
-// mostPictures bounds how many failing histories are drawn.
-const mostPictures = 5
+// maxPictures is how many failing histories are drawn.
+const maxPictures = 5
 
-// check returns what is wrong with the orders' histories, each with the file of its picture, which is kept.
+// check returns the orders' histories that the model does not allow, with the files of their pictures, which are kept.
 func (h *history) check() (problems []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -174,7 +174,7 @@ func (h *history) check() (problems []string) {
 			continue
 		}
 		text := fmt.Sprintf("the history of order %s is %s", order, result)
-		if len(problems) < mostPictures {
+		if len(problems) < maxPictures {
 			text += ", see " + picture(order, info)
 		}
 		problems = append(problems, text)

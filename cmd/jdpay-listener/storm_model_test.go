@@ -13,7 +13,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// what is a kind of event in the life of an order.
+// what is a kind of event of an order.
 type what int
 
 const (
@@ -23,16 +23,16 @@ const (
 	reply                 // the cabinet's confirmation was put into the queue
 	confirm               // a kept reply concluded the command
 	callJD                // a call reached JD
-	acceptJD              // JD took the status over
-	updated               // the job that tells JD was concluded
-	payInfo               // the pay info is there
-	theEnd                // everything has come to its end
-	whatCount             // how many there are
+	acceptJD              // JD accepted the status
+	updated               // the waybill-status job was concluded
+	payInfo               // the pay info was written
+	theEnd                // all jobs are finished
+	whatCount             // the number of kinds
 )
 
 var whatNames = [whatCount]string{"notify", "settle", "command", "reply", "confirm", "call JD", "JD accepts", "updated", "pay info", "end"}
 
-// facts are what has happened to an order.
+// facts are the events that have happened to an order.
 type facts uint16
 
 const (
@@ -47,10 +47,10 @@ const (
 	everything = 1<<iota - 1
 )
 
-// model says when an event may happen: what must have happened, what must not have, and what has happened from then on.
-// Commands, replies and calls may come again, at-least-once; a command may also arrive after its confirmation was
-// concluded, from a try that had begun before, or once more from the broker. That no try begins after it is exact: the
-// number of tries at the end is that of the confirmation.
+// model defines when an event may happen: needs must have happened, never must not have happened, and gives has happened
+// from then on. Commands, replies and calls are at-least-once. A command may also arrive after its confirmation, from a try
+// that began before it or redelivered by the broker. No try may begin after the confirmation: the number of tries at the end
+// must be that of the confirmation.
 var model = [whatCount]struct{ needs, never, gives facts }{
 	notify:   {0, 0, isNotified},
 	settle:   {isNotified, isSettled, isSettled},
@@ -64,10 +64,10 @@ var model = [whatCount]struct{ needs, never, gives facts }{
 	theEnd:   {everything, 0, 0},
 }
 
-// event is what the model is told. Zero values of the last two say nothing.
+// event is the model's input. The zero values of messageID and tries mean unknown.
 type event struct {
 	what      what
-	messageID string // of commands and replies: an order has one
+	messageID string // of commands and replies; an order has only one
 	tries     int    // of the command, at its confirmation and at the end
 }
 
@@ -78,7 +78,7 @@ type life struct {
 	tries     int
 }
 
-// step reports whether an event may happen, and what the order's state is after it.
+// step reports whether an event may happen, and returns the order's state after it.
 func (l life) step(e event) (bool, life) {
 	rule := model[e.what]
 	ok := l.facts&rule.needs == rule.needs && l.facts&rule.never == 0 &&
@@ -103,8 +103,8 @@ var orderModel = porcupine.Model{
 	},
 }
 
-// TestHistories shows what the model lets pass, and that it refuses histories of which one rule is broken.
-func TestHistories(t *testing.T) {
+// TestModelOfHistories: the model allows legal histories and refuses those that break one rule.
+func TestModelOfHistories(t *testing.T) {
 	t.Parallel()
 	const id, other = "pay-complete-7", "pay-complete-8"
 	at := func(begin, end int64, e event) porcupine.Operation {
@@ -116,7 +116,7 @@ func TestHistories(t *testing.T) {
 		"call": at(20, 20, event{what: callJD}), "accept": at(20, 26, event{what: acceptJD}), "updated": at(15, 40, event{what: updated}),
 		"pay info": at(15, 33, event{what: payInfo}), "end": at(100, 100, event{what: theEnd, tries: 2}),
 	}
-	type change = map[string]*porcupine.Operation // nil takes an event away
+	type change = map[string]*porcupine.Operation // nil removes an event
 	as := func(begin, end int64, e event) *porcupine.Operation { op := at(begin, end, e); return &op }
 	for _, c := range []struct {
 		name   string
@@ -146,10 +146,10 @@ func TestHistories(t *testing.T) {
 		{"never confirmed", false, change{"confirm": nil}},
 		{"a try began after the confirmation", false, change{"end": as(100, 100, event{what: theEnd, tries: 3})}},
 		{"JD is called before the settlement", false, change{"again": as(11, 11, event{what: callJD})}},
-		{"JD is taken to know what it was never told", false, change{"accept": nil}},
-		{"JD is taken to know before it was told", false, change{"updated": as(15, 18, event{what: updated})}},
-		{"JD's job is concluded twice", false, change{"again": as(50, 51, event{what: updated})}},
-		{"JD's job is never concluded", false, change{"updated": nil}},
+		{"concluded although JD never accepted", false, change{"accept": nil}},
+		{"concluded before JD accepted", false, change{"updated": as(15, 18, event{what: updated})}},
+		{"waybill-status is concluded twice", false, change{"again": as(50, 51, event{what: updated})}},
+		{"waybill-status is never concluded", false, change{"updated": nil}},
 		{"a pay info before the settlement", false, change{"pay info": as(0, 11, event{what: payInfo})}},
 		{"no pay info", false, change{"pay info": nil}},
 	} {
@@ -165,7 +165,7 @@ func TestHistories(t *testing.T) {
 			h.orders["7"] = slices.Collect(maps.Values(ops))
 			problems := h.check()
 			if ok := len(problems) == 0; ok != c.ok {
-				t.Errorf("the model says %v: %v", ok, problems)
+				t.Errorf("the model allows it: %v, want %v: %v", ok, c.ok, problems)
 			}
 			for _, p := range problems {
 				_, path, _ := strings.Cut(p, ", see ")

@@ -12,15 +12,15 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// situation is one that the code has a special rule for. reach brings it about and reports whether it was there, by what
-// it sees from outside: rows, locks, connections, what arrived.
+// situation is one for which the code has a special rule. reach causes it and reports whether it occurred, by what can be
+// observed from outside: rows, locks, connections, received messages.
 type situation struct {
 	name  string
 	reach func(w *storm) bool
 }
 
 var situations = []situation{
-	{"a job is taken over while its old holder has a transaction open", (*storm).takeover},
+	{"a job is taken over while its former owner has a transaction open", (*storm).takeover},
 	{"a reply concludes a command that is still being sent", (*storm).earlyReply},
 	{"a notification and its copy are kept by one statement", (*storm).copyInBatch},
 	{"a kept message is delivered again", (*storm).redelivery},
@@ -35,21 +35,21 @@ var situations = []situation{
 	{"the instance lock is lost and taken again", (*storm).lostLock},
 	{"the database dies in the middle of a settlement", (*storm).databaseDies},
 	{"the broker dies while a command waits for its reply", (*storm).brokerDies},
-	{"kill -9 in the middle of a settlement", func(w *storm) bool { return w.endHolder(syscall.SIGKILL) }},
-	{"SIGTERM in the middle of a settlement", func(w *storm) bool { return w.endHolder(syscall.SIGTERM) }},
-	{"a silent cabinet is told again, and then confirms twice", (*storm).silentCabinet},
-	{"JD takes a status over and its reply is lost", (*storm).lostReply},
+	{"kill -9 in the middle of a settlement", func(w *storm) bool { return w.endOwner(syscall.SIGKILL) }},
+	{"SIGTERM in the middle of a settlement", func(w *storm) bool { return w.endOwner(syscall.SIGTERM) }},
+	{"a cabinet gets its command again, and then confirms twice", (*storm).silentCabinet},
+	{"JD accepts a status and its reply is lost", (*storm).lostReply},
 }
 
 const (
-	situationTries = 10
-	soon           = 15 * time.Second // for what should happen at once, on a busy machine
+	maxSituationTries = 10
+	reachTimeout      = 15 * time.Second // for what should happen at once, on a busy machine
 )
 
-// reach brings a situation about while nothing else is broken; payments go on. It tells how many tries that took.
+// reach causes a situation while nothing else is broken and payments continue. It returns how many tries that took.
 func (w *storm) reach(s situation) (was bool, tries int) {
 	w.t.Helper()
-	for tries := range situationTries {
+	for tries := range maxSituationTries {
 		w.mns.ClearFaults()
 		w.jd.ClearScripts()
 		w.repair(time.Now().Add(time.Hour))
@@ -60,10 +60,10 @@ func (w *storm) reach(s situation) (was bool, tries int) {
 			return true, tries + 1
 		}
 	}
-	return false, situationTries
+	return false, maxSituationTries
 }
 
-// ask returns one value of the database as a text; empty if there is none, or no answer.
+// ask returns the only value of a query as a text; it is empty if there is none or if the query fails.
 func (w *storm) ask(query string, args ...any) string {
 	var value string
 	if err := w.db.QueryRow(query, args...).Scan(&value); err != nil {
@@ -72,29 +72,29 @@ func (w *storm) ask(query string, args ...any) string {
 	return value
 }
 
-// guest is a payment for a situation, of an order that exists.
-func (w *storm) guest() sandbox.Sent {
+// nextPayment returns a payment for a situation, and creates its order.
+func (w *storm) nextPayment() sandbox.Sent {
 	w.t.Helper()
-	if len(w.guests) == 0 {
+	if len(w.reserved) == 0 {
 		w.t.Fatal("there are not enough payments for the situations")
 	}
-	m := w.guests[0]
-	w.guests = w.guests[1:]
+	m := w.reserved[0]
+	w.reserved = w.reserved[1:]
 	if err := sandbox.AddOrders(w.db, *m.Order); err != nil {
 		w.t.Fatal(err)
 	}
 	return m
 }
 
-// send sends a guest's payment.
+// send sends a payment for a situation.
 func (w *storm) send(m sandbox.Sent) {
 	w.sent = append(w.sent, m)
 	w.pay(m)
 }
 
-// quiet has the order's cabinet do something in place of confirming its commands, until the returned function is called,
-// which confirms.
-func (w *storm) quiet(m sandbox.Sent, instead func()) (confirm func()) {
+// suppressReplies has the order's cabinet call instead when it gets a command, and not confirm it. The returned function ends
+// that and confirms.
+func (w *storm) suppressReplies(m sandbox.Sent, instead func()) (confirm func()) {
 	order := fmt.Sprint(m.Order.ID)
 	w.mu.Lock()
 	w.instead[order] = instead
@@ -103,13 +103,13 @@ func (w *storm) quiet(m sandbox.Sent, instead func()) (confirm func()) {
 		w.mu.Lock()
 		delete(w.instead, order)
 		w.mu.Unlock()
-		if got := w.cabinet.commands("pay-complete-" + order); len(got) > 0 { // else the cabinet confirms when it is told
+		if got := w.cabinet.commands("pay-complete-" + order); len(got) > 0 { // else the cabinet confirms when it gets the command
 			w.confirms(got[0])
 		}
 	}
 }
 
-// leased is a job of which somebody has the lease.
+// leased is a job and its lease.
 type leased struct {
 	id    int64
 	lease string
@@ -117,21 +117,21 @@ type leased struct {
 
 // running waits for a job of a kind with these arguments that is newer than after.
 func (w *storm) running(kind, args string, after int64) (j leased) {
-	testenv.Poll(soon, func() bool {
+	testenv.Poll(reachTimeout, func() bool {
 		return w.db.QueryRow("SELECT id, lease FROM jdpay_job WHERE id > ? AND kind = ? AND state = 'running' AND args = ?", after, kind, args).Scan(&j.id, &j.lease) == nil
 	})
 	return j
 }
 
-// newest is the newest job's id.
+// newest returns the newest job's id.
 func (w *storm) newest() (id int64) {
 	_ = w.db.QueryRow("SELECT MAX(id) FROM jdpay_job").Scan(&id)
 	return id
 }
 
-// becomes waits until a query's answer is the wanted one.
+// becomes waits until a query returns the wanted value.
 func (w *storm) becomes(want, query string, args ...any) bool {
-	return testenv.Poll(soon, func() bool { return w.ask(query, args...) == want })
+	return testenv.Poll(reachTimeout, func() bool { return w.ask(query, args...) == want })
 }
 
 // settled waits until a payment is settled.
@@ -141,14 +141,14 @@ func (w *storm) settled(m sandbox.Sent) bool {
 
 // commanded waits until an order's command waits for its reply, and returns its job.
 func (w *storm) commanded(m sandbox.Sent) (id int64) {
-	testenv.Poll(soon, func() bool {
+	testenv.Poll(reachTimeout, func() bool {
 		return w.db.QueryRow("SELECT id FROM jdpay_job WHERE unique_key = ? AND state = 'waiting'", fmt.Sprint("pay-complete:", m.Order.ID)).Scan(&id) == nil
 	})
 	return id
 }
 
-// holder is the replica that has a lease.
-func (w *storm) holder(lease string) *process {
+// owner returns the replica that has a lease.
+func (w *storm) owner(lease string) *process {
 	for i, p := range w.replicas {
 		if strings.HasPrefix(lease, fmt.Sprintf("replica-%d:", i)) && !p.ended() {
 			return p
@@ -157,9 +157,9 @@ func (w *storm) holder(lease string) *process {
 	return nil
 }
 
-// settling has a guest's settlement wait for a lock of the test, in an open transaction on the returned connection.
-func (w *storm) settling(m sandbox.Sent) (k *knot, j leased, connection int64) {
-	k, err := w.tie(false)
+// settling has a payment's settlement wait for a lock of the test, in an open transaction on the returned connection.
+func (w *storm) settling(m sandbox.Sent) (k *blocker, j leased, connection int64) {
+	k, err := w.block(false)
 	if err != nil {
 		return nil, leased{}, 0
 	}
@@ -168,38 +168,38 @@ func (w *storm) settling(m sandbox.Sent) (k *knot, j leased, connection int64) {
 		w.send(m)
 		j, connection = w.running("settle", m.Body, after), k.waiter()
 	}
-	if j.id == 0 || connection == 0 || w.holder(j.lease) == nil {
-		k.untie()
+	if j.id == 0 || connection == 0 || w.owner(j.lease) == nil {
+		k.rollBack()
 		return nil, leased{}, 0
 	}
 	return k, j, connection
 }
 
-// takeover freezes the holder of a job in the middle of its transaction and cuts its instance lock, as a machine does that
-// hangs for long. When another replica has the job, the old holder goes on.
+// takeover freezes the owner of a job during its transaction and ends its instance lock, as on a machine that hangs for
+// long. When another replica has the job, the former owner continues.
 func (w *storm) takeover() bool {
-	m := w.guest()
+	m := w.nextPayment()
 	k, j, connection := w.settling(m)
 	if k == nil {
 		return false
 	}
-	defer k.untie()
-	holder := w.holder(j.lease)
-	_ = holder.cmd.Process.Signal(syscall.SIGSTOP)
-	defer func() { _ = holder.cmd.Process.Signal(syscall.SIGCONT) }()
+	defer k.rollBack()
+	owner := w.owner(j.lease)
+	_ = owner.cmd.Process.Signal(syscall.SIGSTOP)
+	defer func() { _ = owner.cmd.Process.Signal(syscall.SIGCONT) }()
 	if _, err := w.db.Exec("KILL " + w.ask("SELECT IS_USED_LOCK(?)", j.lease)); err != nil {
 		return false
 	}
-	k.untie()
+	k.rollBack()
 	taken := w.becomes("1", "SELECT COUNT(*) FROM jdpay_job WHERE id = ? AND state = 'running' AND lease <> ?", j.id, j.lease) && w.inTransaction(connection)
-	_ = holder.cmd.Process.Signal(syscall.SIGCONT)
+	_ = owner.cmd.Process.Signal(syscall.SIGCONT)
 	return w.settled(m) && taken
 }
 
 // earlyReply freezes all replicas when a command arrives. The one that has sent it stays frozen until the others have
 // concluded it by its reply.
 func (w *storm) earlyReply() bool {
-	m := w.guest()
+	m := w.nextPayment()
 	frozen := slices.Clone(w.replicas)
 	signal := func(s syscall.Signal, except *process) {
 		for _, p := range frozen {
@@ -209,22 +209,22 @@ func (w *storm) earlyReply() bool {
 		}
 	}
 	arrived := make(chan struct{}, 100)
-	confirm := w.quiet(m, func() { signal(syscall.SIGSTOP, nil); arrived <- struct{}{} })
+	confirm := w.suppressReplies(m, func() { signal(syscall.SIGSTOP, nil); arrived <- struct{}{} })
 	defer signal(syscall.SIGCONT, nil)
 	w.send(m)
 	select {
 	case <-arrived:
-	case <-time.After(soon):
+	case <-time.After(reachTimeout):
 		confirm()
 		return false
 	}
-	// What the server is doing for the frozen it does to its end.
+	// Statements that the frozen replicas sent before are finished first.
 	w.becomes("0", "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE user = 'jdpay' AND command = 'Query'")
 	key := fmt.Sprint("pay-complete:", m.Order.ID)
 	lease := w.ask("SELECT lease FROM jdpay_job WHERE unique_key = ? AND state = 'running'", key)
-	sender := w.holder(lease)
+	sender := w.owner(lease)
 	confirm()
-	if sender == nil { // it was quicker
+	if sender == nil { // the command was concluded before the replica was frozen
 		return false
 	}
 	signal(syscall.SIGCONT, sender)
@@ -232,7 +232,7 @@ func (w *storm) earlyReply() bool {
 }
 
 func (w *storm) copyInBatch() bool {
-	m := w.guest()
+	m := w.nextPayment()
 	w.sent = append(w.sent, m)
 	begin := time.Now()
 	w.mns.Put(notifyQueue, m.Body, m.Body)
@@ -241,34 +241,34 @@ func (w *storm) copyInBatch() bool {
 		WHERE a.ref = ? AND a.kind = 'settle' AND b.kind = 'settle' AND a.outcome = 'settled' AND b.outcome = 'duplicate'`, m.OrderNo)
 }
 
-// redelivery loses the deletions of messages until the queue delivers one again.
+// redelivery drops the deletions of messages until the queue delivers one again.
 func (w *storm) redelivery() bool {
 	for _, op := range []mnsserver.Op{mnsserver.DeleteMessage, mnsserver.BatchDeleteMessage} {
 		w.mns.Inject(mnsserver.Fault{Op: op, Queue: notifyQueue, Times: -1, Drop: mnsserver.DropRequest})
 	}
 	defer w.mns.ClearFaults()
-	m := w.guest()
+	m := w.nextPayment()
 	w.send(m)
 	if !w.settled(m) {
 		return false
 	}
 	w.mns.ShiftClock(31 * time.Second)
-	return testenv.Poll(soon, func() bool {
+	return testenv.Poll(reachTimeout, func() bool {
 		return slices.ContainsFunc(w.mns.Messages(notifyQueue), func(q mnsserver.Message) bool { return q.Body == m.Body && q.DequeueCount > 1 })
 	})
 }
 
-// daemonConnections are the ids of the replicas' connections.
+// daemonConnections returns the ids of the replicas' connections.
 func (w *storm) daemonConnections() []string {
 	return strings.Split(w.ask("SELECT COALESCE(GROUP_CONCAT(id), '') FROM information_schema.PROCESSLIST WHERE user = 'jdpay'"), ",")
 }
 
-// readOnly is what the old primary becomes in a switch-over, which then is taken back.
+// readOnly makes the database read-only and writable again, as a switch-over that is reverted.
 func (w *storm) readOnly() bool {
 	if _, err := w.db.Exec("SET GLOBAL group_concat_max_len = 100000"); err != nil {
 		return false
 	}
-	m := w.guest()
+	m := w.nextPayment()
 	before := w.daemonConnections()
 	refusals := func() (n int) {
 		for _, p := range w.replicas {
@@ -281,11 +281,11 @@ func (w *storm) readOnly() bool {
 		return false
 	}
 	w.send(m)
-	refused := testenv.Poll(soon, func() bool { return refusals() > known })
+	refused := testenv.Poll(reachTimeout, func() bool { return refusals() > known })
 	if _, err := w.db.Exec("SET GLOBAL read_only = 0"); err != nil {
 		w.t.Fatal(err)
 	}
-	return refused && w.settled(m) && testenv.Poll(soon, func() bool {
+	return refused && w.settled(m) && testenv.Poll(reachTimeout, func() bool {
 		now := w.daemonConnections()
 		replaced := slices.ContainsFunc(now, func(id string) bool { return !slices.Contains(before, id) })
 		return replaced && slices.ContainsFunc(before, func(id string) bool { return !slices.Contains(now, id) })
@@ -293,52 +293,52 @@ func (w *storm) readOnly() bool {
 }
 
 func (w *storm) cutSettlement() bool {
-	m := w.guest()
+	m := w.nextPayment()
 	k, _, connection := w.settling(m)
 	if k == nil {
 		return false
 	}
-	defer k.untie()
+	defer k.rollBack()
 	if _, err := w.db.Exec(fmt.Sprint("KILL ", connection)); err != nil {
 		return false
 	}
-	k.untie()
+	k.rollBack()
 	return w.settled(m)
 }
 
 func (w *storm) lostLock() bool {
 	lease := w.ask("SELECT lease FROM jdpay_job WHERE state = 'running' AND lease IS NOT NULL LIMIT 1")
-	m := w.guest()
+	m := w.nextPayment()
 	if lease == "" {
 		k, j, _ := w.settling(m)
 		if k == nil {
 			return false
 		}
-		k.untie()
+		k.rollBack()
 		lease = j.lease
 	} else {
 		w.send(m)
 	}
-	p, lock := w.holder(lease), w.ask("SELECT IS_USED_LOCK(?)", lease)
+	p, lock := w.owner(lease), w.ask("SELECT IS_USED_LOCK(?)", lease)
 	if p == nil || lock == "" {
 		return false
 	}
 	if _, err := w.db.Exec("KILL " + lock); err != nil {
 		return false
 	}
-	return testenv.Poll(soon, func() bool {
+	return testenv.Poll(reachTimeout, func() bool {
 		now := w.ask("SELECT IS_USED_LOCK(?)", lease)
 		return now != "" && now != lock && !p.ended()
 	})
 }
 
 func (w *storm) databaseDies() bool {
-	m := w.guest()
+	m := w.nextPayment()
 	k, _, connection := w.settling(m)
 	if k == nil {
 		return false
 	}
-	defer k.untie()
+	defer k.rollBack()
 	open := w.inTransaction(connection)
 	w.database.Kill()
 	if err := w.database.Start(); err != nil {
@@ -348,8 +348,8 @@ func (w *storm) databaseDies() bool {
 }
 
 func (w *storm) brokerDies() bool {
-	m := w.guest()
-	confirm := w.quiet(m, func() {})
+	m := w.nextPayment()
+	confirm := w.suppressReplies(m, func() {})
 	w.send(m)
 	id := w.commanded(m)
 	w.broker.Stop()
@@ -358,45 +358,45 @@ func (w *storm) brokerDies() bool {
 	return id != 0 && w.becomes("done", "SELECT state FROM jdpay_job WHERE id = ?", id)
 }
 
-// endHolder ends a replica whose settlement waits for a lock.
-func (w *storm) endHolder(s syscall.Signal) bool {
-	m := w.guest()
+// endOwner ends a replica whose settlement waits for a lock.
+func (w *storm) endOwner(s syscall.Signal) bool {
+	m := w.nextPayment()
 	k, j, connection := w.settling(m)
 	if k == nil {
 		return false
 	}
-	defer k.untie()
+	defer k.rollBack()
 	open := w.inTransaction(connection)
-	holder := w.holder(j.lease)
-	_ = holder.cmd.Process.Signal(s)
-	k.untie()
+	owner := w.owner(j.lease)
+	_ = owner.cmd.Process.Signal(s)
+	k.rollBack()
 	select {
-	case <-holder.done:
+	case <-owner.done:
 	case <-time.After(time.Minute):
 		w.t.Errorf("a replica does not end by %s", s)
 		return false
 	}
-	if s == syscall.SIGTERM && holder.err != nil {
-		w.t.Errorf("a replica stopped with %v\n%s", holder.err, holder.tail())
+	if s == syscall.SIGTERM && owner.err != nil {
+		w.t.Errorf("a replica stopped with %v\n%s", owner.err, owner.tail())
 	}
 	return w.settled(m) && open
 }
 
 func (w *storm) silentCabinet() bool {
-	m := w.guest()
+	m := w.nextPayment()
 	order := fmt.Sprint(m.Order.ID)
-	confirm := w.quiet(m, func() {})
+	confirm := w.suppressReplies(m, func() {})
 	w.send(m)
-	again := testenv.Poll(soon, func() bool { return w.history.count(order, command) > 1 })
+	again := testenv.Poll(reachTimeout, func() bool { return w.history.count(order, command) > 1 })
 	confirm()
 	confirm()
 	return again && w.becomes("1", "SELECT COUNT(*) FROM jdpay_job WHERE kind = 'reply' AND ref = ? AND outcome = 'repeated'", m.OrderNo)
 }
 
 func (w *storm) lostReply() bool {
-	m := w.guest()
+	m := w.nextPayment()
 	order := fmt.Sprint(m.Order.ID)
 	w.history.loseReplies(order, 1)
 	w.send(m)
-	return testenv.Poll(soon, func() bool { return w.history.count(order, acceptJD) > 1 })
+	return testenv.Poll(reachTimeout, func() bool { return w.history.count(order, acceptJD) > 1 })
 }

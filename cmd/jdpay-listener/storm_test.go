@@ -17,20 +17,20 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// storm is a company in which everything breaks, in an order that a seed decides.
+// storm is a company in which everything fails at times, in an order that a seed decides.
 type storm struct {
 	*site
 	rand     *rand.Rand
 	replicas []*process
 	started  []*process // all that ever ran
 	database *testenv.MySQL
-	outages  map[string]outage // that have not ended yet
+	outages  map[string]outage // that have not ended
 	history  *history
-	guests   []sandbox.Sent // payments for situations; each is sent once
+	reserved []sandbox.Sent // payments for situations; each is sent once
 	sent     []sandbox.Sent // all payments so far
 
 	mu      sync.Mutex
-	instead map[string]func() // what a cabinet does with a command in place of confirming it, by message id
+	instead map[string]func() // called for a command in place of confirming it, by the order's id
 }
 
 // outage is something that is down.
@@ -39,11 +39,10 @@ type outage struct {
 	end   func() error
 }
 
-// TestStorm lets everything break that can, again and again and on top of each other, while payments stream in: replicas
-// are killed and frozen, the database, the broker and Redis die, JD and MNS answer with errors, late, or not at all.
-// Between the blows it brings about each of the situations, which are those that the code has special rules for.
-// When it is over each payment has to be settled once, its cabinet to have confirmed, and every other effect be there;
-// the history of each order must be one that the model allows; and no situation may be missing.
+// TestStorm causes all kinds of failures, repeatedly and at the same time, while payments arrive: replicas are killed and
+// frozen; the database, the broker and Redis are killed; JD and MNS reply with errors, late, or not at all. In between it
+// causes each of the situations. At the end each payment must be settled once, confirmed by its cabinet, and have every other
+// effect; the model must allow the history of each order; and each situation must have occurred.
 //
 // It lasts STORM (40s), but at least until each situation was tried, and takes its seed from STORM_SEED.
 func TestStorm(t *testing.T) {
@@ -67,7 +66,7 @@ func TestStorm(t *testing.T) {
 	const rate = 20 // payments/s
 	all := ordinary(int(lasts.Seconds()*rate) + 100 + 10*int(lasts.Seconds()))
 	stream := all[:int(lasts.Seconds()*rate)]
-	w.guests = all[len(stream):]
+	w.reserved = all[len(stream):]
 	for _, m := range stream {
 		if err := sandbox.AddOrders(w.db, *m.Order); err != nil {
 			t.Fatal(err)
@@ -88,7 +87,7 @@ func TestStorm(t *testing.T) {
 	begin := time.Now()
 	reached, tries := make([]int, len(situations)), make([]int, len(situations))
 	for i := 0; i < len(situations) || time.Since(begin) < lasts; i++ {
-		w.blows(1 + w.rand.IntN(5))
+		w.strike(1 + w.rand.IntN(5))
 		n := i % len(situations)
 		was, tried := w.reach(situations[n])
 		if tries[n] += tried; was {
@@ -97,14 +96,14 @@ func TestStorm(t *testing.T) {
 	}
 	paying.Wait()
 	w.sent = append(w.sent, stream...)
-	w.calm()
+	w.endAll()
 	calm := time.Now()
 	if testenv.Poll(2*time.Minute+lasts, func() bool {
 		return w.count("SELECT COUNT(DISTINCT ref) FROM jdpay_job WHERE kind = 'settle'") >= len(w.sent) && w.unfinished() == 0 && w.drained()
 	}) {
 		t.Logf("%d payments are done %s after a storm of %s", len(w.sent), time.Since(calm).Round(time.Millisecond), calm.Sub(begin).Round(time.Second))
 	} else {
-		t.Errorf("%s after the storm not everything is done", time.Since(calm).Round(time.Second))
+		t.Errorf("%s after the storm there are unfinished jobs", time.Since(calm).Round(time.Second))
 	}
 	for _, p := range w.replicas {
 		p.stop()
@@ -119,7 +118,7 @@ func TestStorm(t *testing.T) {
 	}
 }
 
-// newStorm builds the company. Its daemons use a plain database user: read_only does not bind root.
+// newStorm builds the company. Its daemons use an ordinary database user: read_only does not apply to root.
 func newStorm(t *testing.T, seed uint64) *storm {
 	t.Helper()
 	w := &storm{
@@ -149,7 +148,7 @@ func newStorm(t *testing.T, seed uint64) *storm {
 		"SyncReply__QueueName": replyQueue, "Mqtt__RequireReply": "true", "Mqtt__ReplyTimeout": "1s", "JDApi__Timeout": "1s",
 	}
 	w.cabinet.mu.Lock()
-	w.cabinet.onTo = w.obey
+	w.cabinet.onCommand = w.behave
 	w.cabinet.mu.Unlock()
 	return w
 }
@@ -163,15 +162,15 @@ func (w *storm) launch(i int) {
 	w.replicas[i] = p
 }
 
-// pay puts a payment's notification into the queue, copies times.
+// pay puts a payment's notification into the queue.
 func (w *storm) pay(m sandbox.Sent) {
 	begin := time.Now()
 	w.mns.Put(notifyQueue, m.Body)
 	w.history.add(fmt.Sprint(m.Order.ID), begin, time.Now(), event{what: notify})
 }
 
-// obey is what cabinets do with a command: they confirm it, unless a situation wants something else.
-func (w *storm) obey(r received) {
+// behave confirms a command as its cabinet does, unless a situation suppresses that.
+func (w *storm) behave(r received) {
 	order := fmt.Sprint(r.Payload["PostOrderId"])
 	w.history.add(order, r.At, r.At, event{what: command, messageID: fmt.Sprint(r.Payload["MessageId"])})
 	w.mu.Lock()
@@ -191,21 +190,21 @@ func (w *storm) confirms(r received) {
 	w.history.add(fmt.Sprint(r.Payload["PostOrderId"]), begin, time.Now(), event{what: reply, messageID: fmt.Sprint(r.Payload["MessageId"])})
 }
 
-// blows lets a number of disasters strike.
-func (w *storm) blows(n int) {
+// strike causes n failures.
+func (w *storm) strike(n int) {
 	tick := time.NewTicker(400 * time.Millisecond)
 	defer tick.Stop()
 	for range n {
 		<-tick.C
-		w.disaster()
+		w.fail()
 		w.repair(time.Now())
 	}
 }
 
-// checkEnd requires that nothing was lost or doubled, as the tables say.
+// checkEnd checks the tables for lost and doubled effects.
 func (w *storm) checkEnd() {
 	w.t.Helper()
-	w.checkConserved(w.sent)
+	w.checkSettledOnce(w.sent)
 	if n := w.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'pay-complete' AND state = 'done' AND outcome = 'confirmed'"); n != len(w.sent) {
 		w.t.Errorf("%d of %d commands are confirmed", n, len(w.sent))
 	}
@@ -214,7 +213,7 @@ func (w *storm) checkEnd() {
 	}
 }
 
-// checkHistory requires that what happened to each order is what the model allows.
+// checkHistory checks that the model allows the history of each order.
 func (w *storm) checkHistory() {
 	w.t.Helper()
 	begin := time.Now()
@@ -240,8 +239,8 @@ func (w *storm) checkHistory() {
 		events, len(w.history.orders), time.Since(begin).Round(time.Millisecond), lives, len(problems))
 }
 
-// disaster strikes once.
-func (w *storm) disaster() {
+// fail causes one failure.
+func (w *storm) fail() {
 	some := func() int { return 1 + w.rand.IntN(20) }
 	victim := w.replicas[w.rand.IntN(len(w.replicas))]
 	switch w.rand.IntN(14) {
@@ -275,7 +274,7 @@ func (w *storm) disaster() {
 	}
 }
 
-// outage begins one that lasts up to three seconds, unless the same thing is down already; meanwhile others strike.
+// outage begins an outage of up to three seconds, unless the same part is down already. It does not wait for its end.
 func (w *storm) outage(what string, begin func(), end func() error) {
 	if _, down := w.outages[what]; down {
 		return
@@ -284,7 +283,7 @@ func (w *storm) outage(what string, begin func(), end func() error) {
 	w.outages[what] = outage{time.Now().Add(time.Duration(w.rand.IntN(3000)) * time.Millisecond), end}
 }
 
-// repair ends the outages whose time has come, and starts replicas that have ended, as systemd or Kubernetes would.
+// repair ends the outages that are over, and starts replicas that have ended, as systemd or Kubernetes does.
 func (w *storm) repair(now time.Time) {
 	for what, o := range w.outages {
 		if now.Before(o.until) {
@@ -302,8 +301,8 @@ func (w *storm) repair(now time.Time) {
 	}
 }
 
-// calm ends everything; what was in somebody's hand comes again at once.
-func (w *storm) calm() {
+// endAll ends all failures and makes received messages visible again.
+func (w *storm) endAll() {
 	w.mns.ClearFaults()
 	w.jd.ClearScripts()
 	w.repair(time.Now().Add(time.Hour))

@@ -16,10 +16,10 @@ import (
 func (a *app) traceCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "trace ORDER_NO",
-		Short: "Everything known of one order, in time order",
-		Long: `Prints everything known of one order: the order, its parcel, cabinet and pay info, and then, in time order, the
-notifications and replies that arrived, the steps, their tries, errors and outcomes, what operators did, and what comes
-next. Times are in Payment:TimeZone. It only reads.`,
+		Short: "Print everything known about one order, in time order",
+		Long: `Prints everything known about one order: the order, its parcel, cabinet and pay info, and then, in time order, the
+notifications and replies that arrived, the steps, their tries, errors and outcomes, what operators did, and what is
+planned. Times are in Payment:TimeZone. It only reads.`,
 		Example: `  jdpay-listener trace R20261120001
   jdpay-listener trace R20261120001 --json`,
 		Args: cobra.ExactArgs(1),
@@ -41,7 +41,7 @@ next. Times are in Payment:TimeZone. It only reads.`,
 	}
 }
 
-// lookUp reads what is known of an order.
+// lookUp reads everything known about an order.
 func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *inspect.Trace, error) {
 	c, err := a.load()
 	if err != nil {
@@ -79,7 +79,7 @@ func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {
 		line("missing", "%s", t.Missing)
 	}
 	if t.Unread > 0 {
-		line("unread", "%d kept messages have not been looked into yet; what they are about is not known", t.Unread)
+		line("unread", "%d kept messages have not been decoded yet; one of them may be about this order", t.Unread)
 	}
 	if t.Unlisted > 0 {
 		line("unlisted", "%d more rejected messages and copies name this order: see jobs list --ref", t.Unlisted)
@@ -97,6 +97,6 @@ func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {
 		if e.JobID != 0 {
 			id = strconv.FormatInt(e.JobID, 10)
 		}
-		cells(w, e.At.In(zone).Format("2006-01-02 15:04:05.000"), id, e.Kind, shorten(plain(e.What), 300)) // all of it: jobs show, or --json
+		cells(w, e.At.In(zone).Format("2006-01-02 15:04:05.000"), id, e.Kind, shorten(plain(e.What), 300)) // jobs show and --json have all of it
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"jdpay-listener/internal/daemon"
 )
 
-// printTransports prints how each connection is secured. A dash is where nobody has looked.
+// printTransports prints how each connection is secured. A dash means that it was not checked.
 func (a *app) printTransports(links []daemon.Link) {
 	if len(links) == 0 {
 		return
@@ -29,7 +29,7 @@ func (a *app) printTransports(links []daemon.Link) {
 	_ = w.Flush() // a closed pipe is its reader's choice
 }
 
-// transportsOf are the links among findings.
+// transportsOf returns the links of the findings that have one.
 func transportsOf(findings []daemon.Finding) (links []daemon.Link) {
 	for _, f := range findings {
 		if f.Transport != nil {

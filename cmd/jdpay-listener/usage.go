@@ -2,15 +2,15 @@ package main
 
 import "github.com/spf13/cobra"
 
-// usageError is an error of the command line: a flag, an argument or a command that does not exist or has no use. It
-// ends the program with exitUsage; whoever called it is pointed to the command's help.
+// usageError is an error in the command line: in a flag, an argument or a command. The program then names the command's
+// help and exits with exitUsage.
 type usageError struct{ error }
 
-// Unwrap returns what is wrong with the command line.
+// Unwrap returns the cause.
 func (e usageError) Unwrap() error { return e.error }
 
-// findUsageErrors makes usage errors of what cobra finds wrong with flags and arguments, in this command and those below.
-func findUsageErrors(cmd *cobra.Command) {
+// markUsageErrors turns cobra's errors about flags and arguments into usage errors, for the command and all below it.
+func markUsageErrors(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -21,6 +21,6 @@ func findUsageErrors(cmd *cobra.Command) {
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		findUsageErrors(sub)
+		markUsageErrors(sub)
 	}
 }

@@ -22,14 +22,13 @@ func (a *app) verifyCommand() *cobra.Command {
 	var reply, showSignature bool
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
-		Short: "Would this message be accepted, and if not, why?",
-		Long: `Reads one raw message from FILE, or from standard input, and shows what the daemon makes of it: its form and fields, the
-text that is hashed (the key masked), the given signature and whether it is the one expected, the decoded notification, and
+		Short: "Check whether a message would be accepted, and if not, why",
+		Long: `Reads one raw message from FILE, or from standard input, and shows how the daemon decodes it: its form and fields, the
+text that is hashed (the key masked), the given signature and whether it is the expected one, the decoded notification, and
 which signature profiles match. It uses neither databases nor the network, and of the configuration only the sections JDPay,
 SyncReply and Payment. Exits with 0 only if the message would be accepted.
 
-The expected signature is shown only with --show-signature: with it, anybody who sees the screen can make a forged message
-genuine.`,
+The expected signature is shown only with --show-signature: whoever sees it can forge the message.`,
 		Example: `  jdpay-listener verify message.json
   echo '{"data":"…","sign":"…"}' | JDPay__Md5Key=… jdpay-listener verify`,
 		Args: cobra.MaximumNArgs(1),
@@ -70,13 +69,13 @@ genuine.`,
 			return fmt.Errorf("not accepted: %s", in.Problem)
 		},
 	}
-	cmd.Flags().BoolVar(&showSignature, "show-signature", false, "show the signature that the message should carry: whoever sees it can forge this message")
-	cmd.Flags().BoolVar(&reply, "reply", false, "a message of the sync-reply queue: its keys, and a cabinet's reply is accepted, too")
+	cmd.Flags().BoolVar(&showSignature, "show-signature", false, "show the signature that the message should have: whoever sees it can forge this message")
+	cmd.Flags().BoolVar(&reply, "reply", false, "the message is one of the sync-reply queue: use that queue's keys, and accept cabinets' replies")
 	return cmd
 }
 
-// loadSections reads the configuration for a command that needs only some sections of it, and no queue: faults elsewhere
-// do not matter to it.
+// loadSections reads the configuration for a command that needs only some sections and no queue. Faults elsewhere are
+// ignored.
 func (a *app) loadSections(sections ...string) (*config.Config, error) {
 	loaded, err := daemon.Load(a.options())
 	var faults config.Faults
@@ -91,10 +90,10 @@ func (a *app) loadSections(sections ...string) (*config.Config, error) {
 	return loaded.Config, nil
 }
 
-// maxInput bounds what is read as a message: MNS takes 64 KiB, base64 makes a third more of it.
+// maxInput bounds the size of a message in bytes. MNS accepts 64 KiB; base64 adds a third.
 const maxInput = 1 << 20
 
-// input is the content of the file that is named, or of standard input.
+// input returns the content of the named file, or of standard input.
 func (a *app) input(args []string) ([]byte, error) {
 	from := a.stdin
 	if len(args) > 0 && args[0] != "-" {
@@ -110,7 +109,7 @@ func (a *app) input(args []string) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading the message: %w", err)
 	case len(body) > maxInput:
-		return nil, errors.New("reading the message: it has more than 1 MiB, and MNS carries 64 KiB: give one message only")
+		return nil, errors.New("reading the message: it has more than 1 MiB, and MNS accepts 64 KiB: give one message only")
 	}
 	return body, nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version and commit may be set when linking: -ldflags "-X main.version=1.2.3 -X main.commit=abc". Without, they come
-// from what the Go tool notes in the binary.
+// version and commit may be set when linking: -ldflags "-X main.version=1.2.3 -X main.commit=abc". Otherwise they come from
+// the binary's build information.
 var version, commit string
 
 func (a *app) versionCommand() *cobra.Command {
@@ -32,7 +32,7 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(map[string]string{"version": v, "commit": c, "go": runtime.Version()})
 			}
-			a.say("jdpay-listener %s, commit %s, %s", v, c, runtime.Version())
+			a.printLine("jdpay-listener %s, commit %s, %s", v, c, runtime.Version())
 			return nil
 		},
 	}

@@ -42,7 +42,7 @@ var explanations = map[string]text{
 		"订单 {order} 的支付已在这里入账，但订单没有标记为已支付：该行之后可能被修改或删除。请看 `trace {order}` 和 `audit`，并更正该行。",
 	},
 	"unread": {
-		"{tries} received messages have not been looked into yet, and it may be one of them: see `doctor` if that number does not fall.",
+		"{tries} received messages have not been decoded yet, and one of them may be the payment: run `doctor` if that number does not fall.",
 		"还有 {tries} 条已收到的消息尚未处理，可能包括这个订单的通知：如果数量不下降，请运行 `doctor`。",
 	},
 	"more": {
