@@ -82,14 +82,15 @@ func (s *MySQL) MarkLate(ctx context.Context, late []Late) error {
 	return nil
 }
 
-// forgetTold makes jobs that an operator has changed as late as any other: should they be late again, a person is told.
+// forgetTold makes jobs that an operator has changed as late as any other: should they be late again, a person is told. The
+// rows stay, without their keys: an operator may not delete.
 func forgetTold(ctx context.Context, tx *sql.Tx, ids []int64) error {
 	keys := make([]any, len(ids))
 	for i, id := range ids {
 		keys[i] = lateKey(id)
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM jdpay_job WHERE unique_key IN "+sqldb.In(len(keys)), keys...); err != nil {
-		return fmt.Errorf("forgetting that late jobs were told of: %w", err)
+	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET unique_key = NULL WHERE unique_key IN "+sqldb.In(len(keys)), keys...); err != nil {
+		return fmt.Errorf("forgetting that late jobs were reported: %w", err)
 	}
 	return nil
 }

@@ -6,8 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/job"
 )
 
 // TestRowsMatchAsInTheDatabase has keys that are equal in the database and not in Go. The command names the cabinet's own
@@ -158,4 +161,33 @@ func TestBadRowsDelayOnlyWhatNeedsThem(t *testing.T) {
 	w.eventually("everything is done after the rows' correction", func() bool {
 		return len(w.strings("SELECT id FROM jdpay_job WHERE state = 'done'")) == 4*orders
 	})
+}
+
+// TestStepsUseTheParcelLookedUpDuringSettling: a step's first try uses the parcel that was looked up while the payment was
+// being settled, unless that was a while ago.
+func TestStepsUseTheParcelLookedUpDuringSettling(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.order(1, "8.00")
+	early := w.steps.Parcels.startLookup(1)
+	if _, err := early.wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("UPDATE kernel_post_order SET express_number = 'MOVED'")
+	late := *early
+	late.started = late.started.Add(-lookupTTL - time.Second)
+	for name, tt := range map[string]struct {
+		lookup *pendingLookup
+		moved  bool
+	}{
+		"just looked up":         {early, false},
+		"looked up a while ago":  {&late, true},
+		"after a restart, never": {nil, true},
+	} {
+		j := &job.Job{}
+		parcel, err := w.steps.find(t.Context(), j, step{OrderID: 1, parcel: tt.lookup})
+		if err != nil || (parcel.Waybill == "MOVED") != tt.moved {
+			t.Errorf("%s: waybill %q, %v", name, parcel.Waybill, err)
+		}
+	}
 }
