@@ -53,12 +53,19 @@ func TestLostAnswer(t *testing.T) {
 				if row := m.mustRow(t, "x"); row.State != Done {
 					t.Errorf("the job is %+v", row)
 				}
-				if left := r.slots.kinds["k"].running; left != 0 {
-					t.Errorf("%d slots are not released", left)
+				if running, _ := taken(r, "k"); running != 0 {
+					t.Errorf("%d slots are not released", running)
 				}
 			})
 		})
 	}
+}
+
+// taken is how many slots of a kind are taken, and how many jobs of all kinds are leased.
+func taken(r *Runner, kind string) (running, leased int) {
+	r.slots.mu.Lock()
+	defer r.slots.mu.Unlock()
+	return r.slots.kinds[kind].running, len(r.slots.leased)
 }
 
 // TestSlowTransaction: a job whose transaction takes so long that this instance's own claim may have taken it runs only once.

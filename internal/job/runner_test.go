@@ -309,8 +309,8 @@ func TestRunnerStartsAllJobsThatWereInsertedLeased(t *testing.T) {
 			t.Errorf("%d at once, want 1", most)
 		}
 		stop()
-		if n := r.slots.kinds["k"].running; n != 0 || len(r.slots.leased) != 0 {
-			t.Errorf("%d slots and %d leases are left", n, len(r.slots.leased))
+		if running, leased := taken(r, "k"); running != 0 || leased != 0 {
+			t.Errorf("%d slots and %d leases are left", running, leased)
 		}
 	})
 }
