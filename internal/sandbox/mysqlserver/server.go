@@ -26,6 +26,9 @@ type Server struct {
 	done   chan error
 }
 
+// startMutex lets one server start at a time: the engine initialises its status variables, which are globals, without a lock.
+var startMutex sync.Mutex
+
 // Start runs a server with the named, empty databases on a free loopback port.
 func Start(databases ...string) (*Server, error) {
 	logrus.SetOutput(io.Discard) // the engine's own log; clients get the errors
@@ -40,6 +43,8 @@ func Start(databases ...string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for MySQL clients: %w", err)
 	}
+	startMutex.Lock()
+	defer startMutex.Unlock()
 	cfg := server.Config{Protocol: "tcp", Address: l.Addr().String(), Listener: l}
 	s, err := server.NewServerWithHandler(cfg, sqle.NewDefault(provider), sql.NewContext, memory.NewSessionBuilder(provider), nil,
 		func(h mysql.Handler) (mysql.Handler, error) {
