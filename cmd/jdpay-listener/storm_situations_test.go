@@ -42,7 +42,7 @@ var situations = []situation{
 }
 
 const (
-	maxSituationTries = 10
+	maxSituationTries = 40
 	reachTimeout      = 15 * time.Second // for what should happen at once, on a busy machine
 )
 
