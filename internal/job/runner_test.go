@@ -367,6 +367,39 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dolthub/go-mysql-server/sql.NewMemoryManager"))
 }
 
+// TestNothingRunsAfterTheStop: a handler that ignores the end of its time gives its slot back after Serve has returned. The
+// job that waited for the slot is left to other instances.
+func TestNothingRunsAfterTheStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRunner(&Memory{}, "a", Options{DrainTimeout: time.Second})
+		var began atomic.Int64
+		one := quick
+		one.Concurrency = 1
+		mustRegister(t, r, "k", Kind{}, one, func(context.Context, *Job, testArgs) (Outcome, error) {
+			began.Add(1)
+			time.Sleep(5 * time.Minute)
+			return "done", nil
+		})
+		stop := serve(t, r)
+		synctest.Wait()
+		var leased []*Job
+		for i := range 2 {
+			jobs, err := r.Insert(t.Context(), nil, New{Kind: "k", Args: testArgs{}, Key: fmt.Sprint(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			leased = append(leased, jobs...)
+		}
+		r.Start(leased)
+		synctest.Wait()
+		stop()
+		time.Sleep(20 * time.Minute)
+		if n := began.Load(); n != 1 {
+			t.Errorf("%d jobs began, want 1", n)
+		}
+	})
+}
+
 // TestBacklogIsWorkedOffBesideNewWork: while new jobs arrive, jobs of a kind without priority are claimed at a bounded rate;
 // without new jobs, as fast as slots are free.
 func TestBacklogIsWorkedOffBesideNewWork(t *testing.T) {

@@ -357,5 +357,8 @@ func (s *slots) close() (left int) {
 	s.closed = true
 	left = len(s.leased)
 	clear(s.leased)
+	for _, k := range s.kinds {
+		k.fifo = nil
+	}
 	return left
 }
