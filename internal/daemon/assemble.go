@@ -134,7 +134,7 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 			begin := time.Now()
 			msgs := make([]payment.Message, len(received))
 			for i, m := range received {
-				msgs[i] = payment.Message{ID: m.ID, Body: m.Body, Damaged: m.Damaged}
+				msgs[i] = payment.Message{ID: m.ID, Body: m.Body, Enqueued: m.EnqueuedAt, Damaged: m.Damaged}
 			}
 			start, err := keeper.Keep(ctx, kind, queue, msgs)
 			if err == nil {

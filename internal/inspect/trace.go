@@ -273,6 +273,9 @@ func lateText(j job.Row) string {
 	return fmt.Sprintf("an alert told that job %d, %s, is late: %s after %d tries", late.ID, late.Kind, late.State, late.Tries)
 }
 
+// longWait is how long a message must have been in its queue to be worth a word.
+const longWait = 5 * time.Second
+
 // createdText describes the creation of a job: the kept message, or the creation of a step.
 func createdText(j job.Row) string {
 	switch j.Kind {
@@ -282,21 +285,27 @@ func createdText(j job.Row) string {
 	default:
 		return "created"
 	}
-	id := payment.MessageID(&job.Job{Kind: j.Kind, Key: j.Key})
+	id, received := payment.MessageID(&job.Job{Kind: j.Kind, Key: j.Key}), " received"
+	if j.Enqueued != nil {
+		// Of two clocks, the queue's and the database's: what is less than longWait may be their difference.
+		if waited := j.Created.Sub(*j.Enqueued); waited >= longWait {
+			received = fmt.Sprintf(" received after %s in the queue", waited.Round(time.Second))
+		}
+	}
 	env, err := message.ParseEnvelope(j.Args, message.BodyAuto)
 	if err != nil {
-		return "message " + id + " received"
+		return "message " + id + received
 	}
 	p, err := message.DecodePayload(env.Data)
 	switch {
 	case err != nil:
-		return "message " + id + " received"
+		return "message " + id + received
 	case p.IsPayment():
-		text := fmt.Sprintf("notification %s received: %s by %s, external id %q", id, message.Cut(p.Get("payAmount"), 40), message.Cut(p.Get("payType"), 40), message.Cut(p.Get("externalId"), 128))
+		text := fmt.Sprintf("notification %s%s: %s by %s, external id %q", id, received, message.Cut(p.Get("payAmount"), 40), message.Cut(p.Get("payType"), 40), message.Cut(p.Get("externalId"), 128))
 		if by := p.Get(message.SentBy); by != "" {
 			text += fmt.Sprintf(", not from JD: it names %q as its sender", message.Cut(by, 160))
 		}
 		return text
 	}
-	return fmt.Sprintf("reply %s received: %s", id, message.Cut(string(p.Text), 300))
+	return fmt.Sprintf("reply %s%s: %s", id, received, message.Cut(string(p.Text), 300))
 }

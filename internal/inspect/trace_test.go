@@ -36,9 +36,9 @@ func (t *Trace) story() (lines []string) {
 func TestEventsAreInTheOrderOfTime(t *testing.T) {
 	at := func(second int) time.Time { return time.Date(2026, 11, 20, 4, 0, second, 0, time.UTC) }
 	end := func(second int) *time.Time { e := at(second); return &e }
-	settle := job.Row{ID: 1, Kind: payment.KindSettle, Key: "settle:notify:M1", Args: pay("R1", "8.00"), State: job.Done, Outcome: payment.Settled, Tries: 1, Created: at(0), NextTry: at(0), Finished: end(1)}
+	settle := job.Row{ID: 1, Kind: payment.KindSettle, Key: "settle:notify:M1", Args: pay("R1", "8.00"), State: job.Done, Outcome: payment.Settled, Tries: 1, Enqueued: end(-4), Created: at(0), NextTry: at(0), Finished: end(1)}
 	step := func(id int64, kind string, state job.State, change func(r *job.Row)) job.Row {
-		r := job.Row{ID: id, Kind: kind, State: state, Tries: 1, Created: at(1), NextTry: at(1)}
+		r := job.Row{ID: id, Kind: kind, State: state, Tries: 1, Created: at(1), NextTry: at(1), Enqueued: end(-40)}
 		change(&r)
 		return r
 	}
@@ -63,9 +63,9 @@ func TestEventsAreInTheOrderOfTime(t *testing.T) {
 		"pay-complete: created",
 		"waybill-status: created",
 		"pay-info: created",
-		"reply: message M5 received",
+		"reply: message M5 received after 41s in the queue",
 		"pay-info: try 1 runs, leased by instance-a",
-		`reply: reply M6 received: {"code":"0","deviceSn":"D1","message":"says 0","messageId":"pay-complete-1"}`,
+		`reply: reply M6 received after 43s in the queue: {"code":"0","deviceSn":"D1","message":"says 0","messageId":"pay-complete-1"}`,
 		"reply: done: late, at try 1",
 		"reply-publish: created, to publish the reply to other services",
 		"waybill-status: try 1 failed: http 503",

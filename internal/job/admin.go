@@ -28,6 +28,8 @@ type Row struct {
 	LeaseEnds *time.Time `json:"lease_until,omitempty"` // by itself; a living owner's lock keeps it beyond
 	LastError string     `json:"last_error,omitempty"`
 	Errors    []Failure  `json:"errors,omitempty"`
+	Trace     string     `json:"trace,omitempty"` // W3C traceparent
+	Enqueued  *time.Time `json:"enqueued_at"`     // when the message was put into its queue, by the queue's clock
 	Created   time.Time  `json:"created_at"`
 	Finished  *time.Time `json:"finished_at"`
 }
@@ -107,7 +109,7 @@ func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 		texts = "args, COALESCE(errors, '')"
 	}
 	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), priority, try_count, next_try_at,
-		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), created_at, finished_at, `+texts+`
+		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), COALESCE(trace, ''), enqueued_at, created_at, finished_at, `+texts+`
 		FROM jdpay_job WHERE `+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing jobs: %w", err)
@@ -117,9 +119,9 @@ func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 	for rows.Next() {
 		var r Row
 		var history []byte
-		var giveUp, leaseEnds, finished sql.NullTime
+		var giveUp, leaseEnds, enqueued, finished sql.NullTime
 		if err := rows.Scan(&r.ID, &r.Kind, &r.Key, &r.Ref, &r.State, &r.Outcome, &r.Priority, &r.Tries, &r.NextTry,
-			&giveUp, &r.Lease, &leaseEnds, &r.LastError, &r.Created, &finished, &r.Args, &history); err != nil {
+			&giveUp, &r.Lease, &leaseEnds, &r.LastError, &r.Trace, &enqueued, &r.Created, &finished, &r.Args, &history); err != nil {
 			return nil, fmt.Errorf("listing jobs: %w", err)
 		}
 		r.Errors = failures(history)
@@ -128,6 +130,9 @@ func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 		}
 		if leaseEnds.Valid {
 			r.LeaseEnds = &leaseEnds.Time
+		}
+		if enqueued.Valid {
+			r.Enqueued = &enqueued.Time
 		}
 		if finished.Valid {
 			r.Finished = &finished.Time

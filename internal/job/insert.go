@@ -20,6 +20,9 @@ type New struct {
 	Ref  string // the order number that the job belongs to
 	// Delay puts the first try off.
 	Delay time.Duration
+	// Enqueued and Trace become the job's; see Job.
+	Enqueued time.Time
+	Trace    string
 }
 
 // startTimeout is how long after its insertion a job may be started. An older one may have been taken for one whose
@@ -79,7 +82,19 @@ func (r *Runner) row(n *New) (NewRow, error) {
 	if err != nil {
 		return NewRow{}, err
 	}
-	return NewRow{Kind: n.Kind, Key: fitKey(n.Key), Ref: n.Ref, Args: args, Priority: k.Priority, Delay: n.Delay, Timeout: r.slots.timeout(k)}, nil
+	return NewRow{
+		Kind: n.Kind, Key: fitKey(n.Key), Ref: n.Ref, Args: args, Priority: k.Priority, Delay: n.Delay, Timeout: r.slots.timeout(k),
+		Enqueued: storableTime(n.Enqueued), Trace: n.Trace,
+	}, nil
+}
+
+// storableTime returns a time as a DATETIME(6) column holds it: in UTC, without what is below a microsecond. It is zero for a
+// time that is none: a queue may say anything, and a value that the server refuses would hold the whole batch up.
+func storableTime(t time.Time) time.Time {
+	if t = t.UTC().Truncate(time.Microsecond); t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // Start begins jobs that Insert returned, once their transaction is committed. Those for which there was no slot wait in the

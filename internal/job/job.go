@@ -68,6 +68,12 @@ type Job struct {
 	// Notes are what the handler found out, as pairs of names and values, for the log line about the job's end.
 	Notes []any
 
+	// Enqueued is when the message that the job comes from was put into its queue, by the queue's clock, in UTC; zero if that
+	// is not known. Trace is the W3C traceparent of the message's trace, empty if there is none. Jobs that a job creates inherit
+	// both (New).
+	Enqueued time.Time
+	Trace    string
+
 	// Created and Age are by the store's clock, so that a wrong clock of this machine does no harm: the age was taken
 	// when the job was handed to this instance.
 	Created time.Time

@@ -18,6 +18,8 @@ type Locked struct {
 	Outcome  Outcome
 	Tries    int
 	Created  time.Time
+	Enqueued time.Time // see Job
+	Trace    string    // see Job
 
 	history []byte // the errors column, of a job that was concluded before and is being replayed; nil for others
 }
@@ -32,16 +34,18 @@ func (s *MySQL) Lock(ctx context.Context, tx *sql.Tx, keys []string) (map[string
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
 	// R-REPLY-LOCKS: the command's row is locked from the look at its state to its conclusion.
 	rows, err := tx.QueryContext(ctx, `SELECT id, unique_key, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count, created_at,
-		IF(finished_at IS NULL, NULL, COALESCE(errors, '')) FROM jdpay_job WHERE unique_key IN `+sqldb.In(len(keys))+` FOR UPDATE`, texts(keys)...)
+		enqueued_at, COALESCE(trace, ''), IF(finished_at IS NULL, NULL, COALESCE(errors, '')) FROM jdpay_job WHERE unique_key IN `+sqldb.In(len(keys))+` FOR UPDATE`, texts(keys)...)
 	if err != nil {
 		return nil, fmt.Errorf("locking jobs: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var l Locked
-		if err := rows.Scan(&l.ID, &l.Key, &l.Ref, &l.State, &l.Outcome, &l.Tries, &l.Created, &l.history); err != nil {
+		var enqueued sql.NullTime
+		if err := rows.Scan(&l.ID, &l.Key, &l.Ref, &l.State, &l.Outcome, &l.Tries, &l.Created, &enqueued, &l.Trace, &l.history); err != nil {
 			return nil, fmt.Errorf("locking jobs: %w", err)
 		}
+		l.Enqueued = enqueued.Time
 		found[l.Key] = &l
 	}
 	return found, rows.Err()

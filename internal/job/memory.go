@@ -54,7 +54,7 @@ func (m *Memory) Insert(_ context.Context, tx *sql.Tx, lease string, rows []NewR
 		}
 		m.next++
 		r := &memoryRow{
-			Job:     Job{ID: m.next, Kind: n.Kind, Key: n.Key, Ref: n.Ref, Args: n.Args, Priority: n.Priority, Created: now},
+			Job:     Job{ID: m.next, Kind: n.Kind, Key: n.Key, Ref: n.Ref, Args: n.Args, Priority: n.Priority, Enqueued: n.Enqueued, Trace: n.Trace, Created: now},
 			state:   Ready,
 			nextTry: now.Add(n.Delay),
 		}

@@ -84,8 +84,8 @@ func (s *MySQL) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 
 func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
 	var q strings.Builder
-	q.WriteString("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, lease, lease_until, created_at) VALUES ")
-	args := make([]any, 0, len(jobs)*10)
+	q.WriteString("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, lease, lease_until, trace, enqueued_at, created_at) VALUES ")
+	args := make([]any, 0, len(jobs)*12)
 	leased := make(map[string]*NewRow, len(jobs))
 	keys := make([]any, 1, len(jobs)+1)
 	keys[0] = lease
@@ -110,11 +110,13 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 			q.WriteString("NULL")
 		}
 		if n.Leased {
-			q.WriteString(", ?, " + leaseEnd + ", " + dbNow + ")")
+			q.WriteString(", ?, " + leaseEnd)
 			args = append(args, lease)
 		} else {
-			q.WriteString(", NULL, NULL, " + dbNow + ")")
+			q.WriteString(", NULL, NULL")
 		}
+		q.WriteString(", ?, ?, " + dbNow + ")")
+		args = append(args, null(n.Trace), nullTime(n.Enqueued))
 	}
 	// Not INSERT IGNORE: that would also swallow a value too long or of the wrong form.
 	// R-ONE-ROW: a message that is delivered again meets the unique key and changes nothing.
@@ -140,7 +142,7 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 			return nil, fmt.Errorf("reading back: %w", err)
 		}
 		n := leased[j.Key]
-		j.Kind, j.Ref, j.Args, j.Priority = n.Kind, n.Ref, n.Args, n.Priority
+		j.Kind, j.Ref, j.Args, j.Priority, j.Enqueued, j.Trace = n.Kind, n.Ref, n.Args, n.Priority, n.Enqueued, n.Trace
 		j.Age = max(time.Duration(age)*time.Microsecond, 0)
 		if n.Timeout > 0 {
 			j.Left = n.Timeout - j.Age
@@ -155,6 +157,13 @@ func null(s string) any {
 		return nil
 	}
 	return s
+}
+
+func nullTime(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t
 }
 
 // querier is a pool or a transaction.
@@ -180,7 +189,7 @@ func readIDs(ctx context.Context, db querier, query string, args ...any) ([]any,
 }
 
 func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, error) {
-	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, finished_at IS NOT NULL, created_at,
+	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, finished_at IS NOT NULL, COALESCE(trace, ''), enqueued_at, created_at,
 		TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), give_up_at)
 		FROM jdpay_job WHERE `+where, args...)
 	if err != nil {
@@ -194,14 +203,15 @@ func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, er
 		var age int64
 		var left sql.NullInt64
 		var errs []byte
-		if err := rows.Scan(&j.ID, &j.Kind, &j.Key, &j.Ref, &j.Args, &j.Priority, &j.Tries, &errs, &j.replay, &j.Created, &age, &left); err != nil {
+		var enqueued sql.NullTime
+		if err := rows.Scan(&j.ID, &j.Kind, &j.Key, &j.Ref, &j.Args, &j.Priority, &j.Tries, &errs, &j.replay, &j.Trace, &enqueued, &j.Created, &age, &left); err != nil {
 			return nil, err
 		}
 		j.Age = max(time.Duration(age)*time.Microsecond, 0)
 		if left.Valid {
 			j.Left = time.Duration(left.Int64) * time.Microsecond
 		}
-		j.Errors = failures(errs)
+		j.Errors, j.Enqueued = failures(errs), enqueued.Time
 		jobs = append(jobs, j)
 	}
 	return jobs, rows.Err()

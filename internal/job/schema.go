@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 
@@ -36,12 +37,36 @@ func ownMigrations() fs.FS {
 	return dir
 }
 
-func migrator(db *sql.DB, dir fs.FS) (*goose.Provider, error) {
+// columnMigrations are the migrations that add columns. MySQL commits such a statement by itself and has no ADD COLUMN IF NOT
+// EXISTS: a process that is killed before its version is noted would leave a migration that fails whenever it is repeated.
+// Replicas of a version that does not know a column go on working, because their statements name columns.
+func columnMigrations() []*goose.Migration {
+	return []*goose.Migration{
+		addColumns(3, "ALTER TABLE jdpay_job ADD COLUMN trace VARCHAR(55) NULL, ADD COLUMN enqueued_at DATETIME(6) NULL"),
+	}
+}
+
+// addColumns is a migration of one statement, which is taken as done if the columns exist.
+func addColumns(version int64, alter string) *goose.Migration {
+	return goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, alter)
+		var refused *mysql.MySQLError
+		if errors.As(err, &refused) && refused.Number == duplicateColumn {
+			return nil
+		}
+		return err
+	}}, nil)
+}
+
+// duplicateColumn is the server's error when a column to be added exists.
+const duplicateColumn = 1060
+
+func migrator(db *sql.DB, dir fs.FS, code ...*goose.Migration) (*goose.Provider, error) {
 	store, err := database.NewStore(database.DialectMySQL, versionTable)
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider("", db, dir, goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
+	return goose.NewProvider("", db, dir, goose.WithStore(store), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(code...))
 }
 
 // Migrate creates or upgrades the tables jdpay_job and jdpay_audit and returns the version it was at and is at. It may be repeated, and run
@@ -69,7 +94,7 @@ func Migrate(ctx context.Context, db *sql.DB) (from, to int64, err error) {
 		err = errors.Join(err, unlockErr)
 	}()
 
-	p, err := migrator(db, ownMigrations())
+	p, err := migrator(db, ownMigrations(), columnMigrations()...)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -93,7 +118,7 @@ func CheckVersion(ctx context.Context, db *sql.DB) error {
 	if tables < 2 { // what a user may not read, the server does not show it
 		return fmt.Errorf("%w; if it has run, let this user read jdpay_job and %s (deploy/grants.sql)", ErrNotMigrated, versionTable)
 	}
-	p, err := migrator(db, ownMigrations())
+	p, err := migrator(db, ownMigrations(), columnMigrations()...)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,8 @@ type NewRow struct {
 	Delay    time.Duration // until the first try
 	Timeout  time.Duration // until it is given up; 0: never
 	Leased   bool          // this instance begins at once
+	Enqueued time.Time     // see Job; zero: not known
+	Trace    string        // see Job; empty: none
 }
 
 const (

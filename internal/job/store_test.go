@@ -259,3 +259,44 @@ func TestMemoryRefusesTransactions(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestStoreOrigin: when a message was enqueued and its trace stay with its job, whichever instance works on it.
+func TestStoreOrigin(t *testing.T) {
+	t.Parallel()
+	enqueued := time.Date(2026, 11, 20, 4, 0, 0, 123_000_000, time.UTC)
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	eachStore(t, func(t *testing.T, s testStore) {
+		check := func(what string, jobs []*Job, wantTime time.Time, wantTrace string) {
+			t.Helper()
+			if len(jobs) != 1 || !jobs[0].Enqueued.Equal(wantTime) || jobs[0].Trace != wantTrace {
+				t.Errorf("%s: %+v", what, jobs)
+			}
+		}
+		origin := NewRow{Kind: "k", Key: "known", Leased: true, Enqueued: enqueued, Trace: trace}
+		jobs := insert(t, s, "a", origin)
+		check("inserted", jobs, enqueued, trace)
+		check("inserted again, the first answer was lost", insert(t, s, "a", origin), enqueued, trace)
+		concludeOne(t, s, "a", Conclusion{ID: jobs[0].ID, State: Ready})
+		check("claimed by another instance", claim(t, s, "b", map[string]int{"k": 1}), enqueued, trace)
+
+		insert(t, s, "a", NewRow{Kind: "l", Key: "unknown"})
+		check("neither is known", claim(t, s, "b", map[string]int{"l": 1}), time.Time{}, "")
+	})
+}
+
+// TestStorableTime: a queue may say anything about its times; what no column holds is left out.
+func TestStorableTime(t *testing.T) {
+	t.Parallel()
+	good := time.Date(2026, 11, 20, 12, 0, 0, 123_456_789, time.FixedZone("", 8*3600))
+	for name, c := range map[string]struct{ in, want time.Time }{
+		"a moment":       {good, time.Date(2026, 11, 20, 4, 0, 0, 123_456_000, time.UTC)},
+		"none":           {},
+		"far future":     {time.UnixMilli(1 << 60), time.Time{}},
+		"far past":       {time.UnixMilli(-1 << 60), time.Time{}},
+		"the first year": {time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC), time.Time{}},
+	} {
+		if got := storableTime(c.in); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -32,6 +32,9 @@ var Steps = []string{KindPayComplete, KindWaybillStatus, KindPayInfo}
 type Message struct {
 	ID   string
 	Body string
+	// Enqueued and Trace become those of the message's job; see job.Job.
+	Enqueued time.Time
+	Trace    string
 	// Damaged means that Body is not what was sent: its checksum was wrong each time the message was received.
 	Damaged bool
 }
@@ -105,7 +108,7 @@ func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (
 	}
 	b := &receivedBatch{news: make([]job.New, len(intact))}
 	for i, m := range intact {
-		b.news[i] = job.New{Kind: kind, Args: job.Raw(strings.ToValidUTF8(m.Body, "�")), Key: kind + ":" + queue + ":" + m.ID}
+		b.news[i] = job.New{Kind: kind, Args: job.Raw(strings.ToValidUTF8(m.Body, "�")), Key: kind + ":" + queue + ":" + m.ID, Enqueued: m.Enqueued, Trace: m.Trace}
 	}
 	if err := k.batcher.Do(ctx, b); err != nil {
 		return nil, fmt.Errorf("keeping %d messages of queue %s: %w", len(msgs), queue, err)

@@ -167,6 +167,7 @@ func (r *Replies) match(batch []*reply) error {
 			if r.Publisher != nil && rep.outcome != ReplyForeign { // services that wait must not see another cabinet's reply
 				newPublications = append(newPublications, job.New{
 					Kind: KindPublishReply, Args: publication{rep.messageID, string(rep.payload)}, Key: KindPublishReply + ":" + rep.job.Key, Ref: conclusion.Ref,
+					Enqueued: rep.job.Enqueued, Trace: rep.job.Trace,
 				})
 			}
 		}
@@ -273,7 +274,7 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) 
 func (rep *reply) end(c *job.Locked, state job.State, outcome job.Outcome, reason error) *job.End {
 	return &job.End{
 		Job: &job.Job{
-			ID: c.ID, Kind: KindPayComplete, Ref: c.Ref, Tries: c.Tries, Created: c.Created,
+			ID: c.ID, Kind: KindPayComplete, Ref: c.Ref, Tries: c.Tries, Created: c.Created, Enqueued: c.Enqueued, Trace: c.Trace,
 			Age: rep.job.Now().Sub(c.Created), Notes: []any{"device_sn", rep.device, "code", rep.code},
 		},
 		State: state, Outcome: outcome, Err: reason, Took: rep.job.Now().Sub(c.Created),

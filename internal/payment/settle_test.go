@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -291,5 +292,34 @@ func TestRedeliveredMessagesAreKeptOnce(t *testing.T) {
 	}
 	if free := w.runner.WaitFree(t.Context(), KindSettle, 64); free != nil {
 		t.Error(free)
+	}
+}
+
+// TestStepsInheritTheirOrigin: all jobs of a payment know when its message was enqueued, and its trace, also when another
+// instance settles it.
+func TestStepsInheritTheirOrigin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.order(2, "8.00")
+	w.serve()
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	enqueued := time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
+	w.keepMessages(Message{ID: "M1", Body: pay("R1", "8.00"), Enqueued: enqueued, Trace: trace})
+	if _, err := w.keeper.Keep(t.Context(), KindSettle, "notify", []Message{{ID: "M2", Body: pay("R2", "8.00"), Enqueued: enqueued, Trace: trace}}); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("UPDATE jdpay_job SET state = 'ready', lease = NULL, try_count = 0 WHERE unique_key = 'settle:notify:M2'") // as a dead instance's job
+	w.eventually("both are done", func() bool {
+		return len(w.strings("SELECT id FROM jdpay_job WHERE state = 'done'")) == 8
+	})
+	want := slices.Repeat([]string{trace + " 2026-11-20 04:00:00.000000"}, 8)
+	if got := w.strings("SELECT CONCAT(trace, ' ', enqueued_at) FROM jdpay_job"); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	for _, end := range w.ended.ends {
+		if end.Trace != trace || !end.Enqueued.Equal(enqueued) {
+			t.Errorf("the end of %s %d is reported with %q, %v", end.Kind, end.ID, end.Trace, end.Enqueued)
+		}
 	}
 }

@@ -57,7 +57,7 @@ func (s *Settler) newSteps(orderID int64, st *settlement) []job.New {
 			args.PayType = st.payType
 			args.PayTime = st.n.PayTime.Format(time.DateTime)
 		}
-		steps[i] = job.New{Kind: kind, Args: args, Key: StepKey(kind, orderID), Ref: st.n.OrderNo}
+		steps[i] = job.New{Kind: kind, Args: args, Key: StepKey(kind, orderID), Ref: st.n.OrderNo, Enqueued: st.job.Enqueued, Trace: st.job.Trace}
 	}
 	return steps
 }

@@ -159,6 +159,11 @@ func (w *world) keep(bodies ...string) {
 		sum := md5.Sum(fmt.Appendf(nil, "%d%s%d", i, body, time.Now().UnixNano()))
 		msgs = append(msgs, Message{ID: hex.EncodeToString(sum[:]), Body: body})
 	}
+	w.keepMessages(msgs...)
+}
+
+func (w *world) keepMessages(msgs ...Message) {
+	w.t.Helper()
 	begin, err := w.keeper.Keep(w.t.Context(), KindSettle, "notify", msgs)
 	if err != nil {
 		w.t.Fatal(err)
