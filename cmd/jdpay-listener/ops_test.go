@@ -56,6 +56,29 @@ func TestOps(t *testing.T) {
 		}
 	}
 
+	// A fresh daemon that has received nothing has every series that is known beforehand.
+	_, fresh := page("/metrics", "let-me-in")
+	for _, want := range []string{
+		`jdpay_messages_received_total{queue="JDPayNotify"} 0`,
+		`jdpay_settlements_total{outcome="amount_mismatch"} 0`,
+		`jdpay_jobs_finished_total{kind="pay-complete",outcome="expired",state="parked"} 0`,
+		`jdpay_jobs{kind="pay-complete",state="parked"} 0`,
+		`jdpay_oldest_job_age_seconds{kind="settle"} 0`,
+		`jdpay_mns_requests_total{op="receive",queue="JDPayNotify",result="network"} 0`,
+		`jdpay_mns_requests_total{op="delete",queue="JDPayNotify",result="partial"} 0`,
+		`jdpay_mns_queue_messages{queue="JDPayNotify",state="delayed"} 0`,
+		`jdpay_mns_oldest_message_age_seconds{queue="JDPayNotify"} 0`,
+		`jdpay_stage_seconds_count{stage="notify_to_command"} 0`,
+		`jdpay_service_restarts_total{service="mqtt session"} 0`,
+		`jdpay_service_restarts_total{service="mns listener JDPayNotify"} 0`,
+		`jdpay_worker_runs_total{result="error",worker="grace-period"} 0`,
+		`jdpay_worker_last_error{worker="purge"} 0`,
+	} {
+		if !strings.Contains(fresh, want) {
+			t.Errorf("a fresh daemon has no series %s", want)
+		}
+	}
+
 	stream := ordinary(3)
 	s.play(stream)
 	s.eventually(20*time.Second, "all is done", func() bool {
@@ -71,7 +94,8 @@ func TestOps(t *testing.T) {
 			`jdpay_settlements_total{outcome="settled"} 3`,
 			`jdpay_jobs_finished_total{kind="pay-complete",outcome="sent",state="done"} 3`,
 			`jdpay_jobs{kind="purge",state="ready"} 1`,
-			`jdpay_oldest_job_age_seconds{kind="purge"}`,
+			`jdpay_jobs{kind="settle",state="running"} 0`,
+			`jdpay_oldest_job_age_seconds{kind="pay-complete"} 0`,
 			`jdpay_mns_requests_total{op="receive",queue="JDPayNotify",result="ok"}`,
 			`jdpay_mns_requests_total{op="delete",queue="JDPayNotify",result="ok"}`,
 			`jdpay_mns_queue_messages{queue="JDPayNotify",state="active"} 0`,
@@ -83,6 +107,9 @@ func TestOps(t *testing.T) {
 			if !strings.Contains(body, want) {
 				return false
 			}
+		}
+		if strings.Contains(body, `jdpay_oldest_job_age_seconds{kind="purge"}`) {
+			t.Fatal("the age of a periodic worker's row counts as the age of a job")
 		}
 		return true
 	})

@@ -105,6 +105,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		}
 	}
 
+	d.startSeries()
 	d.health.Check("account database", func(ctx context.Context) error {
 		if err := d.runner.Healthy(); err != nil {
 			return err
@@ -138,13 +139,14 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 			}
 			start, err := keeper.Keep(ctx, kind, queue, msgs)
 			if err == nil {
-				d.metrics.ObserveStage("keep", time.Since(begin))
+				d.metrics.ObserveStage(stageKeep, time.Since(begin))
 			}
 			return start, err
 		},
 		OnReceived: func(received []mns.Message) { d.metrics.Received.WithLabelValues(name).Add(float64(len(received))) },
 		Log:        d.log,
 	}
+	d.startQueueSeries(name)
 	l.Beat = d.health.Loop(l.String(), loopTimeout)
 	d.health.Check("mns queue "+name, func(context.Context) error { return l.Healthy() })
 	d.listeners = append(d.listeners, l)

@@ -72,6 +72,8 @@ type daemon struct {
 	elastic       *elastic.Sink // nil: off
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
+	kindsSeen map[string]bool // kinds whose jobs have been counted; true: work, false: a periodic worker
+
 	actsSeen bool  // lastAct is set
 	lastAct  int64 // id of the last operator's act that was logged
 }
@@ -83,6 +85,7 @@ func (d *daemon) run(ctx context.Context) error {
 	defer fatal(nil)
 	services := newTree(context.WithoutCancel(ctx), d.log, d.cfg.Host.ShutdownTimeout+stopTimeout,
 		func(service string) { d.metrics.Restarts.WithLabelValues(service).Inc() }, fatal)
+	services.onStart = func(service string) { d.metrics.Restarts.WithLabelValues(service) }
 	services.start("effects", d.effects()...)
 	services.start("work", d.work()...)
 	services.start("queue", d.queue()...)

@@ -29,6 +29,7 @@ type tree struct {
 	log       *slog.Logger
 	timeout   time.Duration        // of a service's stop
 	onFailure func(service string) // is called for each failure
+	onStart   func(service string) // is called for each service before it starts; may be nil
 	fatal     context.CancelCauseFunc
 
 	root   *suture.Supervisor
@@ -70,6 +71,9 @@ func newTree(ctx context.Context, log *slog.Logger, timeout time.Duration, onFai
 func (t *tree) start(name string, servers ...server) {
 	supervisor := suture.New("stage "+name, suture.Spec{Timeout: t.timeout + levelTimeout, EventHook: t.event})
 	for _, s := range servers {
+		if t.onStart != nil {
+			t.onStart(s.String())
+		}
 		supervisor.Add(t.service(s))
 	}
 	t.stages = append(t.stages, stage{name, t.root.Add(supervisor)})

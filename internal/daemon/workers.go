@@ -27,16 +27,24 @@ func (d *daemon) addWorkers() error {
 	return errors.Join(
 		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
 		register(d, job.KindLate, job.Kind{Priority: job.Low}, job.KeepTold),
-		d.runner.AddWorker(d.watched(job.Worker{Name: "bound-evidence", Period: boundInterval, Run: func(ctx context.Context) error {
+		d.addWorker(job.Worker{Name: "bound-evidence", Period: boundInterval, Run: func(ctx context.Context) error {
 			n, err := evidence.Bound(ctx)
 			if n > 0 {
 				d.log.Warn("rejected messages were too many; the first and the newest are kept, the rest is deleted and counted", "deleted", n)
 			}
 			return err
-		}})),
-		d.runner.AddWorker(d.watched(job.Worker{Name: "purge", Period: purgeInterval, Run: d.purge})),
-		d.runner.AddWorker(d.watched(job.Worker{Name: "grace-period", Period: graceInterval, Run: d.gracePeriod})),
+		}}),
+		d.addWorker(job.Worker{Name: "purge", Period: purgeInterval, Run: d.purge}),
+		d.addWorker(job.Worker{Name: "grace-period", Period: graceInterval, Run: d.gracePeriod}),
 	)
+}
+
+// addWorker registers a worker that one replica at a time runs: a row of the job table, which the gauge of jobs counts.
+func (d *daemon) addWorker(w job.Worker) error {
+	for _, state := range openStates {
+		d.metrics.Jobs.WithLabelValues(w.Name, string(state))
+	}
+	return d.runner.AddWorker(d.watched(w))
 }
 
 func (d *daemon) purge(ctx context.Context) error {
@@ -75,6 +83,7 @@ func (d *daemon) localWorkers() []server {
 // watched adds metrics of a worker's runs, and log lines when it begins to fail and when it works again.
 func (d *daemon) watched(w job.Worker) job.Worker {
 	var failing atomic.Bool
+	d.startWorkerSeries(w.Name)
 	w.Log = d.log
 	w.OnRun = func(took time.Duration, err error) {
 		// The error's text is logged and no label: it may come from another server, and each new text would be a new series.
@@ -100,18 +109,7 @@ func (d *daemon) watched(w job.Worker) job.Worker {
 func (d *daemon) backlog(ctx context.Context) error {
 	counts, err := d.store.Backlog(ctx)
 	if err == nil {
-		d.metrics.Jobs.Reset()
-		d.metrics.OldestJob.Reset()
-		oldest := map[string]time.Duration{}
-		for _, c := range counts {
-			d.metrics.Jobs.WithLabelValues(c.Kind, string(c.State)).Set(float64(c.Jobs))
-			if !c.State.Finished() {
-				oldest[c.Kind] = max(oldest[c.Kind], c.Oldest)
-			}
-		}
-		for kind, age := range oldest {
-			d.metrics.OldestJob.WithLabelValues(kind).Set(age.Seconds())
-		}
+		d.countJobs(counts)
 	}
 	for i, q := range d.queues {
 		d.metrics.MnsOldest.WithLabelValues(q.Name()).Set(d.listeners[i].OldestAge().Seconds())
@@ -122,6 +120,36 @@ func (d *daemon) backlog(ctx context.Context) error {
 	return err
 }
 
+// countJobs sets the gauges of jobs. A kind that has none now, but had some before, has 0: its series do not end.
+func (d *daemon) countJobs(counts []job.Count) {
+	if d.kindsSeen == nil {
+		d.kindsSeen = map[string]bool{}
+		for _, kind := range d.runner.Kinds() {
+			d.kindsSeen[kind] = true
+		}
+	}
+	type key struct {
+		kind  string
+		state job.State
+	}
+	jobs, oldest := map[key]int{}, map[string]time.Duration{}
+	for _, c := range counts {
+		jobs[key{c.Kind, c.State}] = c.Jobs
+		d.kindsSeen[c.Kind] = d.kindsSeen[c.Kind] || !c.Worker
+		if !c.State.Finished() {
+			oldest[c.Kind] = max(oldest[c.Kind], c.Oldest)
+		}
+	}
+	for kind, work := range d.kindsSeen {
+		for _, state := range openStates {
+			d.metrics.Jobs.WithLabelValues(kind, string(state)).Set(float64(jobs[key{kind, state}]))
+		}
+		if work { // a worker's row is as old as the table
+			d.metrics.OldestJob.WithLabelValues(kind).Set(oldest[kind].Seconds())
+		}
+	}
+}
+
 func (d *daemon) countQueue(ctx context.Context, q *mns.Queue) error {
 	ctx, cancel := context.WithTimeout(ctx, attributesTimeout)
 	defer cancel()
@@ -129,7 +157,7 @@ func (d *daemon) countQueue(ctx context.Context, q *mns.Queue) error {
 	if err != nil {
 		return err
 	}
-	for state, n := range map[string]int64{"active": a.Active, "inactive": a.Inactive, "delayed": a.Delayed} {
+	for state, n := range queueCounts(a) {
 		d.metrics.MnsMessages.WithLabelValues(q.Name(), state).Set(float64(n))
 	}
 	return nil

@@ -148,6 +148,7 @@ type Count struct {
 	State  State
 	Jobs   int
 	Oldest time.Duration
+	Worker bool // it is a periodic worker
 }
 
 // Backlog counts the jobs that are not finished, and the parked ones. It reads only their part of an index, however
@@ -178,24 +179,32 @@ func (s *MySQL) Backlog(ctx context.Context) ([]Count, error) {
 		return nil, fmt.Errorf("reading the age of the oldest jobs: %w", err)
 	}
 	for i := range counts {
-		counts[i].Oldest = ages[oldest[i].(int64)]
+		a := ages[oldest[i].(int64)]
+		counts[i].Oldest, counts[i].Worker = a.age, a.worker
 	}
 	return counts, nil
 }
 
-func (s *MySQL) ages(ctx context.Context, ids []any) (map[int64]time.Duration, error) {
-	rows, err := s.DB.QueryContext(ctx, "SELECT id, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE id IN "+sqldb.In(len(ids)), ids...)
+// aged is a job's age, and whether it is a periodic worker.
+type aged struct {
+	age    time.Duration
+	worker bool
+}
+
+func (s *MySQL) ages(ctx context.Context, ids []any) (map[int64]aged, error) {
+	rows, err := s.DB.QueryContext(ctx, "SELECT id, COALESCE(unique_key, ''), TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE id IN "+sqldb.In(len(ids)), ids...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	ages := make(map[int64]time.Duration, len(ids))
+	ages := make(map[int64]aged, len(ids))
 	for rows.Next() {
 		var id, age int64
-		if err := rows.Scan(&id, &age); err != nil {
+		var key string
+		if err := rows.Scan(&id, &key, &age); err != nil {
 			return nil, err
 		}
-		ages[id] = time.Duration(age) * time.Microsecond
+		ages[id] = aged{time.Duration(age) * time.Microsecond, strings.HasPrefix(key, WorkerKey)}
 	}
 	return ages, rows.Err()
 }

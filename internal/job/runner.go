@@ -137,6 +137,9 @@ func (r *Runner) Resume(name string) {
 	r.wake.now()
 }
 
+// Kinds lists the registered kinds of jobs in order, without those of periodic workers.
+func (r *Runner) Kinds() []string { return r.slots.names() }
+
 // Lease is the name under which this runner leases jobs.
 func (r *Runner) Lease() string { return r.lease }
 

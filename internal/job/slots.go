@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type slots struct {
 type kind struct {
 	Kind
 	policy Policy
+	worker bool // its one job is a periodic worker
 	args   reflect.Type
 	handle func(ctx context.Context, j *Job) (Outcome, error)
 
@@ -198,6 +200,19 @@ func (s *slots) resume(name string) {
 	if k := s.kinds[name]; k != nil {
 		k.pausedUntil = time.Time{}
 	}
+}
+
+// names lists the kinds of jobs in order, without those of periodic workers.
+func (s *slots) names() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, k := range s.kinds {
+		if !k.worker {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // timeout is how long after their creation new jobs of a kind are given up.

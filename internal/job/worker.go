@@ -77,6 +77,7 @@ func (r *Runner) AddWorker(w Worker) error {
 		return "", Snooze(w.Period, nil)
 	})
 	if err == nil {
+		r.slots.kinds[w.Name].worker = true
 		r.workers = append(r.workers, w.Name)
 	}
 	return err

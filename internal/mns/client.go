@@ -35,9 +35,7 @@ type Config struct {
 	AccessKeySecret string
 	// SecurityToken belongs to temporary (STS) keys.
 	SecurityToken string
-	// OnRequest, if set, is called after every request. The result is "ok", "empty",
-	// "partial", "throttled", "auth", "clock", "no_queue", "not_mns", "network", "service",
-	// "canceled" or "error".
+	// OnRequest, if set, is called after every request. The result is one of Results.
 	OnRequest func(queue, op, result string, took time.Duration)
 }
 

@@ -52,6 +52,17 @@ var results = []struct {
 	{context.DeadlineExceeded, "canceled"},
 }
 
+// Results lists the results of requests, as Config.OnRequest is told of them.
+func Results() []string {
+	all := []string{"ok", "partial", "error"}
+	for _, r := range results {
+		if !slices.Contains(all, r.name) {
+			all = append(all, r.name)
+		}
+	}
+	return all
+}
+
 // Error is a failed call. The same failure has the same text, except for the request id at its end.
 // The text contains no receipt handle, key or message body.
 type Error struct {

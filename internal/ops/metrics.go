@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Metrics are the daemon's Prometheus metrics. Names and labels are part of the contract.
+// Metrics are the daemon's Prometheus metrics. Names and labels are part of the contract; Table lists them.
 type Metrics struct {
 	Registry *prometheus.Registry
 
@@ -26,44 +26,66 @@ type Metrics struct {
 	WorkerTook  *prometheus.GaugeVec     // worker
 	WorkerLast  *prometheus.GaugeVec     // worker
 	WorkerError *prometheus.GaugeVec     // worker
+
+	table []Description
 }
 
-// stageBuckets reach from milliseconds, the usual time to a command, to minutes, the time of an outage.
-var stageBuckets = []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
+// Description is a metric as documents show it.
+type Description struct {
+	Name   string
+	Type   string // counter, gauge or histogram
+	Labels []string
+	Help   string
+}
+
+// stageBuckets reach from milliseconds, the usual time to a command, to the time of an outage.
+var stageBuckets = []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
 
 // NewMetrics returns metrics in a registry of their own, together with those of the process and the Go runtime.
 func NewMetrics() *Metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-	}
-	m := &Metrics{
-		Registry:    prometheus.NewRegistry(),
-		Received:    counter("jdpay_messages_received_total", "Messages received from a queue.", "queue"),
-		Settlements: counter("jdpay_settlements_total", "Notifications settled or rejected, by outcome.", "outcome"),
-		Finished:    counter("jdpay_jobs_finished_total", "Jobs that reached a final state or were parked.", "kind", "state", "outcome"),
-		Jobs:        gauge("jdpay_jobs", "Jobs in the table that are not finished, and parked ones.", "kind", "state"),
-		OldestJob:   gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job.", "kind"),
-		MnsRequests: counter("jdpay_mns_requests_total", "Requests to MNS.", "queue", "op", "result"),
-		MnsMessages: gauge("jdpay_mns_queue_messages", "Messages in the queue as MNS counts them: approximate, and possibly a constant 0.", "queue", "state"),
-		MnsOldest:   gauge("jdpay_mns_oldest_message_age_seconds", "Age of the oldest message of the last receive.", "queue"),
-		Stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "jdpay_stage_seconds", Help: "Duration of a stage of a payment.", Buckets: stageBuckets,
-		}, []string{"stage"}),
-		Restarts:    counter("jdpay_service_restarts_total", "Restarts of a failed service.", "service"),
-		WorkerRuns:  counter("jdpay_worker_runs_total", "Runs of a periodic worker by result (ok, error).", "worker", "result"),
-		WorkerTook:  gauge("jdpay_worker_run_seconds", "Duration of a periodic worker's last run.", "worker"),
-		WorkerLast:  gauge("jdpay_worker_last_run_timestamp_seconds", "End of a periodic worker's last run.", "worker"),
-		WorkerError: gauge("jdpay_worker_last_error", "1 if the last run of a periodic worker failed, else 0; the log has the error.", "worker"),
-	}
-	m.Registry.MustRegister(
-		m.Received, m.Settlements, m.Finished, m.Jobs, m.OldestJob, m.MnsRequests, m.MnsMessages, m.MnsOldest, m.Stage, m.Restarts,
-		m.WorkerRuns, m.WorkerTook, m.WorkerLast, m.WorkerError,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
+	m := &Metrics{Registry: prometheus.NewRegistry()}
+	m.Received = m.counter("jdpay_messages_received_total", "Messages received from a queue.", "queue")
+	m.Settlements = m.counter("jdpay_settlements_total", "Notifications settled or rejected, by outcome.", "outcome")
+	m.Finished = m.counter("jdpay_jobs_finished_total", "Jobs that reached a final state or were parked.", "kind", "state", "outcome")
+	m.Jobs = m.gauge("jdpay_jobs", "Jobs in the table that are not finished, and parked ones.", "kind", "state")
+	m.OldestJob = m.gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job; 0 if there is none. Periodic workers are no jobs here.", "kind")
+	m.MnsRequests = m.counter("jdpay_mns_requests_total", "Requests to MNS.", "queue", "op", "result")
+	m.MnsMessages = m.gauge("jdpay_mns_queue_messages", "Messages in the queue as MNS counts them: approximate, and possibly a constant 0.", "queue", "state")
+	m.MnsOldest = m.gauge("jdpay_mns_oldest_message_age_seconds", "Age of the oldest message of the last receive; 0 if the queue was empty.", "queue")
+	m.Stage = m.histogram("jdpay_stage_seconds", "Duration of a stage of a payment.", stageBuckets, "stage")
+	m.Restarts = m.counter("jdpay_service_restarts_total", "Restarts of a failed service.", "service")
+	m.WorkerRuns = m.counter("jdpay_worker_runs_total", "Runs of a periodic worker by result (ok, error).", "worker", "result")
+	m.WorkerTook = m.gauge("jdpay_worker_run_seconds", "Duration of a periodic worker's last run.", "worker")
+	m.WorkerLast = m.gauge("jdpay_worker_last_run_timestamp_seconds", "End of a periodic worker's last run in this instance; 0 if it has not run here.", "worker")
+	m.WorkerError = m.gauge("jdpay_worker_last_error", "1 if the last run of a periodic worker failed, else 0; the log has the error.", "worker")
+	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// Table lists the daemon's own metrics, without those of the process, the Go runtime and the pools of connections.
+func (m *Metrics) Table() []Description { return m.table }
+
+func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.add(c, "counter", name, help, labels)
+	return c
+}
+
+func (m *Metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	m.add(g, "gauge", name, help, labels)
+	return g
+}
+
+func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	m.add(h, "histogram", name, help, labels)
+	return h
+}
+
+func (m *Metrics) add(c prometheus.Collector, kind, name, help string, labels []string) {
+	m.Registry.MustRegister(c)
+	m.table = append(m.table, Description{Name: name, Type: kind, Labels: labels, Help: help})
 }
 
 // ObserveStage records the duration of a stage.

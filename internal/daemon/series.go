@@ -1,0 +1,66 @@
+package daemon
+
+import (
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/payment"
+)
+
+// Stages of a payment that have a duration of their own in the metric jdpay_stage_seconds, beside those that are kinds of jobs.
+const (
+	stageKeep   = "keep"
+	stageNotify = "notify_to_command"
+)
+
+// openStates are the states whose jobs are counted in the metric jdpay_jobs.
+var openStates = []job.State{job.Ready, job.Running, job.Waiting, job.Parked}
+
+// startSeries makes every series that is known beforehand, with 0: a rule can then tell "none yet" from "the daemon is not
+// there", and the first event counts as an increase.
+func (d *daemon) startSeries() {
+	m := d.metrics
+	for _, stage := range append([]string{stageKeep, payment.KindSettle, stageNotify}, payment.Steps...) {
+		m.Stage.WithLabelValues(stage)
+	}
+	for _, outcome := range payment.SettlementOutcomes {
+		m.Settlements.WithLabelValues(string(outcome))
+	}
+	for _, kind := range d.runner.Kinds() {
+		for _, state := range openStates {
+			m.Jobs.WithLabelValues(kind, string(state))
+		}
+		m.OldestJob.WithLabelValues(kind)
+		for _, e := range payment.Endings[kind] {
+			m.Finished.WithLabelValues(kind, string(e.State), string(e.Outcome))
+		}
+	}
+}
+
+// startQueueSeries makes the series of a queue.
+func (d *daemon) startQueueSeries(queue string) {
+	d.metrics.Received.WithLabelValues(queue)
+	d.metrics.MnsOldest.WithLabelValues(queue)
+	for _, op := range []string{"receive", "delete", "attributes"} {
+		for _, result := range mns.Results() {
+			d.metrics.MnsRequests.WithLabelValues(queue, op, result)
+		}
+	}
+	for state := range queueCounts(mns.Attributes{}) {
+		d.metrics.MnsMessages.WithLabelValues(queue, state)
+	}
+}
+
+// queueCounts returns MNS's counts of messages by their state.
+func queueCounts(a mns.Attributes) map[string]int64 {
+	return map[string]int64{"active": a.Active, "inactive": a.Inactive, "delayed": a.Delayed}
+}
+
+// startWorkerSeries makes the series of a periodic worker.
+func (d *daemon) startWorkerSeries(worker string) {
+	d.metrics.WorkerError.WithLabelValues(worker)
+	d.metrics.WorkerTook.WithLabelValues(worker)
+	d.metrics.WorkerLast.WithLabelValues(worker)
+	for _, result := range []string{"ok", "error"} {
+		d.metrics.WorkerRuns.WithLabelValues(worker, result)
+	}
+}
