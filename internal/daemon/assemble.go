@@ -147,6 +147,7 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 		Log:        d.log,
 	}
 	d.startQueueSeries(name)
+	d.metrics.OnGather(func() { d.metrics.MnsOldest.WithLabelValues(name).Set(l.OldestAge().Seconds()) })
 	l.Beat = d.health.Loop(l.String(), loopTimeout)
 	d.health.Check("mns queue "+name, func(context.Context) error { return l.Healthy() })
 	d.listeners = append(d.listeners, l)

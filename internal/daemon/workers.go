@@ -111,8 +111,7 @@ func (d *daemon) backlog(ctx context.Context) error {
 	if err == nil {
 		d.countJobs(counts)
 	}
-	for i, q := range d.queues {
-		d.metrics.MnsOldest.WithLabelValues(q.Name()).Set(d.listeners[i].OldestAge().Seconds())
+	for _, q := range d.queues {
 		if e := d.countQueue(ctx, q); e != nil && !errors.Is(e, mns.ErrNetwork) { // the listener reports an outage of MNS
 			err = errors.Join(err, e)
 		}

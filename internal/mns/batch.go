@@ -35,6 +35,8 @@ func (p *poller) process(ctx context.Context, messages []Message) {
 // would move valid payments to its dead-letter queue. Until a batch of any poller is kept, no poller receives. A
 // shutdown ends the tries, after one more.
 func (p *poller) keep(ctx context.Context, messages []Message) (begin func(), kept bool) {
+	p.health.hold(p, messages)
+	defer p.health.release(p)
 	logged := false
 	for n := 1; ; n++ {
 		p.beat()

@@ -53,8 +53,13 @@ func (l *Listener) String() string { return "mns listener " + l.Queue.Name() }
 func (l *Listener) Healthy() error { return l.health.check() }
 
 // OldestAge returns the age of the oldest message of the last receive, from its enqueue time (MNS's
-// clock) to its receive (this machine's clock); 0 if the queue was empty.
-func (l *Listener) OldestAge() time.Duration { return l.health.oldestAge() }
+// clock) to its receive (this machine's clock); 0 if the queue was empty. It goes on counting when
+// that may have become wrong: from the enqueue time while the message cannot be kept, and from the
+// last receive while there is no other, because the instance has no free slots or MNS does not
+// answer.
+func (l *Listener) OldestAge() time.Duration {
+	return l.health.oldestAge(time.Now(), l.Wait+responseTimeout)
+}
 
 // lastResponseTimeout is how long a stopping listener waits for receives in flight. If a receive is
 // cancelled while MNS responds, up to 16 messages stay invisible for the queue's visibility timeout.
@@ -72,6 +77,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	l.health.begin(time.Now())
 	c := newPool(l, stop)
 	var stopReceiving, stopDeleting func()
 	c.receiving, stopReceiving = withGracePeriod(ctx, lastResponseTimeout)

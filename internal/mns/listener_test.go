@@ -264,6 +264,78 @@ func TestOldestAge(t *testing.T) {
 	})
 }
 
+// TestOldestAgeWhilePollingPauses requires the age to go on counting when nothing is received: else it stands still in just
+// the outages that a rule about it is for.
+func TestOldestAgeWhilePollingPauses(t *testing.T) {
+	age := func(t *testing.T, l *Listener, want time.Duration) {
+		t.Helper()
+		if got := l.OldestAge(); got < want || got > want+2*time.Second {
+			t.Errorf("OldestAge() = %s, want %s", got, want)
+		}
+	}
+	t.Run("messages cannot be kept", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newFakeMNS()
+			var down atomic.Bool
+			down.Store(true)
+			k := &recorder{}
+			l := &Listener{MaxPollers: 2, Keep: func(ctx context.Context, queue string, messages []Message) (func(), error) {
+				if down.Load() {
+					return nil, errors.New("database is down")
+				}
+				return k.keep(ctx, queue, messages)
+			}}
+			_, stop := serve(t, c, l)
+			c.batches <- []item{{id: "a", enqueued: time.Now()}}
+			time.Sleep(10 * time.Second)
+			age(t, l, 10*time.Second)
+			time.Sleep(10 * time.Minute)
+			age(t, l, 10*time.Minute+10*time.Second)
+			down.Store(false)
+			time.Sleep(time.Minute)
+			age(t, l, 0)
+			stop()
+		})
+	})
+	t.Run("no slot is free", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newFakeMNS()
+			free := make(chan struct{})
+			var calls atomic.Int32
+			l := &Listener{Gate: func(ctx context.Context) error {
+				if calls.Add(1) == 1 {
+					return nil
+				}
+				select {
+				case <-free:
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			}}
+			_, stop := serve(t, c, l)
+			c.batches <- []item{{id: "a", enqueued: time.Now().Add(-time.Minute)}}
+			time.Sleep(5 * time.Minute)
+			age(t, l, 6*time.Minute)
+			close(free)
+			time.Sleep(time.Minute)
+			age(t, l, 0)
+			stop()
+		})
+	})
+	t.Run("MNS does not answer", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newFakeMNS()
+			c.receive = func(int) (*httpResponse, error) { return nil, errReset }
+			l := &Listener{}
+			_, stop := serve(t, c, l)
+			time.Sleep(time.Hour)
+			age(t, l, time.Hour)
+			stop()
+		})
+	})
+}
+
 // The other tests of the listener use a fake; this one uses HTTP.
 func TestListenOverTheNetwork(t *testing.T) {
 	messages := make(chan string, 1)

@@ -17,7 +17,19 @@ type health struct {
 	err      error           // of the last receive
 	since    time.Time       // of this outage
 	logged   map[string]bool // reasons of this outage
-	oldest   time.Duration
+
+	last   time.Time             // of the last successful receive, or of the listener's start
+	oldest time.Duration         // age of the oldest message of that receive, when it was received
+	held   map[*poller]time.Time // enqueue times of the oldest messages that are being kept
+}
+
+// begin records the start of the listener.
+func (h *health) begin(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.last.IsZero() {
+		h.last = now
+	}
 }
 
 // check returns nil if the last receive succeeded, else its error.
@@ -38,11 +50,9 @@ func (h *health) check() error {
 func (h *health) succeeded(messages []Message, now time.Time) (lasted time.Duration, ended bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.oldest = 0
-	for _, m := range messages {
-		if !m.EnqueuedAt.IsZero() {
-			h.oldest = max(h.oldest, now.Sub(m.EnqueuedAt))
-		}
+	h.last, h.oldest = now, 0
+	if enqueued := firstEnqueued(messages); !enqueued.IsZero() {
+		h.oldest = max(now.Sub(enqueued), 0)
 	}
 	lasted, ended = now.Sub(h.since), h.err != nil
 	h.answered, h.err, h.logged = true, nil, nil
@@ -62,10 +72,47 @@ func (h *health) failed(err error, now time.Time) (first bool) {
 	return first
 }
 
-func (h *health) oldestAge() time.Duration {
+// hold records that a poller has messages that are not kept yet.
+func (h *health) hold(p *poller, messages []Message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.oldest
+	if h.held == nil {
+		h.held = map[*poller]time.Time{}
+	}
+	if enqueued := firstEnqueued(messages); !enqueued.IsZero() {
+		h.held[p] = enqueued
+	}
+}
+
+// release records that the poller's messages are kept, or left to MNS.
+func (h *health) release(p *poller) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.held, p)
+}
+
+// oldestAge returns how old the oldest message of the queue may be. A receive is expected to end within the timeout.
+func (h *health) oldestAge(now time.Time, timeout time.Duration) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	age := h.oldest
+	if silent := now.Sub(h.last); !h.last.IsZero() && silent > timeout {
+		age += silent
+	}
+	for _, enqueued := range h.held {
+		age = max(age, now.Sub(enqueued))
+	}
+	return age
+}
+
+// firstEnqueued returns the enqueue time of the oldest message, or zero if none has one.
+func firstEnqueued(messages []Message) (first time.Time) {
+	for _, m := range messages {
+		if !m.EnqueuedAt.IsZero() && (first.IsZero() || m.EnqueuedAt.Before(first)) {
+			first = m.EnqueuedAt
+		}
+	}
+	return first
 }
 
 // pollingPause stops all pollers from receiving while batches cannot be kept: from the first failure

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Metrics are the daemon's Prometheus metrics. Names and labels are part of the contract; Table lists them.
@@ -27,7 +28,8 @@ type Metrics struct {
 	WorkerLast  *prometheus.GaugeVec     // worker
 	WorkerError *prometheus.GaugeVec     // worker
 
-	table []Description
+	table   []Description
+	refresh []func()
 }
 
 // Description is a metric as documents show it.
@@ -51,7 +53,7 @@ func NewMetrics() *Metrics {
 	m.OldestJob = m.gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job; 0 if there is none. Periodic workers are no jobs here.", "kind")
 	m.MnsRequests = m.counter("jdpay_mns_requests_total", "Requests to MNS.", "queue", "op", "result")
 	m.MnsMessages = m.gauge("jdpay_mns_queue_messages", "Messages in the queue as MNS counts them: approximate, and possibly a constant 0.", "queue", "state")
-	m.MnsOldest = m.gauge("jdpay_mns_oldest_message_age_seconds", "Age of the oldest message of the last receive; 0 if the queue was empty.", "queue")
+	m.MnsOldest = m.gauge("jdpay_mns_oldest_message_age_seconds", "Age of the oldest message of the last receive, 0 if the queue was empty; it goes on counting while messages cannot be kept or received.", "queue")
 	m.Stage = m.histogram("jdpay_stage_seconds", "Duration of a stage of a payment.", stageBuckets, "stage")
 	m.Restarts = m.counter("jdpay_service_restarts_total", "Restarts of a failed service.", "service")
 	m.WorkerRuns = m.counter("jdpay_worker_runs_total", "Runs of a periodic worker by result (ok, error).", "worker", "result")
@@ -60,6 +62,18 @@ func NewMetrics() *Metrics {
 	m.WorkerError = m.gauge("jdpay_worker_last_error", "1 if the last run of a periodic worker failed, else 0; the log has the error.", "worker")
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// OnGather registers a function that sets gauges whenever the metrics are read, so that ages are those of the moment and
+// go on counting while what they are about does not answer. It must not block. Register before the server starts.
+func (m *Metrics) OnGather(set func()) { m.refresh = append(m.refresh, set) }
+
+// Gather returns all metrics as they are now; it implements prometheus.Gatherer.
+func (m *Metrics) Gather() ([]*dto.MetricFamily, error) {
+	for _, set := range m.refresh {
+		set()
+	}
+	return m.Registry.Gather()
 }
 
 // Table lists the daemon's own metrics, without those of the process, the Go runtime and the pools of connections.

@@ -154,7 +154,7 @@ func (s *Server) handler(ctx context.Context) http.Handler {
 		}
 		writeProblems(w, problems, notes)
 	})
-	mux.Handle("GET /metrics", s.guard(promhttp.HandlerFor(s.Metrics.Registry, promhttp.HandlerOpts{})))
+	mux.Handle("GET /metrics", s.guard(promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})))
 	mux.Handle("GET /{$}", s.guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprint(w, "jdpay-listener\n\n/healthz  liveness\n/readyz   readiness, with the reasons if not ready\n/metrics  Prometheus\n\nOrders and jobs: jdpay-listener trace ORDER_NO, jdpay-listener jobs list\n")
