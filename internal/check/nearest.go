@@ -2,15 +2,31 @@ package check
 
 import "strings"
 
-// Nearest returns the candidate with the smallest Levenshtein distance from the word, ignoring case; the first of equals.
+// Nearest returns the candidate that is spelled most like the word, ignoring case; the first of equals. It returns an empty
+// text if none is near: a far-fetched suggestion misleads more than it helps.
 func Nearest(word string, candidates []string) string {
 	best, least := "", -1
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); least < 0 || d < least {
+		if d, near := Distance(word, c); near && (least < 0 || d < least) {
 			best, least = c, d
 		}
 	}
 	return best
+}
+
+// Distance is the Levenshtein distance of two texts, in letters, ignoring case. They are near if at most a third of the
+// word's letters differ, or if the longer one contains the shorter one of at least three letters.
+func Distance(word, candidate string) (d int, near bool) {
+	word, candidate = strings.ToLower(word), strings.ToLower(candidate)
+	d = distance(word, candidate)
+	if d <= max(1, len([]rune(word))/3) {
+		return d, true
+	}
+	longer, shorter := word, candidate
+	if len(longer) < len(shorter) {
+		longer, shorter = shorter, longer
+	}
+	return d, len(shorter) >= 3 && strings.Contains(longer, shorter)
 }
 
 // distance is the Levenshtein distance of two texts, in letters.

@@ -12,6 +12,7 @@ import (
 type binder struct {
 	left    layer
 	sources map[string]string // of each key that was given, by the key in lower case
+	flats   map[string]string // the flat key of each key that was given by one, by the key in lower case
 	faults  Faults
 }
 
@@ -33,6 +34,9 @@ func (b *binder) take(key string) (entry, bool) {
 	if ok {
 		delete(b.left, path)
 		b.sources[path] = e.Source
+		if e.Flat != "" {
+			b.flats[path] = e.Flat
+		}
 	}
 	return e, ok
 }
@@ -56,7 +60,7 @@ func (b *binder) set(o option, e entry) {
 			problem = "empty"
 		}
 		b.faults = append(b.faults, Fault{
-			Key: o.Key, Value: o.mask(e.Text), Source: e.Source, Problem: problem, Remedy: "give " + o.want(),
+			Key: o.Key, Given: e.Flat, Value: o.mask(e.Text), Source: e.Source, Problem: problem, Remedy: "give " + o.want(),
 		})
 	}
 }
@@ -70,14 +74,14 @@ func (b *binder) single(o option) {
 	if len(below) == 0 {
 		return
 	}
-	var source string
+	var source, flat string
 	for _, name := range below {
 		if e, ok := b.take(o.Key + ":" + name); ok {
-			source = cmp.Or(source, e.Source)
+			source, flat = cmp.Or(source, e.Source), cmp.Or(flat, strings.TrimSuffix(e.Flat, ":"+name))
 		}
 	}
 	b.faults = append(b.faults, Fault{
-		Key: o.Key, Source: source, Problem: "a list or section stands where one value is expected", Remedy: "give " + o.want(),
+		Key: o.Key, Given: flat, Source: source, Problem: "a list or section stands where one value is expected", Remedy: "give " + o.want(),
 	})
 }
 
@@ -115,6 +119,9 @@ func (b *binder) list(o option) {
 		}
 		add(key, e)
 		from = append(from, e.Source)
+		if e.Flat != "" {
+			b.flats[strings.ToLower(o.Key)] = strings.TrimSuffix(e.Flat, ":"+strconv.Itoa(n))
+		}
 	}
 	if len(from) > 0 {
 		b.sources[strings.ToLower(o.Key)] = strings.Join(slices.Compact(from), ", ")
@@ -160,14 +167,4 @@ func (b *binder) table(o option) {
 		}
 		o.Value.SetMapIndex(reflect.ValueOf(name), value)
 	}
-}
-
-// unknown returns a warning for each unknown key.
-func (b *binder) unknown() []string {
-	var warnings []string
-	for _, path := range sortedKeys(b.left) {
-		e := b.left[path]
-		warnings = append(warnings, "unknown key "+e.Key+" ("+e.Source+"); the nearest known one is "+nearestKey(e.Key))
-	}
-	return warnings
 }

@@ -12,6 +12,7 @@
 //	address   "true" when the text is an address, of which user and password are masked
 //	live      "true" when a changed file applies without a restart
 //	doc       the line printed in docs/configuration.md
+//	where     where to find the value, said when a required key is missing
 //
 // Defaults, binding, checks, the list of known keys, the output of "config check" and the documentation are made from it.
 package config
@@ -165,7 +166,7 @@ type MqttTls struct {
 
 // JDApi is the call that tells JD a waybill is paid.
 type JDApi struct {
-	BaseUrl                 string            `required:"true" address:"true" doc:"Address of JD's API."`
+	BaseUrl                 string            `required:"true" address:"true" doc:"Address of JD's API." where:"the replaced program had this address in its code, not in its file: search its source for updateWaybillStatus or JDBaseModel, or run strings -el *.dll | grep -i http in its folder; else look at its outgoing connections, or ask JD"`
 	UpdateWaybillStatusPath string            `default:"/updateWaybillStatus" required:"true" doc:"Path of the call; with the jos signer the name of its method."`
 	Signer                  string            `default:"none" oneof:"none header jos" doc:"How calls are authenticated."`
 	AppKey                  Secret            `doc:"Application key of the jos signer."`

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,16 +10,17 @@ import (
 // Fault is one fault of the configuration.
 type Fault struct {
 	Key     string // the key, or the file and line when no key can be named
+	Given   string // the flat key of the replaced program by which the key was given; empty when by its own name
 	Value   string // what was given, masked where it is a secret; empty when nothing was
 	Source  string // where it was given; empty when nowhere
 	Problem string // what is wrong with it
 	Remedy  string // what to do
 }
 
-// String returns the fault as one line: key = "value" (source): problem; remedy.
+// String returns the fault as one line: key = "value" (source): problem; remedy. The key is the one that the user wrote.
 func (f Fault) String() string {
 	var b strings.Builder
-	b.WriteString(f.Key)
+	b.WriteString(cmp.Or(f.Given, f.Key))
 	if f.Value != "" {
 		b.WriteString(` = "` + f.Value + `"`)
 	}

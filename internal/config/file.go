@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
 )
@@ -13,6 +14,9 @@ import (
 // one. Sources and faults have line numbers.
 func parseFile(name string, content []byte) (layer, Faults) {
 	content = bytes.TrimPrefix(content, []byte("\uFEFF"))
+	if fault, ok := encodingFault(name, content); ok {
+		return nil, Faults{fault}
+	}
 	root, err := hujson.Parse(content)
 	if err != nil {
 		return nil, Faults{syntaxFault(name, err)}
@@ -26,6 +30,28 @@ func parseFile(name string, content []byte) (layer, Faults) {
 	return w.layer, append(w.faults, w.layer.conflicts()...)
 }
 
+// encodingFault finds the first place that is not UTF-8. An editor of a Chinese Windows may have saved the file as GBK, and
+// Visual Studio or PowerShell as UTF-16.
+func encodingFault(name string, content []byte) (Fault, bool) {
+	if utf16 := bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")); utf16 {
+		return Fault{Key: name + ":1:1", Problem: "not UTF-8 but UTF-16", Remedy: "save the file as UTF-8"}, true
+	}
+	line, start, at := 1, 0, 0
+	for at < len(content) {
+		r, size := utf8.DecodeRune(content[at:])
+		if r == utf8.RuneError && size == 1 {
+			return Fault{
+				Key: fmt.Sprintf("%s:%d:%d", name, line, at-start+1), Problem: fmt.Sprintf("not UTF-8: byte 0x%02X", content[at]),
+				Remedy: "save the file as UTF-8; it may be GBK: iconv -f GBK -t UTF-8",
+			}, true
+		}
+		if at += size; r == '\n' {
+			line, start = line+1, at
+		}
+	}
+	return Fault{}, false
+}
+
 // syntaxFault turns the parser's error into a fault. It drops quoted literals, which may be parts of a password.
 func syntaxFault(name string, err error) Fault {
 	problem := strings.TrimPrefix(err.Error(), "hujson: ")
@@ -35,7 +61,7 @@ func syntaxFault(name string, err error) Fault {
 		_, problem, _ = strings.Cut(problem, ": ")
 	}
 	if strings.HasPrefix(problem, "invalid literal") {
-		problem = "invalid literal (a text with \\ that is not doubled, or not saved as UTF-8)"
+		problem = "invalid literal (a text with \\ that is not doubled, or with a line break or a control character)"
 	}
 	return Fault{Key: name, Problem: "not valid JSON: " + problem, Remedy: "correct the file"}
 }

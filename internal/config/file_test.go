@@ -67,7 +67,19 @@ func TestParseFile(t *testing.T) {
 		},
 		"a broken text is not quoted": {
 			content: "{\"Password\": \"hun\\ter\x01\"}",
-			faults:  []string{"f.json:1:14: not valid JSON: invalid literal (a text with \\ that is not doubled, or not saved as UTF-8); correct the file"},
+			faults:  []string{"f.json:1:14: not valid JSON: invalid literal (a text with \\ that is not doubled, or with a line break or a control character); correct the file"},
+		},
+		"GBK in a comment": {
+			content: "{\n  // \xbe\xa9\xb6\xab\n  \"A\": 1}",
+			faults:  []string{"f.json:2:6: not UTF-8: byte 0xBE; save the file as UTF-8; it may be GBK: iconv -f GBK -t UTF-8"},
+		},
+		"GBK in a text": {
+			content: "{\n\n  \"A\": \"京\", \"B\": \"\xbe\xa9\"}",
+			faults:  []string{"f.json:3:21: not UTF-8: byte 0xBE; save the file as UTF-8; it may be GBK: iconv -f GBK -t UTF-8"},
+		},
+		"UTF-16": {
+			content: "\xff\xfe{\x00}\x00",
+			faults:  []string{"f.json:1:1: not UTF-8 but UTF-16; save the file as UTF-8"},
 		},
 		"no object": {
 			content: `["A"]`,

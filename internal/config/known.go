@@ -5,15 +5,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"jdpay-listener/internal/check"
 )
 
 // legacySection is a section that may also have the replaced program's flat keys. The dot is part of its name.
 const legacySection = "Dev001.ThirdService"
 
-// legacyKeys are the replaced program's flat keys, spelled as it spelled them, and the keys that took their place.
-var legacyKeys = []struct{ Flat, Key string }{
+// legacyKey is a flat key of the replaced program, spelled as it spelled it, and the key that took its place.
+type legacyKey struct{ Flat, Key string }
+
+var legacyKeys = []legacyKey{
 	{"EMQServer", "Mqtt:Server"},
 	{"EMQPort", "Mqtt:Port"},
 	{"RedisEndPoints", "Redis:EndPoints"},
@@ -120,15 +120,4 @@ func ownsVariable(key string) bool {
 		section, _, sectioned := strings.Cut(k.Pattern, ":")
 		return strings.EqualFold(section, first) && (nested || !sectioned)
 	})
-}
-
-// nearestKey returns the known key that is spelled most like key.
-func nearestKey(key string) string {
-	var spellings []string
-	for _, k := range knownKeys {
-		if spelling := k.fill(key); !strings.HasSuffix(spelling, "{n}") {
-			spellings = append(spellings, spelling)
-		}
-	}
-	return check.Nearest(key, spellings)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -11,7 +12,11 @@ type entry struct {
 	Key    string // as spelled where it was first given: map names such as WXPAY keep their case
 	Text   string
 	Source string // such as "appsettings.json:12" or "env Mqtt__Server"
+	Flat   string // the flat key of the replaced program by which it was given; empty: Key
 }
+
+// given is the key as the user wrote it.
+func (e entry) given() string { return cmp.Or(e.Flat, e.Key) }
 
 // layer is what one source gives, by key in lower case. A list a of two values is the entries a:0 and a:1; an empty
 // list is one entry with an empty text.
@@ -92,13 +97,16 @@ func (l layer) isEmpty() bool {
 // replaced program took it.
 func (l layer) adoptLegacy() {
 	for _, old := range legacyKeys {
-		values := l.cut(old.Key)
+		values, isFlat := l.cut(old.Key), false
 		for _, flat := range []string{old.Flat, legacySection + ":" + old.Flat} {
 			if older := l.cut(flat); values.isEmpty() && !older.isEmpty() {
-				values = older
+				values, isFlat = older, true
 			}
 		}
 		for below, e := range values {
+			if isFlat {
+				e.Flat = e.Key
+			}
 			e.Key = old.Key + below
 			l[strings.ToLower(e.Key)] = e
 		}

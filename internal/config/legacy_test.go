@@ -104,3 +104,54 @@ func TestElasticsearchCredentialsLeaveTheAddress(t *testing.T) {
 		t.Errorf("got %s at %s", e.Username, e.Url)
 	}
 }
+
+// TestFaultsNameTheFlatKey: the user of the replaced program's file has never seen the structured keys.
+func TestFaultsNameTheFlatKey(t *testing.T) {
+	opts := testOptions(t)
+	write(t, opts.Dir, "appsettings.json", `{
+		"EMQPort": "188x", "RedisDBId": -5, "JDPayMd5Key": ["change-me"],
+		"Dev001.ThirdService": {"JDProducerCode": {"a": 1}, "MNSSH_EndPoint": " "}
+	}`)
+	loaded, err := Load(opts, func(l *Loaded) {
+		l.Derived("Mqtt:Tls:Enabled", "Mqtt:Port")
+		l.Warn("JDPay:Md5Key", "told, were it not faulty")
+		l.Warn("Redis:Db", "told, were it not faulty")
+	})
+	const file = "(appsettings.json:"
+	want := []string{
+		`EMQPort = "188x" ` + file + `2): not valid; give a whole number from 1 to 65535`,
+		`Dev001.ThirdService:JDProducerCode ` + file + `3): a list or section stands where one value is expected; give a text`,
+		`ConnectionStrings:Account: required but not set; set it, or the replaced program's MySqlServerAcc, in appsettings.json or as ConnectionStrings__Account`,
+		`ConnectionStrings:Main: required but not set; set it, or the replaced program's MySqlServer, in appsettings.json or as ConnectionStrings__Main`,
+		`Dev001.ThirdService:MNSSH_EndPoint = " " ` + file + `3): empty; give it a value`,
+		`JDPay:NotifyQueueName: required but not set; set it, or the replaced program's JDPayNotifyQueueName, in appsettings.json or as JDPay__NotifyQueueName`,
+		`Mqtt:Server: required but not set; set it, or the replaced program's EMQServer, in appsettings.json or as Mqtt__Server`,
+		`JDApi:BaseUrl: required but not set; set it in appsettings.json or as JDApi__BaseUrl; ` + whereBaseUrl,
+		`JDApi:CloudProducerCode: required but not set; set it, or the replaced program's JDCloundProducerCode, in appsettings.json or as JDApi__CloudProducerCode`,
+		`RedisDBId = "-5" ` + file + `2): out of range; give a whole number from -1 to 65535`,
+		`JDPayMd5Key = "["***"]" ` + file + `2): a placeholder, which everybody knows; give the secret itself, there or as JDPay__Md5Key`,
+	}
+	if diff := compare(want, faultsOf(t, err)); diff != "" {
+		t.Error(diff)
+	}
+	loaded.Fault("Mqtt:Tls:Enabled", "of no use", "give another")
+	faults := loaded.faults
+	if got := faults[len(faults)-1].String(); got != `EMQPort = "false" (appsettings.json:2): of no use; give another` {
+		t.Error(got)
+	}
+	if faults[0].Key != "Mqtt:Port" || len(faults.Of("Mqtt")) != 3 {
+		t.Errorf("a fault is still found by its section: %v", faults.Of("Mqtt"))
+	}
+}
+
+func TestWarningsNameTheFlatKey(t *testing.T) {
+	opts := testOptions(t)
+	write(t, opts.Dir, "appsettings.json", "{"+legacyFlat+","+legacyRest+"}")
+	loaded, err := Load(opts, func(l *Loaded) { l.Warn("ConnectionStrings:Main", "Pooling has no effect here") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := compare([]string{"MySqlServer: Pooling has no effect here"}, loaded.Warnings); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -30,6 +30,7 @@ type Loaded struct {
 
 	faults     Faults
 	sources    map[string]string // of each key that was given, by the key in lower case
+	flats      map[string]string // the flat key of each key that was given by one, by the key in lower case
 	incomplete bool              // a source could not be read: missing keys may be in it
 	digest     string            // of all files that were read or looked for
 }
@@ -45,13 +46,13 @@ func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	merged.adoptLegacy()
 
 	c := defaults()
-	b := &binder{left: merged, sources: map[string]string{}, faults: src.faults}
+	b := &binder{left: merged, sources: map[string]string{}, flats: map[string]string{}, faults: src.faults}
 	for _, o := range c.options() {
 		b.bind(o)
 	}
 	l := &Loaded{
 		Config: c, Warnings: b.unknown(), Files: src.files, SecretFiles: src.secretFiles,
-		faults: b.faults, sources: b.sources, incomplete: src.broken, digest: hex.EncodeToString(src.seen.Sum(nil)),
+		faults: b.faults, sources: b.sources, flats: b.flats, incomplete: src.broken, digest: hex.EncodeToString(src.seen.Sum(nil)),
 	}
 	l.complete()
 	l.check()

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strconv"
@@ -19,7 +20,7 @@ func (l *Loaded) Fault(key, problem, remedy string) {
 	if remedy == "" {
 		remedy = "set it in appsettings.json or as " + variableName(key)
 	}
-	f := Fault{Key: key, Problem: problem, Remedy: remedy, Source: l.Source(key)}
+	f := Fault{Key: key, Given: l.flats[strings.ToLower(key)], Problem: problem, Remedy: remedy, Source: l.Source(key)}
 	for _, o := range l.Config.options() {
 		for _, e := range o.expand() {
 			if e.Key == key && (f.Source != "" || !e.Value.IsZero()) {
@@ -33,7 +34,7 @@ func (l *Loaded) Fault(key, problem, remedy string) {
 // Warn adds a notice about a key, unless the key has a fault.
 func (l *Loaded) Warn(key, notice string) {
 	if !l.faulty(key) {
-		l.Warnings = append(l.Warnings, key+": "+notice)
+		l.Warnings = append(l.Warnings, cmp.Or(l.flats[strings.ToLower(key)], key)+": "+notice)
 	}
 }
 
@@ -41,7 +42,13 @@ func (l *Loaded) Warn(key, notice string) {
 func (l *Loaded) Source(key string) string { return l.sources[strings.ToLower(key)] }
 
 // Derived records that a key's value comes from another key.
-func (l *Loaded) Derived(key, from string) { l.sources[strings.ToLower(key)] = l.Source(from) }
+func (l *Loaded) Derived(key, from string) {
+	key, from = strings.ToLower(key), strings.ToLower(from)
+	l.sources[key] = l.sources[from]
+	if flat, ok := l.flats[from]; ok {
+		l.flats[key] = flat
+	}
+}
 
 // faulty reports whether the key or an element of it has a fault.
 func (l *Loaded) faulty(key string) bool {
@@ -82,9 +89,23 @@ func (l *Loaded) missing(o option) bool {
 	if l.Source(o.Key) != "" {
 		l.Fault(o.Key, "empty", "give it a value")
 	} else {
-		l.Fault(o.Key, "required but not set", "")
+		l.Fault(o.Key, "required but not set", l.howToSet(o))
 	}
 	return true
+}
+
+// howToSet says how to give a key that is missing, in the words of the replaced program where its keys are in use, and
+// where to find a value that it never had.
+func (l *Loaded) howToSet(o option) string {
+	remedy := "set it"
+	if i := slices.IndexFunc(legacyKeys, func(k legacyKey) bool { return k.Key == o.Key }); i >= 0 && len(l.flats) > 0 {
+		remedy += ", or the replaced program's " + legacyKeys[i].Flat + ","
+	}
+	remedy += " in appsettings.json or as " + variableName(o.Key)
+	if where := o.Tag.Get("where"); where != "" {
+		remedy += "; " + where
+	}
+	return remedy
 }
 
 // variableName is the environment variable of a key.

@@ -7,6 +7,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+const whereBaseUrl = "the replaced program had this address in its code, not in its file: search its source for updateWaybillStatus or JDBaseModel, " +
+	"or run strings -el *.dll | grep -i http in its folder; else look at its outgoing connections, or ask JD"
+
 func TestRequiredKeys(t *testing.T) {
 	_, err := Load(testOptions(t))
 	want := []string{
@@ -16,7 +19,7 @@ func TestRequiredKeys(t *testing.T) {
 		"JDPay:NotifyQueueName: required but not set; set it in appsettings.json or as JDPay__NotifyQueueName",
 		"JDPay:Md5Key: required but not set; set it in appsettings.json or as JDPay__Md5Key",
 		"Mqtt:Server: required but not set; set it in appsettings.json or as Mqtt__Server",
-		"JDApi:BaseUrl: required but not set; set it in appsettings.json or as JDApi__BaseUrl",
+		"JDApi:BaseUrl: required but not set; set it in appsettings.json or as JDApi__BaseUrl; " + whereBaseUrl,
 		"JDApi:ProducerCode: required but not set; set it in appsettings.json or as JDApi__ProducerCode",
 		"JDApi:CloudProducerCode: required but not set; set it in appsettings.json or as JDApi__CloudProducerCode",
 	}

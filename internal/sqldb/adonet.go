@@ -53,7 +53,7 @@ var adoKeys = []struct {
 // replacements say what to write in place of a key without effect.
 var replacements = map[string]string{"Certificate File": "; give the client certificate as SslCert and SslKey (PEM)"}
 
-// adoName returns the name of a key by any of its spellings; for an unknown one, the name spelled most like it.
+// adoName returns the name of a key by any of its spellings; for an unknown one, the name spelled most like it, or empty.
 func adoName(key string) (name string, known bool) {
 	var spellings []string
 	names := map[string]string{}
@@ -121,8 +121,11 @@ func parseADONet(s string) (Database, []string, error) {
 			continue
 		}
 		// The unknown key may be the tail of a password with an unquoted semicolon, so it is not quoted.
-		r.notices = append(r.notices, fmt.Sprintf(
-			"part %d has an unknown key and is ignored; the nearest known one is %s (a value with ; needs quotes)", i+1, name))
+		notice := fmt.Sprintf("part %d has an unknown key and is ignored", i+1)
+		if name != "" {
+			notice += "; the nearest known one is " + name
+		}
+		r.notices = append(r.notices, notice+" (a value with ; needs quotes)")
 	}
 
 	cfg := mysql.NewConfig()
