@@ -30,10 +30,10 @@ func (a *app) configCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Load and validate the configuration, and print every value with its source",
-		Long: `Loads and validates the configuration and prints every effective value with its source, secrets masked. All faults
-are listed at once; the exit code is then 2. A table shows how each connection is configured to be secured. With --connect
-it also connects to each dependency, checks the columns of the business tables, and shows how each connection is secured;
-the exit code is 1 if a check fails.`,
+		Long: `Loads and validates the configuration and prints every effective value with its source, secrets masked. If there are
+faults, all of them are listed, with the unknown keys, in place of the values (--json has both); the exit code is then 2.
+A table shows how each connection is configured to be secured. With --connect it also connects to each dependency, checks
+the columns of the business tables, and shows how each connection is secured; the exit code is 1 if a check fails.`,
 		Example: `  jdpay-listener config check
   jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
 		Args: cobra.NoArgs,
@@ -56,14 +56,17 @@ the exit code is 1 if a check fails.`,
 					"valid": err == nil, "faults": orEmpty(faults), "warnings": orEmpty(loaded.Warnings), "files": orEmpty(loaded.Files),
 					"settings": loaded.Effective(), "transport": orEmpty(links), "connections": orEmpty(findings),
 				})
-			} else {
-				a.printSettings(loaded)
-				a.printTransports(links)
-				a.printFindings(findings)
+				return errors.Join(err, failedFindings(findings))
 			}
 			if err != nil {
-				return err // after the settings, so that the list of faults comes last
+				for _, warning := range loaded.Unknown { // a fault may come from one
+					a.warn("warning: %s", warning)
+				}
+				return err // without the values, among which the faults would be lost
 			}
+			a.printSettings(loaded)
+			a.printTransports(links)
+			a.printFindings(findings)
 			return failedFindings(findings)
 		},
 	}

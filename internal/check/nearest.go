@@ -14,12 +14,12 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// Distance is the Levenshtein distance of two texts, in letters, ignoring case. They are near if at most a third of the
-// word's letters differ, or if the longer one contains the shorter one of at least three letters.
+// Distance is the Levenshtein distance of two texts, in letters, ignoring case. They are near if about a third of the
+// word's letters differ at most, or if the longer one contains the shorter one of at least three letters.
 func Distance(word, candidate string) (d int, near bool) {
 	word, candidate = strings.ToLower(word), strings.ToLower(candidate)
 	d = distance(word, candidate)
-	if d <= max(1, len([]rune(word))/3) {
+	if d <= max(1, (len([]rune(word))+1)/3) {
 		return d, true
 	}
 	longer, shorter := word, candidate

@@ -143,7 +143,7 @@ func (b *binder) table(o option) {
 	if o.Value.IsNil() {
 		o.Value.Set(reflect.MakeMap(o.Value.Type()))
 	}
-	if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, fallbackKind) }); i > 0 {
+	if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, FallbackKind) }); i > 0 {
 		names[0], names[i] = names[i], names[0] // the others may take values from it
 	}
 	for _, name := range names {
@@ -155,7 +155,7 @@ func (b *binder) table(o option) {
 		key, value := o.Key+":"+name, reflect.New(o.Value.Type().Elem()).Elem()
 		if before := o.Value.MapIndex(reflect.ValueOf(name)); before.IsValid() {
 			value.Set(before)
-		} else if fallback := o.Value.MapIndex(reflect.ValueOf(fallbackKind)); fallback.IsValid() {
+		} else if fallback := o.Value.MapIndex(reflect.ValueOf(FallbackKind)); fallback.IsValid() {
 			value.Set(fallback)
 		}
 		if isSection(value.Type()) {

@@ -24,8 +24,8 @@ type Retry struct {
 }
 
 const (
-	// fallbackKind is the key for kinds that are not named.
-	fallbackKind = "default"
+	// FallbackKind is the key for kinds that are not named.
+	FallbackKind = "default"
 	// commandKind is the kind whose default timeout is Mqtt:CommandTtl.
 	commandKind = "pay-complete"
 )
@@ -39,7 +39,7 @@ func defaultRetry() map[string]Retry {
 		commandKind:      {1 * s, 2, 30 * s, 15 * m},
 		"waybill-status": {5 * s, 2, 10 * m, 48 * h},
 		"pay-info":       {1 * s, 2, 5 * m, 48 * h},
-		fallbackKind:     {60 * s, 2, 60 * m, 48 * h},
+		FallbackKind:     {60 * s, 2, 60 * m, 48 * h},
 	}
 }
 
@@ -55,5 +55,5 @@ func byKind[V any](m map[string]V, kind string) V {
 			return v
 		}
 	}
-	return m[fallbackKind]
+	return m[FallbackKind]
 }

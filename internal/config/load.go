@@ -3,6 +3,8 @@ package config
 import (
 	"cmp"
 	"encoding/hex"
+	"slices"
+	"strings"
 )
 
 // Options say where Load looks. The zero value is the daemon's default behaviour.
@@ -24,12 +26,14 @@ type Setting struct {
 type Loaded struct {
 	Config   *Config
 	Warnings []string // unknown keys, notices about connection strings, risky choices
+	Unknown  []string // those of Warnings that are about unknown keys
 	Files    []string // the appsettings files that were read
 	// SecretFiles are the files with one secret each (…_FILE) that were read.
 	SecretFiles []string
 
 	faults     Faults
 	sources    map[string]string // of each key that was given, by the key in lower case
+	shown      map[string]string // what people are shown of a secret, by the key in lower case
 	flats      map[string]string // the flat key of each key that was given by one, by the key in lower case
 	incomplete bool              // a source could not be read: missing keys may be in it
 	digest     string            // of all files that were read or looked for
@@ -50,8 +54,9 @@ func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	for _, o := range c.options() {
 		b.bind(o)
 	}
+	unknown := b.unknown()
 	l := &Loaded{
-		Config: c, Warnings: b.unknown(), Files: src.files, SecretFiles: src.secretFiles,
+		Config: c, Warnings: unknown, Unknown: slices.Clone(unknown), Files: src.files, SecretFiles: src.secretFiles,
 		faults: b.faults, sources: b.sources, flats: b.flats, incomplete: src.broken, digest: hex.EncodeToString(src.seen.Sum(nil)),
 	}
 	l.complete()
@@ -65,12 +70,28 @@ func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	return l, nil
 }
 
+// Show has people shown a text, with what is secret masked, in place of *** for a key. It is for secrets of which a part is
+// not secret, such as connection strings.
+func (l *Loaded) Show(key, text string) {
+	if l.shown == nil {
+		l.shown = map[string]string{}
+	}
+	l.shown[strings.ToLower(key)] = text
+}
+
+func (l *Loaded) display(o option) string {
+	if text, ok := l.shown[strings.ToLower(o.Key)]; ok {
+		return text
+	}
+	return o.display()
+}
+
 // Effective returns every effective value, in the order of the documentation.
 func (l *Loaded) Effective() []Setting {
 	var all []Setting
 	for _, o := range l.Config.options() {
 		for _, e := range o.expand() {
-			all = append(all, Setting{Key: e.Key, Value: e.display(), Source: cmp.Or(l.Source(e.Key), "default")})
+			all = append(all, Setting{Key: e.Key, Value: l.display(e), Source: cmp.Or(l.Source(e.Key), "default")})
 		}
 	}
 	return all

@@ -24,7 +24,7 @@ func (l *Loaded) Fault(key, problem, remedy string) {
 	for _, o := range l.Config.options() {
 		for _, e := range o.expand() {
 			if e.Key == key && (f.Source != "" || !e.Value.IsZero()) {
-				f.Value = e.display()
+				f.Value = l.display(e)
 			}
 		}
 	}

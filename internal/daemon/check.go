@@ -35,6 +35,7 @@ func judge(l *config.Loaded) {
 	if c.Elasticsearch.Url != "" {
 		report(l, elasticOptions(c).Check(), "Elasticsearch", map[string]string{"URL": "Elasticsearch:Url", "CAFile": "Elasticsearch:CaFile"})
 	}
+	judgeNames(l)
 	for _, kind := range slices.Sorted(maps.Keys(c.Jobs.Retry)) {
 		report(l, policy(c, kind).Schedule.Check(), "Jobs:Retry:"+kind, nil)
 	}
@@ -56,9 +57,11 @@ func report(l *config.Loaded, faults check.Faults, section string, keys map[stri
 }
 
 func judgeDatabase(l *config.Loaded, key string, connection config.Secret) {
-	_, notices, err := sqldb.ParseConnectionString(connection.Reveal())
+	db, notices, err := sqldb.ParseConnectionString(connection.Reveal())
 	if err != nil {
 		l.Fault(key, err.Error(), sqldb.ConnectionStringRemedy)
+	} else if text := db.Masked(); text != "" {
+		l.Show(key, text)
 	}
 	for _, notice := range notices {
 		l.Warn(key, notice)
@@ -93,6 +96,37 @@ func judgeTestOrders(l *config.Loaded) {
 			l.Fault(key, fmt.Sprintf("%q matches every order, or none", pattern), "name test orders only, such as TEST-*")
 		}
 	}
+}
+
+// commonPayTypes are the payment channels that JD's products are known to name.
+var commonPayTypes = []string{"WXPAY", "WX", "WECHAT", "ALIPAY", "JDPAY", "UNIPAY", "UNIONPAY", "QQPAY", "JDBT", "CASH"}
+
+// judgeNames warns of names in maps that are probably misspelt: they would have no effect, and nothing else would tell.
+func judgeNames(l *config.Loaded) {
+	c := l.Config
+	kinds := append(slices.Clone(Kinds), config.FallbackKind)
+	warn := func(section string, names []string) {
+		for _, name := range names {
+			if !slices.ContainsFunc(kinds, func(kind string) bool { return strings.EqualFold(kind, name) }) {
+				l.Warn(section+":"+name, "no kind of job is called so, so it has no effect"+nearest(name, kinds, "; the kinds are "+strings.Join(kinds, ", ")))
+			}
+		}
+	}
+	warn("Jobs:Concurrency", slices.Sorted(maps.Keys(c.Jobs.Concurrency)))
+	warn("Jobs:Retry", slices.Sorted(maps.Keys(c.Jobs.Retry)))
+	for _, name := range slices.Sorted(maps.Keys(c.Payment.PayTypes)) {
+		if meant := nearest(name, commonPayTypes, ""); meant != "" && !slices.Contains(commonPayTypes, name) {
+			l.Warn("Payment:PayTypes:"+name, "a payType counts only if it is equal in every letter"+meant)
+		}
+	}
+}
+
+// nearest says which of the names is spelled most like the given one, or else otherwise.
+func nearest(name string, names []string, otherwise string) string {
+	if meant := check.Nearest(name, names); meant != "" {
+		return "; the nearest known one is " + meant
+	}
+	return otherwise
 }
 
 // judgeBroker also splits an address in Mqtt:Server, such as the replaced program's EMQServer, into server, port and TLS.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -306,5 +307,26 @@ func TestRedisOptions(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestMisspeltNamesInMapsAreTold: such a limit, schedule or pay type would have no effect, and nothing else would tell.
+func TestMisspeltNamesInMapsAreTold(t *testing.T) {
+	loaded := mustLoad(t, "Jobs__Concurrency__settel=9", "Jobs__Concurrency__SETTLE=9", "Jobs__Retry__waybil-status__Factor=3", "Jobs__Retry__x__Factor=3",
+		"Payment__PayTypes__WXPYA=3", "Payment__PayTypes__ALIPAY=4", "Payment__PayTypes__OWN=5", "Jobs__Concurrency__default=5", "Jobs__Concurrency__reply-publish=5")
+	var got []string
+	for _, warning := range loaded.Warnings {
+		if strings.HasPrefix(warning, "Jobs:") || strings.HasPrefix(warning, "Payment:") {
+			got = append(got, warning)
+		}
+	}
+	const unused = ": no kind of job is called so, so it has no effect; the "
+	want := []string{
+		"Jobs:Concurrency:settel" + unused + "nearest known one is settle", "Jobs:Retry:waybil-status" + unused + "nearest known one is waybill-status",
+		"Jobs:Retry:x" + unused + "kinds are " + strings.Join(append(slices.Clone(Kinds), "default"), ", "),
+		"Payment:PayTypes:WXPYA: a payType counts only if it is equal in every letter; the nearest known one is WXPAY",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -30,6 +30,31 @@ func (d Database) IsLocal() bool {
 	return d.Config.Net == "tcp" && err == nil && check.IsLoopback(host)
 }
 
+// shownPart are the characters of which a shown part of a connection string may consist. Others, such as = and ;, may come
+// from a misplaced password.
+var shownPart = regexp.MustCompile(`^[\p{L}\p{N}_.:@#$/\[\]-]+$`)
+
+// Masked is server, database, user and TLS of a connection string, as people are shown it; the password is ***. It is empty
+// if there is no password where it should be, since then it may stand in another place.
+func (d Database) Masked() string {
+	c := d.Config
+	if c.Passwd == "" {
+		return ""
+	}
+	part := func(text string) string {
+		if !shownPart.MatchString(text) {
+			return "***"
+		}
+		return text
+	}
+	host, port, err := net.SplitHostPort(c.Addr)
+	server := part(host) + ";Port=" + part(port)
+	if err != nil { // a socket
+		server = part(c.Addr)
+	}
+	return "Server=" + server + ";Database=" + part(c.DBName) + ";Uid=" + part(c.User) + ";Pwd=***;SslMode=" + d.SslMode
+}
+
 // The defaults of the .NET connectors.
 const (
 	defaultConnectTimeout = 15 * time.Second

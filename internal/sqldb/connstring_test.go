@@ -300,3 +300,25 @@ func TestServerCertificates(t *testing.T) {
 		})
 	}
 }
+
+func TestMasked(t *testing.T) {
+	for text, want := range map[string]string{
+		"Server=h;Database=d;Uid=u;Pwd=p":                              "Server=h;Port=3306;Database=d;Uid=u;Pwd=***;SslMode=Preferred",
+		"Server=::1;Port=3307;Database=d;Uid=u@t#c;Pwd=p;SslMode=None": "Server=::1;Port=3307;Database=d;Uid=u@t#c;Pwd=***;SslMode=None",
+		"u:p@tcp(h:3306)/d?tls=true":                                   "Server=h;Port=3306;Database=d;Uid=u;Pwd=***;SslMode=VerifyFull",
+		"u:p@unix(/run/db.sock)/d":                                     "Server=/run/db.sock;Database=d;Uid=u;Pwd=***;SslMode=None",
+		// A password may stand in a wrong place.
+		"Server=h;Database=d;Uid=uPwd=p":          "",
+		"up@tcp(h:3306)/d":                        "",
+		"Server=h;Database=d;Uid=u=p;Pwd=q":       "Server=h;Port=3306;Database=d;Uid=***;Pwd=***;SslMode=Preferred",
+		"Server=h;Database='d;Pwd=p';Uid=u;Pwd=q": "Server=h;Port=3306;Database=***;Uid=u;Pwd=***;SslMode=Preferred",
+	} {
+		db, _, err := ParseConnectionString(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if got := db.Masked(); got != want {
+			t.Errorf("%s is shown as %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// oldFile is a file of the replaced program, with what .NET's host and its log library keep in it.
+const oldFile = `{
+  // 京东寄件支付监听
+  "AllowedHosts": "*",
+  "Logging": { "LogLevel": { "Default": "Information", "Microsoft": "Warning" }, "Console": { "IncludeScopes": false } },
+  "Serilog": { "MinimumLevel": { "Default": "Information" }, "WriteTo": [ { "Name": "Console" }, ], },
+  "ConnectionStrings": { "Hangfire": "Server=10.0.0.9;Uid=hangfire;Pwd=other-password" },
+  "Dev001.ThirdService": {
+    "EMQServer": "10.0.0.1",
+    "EMQPort": "1883",
+    "RedisEndPoints": "",
+    "RedisServer": "10.0.0.2:6379",
+    "RedisPwd": "redis-password",
+    "RedisDBId": "3",
+    "MNSSH_AccessKey": "key-id-of-mns",
+    "MNSSH_SecretKey": "secret-key-of-mns",
+    "MNSSH_EndPoint": "http://1234567890.mns.cn-shanghai.aliyuncs.com",
+    "MySqlServer": "Data Source=10.0.0.3;Initial Catalog=kernel;User ID=svc;Password='db;pa=ss';Charset=utf8;Pooling=true",
+    "MySqlServerAcc": "Server=10.0.0.3;Port=3307;Database=account;Uid=svc;Pwd=db-password;SslMode=None",
+    "ElasticSearchUrl": "http://10.0.0.4:9200",
+    "JDPayNotifyQueueName": "JDPayNotifyQueue",
+    "JDPayMd5Key": "0123456789abcdef0123456789abcdef",
+    "JDProducerCode": "JDSEND",
+    "JDCloundProducerCode": "JDCLOUD",
+  },
+}
+`
+
+// oldSecrets are parts of the secrets in oldFile.
+var oldSecrets = []string{"redis-password", "key-id-of-mns", "secret-key-of-mns", "pa=ss", "db-password", "other-password", "0123456789abcdef"}
+
+func containsSecret(text string) bool {
+	for _, secret := range oldSecrets {
+		if strings.Contains(text, secret) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestReplacedProgramsFileWorksUnchanged: but for the one address that the replaced program had in its code.
+func TestReplacedProgramsFileWorksUnchanged(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("appsettings.json", []byte("\uFEFF"+oldFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errOut, code := inProcess(t, "", "config", "check")
+	if code != exitUsage || out != "" || strings.Count(errOut, "\n") != 1 || !strings.HasPrefix(errOut, "JDApi:BaseUrl: required but not set") ||
+		!strings.Contains(errOut, "the replaced program had this address in its code") {
+		t.Errorf("exit %d, stdout %q, stderr %s", code, out, errOut)
+	}
+
+	t.Setenv("JDApi__BaseUrl", "https://jd.example.com")
+	out, errOut, code = inProcess(t, "", "config", "check")
+	if code != exitOK || containsSecret(out+errOut) || strings.Contains(errOut, "unknown") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+	for _, want := range []string{
+		"Server=10.0.0.3;Port=3306;Database=kernel;Uid=svc;Pwd=***;SslMode=Preferred", "Server=10.0.0.3;Port=3307;Database=account;Uid=svc;Pwd=***;SslMode=None",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("there is no %s in\n%s", want, out)
+		}
+	}
+	if !strings.Contains(errOut, "warning: Dev001.ThirdService:MySqlServer: Pooling has no effect here") {
+		t.Errorf("warnings name the user's own key:\n%s", errOut)
+	}
+}
+
+func TestConfigCheckPrintsFaultsAlone(t *testing.T) {
+	t.Chdir(t.TempDir())
+	file := strings.NewReplacer(`"1883"`, `"188x"`, `"RedisDBId": "3"`, `"RedisDbNumber": "3"`, `"EMQServer"`, `"EMQSever"`).Replace(oldFile)
+	if err := os.WriteFile("appsettings.json", []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errOut, code := inProcess(t, "", "config", "check")
+	lines := strings.Split(strings.TrimSpace(errOut), "\n")
+	want := []string{
+		"warning: unknown key Dev001.ThirdService:EMQSever (appsettings.json:8); the nearest known one is Dev001.ThirdService:EMQServer",
+		"warning: unknown key Dev001.ThirdService:RedisDbNumber (appsettings.json:13); ", `Dev001.ThirdService:EMQPort = "188x" (appsettings.json:9): not valid`,
+		"Mqtt:Server: required but not set; set it, or the replaced program's EMQServer, ", "JDApi:BaseUrl: required but not set",
+	}
+	if code != exitUsage || out != "" || len(lines) != len(want) {
+		t.Fatalf("exit %d, stdout %q, stderr\n%s", code, out, errOut)
+	}
+	for i, prefix := range want {
+		if !strings.HasPrefix(lines[i], prefix) {
+			t.Errorf("got %s, want %s…", lines[i], prefix)
+		}
+	}
+	if out, _, code := inProcess(t, "", "config", "check", "--json"); code != exitUsage || !strings.Contains(out, `"Given": "Dev001.ThirdService:EMQPort"`) || !strings.Contains(out, `"Jobs:KeepDone"`) {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}
