@@ -33,6 +33,9 @@ planned. Times are in Payment:TimeZone. It only reads.`,
 			} else {
 				a.printTrace(t, c.Payment.Location())
 			}
+			if t.OrderError != "" {
+				return fmt.Errorf("the order cannot be read: %s", inspect.Cause(t.OrderError, inspect.English))
+			}
 			if t.Order == nil && len(t.Jobs) == 0 && len(t.Acts) == 0 {
 				return fmt.Errorf("nothing is known of order %q: check the number, or ask JD to send its notification again", t.OrderNo)
 			}
@@ -62,6 +65,8 @@ func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {
 	defer w.Flush() // a closed pipe is its reader's choice
 	line := func(name, format string, args ...any) { cells(w, name, fmt.Sprintf(format, args...)) }
 	switch o := t.Order; {
+	case t.OrderError != "":
+		line("order", "%s: cannot be read: %s", t.OrderNo, inspect.Cause(t.OrderError, inspect.English))
 	case o == nil:
 		line("order", "%s: there is no such row", t.OrderNo)
 	case !o.Paid:

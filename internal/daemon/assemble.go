@@ -26,6 +26,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		d.ends.add("elasticsearch sink", func() error { d.elastic.Close(); return nil })
 	}
 	tries := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic}
+	d.tries, d.tables = tries, d.tableChecks()
 
 	// From the queue to jobs.
 	d.store = job.NewMySQL(d.account)
@@ -113,6 +114,8 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		return d.store.CheckWritable(ctx)
 	})
 	d.health.Note("instance lock", d.store.Lockless)
+	d.health.Check("account tables", func(context.Context) error { return d.tables[0].lacks() })
+	d.health.Note("main tables", d.tables[1].lacks)
 	d.health.Check("mqtt", func(context.Context) error { return d.session.Healthy() })
 	return nil
 }

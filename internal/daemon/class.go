@@ -9,11 +9,12 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/sqldb"
 )
 
-// Classes of errors, which readiness shows without the token. None names a user, a host or a table.
+// Classes of errors, which readiness shows without the token. None names a user or a host.
 const (
 	classRefused     = "access refused"
 	classReadOnly    = "read-only"
@@ -26,7 +27,10 @@ const (
 func errorClass(err error) string {
 	var server *mysql.MySQLError
 	var network net.Error
+	var missing *inspect.MissingError
 	switch {
+	case errors.As(err, &missing):
+		return missing.Error() + "; " + missing.Remedy() // names of the specification, which are no secret
 	case errors.Is(err, mns.ErrAuth):
 		return classRefused
 	case errors.Is(err, mns.ErrThrottled):

@@ -57,7 +57,10 @@ func runProbes(ctx context.Context, probes []probe) []Finding {
 			detail, err := p.run(ctx)
 			findings[i] = Finding{Name: p.name, OK: err == nil, Detail: detail}
 			var better advice
+			var missing *inspect.MissingError
 			switch {
+			case errors.As(err, &missing):
+				findings[i].Detail, findings[i].Remedy = missing.Error(), missing.Remedy()
 			case errors.As(err, &better):
 				findings[i] = Finding{Name: p.name, OK: true, Warning: true, Detail: better.detail, Remedy: better.remedy}
 			case err != nil:
@@ -77,13 +80,13 @@ func connectProbes(c *config.Config) []probe {
 		{"table jdpay_job", "run jdpay-listener migrate", func(ctx context.Context) (string, error) {
 			return withDatabase(ctx, c.ConnectionStrings.Account, func(db *sql.DB) (string, error) { return "up to date", job.CheckVersion(ctx, db) })
 		}},
-		{"account tables", "create the table or column, or a view with these names", func(ctx context.Context) (string, error) {
+		{"account tables", "check the connection and the user's rights", func(ctx context.Context) (string, error) {
 			return columns(ctx, c.ConnectionStrings.Account, inspect.AccountTables)
 		}},
 		{"main database", "check ConnectionStrings:Main and that the server is up", func(ctx context.Context) (string, error) {
 			return withDatabase(ctx, c.ConnectionStrings.Main, func(db *sql.DB) (string, error) { return serverVersion(ctx, db) })
 		}},
-		{"main tables", "create the table or column, or a view with these names", func(ctx context.Context) (string, error) {
+		{"main tables", "check the connection and the user's rights", func(ctx context.Context) (string, error) {
 			return columns(ctx, c.ConnectionStrings.Main, inspect.MainTables)
 		}},
 		{"mqtt broker", "check section Mqtt and that the broker is up", func(ctx context.Context) (string, error) {
@@ -148,13 +151,9 @@ func serverVersion(ctx context.Context, db *sql.DB) (version string, err error) 
 	return version, err
 }
 
-func columns(ctx context.Context, connection config.Secret, tables map[string][]string) (string, error) {
+func columns(ctx context.Context, connection config.Secret, tables []inspect.Table) (string, error) {
 	return withDatabase(ctx, connection, func(db *sql.DB) (string, error) {
-		missing, err := inspect.MissingColumns(ctx, db, tables)
-		if err == nil && len(missing) > 0 {
-			err = fmt.Errorf("missing: %s", strings.Join(missing, ", "))
-		}
-		return "all columns are there", err
+		return "all columns are there", inspect.CheckTables(ctx, db, tables)
 	})
 }
 

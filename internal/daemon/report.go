@@ -18,10 +18,12 @@ type reporter struct {
 	metrics *ops.Metrics
 	elastic *elastic.Sink // nil: off
 	bursts  bursts
+	failing failing
 }
 
 // ended reports a try whose result was written.
 func (r *reporter) ended(e job.End) {
+	r.noteFailing(e)
 	if !e.State.Finished() {
 		if e.Err != nil {
 			r.log.Debug("job will be tried again", attrs(e, "error", e.Err)...)

@@ -70,6 +70,8 @@ type daemon struct {
 	listeners     []*mns.Listener
 	queues        []*mns.Queue
 	elastic       *elastic.Sink // nil: off
+	tries         *reporter
+	tables        []*tableCheck // of the account and of the main database
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
 	kindsSeen map[string]bool // kinds whose jobs have been counted; true: work, false: a periodic worker

@@ -77,6 +77,8 @@ func (d *daemon) localWorkers() []server {
 	return []server{
 		d.watched(job.Worker{Name: "backlog", Period: backlogInterval, Run: d.backlog}),
 		d.watched(job.Worker{Name: "acts", Period: actsInterval, Run: d.acts}),
+		d.watched(job.Worker{Name: "tables", Period: tablesInterval, Run: d.checkTables}),
+		d.watched(job.Worker{Name: "failing", Period: failingTimeout, Run: d.checkFailing}),
 	}
 }
 

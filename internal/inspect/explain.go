@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
 )
 
@@ -32,7 +31,7 @@ func (t *Trace) Explain(lang Lang, zone *time.Location) string {
 	}
 	if len(sentences) == 0 {
 		name := t.doneText()
-		sentences = []string{t.sentence(explanations[name], lang, job.Row{}, zone)}
+		sentences = []string{t.sentence(explanations[name], lang, job.Row{LastError: t.OrderError}, zone)}
 		if t.Unread > 0 && (name == "unpaid" || name == "nothing") {
 			sentences = append(sentences, t.sentence(explanations["unread"], lang, job.Row{Tries: t.Unread}, zone))
 		}
@@ -112,6 +111,8 @@ func (t *Trace) doneText() string {
 		discardedStep = discardedStep || j.Outcome == job.Discarded && slices.Contains(payment.Steps, j.Kind)
 	}
 	switch {
+	case t.OrderError != "":
+		return "unreadable"
 	case outcomes[payment.Settled] && (t.Order == nil || !t.Order.Paid):
 		return "not marked paid"
 	case discardedStep, outcomes[job.Discarded] && !outcomes[payment.Settled]:
@@ -141,8 +142,10 @@ func (t *Trace) sentence(words text, lang Lang, j job.Row, zone *time.Location) 
 	if t.Parcel != nil {
 		device, waybill = t.Parcel.DeviceSN, t.Parcel.Waybill
 	}
-	reason, _, _ := strings.Cut(j.LastError, "\n") // a panic's stack is for `jobs show`
-	reason = strings.TrimRight(message.Cut(reason, 200), ".")
+	reason := shorten(j.LastError)
+	if !j.State.Finished() || j.Outcome == job.Abandoned || j.Outcome == payment.Expired { // else it is JD's or a cabinet's text
+		reason = Cause(j.LastError, lang)
+	}
 	return strings.NewReplacer(
 		"{order}", t.OrderNo, "{amount}", amount, "{device}", device, "{waybill}", waybill, "{reason}", cmp.Or(reason, "?"), "{job}", strconv.FormatInt(j.ID, 10),
 		"{kind}", j.Kind, "{tries}", strconv.Itoa(j.Tries), "{next}", j.NextTry.In(zone).Format(time.DateTime), "{since}", j.Created.In(zone).Format(time.DateTime),

@@ -17,6 +17,10 @@ var explanations = map[string]text{
 		"Neither an order nor a payment with the number {order} is known here: check the number; if JD says that it was paid, ask JD to send the notification again.",
 		"这里没有订单 {order}，也没有收到它的支付通知：请核对订单号；如果京东显示已支付，请京东重新推送通知。",
 	},
+	"unreadable": {
+		"Order {order} cannot be read ({reason}). Repair that first; payments wait meanwhile and are settled afterwards.",
+		"无法读取订单 {order}（{reason}）。请先修复，期间收到的支付会保留，修复后自动入账。",
+	},
 	"unpaid": {
 		"Order {order} of {amount} yuan is not paid: no genuine notification of it has arrived. If the customer has paid, look for rejected messages with `jobs list --state rejected` and ask JD to send it again.",
 		"订单 {order}（{amount} 元）尚未支付：没有收到有效的支付通知。如果客户已付款，请用 `jobs list --state rejected` 查看被拒绝的消息，并请京东重新推送。",

@@ -7,58 +7,145 @@ import (
 	"slices"
 	"strings"
 
-	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
 
-// AccountTables and MainTables are the business tables (or views) and those of their columns that the daemon uses.
+// Table is a business table (or view) with those of its columns that the daemon uses.
+type Table struct {
+	Name    string
+	Columns []Column
+}
+
+// Column is a column with the definition by which the owner of the table can add it.
+type Column struct{ Name, Definition string }
+
+// AccountTables and MainTables are the business tables of the two databases. A test compares them with the specification.
 var (
-	AccountTables = map[string][]string{
-		"kernelorder_charge": append([]string{"order_id", "order_no", "amount", "is_paid"}, payment.PaidColumns...),
+	AccountTables = []Table{
+		{"kernelorder_charge", []Column{
+			{"order_id", "BIGINT NOT NULL"},
+			{"order_no", "VARCHAR(64) NOT NULL"},
+			{"amount", "DECIMAL(12,2) NULL"},
+			{"is_paid", "TINYINT(1) NOT NULL DEFAULT 0"},
+			{"pay_type", "INT NULL"},
+			{"pay_amount", "DECIMAL(12,2) NULL"},
+			{"pay_time", "DATETIME NULL"},
+			{"order_type", "VARCHAR(64) NULL"},
+			{"order_source", "VARCHAR(64) NULL"},
+			{"external_id", "VARCHAR(128) NULL"},
+			{"business_type", "VARCHAR(64) NULL"},
+			{"out_biz_no", "VARCHAR(128) NULL"},
+			{"term_no", "VARCHAR(64) NULL"},
+		}},
 	}
-	MainTables = map[string][]string{
-		"kernel_post_order":           {"post_order_id", "device_sn", "express_number"},
-		"kernel_device_group":         {"device_sn", "main_device_id", "device_type"},
-		"kernel_smartbox_boxact_info": {"id", "main_device_id", "act_type", "post_order_id", "cell_sn"},
-		"kernel_postorder_pay_info":   {"post_order_id", "payment_status", "payment_type", "pay_time", "pay_message"},
+	MainTables = []Table{
+		{"kernel_post_order", []Column{
+			{"post_order_id", "VARCHAR(32) NOT NULL"},
+			{"device_sn", "VARCHAR(64) NOT NULL"},
+			{"express_number", "VARCHAR(64) NOT NULL"},
+		}},
+		{"kernel_device_group", []Column{
+			{"device_sn", "VARCHAR(64) NOT NULL"},
+			{"main_device_id", "BIGINT NOT NULL"},
+			{"device_type", "INT NOT NULL"},
+		}},
+		{"kernel_smartbox_boxact_info", []Column{
+			{"id", "BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY"},
+			{"main_device_id", "BIGINT NOT NULL"},
+			{"act_type", "INT NOT NULL DEFAULT 0"},
+			{"post_order_id", "VARCHAR(32) NOT NULL"},
+			{"cell_sn", "VARCHAR(32) NOT NULL"},
+		}},
+		{"kernel_postorder_pay_info", []Column{
+			{"post_order_id", "VARCHAR(32) NOT NULL"},
+			{"payment_status", "INT NOT NULL"},
+			{"payment_type", "INT NOT NULL"},
+			{"pay_time", "DATETIME NOT NULL"},
+			{"pay_message", "VARCHAR(64) NOT NULL"},
+		}},
 	}
 )
 
-// MissingColumns returns the tables and columns that the database lacks, as "table" or "table.column", sorted.
-func MissingColumns(ctx context.Context, db *sql.DB, tables map[string][]string) ([]string, error) {
-	var names []any
-	for table := range tables {
-		names = append(names, table)
+// MissingError names what a database lacks of the tables that it was compared with. Its texts hold names of the
+// specification only, nothing of the database.
+type MissingError struct{ Tables []Table } // without columns: the whole table is missing
+
+// Error names the missing tables and columns.
+func (e *MissingError) Error() string {
+	var names []string
+	for _, t := range e.Tables {
+		if len(t.Columns) == 0 {
+			names = append(names, t.Name)
+		}
+		for _, c := range t.Columns {
+			names = append(names, t.Name+"."+c.Name)
+		}
+	}
+	return "missing: " + strings.Join(names, ", ")
+}
+
+// Remedy returns the statements that add the missing columns, and what to do about missing tables. A server shows a user
+// only the columns on which the user has a right.
+func (e *MissingError) Remedy() string {
+	var statements []string
+	for _, t := range e.Tables {
+		if len(t.Columns) == 0 {
+			statements = append(statements, "create table "+t.Name+", or a view with this name")
+			continue
+		}
+		statements = append(statements, addColumns(t))
+	}
+	return strings.Join(statements, "; ") + " (or, if it is there: deploy/grants.sql gives this user the right to see it)"
+}
+
+// addColumns is the statement that adds these columns to their table.
+func addColumns(t Table) string {
+	adds := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		adds[i] = "ADD COLUMN " + c.Name + " " + c.Definition
+	}
+	return "ALTER TABLE " + t.Name + " " + strings.Join(adds, ", ")
+}
+
+// CheckTables returns a *MissingError if the database lacks one of the tables or columns. Any other error means that the
+// server did not tell.
+func CheckTables(ctx context.Context, db *sql.DB, tables []Table) error {
+	names := make([]any, len(tables))
+	for i, t := range tables {
+		names[i] = t.Name
 	}
 	rows, err := db.QueryContext(ctx, `SELECT table_name, column_name FROM information_schema.columns
 		WHERE table_schema = DATABASE() AND table_name IN `+sqldb.In(len(names)), names...)
 	if err != nil {
-		return nil, fmt.Errorf("reading the tables' columns: %w", err)
+		return fmt.Errorf("reading the tables' columns: %w", err)
 	}
 	defer rows.Close()
-	has := map[string]bool{}
+	has := map[string][]string{} // columns by table
 	for rows.Next() {
 		var table, column string
 		if err := rows.Scan(&table, &column); err != nil {
-			return nil, fmt.Errorf("reading the tables' columns: %w", err)
+			return fmt.Errorf("reading the tables' columns: %w", err)
 		}
-		table, column = strings.ToLower(table), strings.ToLower(column)
-		has[table], has[table+"."+column] = true, true
+		table = strings.ToLower(table)
+		has[table] = append(has[table], strings.ToLower(column))
 	}
-	var missing []string
-	for table, columns := range tables {
-		if !has[table] {
-			missing = append(missing, table)
-			continue
-		}
-		for _, column := range columns {
-			if !has[table+"."+column] {
-				missing = append(missing, table+"."+column)
-			}
+	if err := rows.Err(); err != nil { // the list is not whole
+		return fmt.Errorf("reading the tables' columns: %w", err)
+	}
+	var missing MissingError
+	for _, t := range tables {
+		lacks := slices.DeleteFunc(slices.Clone(t.Columns), func(c Column) bool { return slices.Contains(has[t.Name], c.Name) })
+		switch {
+		case len(has[t.Name]) == 0:
+			missing.Tables = append(missing.Tables, Table{Name: t.Name})
+		case len(lacks) > 0:
+			missing.Tables = append(missing.Tables, Table{t.Name, lacks})
 		}
 	}
-	slices.Sort(missing)
-	return missing, rows.Err()
+	if missing.Tables == nil {
+		return nil
+	}
+	return &missing
 }
 
 // CheckPayInfoWritable returns an error if the main database takes no writes, as a replica or a read-only server does. It

@@ -23,15 +23,18 @@ import (
 
 // Trace is everything known about one order.
 type Trace struct {
-	OrderNo string           `json:"order_no"`
-	Order   *TracedOrder     `json:"order"`    // nil: there is no such row
-	Parcel  *TracedParcel    `json:"parcel"`   // nil: not found, see Missing
-	PayInfo *TracedPayInfo   `json:"pay_info"` // nil: not written yet
-	Missing string           `json:"missing,omitempty"`
-	Now     time.Time        `json:"now"`  // when this was read, by the account database's clock
-	Jobs    []job.Row        `json:"jobs"` // oldest first
-	Acts    []auditlog.Entry `json:"acts"` // of operators, oldest first
-	Events  []TracedEvent    `json:"events"`
+	OrderNo string         `json:"order_no"`
+	Order   *TracedOrder   `json:"order"`    // nil: there is no such row
+	Parcel  *TracedParcel  `json:"parcel"`   // nil: not found, see Missing
+	PayInfo *TracedPayInfo `json:"pay_info"` // nil: not written yet
+	Missing string         `json:"missing,omitempty"`
+	// OrderError is why the order's table cannot be read although the database answers: a column or a right is missing. The
+	// rest is told all the same.
+	OrderError string           `json:"order_error,omitempty"`
+	Now        time.Time        `json:"now"`  // when this was read, by the account database's clock
+	Jobs       []job.Row        `json:"jobs"` // oldest first
+	Acts       []auditlog.Entry `json:"acts"` // of operators, oldest first
+	Events     []TracedEvent    `json:"events"`
 	// Unread is how many kept messages have not been decoded yet: one of them may be the order's payment.
 	Unread int `json:"unread_messages,omitempty"`
 	// Unlisted is how many rejected messages and copies name the order and are not in Jobs. Deleted is how many rejected
@@ -90,8 +93,11 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's clock: %w", err)
 	}
-	if t.Order, err = traceOrder(ctx, account, orderNo); err != nil {
+	switch t.Order, err = traceOrder(ctx, account, orderNo); {
+	case sqldb.IsDown(err) || ctx.Err() != nil:
 		return nil, err
+	case err != nil:
+		t.OrderError = err.Error()
 	}
 	if err := t.readJobs(ctx, account); err != nil {
 		return nil, err

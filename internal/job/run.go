@@ -45,7 +45,7 @@ func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule,
 			return
 		}
 	}
-	r.opts.OnEnd(End{Job: j, State: c.State, Outcome: c.Outcome, Err: v.err, Took: time.Since(j.began)})
+	r.opts.OnEnd(End{Job: j, State: c.State, Outcome: c.Outcome, Err: v.err, Class: v.class, Free: v.free, Took: time.Since(j.began)})
 	if c.State == Ready || c.State == Waiting {
 		r.wake.in(c.Wait)
 	}

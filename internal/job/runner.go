@@ -57,6 +57,8 @@ type End struct {
 	State   State
 	Outcome Outcome
 	Err     error         // why it did not end well, or nil
+	Class   string        // of the failure; see Retry
+	Free    bool          // the try did not count
 	Took    time.Duration // from the moment this instance took the job
 }
 

@@ -1,0 +1,139 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/jdapi"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/sqldb"
+)
+
+const (
+	// failingTimeout is how long tries of a kind fail, and none succeeds, until a person is told.
+	failingTimeout = 30 * time.Second
+	// failingJobs is how many jobs make a trouble of the whole kind of errors that are about one order's rows each.
+	failingJobs = 3
+)
+
+// failing finds the kinds whose tries fail here while none succeeds.
+type failing struct {
+	mu    sync.Mutex
+	kinds map[string]*failingKind
+}
+
+// failingKind is a kind with failed tries since its last success.
+type failingKind struct {
+	since time.Time
+	jobs  []int64 // the first failingJobs that failed
+	told  bool
+	cause string // the last error's text
+}
+
+// isFailure reports whether a try says that its kind cannot work. One that waits for a dependency does, too; one that was
+// interrupted, or that waits for its turn, does not.
+func isFailure(e job.End) bool {
+	var notCalled *jdapi.NotCalledError
+	switch {
+	case e.Err == nil || e.State != job.Ready || !slices.Contains(Kinds, e.Kind):
+		return false
+	case !e.Free:
+		return true
+	}
+	return sqldb.IsDown(e.Err) || errors.Is(e.Err, device.ErrNotConnected) || errors.As(e.Err, &notCalled)
+}
+
+// isAboutOneOrder reports whether a failure may have its reason in this order alone: in its rows, or in what JD thinks of it.
+func isAboutOneOrder(e job.End) bool {
+	var missing *payment.MissingRowError
+	var bad *payment.BadValueError
+	return e.Class != "" || errors.As(e.Err, &missing) || errors.As(e.Err, &bad)
+}
+
+// failed notes a failed try, and returns since when none has succeeded if a person is to be told of that now.
+func (f *failing) failed(e job.End, now time.Time) (since time.Time, tell bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kinds == nil {
+		f.kinds = map[string]*failingKind{}
+	}
+	k := f.kinds[e.Kind]
+	if k == nil {
+		k = &failingKind{since: now}
+		f.kinds[e.Kind] = k
+	}
+	if len(k.jobs) < failingJobs && !slices.Contains(k.jobs, e.ID) {
+		k.jobs = append(k.jobs, e.ID)
+	}
+	k.cause = e.Err.Error()
+	if k.told || now.Sub(k.since) < failingTimeout || isAboutOneOrder(e) && len(k.jobs) < failingJobs {
+		return time.Time{}, false
+	}
+	k.told = true
+	return k.since, true
+}
+
+// over ends the failure of a kind. It reports since when the kind failed, and whether a person was told of that.
+func (f *failing) over(kind string) (since time.Time, told bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := f.kinds[kind]
+	if k == nil {
+		return time.Time{}, false
+	}
+	delete(f.kinds, kind)
+	return k.since, k.told
+}
+
+// told returns the kinds of which a person was told, and why they fail.
+func (f *failing) told() map[string]failingKind {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	told := map[string]failingKind{}
+	for kind, k := range f.kinds {
+		if k.told {
+			told[kind] = *k
+		}
+	}
+	return told
+}
+
+// noteFailing alerts when tries of a kind have failed for failingTimeout and none has succeeded, and logs the end of that.
+func (r *reporter) noteFailing(e job.End) {
+	switch {
+	case isFailure(e):
+		if since, tell := r.failing.failed(e, time.Now()); tell {
+			alert(r.log)(context.Background(), "tries of a kind fail and none succeeds; its work waits", attrs(e,
+				"cause", inspect.Cause(e.Err.Error(), inspect.English), "failing_ms", time.Since(since).Milliseconds())...)
+		}
+	case e.State == job.Done, e.State == job.Waiting:
+		r.endFailing(e.Kind, "tries of a kind succeed again")
+	}
+}
+
+func (r *reporter) endFailing(kind, msg string) {
+	if since, told := r.failing.over(kind); told {
+		r.log.Info(msg, "kind", kind, "outage_ms", time.Since(since).Milliseconds())
+	}
+}
+
+// checkFailing ends the failure of kinds that have nothing left to try: another instance may have done it, or a person.
+func (d *daemon) checkFailing(ctx context.Context) error {
+	var errs []error
+	for kind := range d.tries.failing.told() {
+		left, err := d.store.HasOlder(ctx, kind, failingTimeout)
+		switch {
+		case err != nil && !sqldb.IsDown(err):
+			errs = append(errs, err)
+		case err == nil && !left:
+			d.tries.endFailing(kind, "no job of a kind waits any more")
+		}
+	}
+	return errors.Join(errs...)
+}

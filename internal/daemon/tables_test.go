@@ -1,0 +1,139 @@
+package daemon
+
+import (
+	"context"
+	"database/sql"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/sandbox/schema"
+	"jdpay-listener/internal/testenv"
+)
+
+// TestMissingColumnIsTold drops a column before the daemon starts: the log and readiness name it and the statement that adds
+// it, once; then that statement is run, and the payment is settled.
+func TestMissingColumnIsTold(t *testing.T) {
+	company, loaded := company(t)
+	payment := sandbox.Stream(1)
+	if err := company.Prepare(payment); err != nil {
+		t.Fatal(err)
+	}
+	db, err := OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const alter = "ALTER TABLE kernelorder_charge ADD COLUMN pay_type INT NULL"
+	exec("ALTER TABLE kernelorder_charge DROP COLUMN pay_type")
+	var log testenv.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	if err := Run(ctx, loaded, Options{
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+		OnReady: func(addr net.Addr) {
+			defer stop()
+			company.Send(payment[0])
+			readiness := func() (string, int) {
+				resp, err := http.Get("http://" + addr.String() + "/readyz")
+				if err != nil {
+					return err.Error(), 0
+				}
+				defer resp.Body.Close()
+				body, _ := io.ReadAll(resp.Body)
+				return string(body), resp.StatusCode
+			}
+			if !testenv.Poll(time.Minute, func() bool {
+				text, code := readiness()
+				return code == http.StatusServiceUnavailable && strings.Contains(text, alter)
+			}) {
+				text, _ := readiness()
+				t.Errorf("readiness says nothing of the column: %s", text)
+			}
+			if text := log.String(); strings.Count(text, "alert=true") != 1 || !strings.Contains(text, "missing: kernelorder_charge.pay_type") || !strings.Contains(text, alter) {
+				t.Errorf("the log says:\n%s", text)
+			}
+			exec(alter)
+			settled := func() (n int) {
+				_ = db.QueryRow("SELECT COUNT(*) FROM kernelorder_charge WHERE is_paid = 1").Scan(&n)
+				return n
+			}
+			if !testenv.Poll(time.Minute, func() bool { return settled() == 1 }) {
+				t.Errorf("the payment is not settled:\n%s", log.String())
+			}
+		},
+	}); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestTableCheck requires one line per change, and that a database that does not answer is not taken for one without tables.
+func TestTableCheck(t *testing.T) {
+	t.Parallel()
+	server := testenv.MariaDB(t)
+	cfg, err := mysql.ParseDSN(server.DSN(server.Create(t, schema.Account, schema.Main)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	down := false
+	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if down {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	db.SetMaxIdleConns(0)
+	var log testenv.Buffer
+	c := &tableCheck{name: "main", db: db, tables: inspect.MainTables, work: "work waits"}
+	d := &daemon{log: slog.New(slog.NewTextHandler(&log, nil)), tables: []*tableCheck{c}}
+	for _, step := range []struct {
+		statement    string
+		down         bool
+		lines, lacks int
+	}{
+		{"DO 1", false, 0, 0},
+		{"ALTER TABLE kernel_device_group DROP COLUMN device_type", false, 1, 1},
+		{"DO 1", false, 1, 1},
+		{"", true, 1, 1},
+		{"DROP TABLE kernel_postorder_pay_info", false, 2, 1},
+		{"ALTER TABLE kernel_device_group ADD COLUMN device_type INT NOT NULL", false, 3, 1},
+		{strings.TrimSuffix(schema.Statements(schema.Main)[3], ";"), false, 4, 0},
+		{"", true, 4, 0},
+	} {
+		if down = step.down; !down {
+			if _, err := db.Exec(step.statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.checkTables(t.Context()); err != nil {
+			t.Errorf("%s: %v", step.statement, err)
+		}
+		lines, lacks := strings.Count(log.String(), "database=main"), 0
+		if c.lacks() != nil {
+			lacks = 1
+		}
+		if lines != step.lines || lacks != step.lacks {
+			t.Errorf("after %q: %d lines and %d, want %d and %d:\n%s", step.statement, lines, lacks, step.lines, step.lacks, log.String())
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package inspect
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"jdpay-listener/internal/message"
+)
+
+// Cause says in words why a try failed, whatever program worded the error: text is the error's text, as a job's row has it.
+// The words name no user, host or statement. A text that is not known is returned as it is, its first line only, cut to a
+// length that fits a sentence.
+func Cause(text string, lang Lang) string {
+	for _, c := range causes {
+		m := c.form.FindStringSubmatch(text)
+		if m == nil {
+			continue
+		}
+		words := c.words.en
+		if lang == Chinese {
+			words = c.words.zh
+		}
+		var pairs []string
+		for i, name := range c.form.SubexpNames() {
+			if name != "" {
+				pairs = append(pairs, "{"+name+"}", message.Cut(m[i], 80))
+				if name == "column" {
+					pairs = append(pairs, "{alter}", alterFor(m[i], lang))
+				}
+			}
+		}
+		return strings.NewReplacer(pairs...).Replace(words)
+	}
+	return shorten(text)
+}
+
+// shorten makes a part of a sentence of an error's text.
+func shorten(text string) string {
+	text, _, _ = strings.Cut(text, "\n") // a panic's stack is for `jobs show`
+	return strings.TrimRight(message.Cut(text, 200), ".")
+}
+
+// alterFor is the end of a sentence about an unknown column: the statement that adds it.
+func alterFor(column string, lang Lang) string {
+	column = strings.ToLower(column[strings.LastIndexByte(column, '.')+1:])
+	var statements []string
+	for _, t := range slices.Concat(AccountTables, MainTables) {
+		if i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == column }); i >= 0 {
+			statements = append(statements, addColumns(Table{t.Name, t.Columns[i : i+1]}))
+		}
+	}
+	switch {
+	case len(statements) != 1: // `doctor` knows of which table it is
+		return cmp.Or(map[Lang]string{Chinese: "，`doctor` 会说明如何补上"}[lang], ": `doctor` says how to add it")
+	case lang == Chinese:
+		return "，请执行 " + statements[0]
+	}
+	return ": " + statements[0]
+}
+
+// cause is a form of error texts and what it means.
+type cause struct {
+	form  *regexp.Regexp
+	words text
+}
+
+// serverError matches the texts of MySQL's errors with these numbers; rest matches the message.
+func serverError(rest string, numbers ...int) *regexp.Regexp {
+	list := make([]string, len(numbers))
+	for i, n := range numbers {
+		list[i] = strconv.Itoa(n)
+	}
+	return regexp.MustCompile(`(?s)\bError (?:` + strings.Join(list, "|") + `)(?: \(\w{5}\))?: ` + rest)
+}
+
+// causes are ordered: the first that matches counts.
+var causes = []cause{
+	// The company's rows: payment.MissingRowError and payment.BadValueError.
+	{regexp.MustCompile(`no row in (?P<table>\w+) with (?P<key>\w+) = '(?P<value>[^']*)'`), text{
+		"no row in {table} with {key} = '{value}'", "表 {table} 中没有 {key} = '{value}' 的行",
+	}},
+	{regexp.MustCompile(`(?P<name>\w+\.\w+) is (?P<found>NULL or empty|NULL|'[^']*') in the row with (?P<key>\w+) = '(?P<value>[^']*)'`), text{
+		"{name} is {found} in the row with {key} = '{value}': correct the row", "{key} = '{value}' 的行中 {name} 的值为 {found}，请更正该行",
+	}},
+
+	// Dependencies that are down.
+	{regexp.MustCompile(`jd (?:is|was) down, the circuit breaker is`), text{"JD does not answer, and calls wait until it does", "京东接口无响应，恢复后会自动继续"}},
+	{regexp.MustCompile(`not connected to the mqtt broker`), text{"the MQTT broker cannot be reached", "无法连接 MQTT 服务器"}},
+
+	// What the database lacks, or does not permit.
+	{serverError(`Unknown column '(?P<column>[^']+)'`, 1054), text{"the database has no column {column}{alter}", "数据库缺少列 {column}{alter}"}},
+	{serverError(`Table '(?:[^'.]+\.)?(?P<table>[^'.]+)' doesn't exist`, 1146), text{
+		"the database has no table {table}: create it, or a view with this name", "数据库中没有表 {table}，请创建该表或同名视图",
+	}},
+	{serverError(`View '(?:[^'.]+\.)?(?P<table>[^'.]+)' references invalid`, 1356), text{
+		"view {table} is broken: a table, column or right that it uses is missing", "视图 {table} 已失效：缺少其引用的表、列或权限",
+	}},
+	{serverError(`(?P<act>[A-Z ]+?) command denied to user .* for column '(?P<name>[^']+)' in table '(?P<table>[^']+)'`, 1143), text{
+		"the database's user has no {act} right on {table}.{name}: deploy/grants.sql gives it", "数据库用户没有 {table}.{name} 的 {act} 权限，请按 deploy/grants.sql 授权",
+	}},
+	{serverError("(?P<act>[A-Z ]+?) command denied to user .* for table (?:'|`[^`]+`\\.`|`)(?P<table>[^'`]+)", 1142), text{
+		"the database's user has no {act} right on table {table}: deploy/grants.sql gives it", "数据库用户没有表 {table} 的 {act} 权限，请按 deploy/grants.sql 授权",
+	}},
+	{serverError("", 1044), text{"the database's user has no access to this database: deploy/grants.sql gives it", "数据库用户无权访问该数据库，请按 deploy/grants.sql 授权"}},
+	{serverError("", 1045, 1698), text{"the database refuses the user or the password: check ConnectionStrings", "数据库拒绝了用户名或密码，请检查 ConnectionStrings"}},
+	{serverError("", 1049), text{"the database does not exist on this server: check ConnectionStrings", "服务器上没有这个数据库，请检查 ConnectionStrings"}},
+	{serverError("", 1142, 1143, 1227, 1370), text{"the database's user lacks a right: deploy/grants.sql gives it", "数据库用户缺少权限，请按 deploy/grants.sql 授权"}},
+
+	// The database's state.
+	{serverError("", 1290, 1792, 1836), text{"the database takes no writes: connect to the primary", "数据库处于只读状态，请连接主库"}},
+	{serverError("", 1047), text{"this node of the database cluster is not part of a working cluster", "该数据库节点未加入可用的集群"}},
+	{serverError("", 1040, 1203, 1226), text{"the database has no connection left for this user", "数据库连接数已满"}},
+	{serverError("", 1021, 1114, 3), text{"the database's disk or a table is full", "数据库磁盘或表空间已满"}},
+	{serverError("", 1205), text{"another transaction holds the row locked for too long: look for it with SHOW PROCESSLIST", "其他事务长时间锁住该行，请用 SHOW PROCESSLIST 查找"}},
+	{serverError("", 1020, 1213, 3101), text{"it conflicts with other transactions again and again", "与其他事务反复冲突"}},
+	{serverError("", 1053, 1317, 1927), text{"the database ended the connection", "数据库中断了连接"}},
+
+	// A statement that the tables do not take.
+	{serverError(`Field '(?P<name>[^']+)' doesn't have a default value`, 1364), text{
+		"column {name} was added without a default value: give it one", "新增的列 {name} 没有默认值，请为其设置默认值",
+	}},
+	{serverError(`.*for column [^']*'?(?P<name>[\w.\x60]+)'?`, 1264, 1265, 1366, 1406), text{
+		"column {name} cannot hold the value: compare its type with the documentation", "列 {name} 无法保存该值，请核对其类型",
+	}},
+	{serverError(`Column '(?P<name>[^']+)' cannot be null`, 1048), text{"column {name} takes no NULL", "列 {name} 不允许为 NULL"}},
+	{serverError("", 1062), text{"another row has the same unique key", "存在唯一键相同的行"}},
+	{serverError("", 1267, 1270, 1271), text{"the collations of two columns do not fit together", "两列的排序规则不一致"}},
+	{serverError("", 1644), text{"a trigger of the database refuses it", "数据库触发器拒绝了该操作"}},
+
+	// The network, for databases and JD alike.
+	{regexp.MustCompile(`connection refused`), text{"nothing listens at the server's address (connection refused)", "服务器地址拒绝连接（connection refused）"}},
+	{regexp.MustCompile(`no such host`), text{"the server's name is not known (DNS)", "无法解析服务器域名（DNS）"}},
+	{regexp.MustCompile(`no route to host|network is unreachable`), text{"there is no network to the server", "到服务器的网络不通"}},
+	{regexp.MustCompile(`x509: |tls: `), text{"the server's TLS certificate is not accepted", "服务器的 TLS 证书无效"}},
+	{regexp.MustCompile(`i/o timeout|deadline exceeded|Client\.Timeout`), text{"the server does not answer in time", "服务器响应超时"}},
+	{regexp.MustCompile(`connection reset|broken pipe|bad connection|invalid connection|unexpected EOF|\bEOF\b`), text{"the connection was cut", "连接被中断"}},
+	{regexp.MustCompile(`panic in `), text{"the program has an error (panic): `jobs show` prints it", "程序内部错误（panic），请用 `jobs show` 查看"}},
+}
