@@ -15,7 +15,7 @@ import (
 
 const docsPath = "../../docs/configuration.md"
 
-var update = flag.Bool("update", false, "rewrite docs/configuration.md")
+var update = flag.Bool("update", false, "rewrite docs/configuration.md and configs/appsettings.schema.json")
 
 // docsTail begins the part that is written by hand; tests of sqldb and daemon compare its tables with the code.
 const docsTail = "\n## Connection strings\n"
@@ -151,7 +151,8 @@ const docsHead = `# Configuration
 
 <!-- Generated from internal/config, down to the connection strings: edit the doc tags there, then run go test ./internal/config -update -->
 
-[configs/appsettings.json](../configs/appsettings.json) holds every key with its default, to copy from.
+[configs/appsettings.json](../configs/appsettings.json) holds every key with its default, to copy from. Its ` + "`$schema`" + ` names
+[appsettings.schema.json](../configs/appsettings.schema.json), with which editors complete and check the keys: copy both.
 ` + "`jdpay-listener config check`" + ` prints every value in force with its source, and all faults at once.
 
 ## Sources
