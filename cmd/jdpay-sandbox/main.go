@@ -7,18 +7,27 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/lang"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	started := time.Now()
-	var o options
+// Exit codes beside those of a run that a signal ended: 128 and the signal's number, as of a shell's commands.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() { os.Exit(execute(time.Now())) }
+
+func execute(started time.Time) int {
+	ctx, stop := untilInterrupted(context.Background())
+	defer stop(nil)
+	o := options{fancy: fancy(os.Stdout)}
+	language := ""
 	begun := false
 	cmd := &cobra.Command{
 		Use:   "jdpay-sandbox",
@@ -28,31 +37,39 @@ loopback ports; runs the daemon's own code against them; sends payments, valid o
 the result of each. It needs no other program and leaves no files.`,
 		Example: `  jdpay-sandbox
   jdpay-sandbox --count 500 --rate 50
-  jdpay-sandbox --keep-running`,
+  jdpay-sandbox --logs
+  jdpay-sandbox --keep-running --lang zh`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			begun = true
+		RunE: func(*cobra.Command, []string) (err error) {
 			if o.rate <= 0 || o.count < 0 {
-				begun = false
 				return errors.New("--rate must be above 0 and --count not below 0")
 			}
-			return run(cmd.Context(), o, os.Stdout, started)
+			if o.lang, err = lang.Of(language, os.Getenv); err != nil {
+				return err
+			}
+			begun = true
+			return run(ctx, o, watched{os.Stdout, stop}, started)
 		},
 	}
 	cmd.Flags().Float64Var(&o.rate, "rate", 10, "payments per `SECOND`")
 	cmd.Flags().IntVar(&o.count, "count", 72, "payments to send in all")
 	cmd.Flags().BoolVar(&o.keepRunning, "keep-running", false, "keep running afterwards, and print how to send your own messages")
+	cmd.Flags().BoolVar(&o.logs, "logs", false, "also print the daemon's log lines; with --json to stderr")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON document at the end instead of lines")
-	err := cmd.ExecuteContext(ctx)
+	cmd.Flags().StringVar(&language, "lang", "", "`en` or zh (default by LC_ALL, LC_MESSAGES or LANG)")
+	err := cmd.Execute()
+	var end interrupted
 	switch {
 	case err == nil:
-	case begun:
-		fmt.Fprintln(os.Stderr, "jdpay-sandbox:", err)
-		os.Exit(1)
-	default:
+		return 0
+	case errors.As(err, &end):
+		return 128 + int(end.signal)
+	case !begun:
 		fmt.Fprintf(os.Stderr, "jdpay-sandbox: %v; see jdpay-sandbox --help\n", err)
-		os.Exit(2)
+		return exitUsage
 	}
+	fmt.Fprintln(os.Stderr, "jdpay-sandbox:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return exitFailed
 }

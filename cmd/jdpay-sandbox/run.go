@@ -13,6 +13,7 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sandbox"
 )
 
@@ -20,7 +21,10 @@ type options struct {
 	rate        float64
 	count       int
 	keepRunning bool
+	logs        bool
 	json        bool
+	fancy       bool // colours and a progress bar
+	lang        lang.Lang
 }
 
 const (
@@ -30,7 +34,8 @@ const (
 	settleTimeout = 30 * time.Second
 )
 
-// run starts everything, sends the payments, and prints their results.
+// run starts everything, sends the payments, and prints their results. If ctx ends before, it prints the results that there
+// are, and returns the cause.
 func run(ctx context.Context, o options, out io.Writer, started time.Time) error {
 	company, err := sandbox.Start()
 	if err != nil {
@@ -41,19 +46,20 @@ func run(ctx context.Context, o options, out io.Writer, started time.Time) error
 	if err := company.Prepare(stream); err != nil {
 		return err
 	}
-	ops, stop, err := startDaemon(ctx, company)
+	s := newScreen(out, o, started)
+	ops, stop, err := startDaemon(ctx, company, logger(o, s))
 	if err != nil {
 		return err
 	}
 	defer stop()
 
-	s := newScreen(out, o, started)
 	s.printEndpoints(company, ops)
 	watch := sandbox.NewWatch(company)
 	if err := sendAll(ctx, o, company, watch, stream, s); err != nil {
 		return err
 	}
-	unexpected := s.printSummary(watch.All())
+	result := summarize(watch.All(), ctx.Err() != nil)
+	s.printSummary(result, watch.All())
 	if o.keepRunning && ctx.Err() == nil {
 		s.printInstructions(company)
 		for ctx.Err() == nil {
@@ -66,14 +72,27 @@ func run(ctx context.Context, o options, out io.Writer, started time.Time) error
 	if err := stop(); err != nil {
 		return fmt.Errorf("stopping the daemon: %w", err)
 	}
-	if unexpected > 0 {
-		return fmt.Errorf("%d payments did not end as expected: see the summary", unexpected)
+	if result.unexpected > 0 {
+		return fmt.Errorf("%d payments did not end as expected: see the summary", result.unexpected)
 	}
-	return nil
+	return context.Cause(ctx)
+}
+
+// logger returns the daemon's logger: to the screen, or to stderr beside a JSON document.
+func logger(o options, s *screen) *slog.Logger {
+	if !o.logs {
+		return slog.New(slog.DiscardHandler)
+	}
+	out := io.Writer(s)
+	if o.json {
+		out = os.Stderr
+	}
+	log, _ := daemon.NewLogger(config.Logging{Format: "text"}, out) // from Information on
+	return log
 }
 
 // startDaemon runs the real daemon on the generated configuration, as `jdpay-listener migrate` and `run` would.
-func startDaemon(ctx context.Context, company *sandbox.Company) (ops net.Addr, stop func() error, err error) {
+func startDaemon(ctx context.Context, company *sandbox.Company, log *slog.Logger) (ops net.Addr, stop func() error, err error) {
 	loaded, err := daemon.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
 	if err != nil {
 		return nil, nil, err
@@ -89,10 +108,6 @@ func startDaemon(ctx context.Context, company *sandbox.Company) (ops net.Addr, s
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it stops after the summary, not at Ctrl-C
 	ready := make(chan net.Addr, 1)
 	done := make(chan error, 1)
-	log, _ := daemon.NewLogger(loaded.Config.Logging, io.Discard)
-	if os.Getenv("JDPAY_SANDBOX_LOG") != "" {
-		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
 	go func() {
 		done <- daemon.Run(ctx, loaded, daemon.Options{Log: log, OnReady: func(a net.Addr) { ready <- a }})
 	}()
@@ -129,7 +144,7 @@ func sendAll(ctx context.Context, o options, company *sandbox.Company, watch *sa
 		if err := printComplete(watch, s); err != nil {
 			return err
 		}
-		s.progress(watch.All())
+		s.progress(len(watch.All()))
 		if due == len(stream) {
 			if allSent.IsZero() {
 				allSent = time.Now()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,16 +22,44 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestEveryStoryEndsAsExpected runs the built program. It is built without the race detector, with which the in-process
-// database is too slow for the stories' timeouts.
-func TestEveryStoryEndsAsExpected(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "jdpay-sandbox")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v: %s", err, out)
+// built is the folder with the built program; empty: no test has needed it.
+var built string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built)
 	}
+	os.Exit(code)
+}
+
+// program builds the program once. It is built without the race detector, with which the in-process database is too slow for
+// the stories' timeouts.
+func program(t *testing.T) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var build = sync.OnceValues(func() (path string, err error) {
+	if built, err = os.MkdirTemp("", "jdpay-sandbox-test-"); err != nil {
+		return "", err
+	}
+	path = filepath.Join(built, "jdpay-sandbox")
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the program: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// TestEveryStoryEndsAsExpected runs the built program.
+func TestEveryStoryEndsAsExpected(t *testing.T) {
 	const count = 72
 	var problems testenv.Buffer
-	cmd := exec.CommandContext(t.Context(), program, "--rate", "20", "--count", strconv.Itoa(count), "--json")
+	cmd := exec.CommandContext(t.Context(), program(t), "--rate", "20", "--count", strconv.Itoa(count), "--json")
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
@@ -76,11 +107,13 @@ func TestEveryStoryEndsAsExpected(t *testing.T) {
 
 // TestKeepRunning sends a payment with the printed configuration, and requires that it is settled.
 func TestKeepRunning(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
 	var out testenv.Buffer
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, options{rate: 100, count: 2, keepRunning: true}, &out, time.Now()) }()
+	go func() {
+		done <- run(ctx, options{rate: 100, count: 2, keepRunning: true, logs: true}, &out, time.Now())
+	}()
 	waitFor := func(text string) {
 		t.Helper()
 		if !testenv.Poll(30*time.Second, func() bool { return strings.Contains(out.String(), text) }) {
@@ -90,7 +123,7 @@ func TestKeepRunning(t *testing.T) {
 	waitFor("Orders waiting to be paid, 8.00 yuan each: R9001")
 	waitFor("First payment settled")
 
-	settings := regexp.MustCompile(`(?m)^  config +(\S+)$`).FindStringSubmatch(out.String())
+	settings := regexp.MustCompile(`(?m)^  CONFIG=(\S+)$`).FindStringSubmatch(out.String())
 	if settings == nil {
 		t.Fatalf("the configuration is not printed: %s", out.String())
 	}
@@ -106,27 +139,31 @@ func TestKeepRunning(t *testing.T) {
 	if _, err := queue.Send(ctx, mine.Message(sandbox.Md5Key)); err != nil {
 		t.Fatal(err)
 	}
-	waitFor("(yours)")
-	line := regexp.MustCompile(`.*R9001 .*\(yours\)`).FindString(out.String())
-	for _, part := range []string{"✓ settled", "cabinet told", "opened", "JD", "pay info"} {
-		if !strings.Contains(line, part) {
-			t.Errorf("%q does not have %q", line, part)
-		}
+	waitFor("\n             yours\n")
+	line := regexp.MustCompile(`(?m)^[0-9:.]+ R9001 .*`).FindString(out.String())
+	if ok, _ := regexp.MatchString(`^\S+ R9001 +8\.00 ✓( +[0-9.]+m?s){5}$`, line); !ok {
+		t.Errorf("%q does not have the amount and five times", line)
 	}
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
+	if !strings.Contains(out.String(), `level=INFO msg=started`) {
+		t.Error("the daemon's log is not printed")
+	}
+	stop(interrupted{syscall.SIGINT})
+	if err := <-done; !errors.Is(err, interrupted{syscall.SIGINT}) {
+		t.Errorf("got %v, want the interruption", err)
 	}
 	if _, err := os.Stat(settings[1]); !os.IsNotExist(err) {
 		t.Errorf("%s is left behind: %v", settings[1], err)
 	}
 }
 
-// TestUnexpectedOutcomesAreCounted has a message with another outcome than expected.
+// TestUnexpectedOutcomesAreCounted has a message with another outcome than expected, and one that an interruption cut off.
 func TestUnexpectedOutcomesAreCounted(t *testing.T) {
-	s := newScreen(&testenv.Buffer{}, options{}, time.Now())
-	stream := sandbox.Stream(1)
-	if n := s.printSummary([]*sandbox.Seen{{Sent: stream[0], Outcome: "bad_signature", Complete: true}}); n != 1 {
-		t.Error(fmt.Sprint(n, " messages did not end as expected, want 1"))
+	stream := sandbox.Stream(2)
+	all := []*sandbox.Seen{{Sent: stream[0], Outcome: "bad_signature", Complete: true}, {Sent: stream[0]}}
+	if sum := summarize(all, true); sum.unexpected != 1 || sum.incomplete != 1 {
+		t.Errorf("interrupted: %d unexpected, %d incomplete; want 1, 1", sum.unexpected, sum.incomplete)
+	}
+	if sum := summarize(all, false); sum.unexpected != 2 || sum.incomplete != 0 {
+		t.Errorf("timed out: %d unexpected, %d incomplete; want 2, 0", sum.unexpected, sum.incomplete)
 	}
 }

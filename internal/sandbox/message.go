@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"sort"
+	"strings"
 )
 
 // Payment is JD's notification of a payment.
@@ -41,6 +42,23 @@ func Envelope(payload []byte, key string) map[string]string {
 
 // Message is the queue message of a payment.
 func (p Payment) Message(key string) string { return message(Envelope(encode(p), key)) }
+
+// amountOf returns the amount in a payment's message, which is an envelope as JSON or in base64; empty: it cannot be read.
+func amountOf(body string) string {
+	if text, err := base64.StdEncoding.DecodeString(body); err == nil {
+		body = string(text)
+	}
+	var envelope struct {
+		Data []byte `json:"data"`
+	}
+	var payload struct {
+		PayAmount json.RawMessage `json:"payAmount"`
+	}
+	if json.Unmarshal([]byte(body), &envelope) != nil || json.Unmarshal(envelope.Data, &payload) != nil {
+		return ""
+	}
+	return strings.Trim(string(payload.PayAmount), `"`)
+}
 
 // Reply is a cabinet's reply to a command.
 type Reply struct {

@@ -56,16 +56,11 @@ type Company struct {
 
 // Start starts every stand-in on a free loopback port and writes an appsettings file for the daemon into a temporary
 // folder.
-func Start() (c *Company, err error) {
-	c = &Company{commands: map[string][]time.Time{}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.Close())
-		}
-	}()
+func Start() (*Company, error) {
+	c := &Company{commands: map[string][]time.Time{}}
 	for _, start := range []func() error{c.startQueues, c.startDatabase, c.startRedis, c.startCabinets, c.startJD, c.startElasticsearch, c.writeSettings} {
 		if err := start(); err != nil {
-			return nil, fmt.Errorf("starting the sandbox: %w", err)
+			return nil, errors.Join(fmt.Errorf("starting the sandbox: %w", err), c.Close())
 		}
 	}
 	return c, nil
@@ -170,14 +165,17 @@ const settings = `// Written by jdpay-sandbox for its own stand-ins.
 
 func (c *Company) writeSettings() (err error) {
 	if c.dir, err = os.MkdirTemp("", "jdpay-sandbox-"); err != nil {
-		return err
+		return fmt.Errorf("making a folder for the configuration, in TMPDIR or else /tmp: %w", err)
 	}
 	c.closers = append(c.closers, func() error { return os.RemoveAll(c.dir) })
 	c.Settings = filepath.Join(c.dir, "appsettings.json")
 	dbHost, dbPort, _ := strings.Cut(c.MySQL.Addr, ":")
 	mqttHost, mqttPort, _ := strings.Cut(c.Cabinets.Addr, ":")
 	text := fmt.Sprintf(settings, dbHost, dbPort, c.MNSURL, mqttHost, mqttPort, c.JDURL, c.Redis.Addr(), c.ESURL)
-	return os.WriteFile(c.Settings, []byte(text), 0o600)
+	if err := os.WriteFile(c.Settings, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("writing the configuration, in TMPDIR or else /tmp: %w", err)
+	}
+	return nil
 }
 
 // Order is a payable order with its parcel.

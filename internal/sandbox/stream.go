@@ -9,13 +9,14 @@ import (
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sandbox/cabinets"
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
 // Sent is one message of the stream with its expected result.
 type Sent struct {
-	Story    string // its special case, in words
+	Story    string // its special case, in English: a text of package lang
 	OrderNo  string
 	Amount   string
 	Body     string
@@ -37,43 +38,43 @@ type story struct {
 
 // stories are all special cases, each with its expected result.
 var stories = []story{
-	{"announced twice", func(o Order, s *Sent) { s.Twice = true }},
-	{"paid a second time", func(o Order, s *Sent) { s.Order.PaidBy, s.Expected = "EARLIER", "paid_twice" }},
-	{"wrong amount", func(o Order, s *Sent) { s.Order.Amount, s.Expected = "99.00", "amount_mismatch" }},
-	{"order never appears", func(o Order, s *Sent) { s.Order, s.Expected = nil, "unknown_order" }},
-	{"order appears a second later", func(o Order, s *Sent) { s.Order, s.Late = nil, &o }},
-	{"forged signature", func(o Order, s *Sent) { s.Body, s.Expected = paymentOf(o).Message("guessed key"), "bad_signature" }},
-	{"altered on the way", func(o Order, s *Sent) {
+	{lang.Mark("announced twice"), func(o Order, s *Sent) { s.Twice = true }},
+	{lang.Mark("paid a second time"), func(o Order, s *Sent) { s.Order.PaidBy, s.Expected = "EARLIER", "paid_twice" }},
+	{lang.Mark("wrong amount"), func(o Order, s *Sent) { s.Order.Amount, s.Expected = "99.00", "amount_mismatch" }},
+	{lang.Mark("order never appears"), func(o Order, s *Sent) { s.Order, s.Expected = nil, "unknown_order" }},
+	{lang.Mark("order appears a second later"), func(o Order, s *Sent) { s.Order, s.Late = nil, &o }},
+	{lang.Mark("forged signature"), func(o Order, s *Sent) { s.Body, s.Expected = paymentOf(o).Message("guessed key"), "bad_signature" }},
+	{lang.Mark("altered on the way"), func(o Order, s *Sent) {
 		s.Body, s.Expected = strings.Replace(s.Body, "110000001", "110000009", 1), "bad_signature"
 	}},
-	{"not a message at all", func(o Order, s *Sent) { s.Body, s.Expected = "<html>502 Bad Gateway</html> "+o.No(), "malformed" }},
-	{"amount that is no money", func(o Order, s *Sent) {
+	{lang.Mark("not a message at all"), func(o Order, s *Sent) { s.Body, s.Expected = "<html>502 Bad Gateway</html> "+o.No(), "malformed" }},
+	{lang.Mark("amount that is no money"), func(o Order, s *Sent) {
 		p := paymentOf(o)
 		p.PayAmount = "8.005"
 		s.Body, s.Expected = p.Message(Md5Key), "malformed"
 	}},
-	{"refund instead of payment", func(o Order, s *Sent) {
+	{lang.Mark("refund instead of payment"), func(o Order, s *Sent) {
 		p := paymentOf(o)
 		p.PayStatus = "REFUND"
 		s.Body, s.Expected = p.Message(Md5Key), "not_success"
 	}},
-	{"body in base64", func(o Order, s *Sent) { s.Body = base64.StdEncoding.EncodeToString([]byte(s.Body)) }},
-	{"payload in GBK", func(o Order, s *Sent) { s.Body = inGBK(o) }},
-	{"JD stumbles twice", func(o Order, s *Sent) { s.JD = []jdserver.Reply{{HTTPStatus: 503}, {Close: true}} }},
-	{"JD refuses", func(o Order, s *Sent) {
+	{lang.Mark("body in base64"), func(o Order, s *Sent) { s.Body = base64.StdEncoding.EncodeToString([]byte(s.Body)) }},
+	{lang.Mark("payload in GBK"), func(o Order, s *Sent) { s.Body = inGBK(o) }},
+	{lang.Mark("JD stumbles twice"), func(o Order, s *Sent) { s.JD = []jdserver.Reply{{HTTPStatus: 503}, {Close: true}} }},
+	{lang.Mark("JD refuses"), func(o Order, s *Sent) {
 		s.Waybill = "refused"
 		s.JD = []jdserver.Reply{{HTTPStatus: 403, Body: `{"success":false,"code":"24","message":"no permission"}`}}
 	}},
-	{"no cell assigned", func(o Order, s *Sent) { s.Order.Cell = "" }},
-	{"cabinet misses the first command", func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Reply{{}, {opened}} }},
-	{"cabinet refuses", func(o Order, s *Sent) {
+	{lang.Mark("no cell assigned"), func(o Order, s *Sent) { s.Order.Cell = "" }},
+	{lang.Mark("cabinet misses the first command"), func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Reply{{}, {opened}} }},
+	{lang.Mark("cabinet refuses"), func(o Order, s *Sent) {
 		s.Command, s.Cabinet = "refused", [][]cabinets.Reply{{{Code: "17", Text: "door is jammed", After: 40 * time.Millisecond}}}
 	}},
-	{"cabinet is busy first", func(o Order, s *Sent) {
+	{lang.Mark("cabinet is busy first"), func(o Order, s *Sent) {
 		s.Cabinet = [][]cabinets.Reply{{{Code: "BUSY", Text: "opening", After: 10 * time.Millisecond}, {Code: "0", Text: "ok", After: 300 * time.Millisecond}}}
 	}},
-	{"cabinet answers twice", func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Reply{{opened, opened}} }},
-	{"cabinet never answers", func(o Order, s *Sent) { s.Command, s.Cabinet = "expired", [][]cabinets.Reply{{}} }},
+	{lang.Mark("cabinet answers twice"), func(o Order, s *Sent) { s.Cabinet = [][]cabinets.Reply{{opened, opened}} }},
+	{lang.Mark("cabinet never answers"), func(o Order, s *Sent) { s.Command, s.Cabinet = "expired", [][]cabinets.Reply{{}} }},
 }
 
 // opened is a cabinet's usual reply.

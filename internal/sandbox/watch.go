@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"jdpay-listener/internal/lang"
 )
 
 // Seen is the progress of a message, as it is seen in the database, at the cabinet and at JD.
@@ -97,7 +99,7 @@ func (w *Watch) note(r jobRow, finishedSteps map[string]int) {
 				s.OrderNo, w.byOrder[r.ref] = r.ref, s
 			}
 		} else if s == nil { // sent by another program
-			s = &Seen{Sent: Sent{Story: "yours", OrderNo: r.ref, Body: r.args}, At: r.created}
+			s = &Seen{Sent: Sent{Story: lang.Mark("yours"), OrderNo: r.ref, Amount: amountOf(r.args), Body: r.args}, At: r.created}
 			w.all = append(w.all, s)
 			w.byBody[r.args], w.byOrder[r.ref] = s, s
 		}

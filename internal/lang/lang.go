@@ -1,0 +1,93 @@
+// Package lang has the texts for people in English and in Chinese. A text is written in English, with M, where it is needed;
+// its format is the key of the translation in this package's tables. What programs read (JSON, log lines, outcomes, exit
+// codes) is the same in every language.
+package lang
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Lang is a language of texts for people.
+type Lang string
+
+// The languages.
+const (
+	English Lang = "en"
+	Chinese Lang = "zh"
+)
+
+// Of returns the language that a --lang flag names, or, when it is empty, that of the environment: Chinese if the first of
+// LC_ALL, LC_MESSAGES and LANG that is set begins with zh, else English. It fails if the flag names another language.
+func Of(flag string, getenv func(string) string) (Lang, error) {
+	switch flag {
+	case string(English), string(Chinese):
+		return Lang(flag), nil
+	case "":
+		if strings.HasPrefix(cmp.Or(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")), "zh") {
+			return Chinese, nil
+		}
+		return English, nil
+	}
+	return "", errors.New("--lang is en or zh")
+}
+
+// Message is a text with the values in it, which can be had in each language. The zero value is the empty text.
+type Message struct {
+	format string // or the text itself
+	args   []any
+	kind   kind
+}
+
+type kind int
+
+const (
+	formatted kind = iota
+	marked         // a text without values
+	plain          // a text that is the same in every language
+)
+
+// M returns a message of an English format, in fmt's notation, and its values. Values that are messages themselves are had in
+// the same language.
+func M(format string, args ...any) Message {
+	if false {
+		_ = fmt.Sprintf(format, args...) // lets go vet check the calls
+	}
+	return Message{format: format, args: args}
+}
+
+// In returns the text in a language. A format without a translation stays English.
+func (m Message) In(l Lang) string {
+	format := m.format
+	if l == Chinese && m.kind != plain {
+		format = cmp.Or(chinese[format], format)
+	}
+	if m.kind != formatted {
+		return format
+	}
+	args := make([]any, len(m.args))
+	for i, arg := range m.args {
+		if inner, ok := arg.(Message); ok {
+			arg = inner.In(l)
+		}
+		args[i] = arg
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+// String returns the English text.
+func (m Message) String() string { return m.In(English) }
+
+// MarshalText returns the English text, which is what JSON documents have.
+func (m Message) MarshalText() ([]byte, error) { return []byte(m.In(English)), nil }
+
+// Mark returns an English text that is kept as a string until Marked makes a message of it.
+func Mark(text string) string { return text }
+
+// Marked returns the message of a text that Mark has marked.
+func Marked(text string) Message { return Message{format: text, kind: marked} }
+
+// Plain returns the message of a text that is the same in every language, such as a number or an outcome.
+func Plain(text string) Message { return Message{format: text, kind: plain} }
