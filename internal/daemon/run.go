@@ -74,7 +74,8 @@ type daemon struct {
 	tables        []*tableCheck // of the account and of the main database
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
-	kindsSeen map[string]bool // kinds whose jobs have been counted; true: work, false: a periodic worker
+	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker
+	oldest    map[string]time.Time // when the oldest unfinished job of a kind was created, as the table said last
 
 	actsSeen bool  // lastAct is set
 	lastAct  int64 // id of the last operator's act that was logged
@@ -124,7 +125,7 @@ func (d *daemon) effects() []server {
 
 // work returns the services that run jobs, and the workers.
 func (d *daemon) work() []server {
-	services := append(d.localWorkers(), d.runner)
+	services := append(d.localWorkers(), d.runner, &outageWatch{check: d.store.CheckWritable, log: d.log})
 	if d.opts.Reload != nil {
 		services = append(services, task{"configuration reload", d.reload})
 	}

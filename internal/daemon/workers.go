@@ -17,6 +17,8 @@ const (
 	graceInterval   = time.Minute
 	backlogInterval = 15 * time.Second
 	actsInterval    = 15 * time.Second
+	// backlogTimeout is below backlogInterval, so that the ages go on counting while the database does not answer.
+	backlogTimeout = 10 * time.Second
 	// attributesTimeout is short because only people look at a queue's counts.
 	attributesTimeout = 5 * time.Second
 )
@@ -109,10 +111,11 @@ func (d *daemon) watched(w job.Worker) job.Worker {
 
 // backlog refreshes the gauges of jobs and queues.
 func (d *daemon) backlog(ctx context.Context) error {
-	counts, err := d.store.Backlog(ctx)
+	counts, err := d.readBacklog(ctx)
 	if err == nil {
 		d.countJobs(counts)
 	}
+	d.showAges()
 	for _, q := range d.queues {
 		if e := d.countQueue(ctx, q); e != nil && !errors.Is(e, mns.ErrNetwork) { // the listener reports an outage of MNS
 			err = errors.Join(err, e)
@@ -121,7 +124,13 @@ func (d *daemon) backlog(ctx context.Context) error {
 	return err
 }
 
-// countJobs sets the gauges of jobs. A kind that has none now, but had some before, has 0: its series do not end.
+func (d *daemon) readBacklog(ctx context.Context) ([]job.Count, error) {
+	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
+	defer cancel()
+	return d.store.Backlog(ctx)
+}
+
+// countJobs notes how old the oldest job of each kind is, and sets the gauges of jobs. A kind that has none now, but had some before, has 0: its series do not end.
 func (d *daemon) countJobs(counts []job.Count) {
 	if d.kindsSeen == nil {
 		d.kindsSeen = map[string]bool{}
@@ -133,21 +142,35 @@ func (d *daemon) countJobs(counts []job.Count) {
 		kind  string
 		state job.State
 	}
-	jobs, oldest := map[key]int{}, map[string]time.Duration{}
+	jobs := map[key]int{}
+	d.oldest = map[string]time.Time{}
 	for _, c := range counts {
 		jobs[key{c.Kind, c.State}] = c.Jobs
 		d.kindsSeen[c.Kind] = d.kindsSeen[c.Kind] || !c.Worker
-		if !c.State.Finished() {
-			oldest[c.Kind] = max(oldest[c.Kind], c.Oldest)
+		created := time.Now().Add(-c.Oldest)
+		if first, ok := d.oldest[c.Kind]; !c.State.Finished() && (!ok || created.Before(first)) {
+			d.oldest[c.Kind] = created
 		}
 	}
-	for kind, work := range d.kindsSeen {
+	for kind := range d.kindsSeen {
 		for _, state := range openStates {
 			d.metrics.Jobs.WithLabelValues(kind, string(state)).Set(float64(jobs[key{kind, state}]))
 		}
-		if work { // a worker's row is as old as the table
-			d.metrics.OldestJob.WithLabelValues(kind).Set(oldest[kind].Seconds())
+	}
+}
+
+// showAges sets the gauge of ages. They go on counting while the account database is away: else no rule on them would fire
+// then.
+func (d *daemon) showAges() {
+	for kind, work := range d.kindsSeen {
+		if !work { // a worker's row is as old as the table
+			continue
 		}
+		age := time.Duration(0)
+		if created, ok := d.oldest[kind]; ok {
+			age = time.Since(created)
+		}
+		d.metrics.OldestJob.WithLabelValues(kind).Set(age.Seconds())
 	}
 }
 
