@@ -25,7 +25,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		}
 		d.ends.add("elasticsearch sink", func() error { d.elastic.Close(); return nil })
 	}
-	tries := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic}
+	tries := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic, slo: promises{metrics: d.metrics, confirm: c.Mqtt.RequireReply}}
 	d.tries, d.tables = tries, d.tableChecks()
 
 	// From the queue to jobs.
@@ -48,7 +48,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 
 	// Settling.
-	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Ended: tries.ended, Alert: alert(d.log)}
+	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.slo.told, Ended: tries.ended, Alert: alert(d.log)}
 	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, report)
 
 	// The steps: cabinet, JD, pay info.
@@ -141,10 +141,12 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 				msgs[i] = payment.Message{ID: m.ID, Body: m.Body, Enqueued: m.EnqueuedAt, Damaged: m.Damaged}
 			}
 			start, err := keeper.Keep(ctx, kind, queue, msgs)
-			if err == nil {
-				d.metrics.ObserveStage(stageKeep, time.Since(begin))
+			if err != nil {
+				d.tries.slo.notKept(kind, queue, msgs, time.Now())
+				return nil, err
 			}
-			return start, err
+			d.metrics.ObserveStage(stageKeep, time.Since(begin))
+			return start, nil
 		},
 		OnReceived: func(received []mns.Message) { d.metrics.Received.WithLabelValues(name).Add(float64(len(received))) },
 		Log:        d.log,

@@ -19,11 +19,13 @@ type reporter struct {
 	elastic *elastic.Sink // nil: off
 	bursts  bursts
 	failing failing
+	slo     promises
 }
 
 // ended reports a try whose result was written.
 func (r *reporter) ended(e job.End) {
 	r.noteFailing(e)
+	r.slo.ended(e)
 	if !e.State.Finished() {
 		if e.Err != nil {
 			r.log.Debug("job will be tried again", attrs(e, "error", e.Err)...)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
 )
 
@@ -21,6 +22,10 @@ func (d *daemon) startSeries() {
 	m := d.metrics
 	for _, stage := range append([]string{stageKeep, payment.KindSettle, stageNotify}, payment.Steps...) {
 		m.Stage.WithLabelValues(stage)
+	}
+	for _, p := range ops.Promises {
+		m.Promised.WithLabelValues(p.Name)
+		m.PromisesKept.WithLabelValues(p.Name)
 	}
 	for _, outcome := range payment.SettlementOutcomes {
 		m.Settlements.WithLabelValues(string(outcome))

@@ -74,6 +74,9 @@ type Job struct {
 	Enqueued time.Time
 	Trace    string
 
+	// Waited means that the try before this one ended well and the job then waited for a reply, which has not come.
+	Waited bool
+
 	// Created and Age are by the store's clock, so that a wrong clock of this machine does no harm: the age was taken
 	// when the job was handed to this instance.
 	Created time.Time
@@ -83,7 +86,7 @@ type Job struct {
 
 	newRef string
 	replay bool      // it was concluded before, and an operator had it carried out again
-	began  time.Time // by this machine's monotonic clock: when it was handed to this instance
+	began  time.Time // by this machine's monotonic clock: when it was handed to this instance; zero if it was not
 	value  any       // the typed arguments, when this process enqueued the job itself
 }
 
@@ -96,7 +99,10 @@ func (j *Job) SetRef(ref string) {
 }
 
 // Now is the store's clock at the moment: what is compared with Created or written for others to read.
-func (j *Job) Now() time.Time { return j.Created.Add(j.Age + time.Since(j.began)) }
+func (j *Job) Now() time.Time { return j.Created.Add(j.Elapsed()) }
+
+// Replayed reports whether the job was concluded before, and an operator had it carried out again.
+func (j *Job) Replayed() bool { return j.replay }
 
 // Expiry is when the job will be given up, by the store's clock.
 func (j *Job) Expiry() time.Time {
@@ -106,8 +112,13 @@ func (j *Job) Expiry() time.Time {
 	return j.Created.Add(j.Age + j.Left)
 }
 
-// Elapsed is the job's age at the moment.
-func (j *Job) Elapsed() time.Duration { return j.Age + time.Since(j.began) }
+// Elapsed is the job's age at the moment; of a job that another one concluded, its age at that time.
+func (j *Job) Elapsed() time.Duration {
+	if j.began.IsZero() {
+		return j.Age
+	}
+	return j.Age + time.Since(j.began)
+}
 
 // Began is when this instance took the job, by its own monotonic clock.
 func (j *Job) Began() time.Time { return j.began }

@@ -107,8 +107,11 @@ func (m *Memory) Claim(_ context.Context, lease string, want map[string]int) ([]
 			return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Tries, b.Tries), a.nextTry.Compare(b.nextTry), cmp.Compare(a.ID, b.ID))
 		})
 		for _, r := range rows[:min(len(rows), want[kind])] {
+			waited := r.state == Waiting
 			r.take(lease, now)
-			jobs = append(jobs, r.hand(now))
+			j := r.hand(now)
+			j.Waited = waited
+			jobs = append(jobs, j)
 		}
 	}
 	byUrgency(jobs)

@@ -35,7 +35,7 @@ func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([
 	if err != nil || len(groups) == 0 {
 		return nil, err
 	}
-	ids, err := s.dueIDs(ctx, lease, want, groups)
+	ids, waited, err := s.dueIDs(ctx, lease, want, groups)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
@@ -50,6 +50,9 @@ func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([
 	jobs, err := s.load(ctx, "lease = ? AND id IN "+sqldb.In(len(ids)), append([]any{lease}, ids...)...)
 	if err != nil {
 		return nil, fmt.Errorf("reading claimed jobs: %w", err)
+	}
+	for _, j := range jobs {
+		j.Waited = waited[j.ID]
 	}
 	byUrgency(jobs)
 	return jobs, nil
@@ -115,14 +118,15 @@ func (s *MySQL) dueGroups(ctx context.Context, want map[string]int) (groups []gr
 // candidate is a due job.
 type candidate struct {
 	id       int64
+	state    State
 	kind     string
 	priority int
 	tries    int
 	next     time.Time
 }
 
-// dueIDs finds the jobs to be taken.
-func (s *MySQL) dueIDs(ctx context.Context, lease string, want map[string]int, groups []group) ([]any, error) {
+// dueIDs finds the jobs to be taken, and which of them wait for a reply.
+func (s *MySQL) dueIDs(ctx context.Context, lease string, want map[string]int, groups []group) (ids []any, waited map[int64]bool, err error) {
 	orphan, orphanArgs := s.orphaned(lease)
 	var parts []string
 	var args []any
@@ -131,7 +135,7 @@ func (s *MySQL) dueIDs(ctx context.Context, lease string, want map[string]int, g
 		if g.state == Running {
 			cond, condArgs = orphan, orphanArgs
 		}
-		parts = append(parts, `SELECT id, kind, priority, try_count, next_try_at FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
+		parts = append(parts, `SELECT id, state, kind, priority, try_count, next_try_at FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
 			WHERE state = ? AND kind = ? AND priority = ? AND `+cond+" ORDER BY next_try_at LIMIT ?")
 		args = append(append(append(args, g.state, g.kind, g.priority), condArgs...), want[g.kind]+claimWindow)
 	}
@@ -141,21 +145,21 @@ func (s *MySQL) dueIDs(ctx context.Context, lease string, want map[string]int, g
 	}
 	rows, err := s.DB.QueryContext(ctx, look, args...)
 	if err != nil {
-		return nil, fmt.Errorf("looking for due jobs: %w", err)
+		return nil, nil, fmt.Errorf("looking for due jobs: %w", err)
 	}
 	defer rows.Close()
 	found := map[string][]candidate{}
 	for rows.Next() {
 		var c candidate
-		if err := rows.Scan(&c.id, &c.kind, &c.priority, &c.tries, &c.next); err != nil {
-			return nil, fmt.Errorf("looking for due jobs: %w", err)
+		if err := rows.Scan(&c.id, &c.state, &c.kind, &c.priority, &c.tries, &c.next); err != nil {
+			return nil, nil, fmt.Errorf("looking for due jobs: %w", err)
 		}
 		found[c.kind] = append(found[c.kind], c)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("looking for due jobs: %w", err)
+		return nil, nil, fmt.Errorf("looking for due jobs: %w", err)
 	}
-	var ids []any
+	waited = map[int64]bool{}
 	for _, kind := range slices.Sorted(maps.Keys(found)) {
 		list := found[kind]
 		slices.SortFunc(list, func(a, b candidate) int {
@@ -163,7 +167,10 @@ func (s *MySQL) dueIDs(ctx context.Context, lease string, want map[string]int, g
 		})
 		for _, c := range list[:min(len(list), want[kind])] {
 			ids = append(ids, c.id)
+			if c.state == Waiting {
+				waited[c.id] = true
+			}
 		}
 	}
-	return ids, nil
+	return ids, waited, nil
 }

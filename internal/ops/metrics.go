@@ -13,6 +13,9 @@ import (
 type Metrics struct {
 	Registry *prometheus.Registry
 
+	Promised     *prometheus.CounterVec // promise
+	PromisesKept *prometheus.CounterVec // promise
+
 	Received    *prometheus.CounterVec   // queue
 	Settlements *prometheus.CounterVec   // outcome
 	Finished    *prometheus.CounterVec   // kind, state, outcome
@@ -46,6 +49,8 @@ var stageBuckets = []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2
 // NewMetrics returns metrics in a registry of their own, together with those of the process and the Go runtime.
 func NewMetrics() *Metrics {
 	m := &Metrics{Registry: prometheus.NewRegistry()}
+	m.Promised = m.counter("jdpay_slo_total", "Payments of which it is known whether the promise was kept; see jdpay_slo_good_total.", "promise")
+	m.PromisesKept = m.counter("jdpay_slo_good_total", "Payments of which the promise was kept: "+promisesText()+".", "promise")
 	m.Received = m.counter("jdpay_messages_received_total", "Messages received from a queue.", "queue")
 	m.Settlements = m.counter("jdpay_settlements_total", "Notifications settled or rejected, by outcome.", "outcome")
 	m.Finished = m.counter("jdpay_jobs_finished_total", "Jobs that reached a final state or were parked.", "kind", "state", "outcome")

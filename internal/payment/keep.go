@@ -108,7 +108,7 @@ func (k *Keeper) Keep(ctx context.Context, kind, queue string, msgs []Message) (
 	}
 	b := &receivedBatch{news: make([]job.New, len(intact))}
 	for i, m := range intact {
-		b.news[i] = job.New{Kind: kind, Args: job.Raw(strings.ToValidUTF8(m.Body, "�")), Key: kind + ":" + queue + ":" + m.ID, Enqueued: m.Enqueued, Trace: m.Trace}
+		b.news[i] = job.New{Kind: kind, Args: job.Raw(strings.ToValidUTF8(m.Body, "�")), Key: MessageKey(kind, queue, m.ID), Enqueued: m.Enqueued, Trace: m.Trace}
 	}
 	if err := k.batcher.Do(ctx, b); err != nil {
 		return nil, fmt.Errorf("keeping %d messages of queue %s: %w", len(msgs), queue, err)
@@ -132,6 +132,9 @@ func (k *Keeper) keepDamaged(ctx context.Context, kind, queue string, m Message)
 	}
 	return nil
 }
+
+// MessageKey returns the unique key of the job that a message of the queue becomes, unless it is too long for its column.
+func MessageKey(kind, queue, id string) string { return kind + ":" + queue + ":" + id }
 
 // MessageID returns the queue's id of the message that a job was made from; it is empty for other kinds of jobs.
 func MessageID(j *job.Job) string {

@@ -347,6 +347,8 @@ type Report struct {
 	Log *slog.Logger
 	// Stage observes how long a stage of a payment took, for the metric jdpay_stage_seconds.
 	Stage func(stage string, took time.Duration)
+	// Told is called when the broker has acknowledged a command; not when it has acknowledged it again, because no reply came.
+	Told func(*job.Job)
 	// Ended receives the commands that replies concluded; the runner reports all other ends.
 	Ended func(job.End)
 	// Alert raises an alert.

@@ -38,9 +38,7 @@ type step struct {
 	PayType int    `json:"pay_type,omitempty"`
 	PayTime string `json:"pay_time,omitempty"` // wall clock in Payment:TimeZone
 
-	// These are set only in the instance that settled the payment, for the first try.
-	received time.Time      // when the notification was received
-	parcel   *pendingLookup // started before the commit
+	parcel *pendingLookup // started before the commit; set only in the instance that settled the payment, for the first try
 }
 
 // newSteps returns the steps of a payment that is being settled. Their keys contain the order's id, so an order has each
@@ -52,7 +50,7 @@ func (s *Settler) newSteps(orderID int64, st *settlement) []job.New {
 	}
 	steps := make([]job.New, len(Steps))
 	for i, kind := range Steps {
-		args := step{OrderID: orderID, received: st.job.Began(), parcel: parcel}
+		args := step{OrderID: orderID, parcel: parcel}
 		if kind == KindPayInfo {
 			args.PayType = st.payType
 			args.PayTime = st.n.PayTime.Format(time.DateTime)
@@ -134,8 +132,8 @@ func (h *StepHandlers) PayComplete(ctx context.Context, j *job.Job, s step) (job
 		return "", fmt.Errorf("sending the command to cabinet %s: %w", parcel.DeviceSN, err)
 	}
 	crash.At("command sent")
-	if j.Tries == 1 && !s.received.IsZero() {
-		h.Report.stage("notify_to_command", time.Since(s.received))
+	if h.Report.Told != nil && !j.Waited {
+		h.Report.Told(j)
 	}
 	h.Report.stage(KindPayComplete, time.Since(j.Began()))
 	if h.RequireReply {
