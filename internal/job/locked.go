@@ -24,6 +24,14 @@ type Locked struct {
 	history []byte // the errors column, of a job that was concluded before and is being replayed; nil for others
 }
 
+// JobAt returns the job as it is at a moment of the store's clock, for the report about its end.
+func (l *Locked) JobAt(kind string, now time.Time) *Job {
+	return &Job{
+		ID: l.ID, Kind: kind, Key: l.Key, Ref: l.Ref, Tries: l.Tries, Created: l.Created, Enqueued: l.Enqueued, Trace: l.Trace,
+		Age: now.Sub(l.Created), Left: Forever, began: time.Now(), replay: l.history != nil,
+	}
+}
+
 // Lock reads the jobs with these keys and locks their rows until the transaction ends. Transactions lock in the order of
 // the keys. A key without a job is not in the result.
 func (s *MySQL) Lock(ctx context.Context, tx *sql.Tx, keys []string) (map[string]*Locked, error) {

@@ -272,13 +272,9 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) 
 
 // end returns the report on a command that the reply concluded.
 func (rep *reply) end(c *job.Locked, state job.State, outcome job.Outcome, reason error) *job.End {
-	return &job.End{
-		Job: &job.Job{
-			ID: c.ID, Kind: KindPayComplete, Ref: c.Ref, Tries: c.Tries, Created: c.Created, Enqueued: c.Enqueued, Trace: c.Trace,
-			Age: rep.job.Now().Sub(c.Created), Notes: []any{"device_sn", rep.device, "code", rep.code},
-		},
-		State: state, Outcome: outcome, Err: reason, Took: rep.job.Now().Sub(c.Created),
-	}
+	j := c.JobAt(KindPayComplete, rep.job.Now())
+	j.Notes = []any{"device_sn", rep.device, "code", rep.code}
+	return &job.End{Job: j, State: state, Outcome: outcome, Err: reason, Took: j.Age}
 }
 
 // publication has the arguments of a KindPublishReply job.

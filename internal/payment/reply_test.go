@@ -89,6 +89,11 @@ func TestReplyOutcomes(t *testing.T) {
 	if n := w.ended.count(KindPayComplete, job.Parked, Refused); n != 1 {
 		t.Errorf("%d refusals were reported", n)
 	}
+	for _, end := range w.ended.all() {
+		if off := time.Since(end.Now()).Abs(); off > time.Minute {
+			t.Errorf("the end of %s %d is reported for %v", end.Kind, end.ID, end.Now())
+		}
+	}
 	w.eventually("every cabinet's reply is published", func() bool {
 		return len(w.published.of("pay-complete-1")) == 4 && len(w.published.of("pay-complete-2")) == 2 && len(w.published.of("pay-complete-99")) == 1
 	})

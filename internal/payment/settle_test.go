@@ -317,7 +317,7 @@ func TestStepsInheritTheirOrigin(t *testing.T) {
 	if got := w.strings("SELECT CONCAT(trace, ' ', enqueued_at) FROM jdpay_job"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-	for _, end := range w.ended.ends {
+	for _, end := range w.ended.all() {
 		if end.Trace != trace || !end.Enqueued.Equal(enqueued) {
 			t.Errorf("the end of %s %d is reported with %q, %v", end.Kind, end.ID, end.Trace, end.Enqueued)
 		}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -216,6 +217,12 @@ func (e *endings) add(end job.End) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ends = append(e.ends, end)
+}
+
+func (e *endings) all() []job.End {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.ends)
 }
 
 func (e *endings) count(kind string, state job.State, outcome job.Outcome) (n int) {
