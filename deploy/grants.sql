@@ -23,6 +23,7 @@ CREATE USER IF NOT EXISTS 'jdpay_read'@'{hosts}' IDENTIFIED BY {password of jdpa
 -- MySQL asks for INSERT of whoever alters a table.
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_job TO 'jdpay_migrate'@'{hosts}';
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_audit TO 'jdpay_migrate'@'{hosts}';
+GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_cursor TO 'jdpay_migrate'@'{hosts}';
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_job_version TO 'jdpay_migrate'@'{hosts}';
 
 -- The servers grant on a table that is not there yet only together with CREATE, which is taken away at once.
@@ -31,9 +32,11 @@ GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_job_version TO '
 GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{account}`.jdpay_job TO 'jdpay'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_job_version TO 'jdpay'@'{hosts}';
 GRANT CREATE, SELECT, INSERT ON `{account}`.jdpay_audit TO 'jdpay'@'{hosts}';
+GRANT CREATE, SELECT, INSERT, UPDATE ON `{account}`.jdpay_cursor TO 'jdpay'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_job FROM 'jdpay'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_job_version FROM 'jdpay'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_audit FROM 'jdpay'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_cursor FROM 'jdpay'@'{hosts}';
 GRANT SELECT, UPDATE (is_paid, pay_type, pay_amount, pay_time, order_type, order_source, external_id, business_type, out_biz_no, term_no)
   ON `{account}`.kernelorder_charge TO 'jdpay'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_post_order TO 'jdpay'@'{hosts}';

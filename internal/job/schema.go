@@ -37,29 +37,44 @@ func ownMigrations() fs.FS {
 	return dir
 }
 
-// columnMigrations are the migrations that add columns. MySQL commits such a statement by itself and has no ADD COLUMN IF NOT
-// EXISTS: a process that is killed before its version is noted would leave a migration that fails whenever it is repeated.
-// Replicas of a version that does not know a column go on working, because their statements name columns.
+// columnMigrations are the migrations that add columns or indexes. MySQL commits such a statement by itself and has no IF NOT
+// EXISTS for them: a process that is killed before its version is noted would leave a migration that fails whenever it is
+// repeated. Replicas of a version that does not know a column go on working, because their statements name columns.
 func columnMigrations() []*goose.Migration {
 	return []*goose.Migration{
 		addColumns(3, "ALTER TABLE jdpay_job ADD COLUMN trace VARCHAR(55) NULL, ADD COLUMN enqueued_at DATETIME(6) NULL"),
+		// How far each Follower has come.
+		addColumns(4, `CREATE TABLE IF NOT EXISTS jdpay_cursor (
+			name        VARCHAR(64) NOT NULL PRIMARY KEY,
+			finished_at DATETIME(6) NOT NULL,
+			job_id      BIGINT      NOT NULL
+		) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+			"CREATE INDEX ix_jdpay_job_finished ON jdpay_job (finished_at, id)"),
 	}
 }
 
-// addColumns is a migration of one statement, which is taken as done if the columns exist.
-func addColumns(version int64, alter string) *goose.Migration {
+// addColumns is a migration of statements, each of which is taken as done if the columns or the index exist.
+func addColumns(version int64, stmts ...string) *goose.Migration {
 	return goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, alter)
-		var refused *mysql.MySQLError
-		if errors.As(err, &refused) && refused.Number == duplicateColumn {
-			return nil
+		for _, stmt := range stmts {
+			_, err := tx.ExecContext(ctx, stmt)
+			var refused *mysql.MySQLError
+			if errors.As(err, &refused) && (refused.Number == duplicateColumn || refused.Number == duplicateIndex) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	}}, nil)
 }
 
-// duplicateColumn is the server's error when a column to be added exists.
-const duplicateColumn = 1060
+// The server's errors when what is to be added exists.
+const (
+	duplicateColumn = 1060
+	duplicateIndex  = 1061
+)
 
 func migrator(db *sql.DB, dir fs.FS, code ...*goose.Migration) (*goose.Provider, error) {
 	store, err := database.NewStore(database.DialectMySQL, versionTable)

@@ -67,11 +67,18 @@ const WorkerKey = "worker:"
 type tick struct{}
 
 // AddWorker registers a worker that one replica at a time runs: a job that comes again after each run. The lease that
-// protects jobs protects it too, and when its replica dies another one takes it over.
+// protects jobs protects it too, and when its replica dies another one takes it over. An error of a run is noted on the job,
+// unless it is a verdict, Snooze for example.
 func (r *Runner) AddWorker(w Worker) error {
 	always := Policy{Concurrency: 1, Schedule: Schedule{FirstWait: w.Period, Factor: 1, MaxWait: w.Period}}
 	err := Register(r, w.Name, Kind{Priority: Low}, always, func(ctx context.Context, _ *Job, _ tick) (Outcome, error) {
-		if err := w.once(ctx); err != nil && ctx.Err() == nil {
+		err := w.once(ctx)
+		var given *verdict
+		switch {
+		case ctx.Err() != nil || err == nil:
+		case errors.As(err, &given):
+			return "", err
+		default:
 			return "", RetryAfter(w.Period, err) // noted on the job
 		}
 		return "", Snooze(w.Period, nil)

@@ -76,6 +76,33 @@ func TestLocalWorker(t *testing.T) {
 	})
 }
 
+// TestWorkerThatSnoozes: a run that ends with Snooze is told to OnRun, and is no failure of the job.
+func TestWorkerThatSnoozes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &Memory{}
+		r := NewRunner(m, "a", Options{})
+		runs, told := 0, 0
+		err := r.AddWorker(Worker{
+			Name: "feed", Period: time.Hour,
+			Run: func(context.Context) error { runs++; return Snooze(time.Minute, errors.New("away")) },
+			OnRun: func(_ time.Duration, err error) {
+				if err != nil && err.Error() == "away" {
+					told++
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := serve(t, r)
+		time.Sleep(3*time.Minute + 30*time.Second)
+		stop()
+		if row := m.mustRow(t, WorkerKey+"feed"); runs != 4 || told != runs || row.Failures != 0 || row.Tries != 0 || row.State != Ready {
+			t.Errorf("%d runs, %d told, row %+v", runs, told, row)
+		}
+	})
+}
+
 func TestPanicInOnRunEndsNoWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
