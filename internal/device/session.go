@@ -24,6 +24,9 @@ var (
 	// time, or the connection was lost. The caller sends the same command again.
 	ErrUnacknowledged = errors.New("the mqtt broker did not acknowledge the command")
 
+	// ErrConnecting is part of ErrNotConnected's reason until the first attempt to connect has ended.
+	ErrConnecting = errors.New("the first attempt has not ended yet")
+
 	errClosed = errors.New("the session was closed")
 )
 
@@ -120,7 +123,7 @@ func NewSession(o Options) (*Session, error) {
 		log:            o.Log,
 		alone:          make(chan aloneRequest),
 	}
-	s.failed(errors.New("the first attempt has not ended yet"))
+	s.failed(ErrConnecting)
 	return s, nil
 }
 
