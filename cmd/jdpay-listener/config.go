@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -90,9 +91,16 @@ func (a *app) printFindings(findings []daemon.Finding) {
 		return
 	}
 	a.printLine("")
+	unchecked := map[string][]string{} // names by reason
+	var reasons []string
 	for _, f := range findings {
 		switch {
 		case f.Transport != nil && f.OK && !f.Warning: // it is in the table of connections
+		case f.Unchecked:
+			if unchecked[f.Detail] == nil {
+				reasons = append(reasons, f.Detail)
+			}
+			unchecked[f.Detail] = append(unchecked[f.Detail], f.Name)
 		case !f.OK:
 			a.printLine("FAILED  %s: %s", f.Name, f.Detail)
 			a.printLine("        %s", f.Remedy)
@@ -103,16 +111,26 @@ func (a *app) printFindings(findings []daemon.Finding) {
 			a.printLine("ok      %s: %s", f.Name, f.Detail)
 		}
 	}
+	for _, reason := range reasons {
+		a.printLine("-       %s", reason)
+		a.printLine("        %s", strings.Join(unchecked[reason], ", "))
+	}
 }
 
 func failedFindings(findings []daemon.Finding) error {
-	failed := 0
+	failed, unchecked := 0, 0
 	for _, f := range findings {
-		if !f.OK {
+		switch {
+		case f.Failed():
 			failed++
+		case f.Unchecked:
+			unchecked++
 		}
 	}
-	if failed > 0 {
+	switch {
+	case failed > 0 && unchecked > 0:
+		return fmt.Errorf("%d of %d checks failed, and %d could not be made: see the list above for what to do", failed, len(findings), unchecked)
+	case failed > 0:
 		return fmt.Errorf("%d of %d checks failed: see the list above for what to do", failed, len(findings))
 	}
 	return nil

@@ -11,10 +11,11 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the databases, queues, broker, Redis and JD, and say what to change",
 		Long: `Does what "config check --connect" does, and more: database versions, isolation, clocks, missing columns and indexes,
-named locks; the queues' settings against the daemon's timing; an MQTT round trip, to a cabinet that does not exist; Redis;
-the connection to JD; how each connection is encrypted and verified, in a table; the signature of the documented example;
-permissions of files with secrets. It changes nothing. Exits with 1 if something fails; what works but should be changed is
-a warning.`,
+named locks; the queues' settings against the daemon's timing; an MQTT round trip, to a cabinet that does not exist, and
+whether the broker keeps sessions; what the Redis user may do; the connection to JD; how each connection is encrypted and
+verified, in a table; the signature of the documented example; permissions of files with secrets. It changes nothing and
+leaves nothing behind. Exits with 1 if something fails; what works but should be changed is a warning, and what cannot be
+checked because something else failed is marked so.`,
 		Example: `  jdpay-listener doctor
   jdpay-listener doctor --json --config /etc/jdpay/appsettings.json`,
 		Args: cobra.NoArgs,

@@ -124,7 +124,8 @@ func TestDoctor(t *testing.T) {
 			}
 		}
 		mustContain(t, s.run("doctor"), "ok      mqtt round trip: acknowledged after", "ok      redis", "ok      jd api", "ok      account database isolation: READ-COMMITTED",
-			"GET_LOCK works", "ok      main indexes", "signature of the documented example")
+			"GET_LOCK works", "ok      main indexes", "signature of the documented example", "two statements in one packet arrive", "ok      mqtt sessions: kept between connections",
+			"ok      redis rights: cabinets can be cached and replies published")
 	})
 	t.Run("no finding for the daemon's user", func(t *testing.T) {
 		for _, name := range []string{"ConnectionStrings__Account", "ConnectionStrings__Main"} {
@@ -151,9 +152,19 @@ func TestDoctor(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		s.extra["SyncReply__QueueName"] = replyQueue
 		s.redis.Stop()
 		s.jd.Close()
 		found := examine(exitFailed)
+		if f := found["mqtt sessions"]; !f.OK || !f.Warning || !strings.Contains(f.Remedy, "set Mqtt:RequireReply to true") {
+			t.Errorf("mqtt sessions: %+v", f)
+		}
+		if f := found["redis rights"]; !f.Unchecked || f.Detail != "not checked: redis cannot be reached" {
+			t.Errorf("redis rights: %+v", f)
+		}
+		out, errOut, _ := s.try("doctor")
+		mustContain(t, out, "-       not checked: redis cannot be reached\n        redis rights\n")
+		mustContain(t, errOut, "checks failed, and 1 could not be made")
 		for name, want := range map[string]string{
 			"main indexes": "index on kernel_smartbox_boxact_info (post_order_id); unique index on kernel_postorder_pay_info (post_order_id)",
 			"main tables":  "missing: kernel_device_group.device_type", "redis": "", "jd api": "",

@@ -19,12 +19,19 @@ import (
 )
 
 // transports connects to every dependency and reports how the connection is secured. Less security than the configuration
-// asks for is a warning; with Security:Strict, a link that is not encrypted and verified fails.
-func transports(ctx context.Context, c *config.Config) []Finding {
+// asks for is a warning; with Security:Strict, a link that is not encrypted and verified fails. Those that failed, by the
+// names of their findings, are not opened again.
+func transports(ctx context.Context, c *config.Config, failed map[string]bool) []Finding {
 	links := Links(c)
 	findings := make([]Finding, len(links))
 	var wg sync.WaitGroup
 	for i, asked := range links {
+		if failed[asked.Name] || asked.Name == "mns" && failed[queueProbe(c.JDPay.NotifyQueueName)] {
+			l := asked
+			l.Session = noConnection
+			findings[i] = transport(asked, l, c.Security.Strict)
+			continue
+		}
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 			defer cancel()
@@ -47,6 +54,9 @@ func transport(asked, l Link, strict bool) Finding {
 	}
 	return f
 }
+
+// noConnection is the Link.Session of a dependency that cannot be reached; its own finding says why.
+const noConnection = "no connection"
 
 // errNotInspected means that this program cannot see how a connection is encrypted.
 var errNotInspected = errors.New("not looked at")
@@ -86,7 +96,7 @@ func observe(ctx context.Context, c *config.Config, l Link) Link {
 	case errors.Is(err, errNotInspected):
 		l.Session = err.Error()
 	case err != nil: // the dependency's own finding says why
-		l.Session = "no connection"
+		l.Session = noConnection
 	default:
 		l = l.Observed(session, verified)
 	}

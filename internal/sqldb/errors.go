@@ -61,10 +61,16 @@ func isNumber(err error, numbers ...uint16) bool {
 	return errors.As(err, &e) && slices.Contains(numbers, e.Number)
 }
 
-func isServerError(err error) bool {
+// Number is the number of a server's error, or 0 if err is none.
+func Number(err error) uint16 {
 	var e *mysql.MySQLError
-	return errors.As(err, &e)
+	if !errors.As(err, &e) {
+		return 0
+	}
+	return e.Number
 }
+
+func isServerError(err error) bool { return Number(err) != 0 }
 
 // IsDenied reports whether err says that the database's user lacks a right: 1142 on the table, 1143 on a column of it.
 func IsDenied(err error) bool { return isNumber(err, 1142, 1143) }

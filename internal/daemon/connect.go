@@ -1,0 +1,171 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/redisstore"
+)
+
+// Connect checks every dependency that the configuration names, how its connection is secured, and the columns of the
+// business tables. It changes nothing.
+func Connect(ctx context.Context, c *config.Config) []Finding {
+	return examine(ctx, c, connectProbes(c))
+}
+
+// examine runs the probes, and then looks at how the connections that could be opened are secured.
+func examine(ctx context.Context, c *config.Config, probes []probe) []Finding {
+	findings := runProbes(ctx, probes)
+	failed := map[string]bool{}
+	for _, f := range findings {
+		failed[f.Name] = f.Failed()
+	}
+	return append(findings, transports(ctx, c, failed)...)
+}
+
+func connectProbes(c *config.Config) []probe {
+	account, main := accountDatabase(c), mainDatabase(c)
+	probes := []probe{
+		account.probe("", account.start, serverVersion),
+		{"table jdpay_job", account.name, "run jdpay-listener migrate", account.on(func(ctx context.Context, db *sql.DB) (string, error) {
+			return "up to date", job.CheckVersion(ctx, db)
+		})},
+		{"account tables", account.name, "check the connection and the user's rights", account.on(columns(inspect.AccountTables))},
+		main.probe("", main.start, serverVersion),
+		{"main tables", main.name, "check the connection and the user's rights", main.on(columns(inspect.MainTables))},
+		{"mqtt broker", "", "check Mqtt:Server and Mqtt:Port, and that the broker is up", func(ctx context.Context) (string, error) {
+			detail, err := withSession(ctx, c, "check", func(*device.Session) (string, error) { return "connected", nil })
+			return detail, brokerFault(err)
+		}},
+		{"jd api", "", "check JDApi:BaseUrl, JDApi:CaFile and the network", func(ctx context.Context) (string, error) {
+			reachable, err := dialURL(ctx, c.JDApi.BaseUrl)
+			if err == nil {
+				err = handshake(ctx, c.JDApi.BaseUrl, c.JDApi.CaFile, func(*tls.ConnectionState) {})
+			}
+			if errors.Is(err, errNotInspected) {
+				err = nil
+			}
+			return reachable, err
+		}},
+	}
+	for key, queue := range queues(c) {
+		probes = append(probes, probe{queueProbe(queue), "", "check section Mns and " + key, func(ctx context.Context) (string, error) {
+			a, err := queueAttributes(ctx, c, queue)
+			return fmt.Sprintf("visibility %s, retention %s", a.VisibilityTimeout, a.Retention), queueFault(key, err)
+		}})
+	}
+	if _, _, on, _ := redisOptions(c); on {
+		probes = append(probes, probe{"redis", "", "check section Redis, and that the server is up; without it cabinets are looked up in the database and replies wait", func(ctx context.Context) (string, error) {
+			return withRedis(c, func(store *redisstore.Store) (string, error) { return "answers", store.Ping(ctx) })
+		}})
+	}
+	if c.Elasticsearch.Url != "" {
+		probes = append(probes, probe{"elasticsearch", "", "check section Elasticsearch, and that the server is up; without it only its documents are missing", func(ctx context.Context) (string, error) {
+			sink, err := newElastic(c, slog.New(slog.DiscardHandler))
+			if err != nil {
+				return "", err
+			}
+			defer sink.Close()
+			return "answers", sink.Ping(ctx)
+		}})
+	}
+	return probes
+}
+
+// queues yields the queues that the daemon receives from, with the keys of their names.
+func queues(c *config.Config) iter.Seq2[string, string] {
+	return func(yield func(key, name string) bool) {
+		_ = yield("JDPay:NotifyQueueName", c.JDPay.NotifyQueueName) && c.SyncReply.QueueName != "" && yield("SyncReply:QueueName", c.SyncReply.QueueName)
+	}
+}
+
+func queueProbe(queue string) string { return "mns queue " + queue }
+
+// withRedis calls use with a client of Redis.
+func withRedis(c *config.Config, use func(*redisstore.Store) (string, error)) (string, error) {
+	store, err := newRedis(c, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	defer store.Close()
+	return use(store)
+}
+
+// withSession calls use with a connected MQTT session, or returns why the first attempt to connect failed.
+func withSession(ctx context.Context, c *config.Config, purpose string, use func(*device.Session) (string, error)) (string, error) {
+	session, err := newSession(c, purpose, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = session.Serve(ctx) }()
+	defer func() { cancel(); <-done }()
+	for {
+		err := session.Healthy()
+		if err == nil {
+			return use(session)
+		}
+		if !errors.Is(err, device.ErrConnecting) {
+			return "", err
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// dialURL connects to a server, or to the proxy that the environment names for it, and sends nothing.
+func dialURL(ctx context.Context, address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	reachable := "reachable"
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
+		return "", err
+	} else if proxy != nil {
+		u, reachable = proxy, "its proxy "+proxy.Host+" is reachable"
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", dialAddress(u))
+	if err != nil {
+		return "", err
+	}
+	return reachable, conn.Close()
+}
+
+// dialAddress is host:port of an address, which may leave the port to its scheme.
+func dialAddress(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+		if port == "" {
+			port = "80"
+		}
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+func queueAttributes(ctx context.Context, c *config.Config, name string) (mns.Attributes, error) {
+	q, err := Queue(c, name)
+	if err != nil {
+		return mns.Attributes{}, err
+	}
+	return q.Attributes(ctx)
+}
