@@ -100,3 +100,67 @@ func TestConfigCheckPrintsFaultsAlone(t *testing.T) {
 		t.Errorf("exit %d: %s", code, out)
 	}
 }
+
+func TestConfigInit(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("Mqtt__Server", "from-the-environment")
+	if err := os.WriteFile("old.json", []byte(oldFile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	printed, notes, code := inProcess(t, "", "config", "init", "--from", "old.json")
+	if code != exitOK || !strings.Contains(printed, `"Server": "10.0.0.1"`) || containsSecret(notes) {
+		t.Fatalf("exit %d\n%s%s", code, printed, notes)
+	}
+	for _, want := range []string{
+		"secrets in clear: ConnectionStrings:Account, ConnectionStrings:Main, Mns:AccessKeyId, Mns:AccessKeySecret, JDPay:Md5Key, Redis:Server, Redis:Password;",
+		"left out, since no key of this program: AllowedHosts, ConnectionStrings:Hangfire, Logging:Console:IncludeScopes, Logging:LogLevel:Microsoft, Serilog\n",
+		"fill in JDApi:BaseUrl: the replaced program had this address in its code", "then: jdpay-listener config check --config FILE\n",
+	} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("there is no %q in\n%s", want, notes)
+		}
+	}
+
+	_, notes, code = inProcess(t, "", "config", "init", "--from", "old.json", "--output", "new.json")
+	written, err := os.ReadFile("new.json")
+	if err != nil || code != exitOK || string(written) != printed || !strings.HasPrefix(notes, "written: new.json, readable by its owner alone\n") {
+		t.Fatalf("%v, exit %d\n%s", err, code, notes)
+	}
+	if info, err := os.Stat("new.json"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, mode %v", err, info.Mode())
+	}
+	// The result has one fault: what the replaced program never had.
+	if _, errOut, code := inProcess(t, "", "config", "check", "--config", "new.json"); code != exitUsage || strings.Count(errOut, "\n") != 1 || !strings.HasPrefix(errOut, "JDApi:BaseUrl (new.json:") {
+		t.Errorf("exit %d: %s", code, errOut)
+	}
+	t.Setenv("JDApi__BaseUrl", "https://jd.example.com")
+	if _, errOut, code := inProcess(t, "", "config", "check", "--config", "new.json"); code != exitOK {
+		t.Errorf("exit %d: %s", code, errOut)
+	}
+
+	t.Run("an existing file is not overwritten without leave", func(t *testing.T) {
+		if err := os.WriteFile("mine.json", []byte("mine"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, errOut, code := inProcess(t, "", "config", "init", "--from", "old.json", "--output", "mine.json")
+		if content, _ := os.ReadFile("mine.json"); code != exitFailed || string(content) != "mine" || !strings.Contains(errOut, "mine.json exists and is left as it is") {
+			t.Errorf("exit %d: %s", code, errOut)
+		}
+		_, errOut, code = inProcess(t, "", "config", "init", "--from", "old.json", "--output", "mine.json", "--force")
+		content, _ := os.ReadFile("mine.json")
+		if info, err := os.Stat("mine.json"); err != nil || code != exitOK || string(content) != printed || info.Mode().Perm() != 0o600 {
+			t.Errorf("exit %d, mode %v: %s", code, info.Mode(), errOut)
+		}
+	})
+	t.Run("a new file may replace its old one", func(t *testing.T) {
+		if _, errOut, code := inProcess(t, "", "config", "init", "--from", "old.json", "--output", "old.json", "--force"); code != exitOK {
+			t.Fatalf("exit %d: %s", code, errOut)
+		}
+		if content, _ := os.ReadFile("old.json"); string(content) != printed {
+			t.Errorf("got %s", content)
+		}
+		if left, _ := os.ReadDir("."); len(left) != 3 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}

@@ -57,13 +57,15 @@ func TestWrongUsage(t *testing.T) {
 		"send --order R1 --amount 1 --field x": "is not NAME=VALUE",
 		"send --order R1 --amount 1 --field OrderNo=R2": "the order is named by --order",
 		"send --order R1 --amount 1 --field sentby=JD":  "sentBy is set by the program",
-		"nonsense":          `unknown command "nonsense"`,
-		"jobs nonsense":     `unknown command "nonsense" for "jdpay-listener jobs"`,
-		"config":            "config needs a command",
-		"completion bash x": `unknown command "x"`,
-		"--nonsense":        "unknown flag: --nonsense",
-		"jobs list --limit": "flag needs an argument: --limit",
-		"audit --acts x":    "--acts: ",
+		"nonsense":                     `unknown command "nonsense"`,
+		"jobs nonsense":                `unknown command "nonsense" for "jdpay-listener jobs"`,
+		"config":                       "config needs a command",
+		"config init":                  "name the old file: --from OLD",
+		"config init --from x --force": "--force goes with --output",
+		"completion bash x":            `unknown command "x"`,
+		"--nonsense":                   "unknown flag: --nonsense",
+		"jobs list --limit":            "flag needs an argument: --limit",
+		"audit --acts x":               "--acts: ",
 	} {
 		t.Run(line, func(t *testing.T) {
 			out, errOut, code := inProcess(t, "", strings.Fields(line)...)

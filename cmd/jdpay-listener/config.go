@@ -15,14 +15,14 @@ import (
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "config",
-		Short:   "Check the configuration",
+		Short:   "Check the configuration, or write one from an old file",
 		Example: "  jdpay-listener config check",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("config needs a command: config check")}
+			return usageError{errors.New("config needs a command: config check or config init")}
 		},
 	}
-	cmd.AddCommand(a.configCheckCommand())
+	cmd.AddCommand(a.configCheckCommand(), a.configInitCommand())
 	return cmd
 }
 

@@ -87,7 +87,7 @@ func (l *Loaded) missing(o option) bool {
 		return false
 	}
 	if l.Source(o.Key) != "" {
-		l.Fault(o.Key, "empty", "give it a value")
+		l.Fault(o.Key, "empty", strings.TrimSuffix("give it a value; "+o.Tag.Get("where"), "; "))
 	} else {
 		l.Fault(o.Key, "required but not set", l.howToSet(o))
 	}
