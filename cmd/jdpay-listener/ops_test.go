@@ -73,6 +73,15 @@ func TestOps(t *testing.T) {
 		`jdpay_service_restarts_total{service="mns listener JDPayNotify"} 0`,
 		`jdpay_worker_runs_total{result="error",worker="grace-period"} 0`,
 		`jdpay_worker_last_error{worker="purge"} 0`,
+		`jdpay_slo_total{promise="confirmed"} 0`,
+		`jdpay_slo_good_total{promise="kept"} 0`,
+		`jdpay_job_failures_total{kind="pay-complete",reason="not_connected"} 0`,
+		`jdpay_breaker_state{dependency="jd"} 0`,
+		`jdpay_kind_paused{kind="waybill-status"} 0`,
+		`jdpay_slots_in_use{kind="settle"} 0`,
+		`jdpay_dependency_seconds_count{dependency="jd"} 0`,
+		`go_sql_wait_count_total{db_name="account"}`,
+		`jdpay_build_info{commit="`,
 	} {
 		if !strings.Contains(fresh, want) {
 			t.Errorf("a fresh daemon has no series %s", want)
@@ -94,6 +103,12 @@ func TestOps(t *testing.T) {
 			`jdpay_settlements_total{outcome="settled"} 3`,
 			`jdpay_jobs_finished_total{kind="pay-complete",outcome="sent",state="done"} 3`,
 			`jdpay_jobs{kind="purge",state="ready"} 1`,
+			`jdpay_slo_total{promise="kept"} 3`, `jdpay_slo_total{promise="settled"} 3`, `jdpay_slo_total{promise="told"} 3`,
+			`jdpay_dependency_up{dependency="account_database"} 1`, `jdpay_dependency_up{dependency="main_database"} 1`,
+			`jdpay_dependency_up{dependency="mns"} 1`, `jdpay_dependency_up{dependency="mqtt"} 1`, `jdpay_dependency_up{dependency="jd"} 1`,
+			`jdpay_dependency_up{dependency="redis"} 1`,
+			`jdpay_dependency_seconds_count{dependency="jd"} 3`, `jdpay_dependency_seconds_count{dependency="mqtt"} 3`,
+			`jdpay_mns_queue_retention_seconds{queue="JDPayNotify"}`,
 			`jdpay_jobs{kind="settle",state="running"} 0`,
 			`jdpay_oldest_job_age_seconds{kind="pay-complete"} 0`,
 			`jdpay_mns_requests_total{op="receive",queue="JDPayNotify",result="ok"}`,

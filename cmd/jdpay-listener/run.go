@@ -38,7 +38,8 @@ Host:ShutdownTimeout and releases the rest for other replicas; a second signal s
 				return err
 			}
 			log, level := daemon.NewLogger(loaded.Config.Logging, a.stdout)
-			return daemon.Run(cmd.Context(), loaded, daemon.Options{Reload: &options, Level: level, Log: log})
+			v, commit := buildInfo()
+			return daemon.Run(cmd.Context(), loaded, daemon.Options{Reload: &options, Version: v, Commit: commit, Level: level, Log: log})
 		},
 	}
 }

@@ -19,16 +19,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  jdpay-listener version --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v, c := version, commit
-			if info, ok := debug.ReadBuildInfo(); ok {
-				v = cmp.Or(v, info.Main.Version)
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						c = cmp.Or(c, s.Value)
-					}
-				}
-			}
-			v, c = cmp.Or(v, "(devel)"), cmp.Or(c, "unknown")
+			v, c := buildInfo()
 			if a.json {
 				return a.printJSON(map[string]string{"version": v, "commit": c, "go": runtime.Version()})
 			}
@@ -36,4 +27,18 @@ func (a *app) versionCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// buildInfo returns the version and the commit of the program.
+func buildInfo() (v, c string) {
+	v, c = version, commit
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v = cmp.Or(v, info.Main.Version)
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				c = cmp.Or(c, s.Value)
+			}
+		}
+	}
+	return cmp.Or(v, "(devel)"), cmp.Or(c, "unknown")
 }

@@ -73,16 +73,26 @@ func Queue(c *config.Config, name string) (*mns.Queue, error) {
 	return client.Queue(name)
 }
 
-// newSession returns an MQTT session. A session beside the daemon's needs a purpose; see sessionOptions.
-func newSession(c *config.Config, purpose string, onUp func(), log *slog.Logger) (*device.Session, error) {
+// newSession returns an MQTT session beside the daemon's, for a purpose; see sessionOptions.
+func newSession(c *config.Config, purpose string, log *slog.Logger) (*device.Session, error) {
 	o := sessionOptions(c, purpose)
-	o.OnUp, o.Log = onUp, log
+	o.Log = log
+	return device.NewSession(o)
+}
+
+// newSession returns the daemon's MQTT session.
+func (d *daemon) newSession() (*device.Session, error) {
+	o := sessionOptions(d.cfg, "")
+	o.OnUp = func() { d.runner.Resume(payment.KindPayComplete) }
+	o.OnAck = func(took time.Duration) { d.observe(depMQTT, took) }
+	o.Log = d.log
 	return device.NewSession(o)
 }
 
 // newJD returns the client of JD's API. While JD is down, the steps that need it pause.
 func (d *daemon) newJD() (*jdapi.Client, error) {
 	o := jdOptions(d.cfg)
+	o.OnReply = func(took time.Duration) { d.observe(depJD, took) }
 	o.OnOpen = func(err error) {
 		d.log.Error("JD is down; waybill updates wait until it answers again", "error", err)
 	}

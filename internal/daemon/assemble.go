@@ -36,9 +36,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	})
 	keeper := payment.NewKeeper(d.runner)
 	keeper.Alert = alert(d.log)
-	client, err := mnsClient(c, func(queue, op, result string, _ time.Duration) {
-		d.metrics.MnsRequests.WithLabelValues(queue, op, result).Inc()
-	})
+	client, err := mnsClient(c, d.countRequest)
 	if err != nil {
 		return err
 	}
@@ -63,7 +61,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		d.ends.add("redis", redis.Close)
 		parcels.Cache = redis
 	}
-	if d.session, err = newSession(c, "", func() { d.runner.Resume(payment.KindPayComplete) }, d.log); err != nil {
+	if d.session, err = d.newSession(); err != nil {
 		return err
 	}
 	jd, err := d.newJD()
@@ -106,6 +104,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		}
 	}
 
+	d.addDependencies(jd, redis)
 	d.startSeries()
 	d.health.Check("account database", func(ctx context.Context) error {
 		if err := d.runner.Healthy(); err != nil {

@@ -107,7 +107,7 @@ func withRedis(c *config.Config, use func(*redisstore.Store) (string, error)) (s
 
 // withSession calls use with a connected MQTT session, or returns why the first attempt to connect failed.
 func withSession(ctx context.Context, c *config.Config, purpose string, use func(*device.Session) (string, error)) (string, error) {
-	session, err := newSession(c, purpose, nil, slog.New(slog.DiscardHandler))
+	session, err := newSession(c, purpose, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return "", err
 	}

@@ -26,6 +26,9 @@ type reporter struct {
 func (r *reporter) ended(e job.End) {
 	r.noteFailing(e)
 	r.slo.ended(e)
+	if e.Err != nil && e.State != job.Rejected && payment.Endings[e.Kind] != nil {
+		r.metrics.Failures.WithLabelValues(e.Kind, failureReason(e)).Inc()
+	}
 	if !e.State.Finished() {
 		if e.Err != nil {
 			r.log.Debug("job will be tried again", attrs(e, "error", e.Err)...)

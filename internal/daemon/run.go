@@ -24,8 +24,11 @@ import (
 type Options struct {
 	// Reload says from where a changed configuration is read; nil: changes are ignored.
 	Reload *config.Options
-	Level  *slog.LevelVar // of Log; nil: it does not change
-	Log    *slog.Logger
+	// Version and Commit name the program in the metric jdpay_build_info.
+	Version, Commit string
+
+	Level *slog.LevelVar // of Log; nil: it does not change
+	Log   *slog.Logger
 	// OnReady is called once everything has started, with the address of the ops server: nil if its port cannot be bound yet,
 	// which delays no payment.
 	OnReady func(ops net.Addr)
@@ -71,6 +74,7 @@ type daemon struct {
 	queues        []*mns.Queue
 	elastic       *elastic.Sink // nil: off
 	tries         *reporter
+	dependencies  []*dependency
 	tables        []*tableCheck // of the account and of the main database
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 

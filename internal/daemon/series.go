@@ -1,6 +1,11 @@
 package daemon
 
 import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/ops"
@@ -20,6 +25,19 @@ var openStates = []job.State{job.Ready, job.Running, job.Waiting, job.Parked}
 // there", and the first event counts as an increase.
 func (d *daemon) startSeries() {
 	m := d.metrics
+	m.Build.WithLabelValues(d.opts.Version, d.opts.Commit, runtime.Version()).Set(1)
+	m.Registry.MustRegister(collectors.NewDBStatsCollector(d.account, "account"), collectors.NewDBStatsCollector(d.main, "main"))
+	m.OnGather(func() {
+		for _, u := range d.runner.Uses() {
+			m.Slots.WithLabelValues(u.Kind).Set(float64(u.Slots))
+			m.Busy.WithLabelValues(u.Kind).Set(float64(u.Busy))
+			paused := 0.0
+			if u.Paused {
+				paused = 1
+			}
+			m.Paused.WithLabelValues(u.Kind).Set(paused)
+		}
+	})
 	for _, stage := range append([]string{stageKeep, payment.KindSettle, stageNotify}, payment.Steps...) {
 		m.Stage.WithLabelValues(stage)
 	}
@@ -31,6 +49,9 @@ func (d *daemon) startSeries() {
 		m.Settlements.WithLabelValues(string(outcome))
 	}
 	for _, kind := range d.runner.Kinds() {
+		for _, reason := range failureReasons {
+			m.Failures.WithLabelValues(kind, reason)
+		}
 		for _, state := range openStates {
 			m.Jobs.WithLabelValues(kind, string(state))
 		}
@@ -41,10 +62,19 @@ func (d *daemon) startSeries() {
 	}
 }
 
+// countRequest counts a request to MNS. A long poll's duration says nothing about MNS.
+func (d *daemon) countRequest(queue, op, result string, took time.Duration) {
+	d.metrics.MnsRequests.WithLabelValues(queue, op, result).Inc()
+	if op != "receive" && result == "ok" {
+		d.observe(depMNS, took)
+	}
+}
+
 // startQueueSeries makes the series of a queue.
 func (d *daemon) startQueueSeries(queue string) {
 	d.metrics.Received.WithLabelValues(queue)
 	d.metrics.MnsOldest.WithLabelValues(queue)
+	d.metrics.MnsKept.WithLabelValues(queue)
 	for _, op := range []string{"receive", "delete", "attributes"} {
 		for _, result := range mns.Results() {
 			d.metrics.MnsRequests.WithLabelValues(queue, op, result)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -21,8 +22,9 @@ func TestGaugesOfJobsFallToZero(t *testing.T) {
 	})
 	want := func(when string, ready, parked, age float64) {
 		t.Helper()
+		d.showAges()
 		series := gather(t, d.metrics)
-		got := []float64{series["jdpay_jobs settle ready"], series["jdpay_jobs settle parked"], series["jdpay_oldest_job_age_seconds settle"]}
+		got := []float64{series["jdpay_jobs settle ready"], series["jdpay_jobs settle parked"], math.Round(series["jdpay_oldest_job_age_seconds settle"])}
 		if want := []float64{ready, parked, age}; !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", when, got, want)
 		}

@@ -78,6 +78,7 @@ func (d *daemon) gracePeriod(ctx context.Context) error {
 func (d *daemon) localWorkers() []server {
 	return []server{
 		d.watched(job.Worker{Name: "backlog", Period: backlogInterval, Run: d.backlog}),
+		d.watched(job.Worker{Name: "dependencies", Period: dependenciesInterval, Run: d.probeDependencies}),
 		d.watched(job.Worker{Name: "acts", Period: actsInterval, Run: d.acts}),
 		d.watched(job.Worker{Name: "tables", Period: tablesInterval, Run: d.checkTables}),
 		d.watched(job.Worker{Name: "failing", Period: failingTimeout, Run: d.checkFailing}),
@@ -130,7 +131,8 @@ func (d *daemon) readBacklog(ctx context.Context) ([]job.Count, error) {
 	return d.store.Backlog(ctx)
 }
 
-// countJobs notes how old the oldest job of each kind is, and sets the gauges of jobs. A kind that has none now, but had some before, has 0: its series do not end.
+// countJobs notes how old the oldest job of each kind is, and sets the gauges of jobs. A kind that has none now, but had
+// some before, has 0: its series do not end.
 func (d *daemon) countJobs(counts []job.Count) {
 	if d.kindsSeen == nil {
 		d.kindsSeen = map[string]bool{}
@@ -181,6 +183,7 @@ func (d *daemon) countQueue(ctx context.Context, q *mns.Queue) error {
 	if err != nil {
 		return err
 	}
+	d.metrics.MnsKept.WithLabelValues(q.Name()).Set(a.Retention.Seconds())
 	for state, n := range queueCounts(a) {
 		d.metrics.MnsMessages.WithLabelValues(q.Name(), state).Set(float64(n))
 	}

@@ -37,11 +37,12 @@ type Options struct {
 	TLS        TLS
 	Username   string
 	Password   string
-	ClientID   string        // unique per process: of two sessions with the same id a broker ends the older one
-	Topic      string        // may contain {DeviceGroupSN}, {PostOrderId} and {DeviceType}
-	AckTimeout time.Duration // of a publish; 0 means 5 s
-	OnUp       func()        // called after every connect; may be nil, must not block
-	OnDown     func(error)   // called once per outage; may be nil, must not block
+	ClientID   string                   // unique per process: of two sessions with the same id a broker ends the older one
+	Topic      string                   // may contain {DeviceGroupSN}, {PostOrderId} and {DeviceType}
+	AckTimeout time.Duration            // of a publish; 0 means 5 s
+	OnUp       func()                   // called after every connect; may be nil, must not block
+	OnAck      func(took time.Duration) // called for every acknowledged command; may be nil, must not block
+	OnDown     func(error)              // called once per outage; may be nil, must not block
 	Log        *slog.Logger
 }
 
@@ -57,6 +58,7 @@ type Session struct {
 	ackTimeout     time.Duration
 	onUp           func()
 	onDown         func(error)
+	onAck          func(time.Duration)
 	log            *slog.Logger
 
 	live    atomic.Pointer[link]  // nil while there is no connection
@@ -120,6 +122,7 @@ func NewSession(o Options) (*Session, error) {
 		ackTimeout:     cmp.Or(o.AckTimeout, defaultAckTimeout),
 		onUp:           o.OnUp,
 		onDown:         o.OnDown,
+		onAck:          o.OnAck,
 		log:            o.Log,
 		alone:          make(chan aloneRequest),
 	}
@@ -217,10 +220,14 @@ func (s *Session) Publish(ctx context.Context, c Command) error {
 
 // publishOn publishes on this link, and makes the command suspect or clears it.
 func (s *Session) publishOn(ctx context.Context, l *link, c *Command, topic string, payload []byte) error {
+	begin := time.Now()
 	err := l.publish(ctx, topic, payload, s.ackTimeout)
 	switch {
 	case err == nil:
 		s.suspects.clear(c)
+		if s.onAck != nil {
+			s.onAck(time.Since(begin))
+		}
 	case errors.Is(err, errConnectionLost):
 		s.suspects.add(c.MessageId)
 	}

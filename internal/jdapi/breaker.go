@@ -74,6 +74,28 @@ func newBreaker(timeout time.Duration, onOpen func(error), onClose func(time.Dur
 	return b
 }
 
+// State is the state of the circuit breaker.
+type State int
+
+// The states of the circuit breaker: Closed lets every call through, HalfOpen a few, Open none.
+const (
+	Closed State = iota
+	HalfOpen
+	Open
+)
+
+// Breaker returns the state of the circuit breaker.
+func (c *Client) Breaker() State {
+	switch c.breaker.cb.State() {
+	case gobreaker.StateOpen:
+		return Open
+	case gobreaker.StateHalfOpen:
+		return HalfOpen
+	default:
+		return Closed
+	}
+}
+
 // check returns a *NotCalledError while the breaker is open.
 func (b *breaker) check() error {
 	if b.cb.State() == gobreaker.StateOpen {

@@ -39,6 +39,9 @@ type Options struct {
 	MaxPerSecond float64       // rate limit; 0 means none
 	MaxConns     int           // connections, all of them reused; 0 means 512
 
+	// OnReply, which may be nil and must not block, is called with the duration of each call that JD answered.
+	OnReply func(took time.Duration)
+
 	// Hooks of the circuit breaker; they may be nil, and must neither block nor call the client.
 	OnOpen  func(error)         // called once when an outage begins, with the last failure
 	OnClose func(time.Duration) // called once when an outage has ended, with its duration
@@ -64,6 +67,7 @@ type Client struct {
 	mask    *strings.Replacer
 	limiter *rate.Limiter
 	breaker *breaker
+	onReply func(time.Duration)
 
 	retryCodes map[string]bool
 	doneCodes  map[string]bool
@@ -93,6 +97,7 @@ func New(o Options) (*Client, error) {
 		header:     http.Header{"User-Agent": {"jdpay-listener"}},
 		timeout:    cmp.Or(o.Timeout, defaultTimeout),
 		limiter:    rate.NewLimiter(rate.Inf, 1),
+		onReply:    o.OnReply,
 		retryCodes: set(o.RetryCodes),
 		doneCodes:  set(o.DoneCodes),
 	}
@@ -182,7 +187,11 @@ func (c *Client) call(parent context.Context, s Status) (Result, error) {
 		return Result{}, &Error{Class: Permanent, Message: "the request cannot be made"} // the error would repeat the url, which may contain a key
 	}
 	req.Header = c.header // the transport only reads it
+	begin := time.Now()
 	status, text, err := c.exchange(req)
+	if err == nil && c.onReply != nil {
+		c.onReply(time.Since(begin))
+	}
 	switch {
 	case err == nil:
 		return c.interpret(status, text)

@@ -87,7 +87,7 @@ func (r *Runner) start(jobs []*Job) {
 // drain waits for running jobs, then interrupts them. Conclusions that cannot be written are given up in the end; the lease
 // then returns the jobs to others.
 func (r *Runner) drain() {
-	interrupt := time.AfterFunc(r.opts.DrainTimeout, func() { r.interrupt(errShutdown) })
+	interrupt := time.AfterFunc(r.opts.DrainTimeout, func() { r.interrupt(ErrInterrupted) })
 	defer interrupt.Stop()
 	select {
 	case <-r.slots.drained():

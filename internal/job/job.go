@@ -101,9 +101,6 @@ func (j *Job) SetRef(ref string) {
 // Now is the store's clock at the moment: what is compared with Created or written for others to read.
 func (j *Job) Now() time.Time { return j.Created.Add(j.Elapsed()) }
 
-// Replayed reports whether the job was concluded before, and an operator had it carried out again.
-func (j *Job) Replayed() bool { return j.replay }
-
 // Expiry is when the job will be given up, by the store's clock.
 func (j *Job) Expiry() time.Time {
 	if j.Left == Forever {

@@ -140,7 +140,23 @@ func (r *Runner) Resume(name string) {
 }
 
 // Kinds lists the registered kinds of jobs in order, without those of periodic workers.
-func (r *Runner) Kinds() []string { return r.slots.names() }
+func (r *Runner) Kinds() (names []string) {
+	for _, u := range r.Uses() {
+		names = append(names, u.Kind)
+	}
+	return names
+}
+
+// Use is how the slots of a kind are used at the moment.
+type Use struct {
+	Kind   string
+	Slots  int  // jobs that may run at once
+	Busy   int  // jobs that run, or are leased and wait for a slot
+	Paused bool // what the kind needs is down
+}
+
+// Uses returns how the slots of each kind are used, in order, without those of periodic workers.
+func (r *Runner) Uses() []Use { return r.slots.uses() }
 
 // Lease is the name under which this runner leases jobs.
 func (r *Runner) Lease() string { return r.lease }

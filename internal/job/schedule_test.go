@@ -58,7 +58,7 @@ func TestConclude(t *testing.T) {
 	s := Schedule{FirstWait: time.Second, Factor: 2, MaxWait: time.Minute}
 	broken := errors.New("broken")
 	stopped, stop := context.WithCancelCause(t.Context())
-	stop(errShutdown)
+	stop(ErrInterrupted)
 	for _, tt := range []struct {
 		name    string
 		ctx     context.Context

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 	"slices"
@@ -202,17 +203,17 @@ func (s *slots) resume(name string) {
 	}
 }
 
-// names lists the kinds of jobs in order, without those of periodic workers.
-func (s *slots) names() (names []string) {
+// uses says how the slots of each kind are used, without those of periodic workers.
+func (s *slots) uses() (uses []Use) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, k := range s.kinds {
 		if !k.worker {
-			names = append(names, name)
+			uses = append(uses, Use{Kind: name, Slots: k.policy.Concurrency, Busy: k.running + len(k.fifo), Paused: k.paused()})
 		}
 	}
-	slices.Sort(names)
-	return names
+	slices.SortFunc(uses, func(a, b Use) int { return cmp.Compare(a.Kind, b.Kind) })
+	return uses
 }
 
 // timeout is how long after their creation new jobs of a kind are given up.

@@ -65,8 +65,8 @@ func Pause(d time.Duration, err error) error {
 // it is tried again.
 func Wait(d time.Duration) error { return &verdict{state: Waiting, wait: d} }
 
-// errShutdown is the cause of a context that ended because the runner stops.
-var errShutdown = errors.New("shutting down")
+// ErrInterrupted is the cause of a context that ended because the runner stops.
+var ErrInterrupted = errors.New("interrupted by shutdown")
 
 // Conclusion is what becomes of a job after a try.
 type Conclusion struct {
@@ -106,8 +106,8 @@ func conclude(ctx context.Context, j *Job, s Schedule, gaveUp Outcome, jitter fl
 	switch {
 	case errors.As(err, &given):
 		v = *given
-	case context.Cause(ctx) == errShutdown:
-		v = verdict{state: Ready, free: true, err: fmt.Errorf("interrupted by shutdown: %w", err)}
+	case context.Cause(ctx) == ErrInterrupted:
+		v = verdict{state: Ready, free: true, err: fmt.Errorf("%w: %w", ErrInterrupted, err)}
 	}
 	if v.state == Ready && v.wait < 0 {
 		v.wait = s.Wait(j.Tries, jitter)

@@ -16,6 +16,15 @@ type Metrics struct {
 	Promised     *prometheus.CounterVec // promise
 	PromisesKept *prometheus.CounterVec // promise
 
+	Up       *prometheus.GaugeVec     // dependency
+	Latency  *prometheus.HistogramVec // dependency
+	Breaker  *prometheus.GaugeVec     // dependency
+	Slots    *prometheus.GaugeVec     // kind
+	Busy     *prometheus.GaugeVec     // kind
+	Paused   *prometheus.GaugeVec     // kind
+	Failures *prometheus.CounterVec   // kind, reason
+	Build    *prometheus.GaugeVec     // version, commit, goversion
+
 	Received    *prometheus.CounterVec   // queue
 	Settlements *prometheus.CounterVec   // outcome
 	Finished    *prometheus.CounterVec   // kind, state, outcome
@@ -24,6 +33,7 @@ type Metrics struct {
 	MnsRequests *prometheus.CounterVec   // queue, op, result
 	MnsMessages *prometheus.GaugeVec     // queue, state
 	MnsOldest   *prometheus.GaugeVec     // queue
+	MnsKept     *prometheus.GaugeVec     // queue
 	Stage       *prometheus.HistogramVec // stage
 	Restarts    *prometheus.CounterVec   // service
 	WorkerRuns  *prometheus.CounterVec   // worker, result
@@ -43,6 +53,9 @@ type Description struct {
 	Help   string
 }
 
+// latencyBuckets are for the round trips to dependencies, up to their timeouts.
+var latencyBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15}
+
 // stageBuckets reach from milliseconds, the usual time to a command, to the time of an outage.
 var stageBuckets = []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
 
@@ -59,12 +72,21 @@ func NewMetrics() *Metrics {
 	m.MnsRequests = m.counter("jdpay_mns_requests_total", "Requests to MNS.", "queue", "op", "result")
 	m.MnsMessages = m.gauge("jdpay_mns_queue_messages", "Messages in the queue as MNS counts them: approximate, and possibly a constant 0.", "queue", "state")
 	m.MnsOldest = m.gauge("jdpay_mns_oldest_message_age_seconds", "Age of the oldest message of the last receive, 0 if the queue was empty; it goes on counting while messages cannot be kept or received.", "queue")
+	m.MnsKept = m.gauge("jdpay_mns_queue_retention_seconds", "How long MNS keeps a message that is not deleted; 0 until MNS has said it. After that the payment is lost.", "queue")
 	m.Stage = m.histogram("jdpay_stage_seconds", "Duration of a stage of a payment.", stageBuckets, "stage")
 	m.Restarts = m.counter("jdpay_service_restarts_total", "Restarts of a failed service.", "service")
 	m.WorkerRuns = m.counter("jdpay_worker_runs_total", "Runs of a periodic worker by result (ok, error).", "worker", "result")
 	m.WorkerTook = m.gauge("jdpay_worker_run_seconds", "Duration of a periodic worker's last run.", "worker")
 	m.WorkerLast = m.gauge("jdpay_worker_last_run_timestamp_seconds", "End of a periodic worker's last run in this instance; 0 if it has not run here.", "worker")
 	m.WorkerError = m.gauge("jdpay_worker_last_error", "1 if the last run of a periodic worker failed, else 0; the log has the error.", "worker")
+	m.Up = m.gauge("jdpay_dependency_up", "1 if the last probe of a dependency went well, else 0.", "dependency")
+	m.Latency = m.histogram("jdpay_dependency_seconds", "Duration of answered round trips to a dependency: probes of databases, Redis and Elasticsearch, acknowledgements of the broker, calls of JD, requests to MNS except long polls.", latencyBuckets, "dependency")
+	m.Breaker = m.gauge("jdpay_breaker_state", "Circuit breaker of a dependency: 0 closed, 1 half-open, 2 open, nothing is sent.", "dependency")
+	m.Slots = m.gauge("jdpay_slots", "Jobs of a kind that this instance may run at once.", "kind")
+	m.Busy = m.gauge("jdpay_slots_in_use", "Jobs of a kind that this instance runs.", "kind")
+	m.Paused = m.gauge("jdpay_kind_paused", "1 while a kind of jobs pauses in this instance because what it needs is down, else 0.", "kind")
+	m.Failures = m.counter("jdpay_job_failures_total", "Tries of jobs that failed, by the class of the reason.", "kind", "reason")
+	m.Build = m.gauge("jdpay_build_info", "Always 1; the labels say which program runs.", "version", "commit", "goversion")
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

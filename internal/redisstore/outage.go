@@ -37,6 +37,13 @@ func (o *outage) allow() bool {
 	return true
 }
 
+// down reports whether there is an outage.
+func (o *outage) down() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.since.IsZero()
+}
+
 // record records the result of an operation, and logs the beginning and the end of an outage.
 func (o *outage) record(err error) {
 	o.mu.Lock()

@@ -121,6 +121,9 @@ func New(o Options) (*Store, error) {
 // Close closes the connections.
 func (s *Store) Close() error { return s.client.Close() }
 
+// Down reports whether the last operation failed: then lookups mostly do not ask Redis.
+func (s *Store) Down() bool { return s.outage.down() }
+
 // Ping returns nil if Redis responds. It sends a PING even during an outage.
 func (s *Store) Ping(ctx context.Context) error {
 	err := s.try(ctx, func(ctx context.Context) error { return s.client.Ping(ctx).Err() })
