@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
 	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
 )
 
 // play creates the stream's orders and sends its messages.
@@ -209,10 +211,15 @@ func (s *site) checkCommand(m sandbox.Sent, o sandbox.Order, commands []received
 // checkLogs checks the log lines about payments, and that the log has no secret.
 func (s *site) checkLogs(p *process, stream []sandbox.Sent) {
 	s.t.Helper()
+	expected := len(slices.DeleteFunc(slices.Clone(stream), func(m sandbox.Sent) bool { return m.Expected != "settled" }))
+	testenv.Poll(15*time.Second, func() bool { return len(p.lines("payment settled")) >= expected })
 	settled := map[any]int{}
 	for _, line := range p.lines("payment settled") {
 		settled[line["order_no"]]++
-		for _, field := range []string{"message_id", "job_id", "kind", "outcome", "try", "duration_ms", "amount"} {
+		for _, field := range []string{
+			"message_id", "job_id", "kind", "outcome", "try", "duration_ms", "amount", "external_id", "device_sn", "waybill", "state",
+			"enqueued_at", "in_queue_ms", "settle", "pay_complete", "waybill_status", "pay_info",
+		} {
 			if line[field] == nil {
 				s.t.Errorf("a line about a payment lacks %s: %v", field, line)
 			}

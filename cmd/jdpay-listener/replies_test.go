@@ -144,8 +144,10 @@ func (s *site) checkCrossed(replicas []*process) {
 	settled := make([]map[any]bool, len(replicas))
 	for i, p := range replicas {
 		settled[i] = map[any]bool{}
-		for _, line := range p.lines("payment settled") {
-			settled[i][line["order_no"]] = true
+		for _, line := range p.lines("job done") {
+			if line["kind"] == "settle" && line["outcome"] == "settled" {
+				settled[i][line["order_no"]] = true
+			}
 		}
 	}
 	for i, p := range replicas {

@@ -25,12 +25,16 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		}
 		d.ends.add("elasticsearch sink", func() error { d.elastic.Close(); return nil })
 	}
-	tries := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic, slo: promises{metrics: d.metrics, confirm: c.Mqtt.RequireReply}}
+	d.store = job.NewMySQL(d.account)
+	d.store.Log = d.log
+	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
+	parcels.Log = d.log
+	d.payments = &payments{log: d.log, jobs: d.store, parcels: parcels, rules: rules(c).Message}
+	d.ends.add("lines about payments", d.payments.flush)
+	tries := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic, payments: d.payments, slo: promises{metrics: d.metrics, confirm: c.Mqtt.RequireReply}}
 	d.tries, d.tables = tries, d.tableChecks()
 
 	// From the queue to jobs.
-	d.store = job.NewMySQL(d.account)
-	d.store.Log = d.log
 	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), job.Options{
 		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: tries.ended, Beat: d.health.Loop("job runner", loopTimeout), Log: d.log,
 	})
@@ -54,8 +58,6 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
-	parcels.Log = d.log
 	d.settler.Parcels = parcels
 	if redis != nil {
 		d.ends.add("redis", redis.Close)

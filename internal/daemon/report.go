@@ -17,9 +17,11 @@ type reporter struct {
 	log     *slog.Logger
 	metrics *ops.Metrics
 	elastic *elastic.Sink // nil: off
-	bursts  bursts
-	failing failing
-	slo     promises
+	// payments writes the line about each payment; nil: none.
+	payments *payments
+	bursts   bursts
+	failing  failing
+	slo      promises
 }
 
 // ended reports a try whose result was written.
@@ -52,12 +54,15 @@ func (r *reporter) ended(e job.End) {
 		if r.bursts.add(e.Outcome, time.Now()) {
 			alert(r.log)(context.Background(), "many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up", "outcome", string(e.Outcome), "in_a_minute", burstSize)
 		}
-	case e.Outcome == payment.Settled:
-		r.log.Info("payment settled", attrs(e)...)
-	case e.Tries > 1 || e.Kind == payment.KindSettle || e.Kind == payment.KindReply:
+	case e.Outcome == payment.Settled: // its line comes when its last step has ended
+		r.log.Debug("job done", attrs(e)...)
+	case e.Tries > 1 || e.Kind == payment.KindSettle || e.Kind == payment.KindReply && e.Outcome != payment.Confirmed:
 		r.log.Info("job done", attrs(e)...)
 	default:
 		r.log.Debug("job done", attrs(e)...)
+	}
+	if r.payments != nil {
+		r.payments.ended(e)
 	}
 	if r.elastic != nil {
 		r.elastic.Add(e.Now(), document(e))
@@ -65,7 +70,7 @@ func (r *reporter) ended(e job.End) {
 }
 
 func attrs(e job.End, more ...any) []any {
-	a := make([]any, 0, 14+len(e.Notes)+len(more))
+	a := make([]any, 0, 16+len(e.Notes)+len(more))
 	if e.Ref != "" {
 		a = append(a, "order_no", e.Ref)
 	}
@@ -76,7 +81,10 @@ func attrs(e job.End, more ...any) []any {
 	if e.Outcome != "" {
 		a = append(a, "outcome", string(e.Outcome))
 	}
-	a = append(a, "try", e.Tries, "duration_ms", float64(e.Took.Microseconds())/1000)
+	a = append(a, "try", e.Tries, "duration_ms", milliseconds(e.Took))
+	if id := traceID(e.Trace); id != "" {
+		a = append(a, "trace_id", id)
+	}
 	return append(append(a, e.Notes...), more...)
 }
 
@@ -84,7 +92,7 @@ func attrs(e job.End, more ...any) []any {
 func document(e job.End) map[string]any {
 	d := map[string]any{
 		"@timestamp": e.Now().UTC(), "service.name": "jdpay-listener", "event.action": e.Kind, "event.outcome": string(e.State),
-		"outcome": string(e.Outcome), "order_no": e.Ref, "job_id": e.ID, "try": e.Tries, "duration_ms": float64(e.Took.Microseconds()) / 1000,
+		"outcome": string(e.Outcome), "order_no": e.Ref, "job_id": e.ID, "try": e.Tries, "duration_ms": milliseconds(e.Took),
 	}
 	if id := payment.MessageID(e.Job); id != "" {
 		d["message_id"] = id

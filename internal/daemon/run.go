@@ -76,6 +76,7 @@ type daemon struct {
 	tries         *reporter
 	dependencies  []*dependency
 	tables        []*tableCheck // of the account and of the main database
+	payments      *payments
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
 	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker
@@ -129,7 +130,7 @@ func (d *daemon) effects() []server {
 
 // work returns the services that run jobs, and the workers.
 func (d *daemon) work() []server {
-	services := append(d.localWorkers(), d.runner, &outageWatch{check: d.store.CheckWritable, log: d.log})
+	services := append(d.localWorkers(), d.runner, &outageWatch{check: d.store.CheckWritable, log: d.log}, task{"lines about payments", d.payments.run})
 	if d.opts.Reload != nil {
 		services = append(services, task{"configuration reload", d.reload})
 	}

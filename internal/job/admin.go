@@ -37,6 +37,8 @@ type Row struct {
 // Filter selects jobs; empty fields select everything.
 type Filter struct {
 	IDs       []int64
+	Keys      []string // unique keys
+	Refs      []string
 	States    []State
 	Kind, Ref string
 	Outcome   Outcome
@@ -45,7 +47,7 @@ type Filter struct {
 
 // Empty reports whether the filter selects everything.
 func (f Filter) Empty() bool {
-	return len(f.IDs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == ""
+	return len(f.IDs) == 0 && len(f.Keys) == 0 && len(f.Refs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == ""
 }
 
 func (f Filter) where() (string, []any) {
@@ -54,6 +56,14 @@ func (f Filter) where() (string, []any) {
 	if len(f.IDs) > 0 {
 		cond = append(cond, "id IN "+sqldb.In(len(f.IDs)))
 		args = append(args, anys(f.IDs)...)
+	}
+	if len(f.Keys) > 0 {
+		cond = append(cond, "unique_key IN "+sqldb.In(len(f.Keys)))
+		args = append(args, texts(f.Keys)...)
+	}
+	if len(f.Refs) > 0 {
+		cond = append(cond, "ref IN "+sqldb.In(len(f.Refs)))
+		args = append(args, texts(f.Refs)...)
 	}
 	if len(f.States) > 0 {
 		cond = append(cond, "state IN "+sqldb.In(len(f.States)))
@@ -104,12 +114,12 @@ func (s *MySQL) List(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 
 func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Row, error) {
 	where, args := f.where()
-	texts := "'', ''"
+	long := "'', ''"
 	if whole {
-		texts = "args, COALESCE(errors, '')"
+		long = "args, COALESCE(errors, '')"
 	}
 	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), priority, try_count, next_try_at,
-		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), COALESCE(trace, ''), enqueued_at, created_at, finished_at, `+texts+`
+		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), COALESCE(trace, ''), enqueued_at, created_at, finished_at, `+long+`
 		FROM jdpay_job WHERE `+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing jobs: %w", err)

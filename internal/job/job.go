@@ -117,9 +117,6 @@ func (j *Job) Elapsed() time.Duration {
 	return j.Age + time.Since(j.began)
 }
 
-// Replay reports whether the job was concluded before, and an operator had it carried out again.
-func (j *Job) Replay() bool { return j.replay }
-
 // Began is when this instance took the job, by its own monotonic clock.
 func (j *Job) Began() time.Time { return j.began }
 

@@ -168,7 +168,7 @@ func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (j
 
 // addNotes adds the payment's fields to the log line about the job's end.
 func (st *settlement) addNotes() {
-	st.job.Notes = append(st.job.Notes, "amount", st.n.Amount.String(), "pay_type", st.payType)
+	st.job.Notes = append(st.job.Notes, "amount", st.n.Amount.String(), "external_id", st.n.ExternalID, "pay_type", st.payType)
 	if st.n.GBK {
 		st.job.Notes = append(st.job.Notes, "charset", "GBK")
 	}
