@@ -17,7 +17,8 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:   "explain ORDER_NO",
 		Short: "Say in a sentence or two where an order is, why, and what to do",
 		Long: `Says in a sentence or two of plain language where an order is, why, and what to do: in English, or in Chinese with
---lang zh or if LC_ALL, LC_MESSAGES or LANG begins with zh. It only reads.`,
+--lang zh or if LC_ALL, LC_MESSAGES or LANG begins with zh. It only reads. Like trace it exits with 1 if nothing is known
+of the number, or the order cannot be read.`,
 		Example: `  jdpay-listener explain R20261120001
   jdpay-listener explain R20261120001 --lang zh`,
 		Args: cobra.ExactArgs(1),
@@ -30,12 +31,13 @@ func (a *app) explainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text := t.Explain(language, c.Payment.Location())
+			explained := t.Explanation(language, c.Payment.Location())
 			if a.json {
-				return a.printJSON(map[string]string{"order_no": t.OrderNo, "lang": string(language), "explanation": text})
+				err = a.printJSON(explained)
+			} else {
+				a.printLine("%s", explained.Text)
 			}
-			a.printLine("%s", text)
-			return nil
+			return cmp.Or(unreadable(t), err)
 		},
 	}
 	cmd.Flags().StringVar(&lang, "lang", "", "`en` or zh (default by LC_ALL, LC_MESSAGES or LANG)")

@@ -53,7 +53,11 @@ func TestOperator(t *testing.T) {
 
 	t.Run("a payment that is done", func(t *testing.T) {
 		mustContain(t, s.run("explain", good.No(), "--lang", "en"), "is paid with 8.00 yuan and everything is done")
-		mustContain(t, s.run("explain", good.No(), "--lang", "zh"), "已支付 8.00 元")
+		mustContain(t, s.run("explain", "  "+good.No()+" ", "--lang", "zh"), "已支付 8.00 元")
+		var explained inspect.Explanation
+		if err := json.Unmarshal([]byte(s.run("explain", good.No(), "--json")), &explained); err != nil || explained.State != job.Done || explained.Outcome != "settled" || !explained.Paid || len(explained.JobIDs) != 4 {
+			t.Errorf("%v: %+v", err, explained)
+		}
 		mustContain(t, s.run("trace", good.No()), "paid 8.00 of 8.00 yuan", `external id "EXT-7001"`, "cabinet CAB-7 of type 6, cell A07", "pay info",
 			"received: 8.00 by WXPAY", "done: settled, at try 1", "done: sent", "done: updated", "done: written", "Asia/Shanghai")
 		var trace inspect.Trace
@@ -62,11 +66,16 @@ func TestOperator(t *testing.T) {
 		}
 	})
 	t.Run("an unknown order", func(t *testing.T) {
-		_, errOut, code := s.try("trace", "R-NEVER")
-		if code != exitFailed || !strings.Contains(errOut, `nothing is known of order "R-NEVER"`) {
-			t.Errorf("exit %d: %s", code, errOut)
+		for command, text := range map[string]string{"trace": "there is no such row", "explain": "Neither an order nor a payment"} {
+			out, errOut, code := s.try(command, " R-NEVER\t")
+			if code != exitFailed || !strings.Contains(errOut, `nothing is known of order "R-NEVER"`) {
+				t.Errorf("%s: exit %d: %s", command, code, errOut)
+			}
+			mustContain(t, out, text)
+			if _, errOut, code := s.try(command, "\u3000"); code != exitUsage || !strings.Contains(errOut, "the order number is empty") {
+				t.Errorf("%s: exit %d: %s", command, code, errOut)
+			}
 		}
-		mustContain(t, s.run("explain", "R-NEVER", "--lang", "en"), "Neither an order nor a payment")
 	})
 	t.Run("a wrong amount is corrected and tried again", func(t *testing.T) {
 		mustContain(t, s.run("jobs", "list", "--state", "parked"), "amount_mismatch", wrongAmount.No(), "unknown_order", "R-NOWHERE")
@@ -94,6 +103,11 @@ func TestOperator(t *testing.T) {
 	t.Run("a parked job is discarded", func(t *testing.T) {
 		mustContain(t, s.run("jobs", "discard", "--all", "--ref", "R-NOWHERE"), "1 jobs are discarded")
 		mustContain(t, s.run("jobs", "list", "--state", "parked"), "no jobs")
+		mustContain(t, s.run("explain", "R-NOWHERE", "--lang", "en"), "A person discarded the payment of R-NOWHERE", "nothing was settled")
+		var explained inspect.Explanation
+		if err := json.Unmarshal([]byte(s.run("explain", "R-NOWHERE", "--json")), &explained); err != nil || explained.State != job.Done || explained.Outcome != job.Discarded || explained.Paid || len(explained.JobIDs) != 1 {
+			t.Errorf("%v: %+v", err, explained)
+		}
 	})
 	s.eventually(20*time.Second, "nothing is left to do", func() bool { return s.unfinished() == 0 })
 	mustContain(t, s.run("audit"), "clean")

@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -19,7 +21,8 @@ func (a *app) traceCommand() *cobra.Command {
 		Short: "Print everything known about one order, in time order",
 		Long: `Prints everything known about one order: the order, its parcel, cabinet and pay info, and then, in time order, the
 notifications and replies that arrived, the steps, their tries, errors and outcomes, what operators did, and what is
-planned. Times are in Payment:TimeZone. It only reads.`,
+planned. Times are in Payment:TimeZone. It only reads. Exits with 1 if nothing is known of the number, or the order cannot
+be read.`,
 		Example: `  jdpay-listener trace R20261120001
   jdpay-listener trace R20261120001 --json`,
 		Args: cobra.ExactArgs(1),
@@ -33,19 +36,27 @@ planned. Times are in Payment:TimeZone. It only reads.`,
 			} else {
 				a.printTrace(t, c.Payment.Location())
 			}
-			if t.OrderError != "" {
-				return fmt.Errorf("the order cannot be read: %s", inspect.Cause(t.OrderError, inspect.English))
-			}
-			if t.Order == nil && len(t.Jobs) == 0 && len(t.Acts) == 0 {
-				return fmt.Errorf("nothing is known of order %q: check the number, or ask JD to send its notification again", t.OrderNo)
-			}
-			return err
+			return cmp.Or(unreadable(t), err)
 		},
 	}
 }
 
+// unreadable returns an error if nothing is known of the order, or it cannot be read.
+func unreadable(t *inspect.Trace) error {
+	switch {
+	case t.OrderError != "":
+		return fmt.Errorf("the order cannot be read: %s", inspect.Cause(t.OrderError, inspect.English))
+	case !t.Known():
+		return fmt.Errorf("nothing is known of order %q: check the number (find looks for similar ones), or ask JD to send its notification again", t.OrderNo)
+	}
+	return nil
+}
+
 // lookUp reads everything known about an order.
 func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *inspect.Trace, error) {
+	if orderNo = strings.TrimSpace(orderNo); orderNo == "" { // blanks come along when a number is copied
+		return nil, nil, usageError{errors.New("the order number is empty")}
+	}
 	c, err := a.load()
 	if err != nil {
 		return nil, nil, err

@@ -31,7 +31,11 @@ func (t *Trace) Explain(lang Lang, zone *time.Location) string {
 	}
 	if len(sentences) == 0 {
 		name := t.doneText()
-		sentences = []string{t.sentence(explanations[name], lang, job.Row{LastError: t.OrderError}, zone)}
+		about := job.Row{LastError: t.OrderError}
+		if discarded := t.discardedPayment(); discarded != nil {
+			about.ID = discarded.ID
+		}
+		sentences = []string{t.sentence(explanations[name], lang, about, zone)}
 		if t.Unread > 0 && (name == "unpaid" || name == "nothing") {
 			sentences = append(sentences, t.sentence(explanations["unread"], lang, job.Row{Tries: t.Unread}, zone))
 		}
@@ -44,11 +48,12 @@ func (t *Trace) Explain(lang Lang, zone *time.Location) string {
 }
 
 // openJobs returns the jobs that are not done, those that need a person first. It leaves out jobs that publish replies, and
-// rejected messages about a paid order: anybody may have sent these.
+// rejected messages about an order that is paid, or whose payment a person has discarded: anybody may have sent these.
 func (t *Trace) openJobs() []job.Row {
 	var open []job.Row
+	decided := t.Order != nil && t.Order.Paid || t.discardedPayment() != nil
 	for _, j := range t.Jobs {
-		ignored := j.Kind == payment.KindPublishReply || j.State == job.Rejected && t.Order != nil && t.Order.Paid
+		ignored := j.Kind == payment.KindPublishReply || j.State == job.Rejected && decided
 		if j.State != job.Done && !ignored {
 			open = append(open, j)
 		}
@@ -115,6 +120,10 @@ func (t *Trace) doneText() string {
 		return "unreadable"
 	case outcomes[payment.Settled] && (t.Order == nil || !t.Order.Paid):
 		return "not marked paid"
+	case t.discardedPayment() != nil && t.Order == nil:
+		return "discarded without order"
+	case t.discardedPayment() != nil:
+		return "discarded payment"
 	case discardedStep, outcomes[job.Discarded] && !outcomes[payment.Settled]:
 		return string(job.Discarded)
 	case outcomes[payment.Confirmed]:
@@ -127,6 +136,19 @@ func (t *Trace) doneText() string {
 		return "unpaid"
 	}
 	return "nothing"
+}
+
+// discardedPayment returns the newest notification of an unpaid order that a person has discarded; nil if there is none.
+func (t *Trace) discardedPayment() *job.Row {
+	if t.Order != nil && t.Order.Paid {
+		return nil
+	}
+	for i := len(t.Jobs) - 1; i >= 0; i-- {
+		if j := &t.Jobs[i]; j.Outcome == job.Discarded && (j.Kind == payment.KindSettle || j.Kind == payment.KindReply) {
+			return j
+		}
+	}
+	return nil
 }
 
 // sentence fills the placeholders of a text.

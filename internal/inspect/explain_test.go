@@ -160,7 +160,14 @@ func TestExplain(t *testing.T) {
 		"a forged copy of a paid order":         {order, with(step(5, payment.KindSettle, job.Rejected, payment.BadSignature, "")), []string{"everything is done"}, []string{"全部完成"}},
 		"discarded":                             {order, []job.Row{settled, step(2, payment.KindPayComplete, job.Done, "discarded", "")}, []string{"was discarded by a person"}, []string{"人工放弃"}},
 		"a discarded second payment is no step": {order, with(step(5, payment.KindSettle, job.Done, "discarded", "")), []string{"everything is done"}, []string{"全部完成"}},
-		"an outcome of a newer version":         {order, with(step(5, "new-kind", job.Parked, "new", "why")), []string{"needs a person (why)"}, []string{"人工处理"}},
+		"a discarded payment": {
+			&TracedOrder{Amount: "8.00"},
+			[]job.Row{step(4, payment.KindSettle, job.Rejected, payment.BadSignature, ""), step(5, payment.KindSettle, job.Done, "discarded", "")},
+			[]string{"R1 is not paid: a person discarded its payment (job 5)", "jobs retry --replay 5"},
+			[]string{"R1 未支付", "（任务 5）已被人工放弃", "jobs retry --replay 5"},
+		},
+		"a discarded payment of no order": {nil, []job.Row{step(5, payment.KindSettle, job.Done, "discarded", "")}, []string{"nothing was settled, and there is no such order"}, []string{"也没有这个订单"}},
+		"an outcome of a newer version":   {order, with(step(5, "new-kind", job.Parked, "new", "why")), []string{"needs a person (why)"}, []string{"人工处理"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: parcel, Jobs: tt.jobs}

@@ -41,6 +41,14 @@ var explanations = map[string]text{
 		"A part of order {order}'s work was discarded by a person and will not be done: see `trace {order}`; `jobs retry --replay` does it after all.",
 		"订单 {order} 的部分任务已被人工放弃，不会再执行：请看 `trace {order}`；如仍需执行，请用 `jobs retry --replay`。",
 	},
+	"discarded payment": {
+		"Order {order} is not paid: a person discarded its payment (job {job}), and nothing was settled. If the customer has paid and it is not refunded, `jobs retry --replay {job}` settles it; `trace {order}` says who discarded it and why.",
+		"订单 {order} 未支付：它的支付通知（任务 {job}）已被人工放弃，没有入账。如果客户已付款且尚未退款，请执行 `jobs retry --replay {job}` 重新入账；`trace {order}` 可查看由谁、因何放弃。",
+	},
+	"discarded without order": {
+		"A person discarded the payment of {order} (job {job}): nothing was settled, and there is no such order. When the order exists, `jobs retry --replay {job}` settles the payment; `trace {order}` says who discarded it and why.",
+		"{order} 的支付通知（任务 {job}）已被人工放弃：没有入账，也没有这个订单。订单补上之后可执行 `jobs retry --replay {job}` 入账；`trace {order}` 可查看由谁、因何放弃。",
+	},
 	"not marked paid": {
 		"A payment for order {order} was settled here, but the order is not marked paid: somebody changed or removed its row afterwards. See `trace {order}` and `audit`, and correct the row.",
 		"订单 {order} 的支付已在这里入账，但订单没有标记为已支付：该行之后可能被修改或删除。请看 `trace {order}` 和 `audit`，并更正该行。",
