@@ -61,6 +61,10 @@ func isNumber(err error, numbers ...uint16) bool {
 	return errors.As(err, &e) && slices.Contains(numbers, e.Number)
 }
 
+// IsOverdue reports whether err says that the server ended a statement because it took too long: 1969 max_statement_time of
+// MariaDB, 3024 max_execution_time of MySQL.
+func IsOverdue(err error) bool { return isNumber(err, 1969, 3024) }
+
 // Number is the number of a server's error, or 0 if err is none.
 func Number(err error) uint16 {
 	var e *mysql.MySQLError

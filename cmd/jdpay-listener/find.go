@@ -1,0 +1,89 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/inspect"
+)
+
+func (a *app) findCommand() *cobra.Command {
+	limit := 0
+	cmd := &cobra.Command{
+		Use:   "find TEXT…",
+		Short: "Find orders by order number, external id, waybill, cabinet, or a part of one",
+		Long: `Finds orders by order number, order id, JD's external id, waybill, the cabinet's serial, or the id of a message in MNS or
+to a cabinet. TEXT may be a part that was read out over the phone: case, blanks and dashes do not matter, and it may be in
+several words. Whole numbers are found however old they are, if their column has an index; parts of at least 3 letters or
+digits in the newest 200,000 orders. Each table is searched for 5 seconds at most. It only reads. Exits with 1 if nothing is
+found.`,
+		Example: `  jdpay-listener find R20261120001
+  jdpay-listener find jd 0012 3456
+  jdpay-listener find CAB-7 --limit 50 --json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 || limit > 1000 {
+				return usageError{errors.New("--limit is a number from 1 to 1000")}
+			}
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			account, main, err := openDatabases(c)
+			if err != nil {
+				return err
+			}
+			defer account.Close()
+			defer main.Close()
+			queues := slices.DeleteFunc([]string{c.JDPay.NotifyQueueName, c.SyncReply.QueueName}, func(q string) bool { return q == "" })
+			found, err := inspect.Find(cmd.Context(), account, main, queues, strings.Join(args, " "), limit)
+			if errors.Is(err, inspect.ErrFindText) {
+				return usageError{err}
+			}
+			if err != nil {
+				return advise(cmd.Context(), account, err)
+			}
+			if a.json {
+				err = a.printJSON(found)
+			} else {
+				a.printFound(found)
+			}
+			if len(found.Orders) == 0 {
+				return fmt.Errorf("no order is found by %q", found.Text)
+			}
+			return err
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", 20, "at most this `NUMBER` of orders")
+	return cmd
+}
+
+func (a *app) printFound(found *inspect.FoundOrders) {
+	if len(found.Orders) > 0 {
+		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+		cells(w, "ORDER", "ID", "YUAN", "PAID", "WAYBILL", "CABINET", "EXTERNAL ID", "FOUND BY")
+		for _, o := range found.Orders {
+			id, paid := fmt.Sprint(o.OrderID), "no"
+			if o.Paid {
+				paid = "yes"
+			}
+			if o.OrderID == 0 {
+				id, paid = "no such order", "-"
+			}
+			cells(w, o.OrderNo, id, cmp.Or(o.Amount, "-"), paid, cmp.Or(o.Waybill, "-"), cmp.Or(o.DeviceSN, "-"), cmp.Or(o.ExternalID, "-"), strings.Join(o.Matched, ", "))
+		}
+		_ = w.Flush() // a closed pipe is its reader's choice
+	}
+	if found.More {
+		a.warn("there are more than %d: give more of the number, or --limit", len(found.Orders))
+	}
+	for _, note := range found.Notes {
+		a.warn("note: %s", note)
+	}
+}

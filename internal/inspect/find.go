@@ -1,0 +1,401 @@
+package inspect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/text/width"
+
+	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/sqldb"
+)
+
+// Found is an order that Find has found.
+type Found struct {
+	OrderNo    string   `json:"order_no"`
+	OrderID    int64    `json:"order_id"` // 0: there is no such order, only messages about it
+	Matched    []string `json:"matched"`  // what of it has the text: MatchOrderNo, …
+	Paid       bool     `json:"is_paid"`
+	Amount     string   `json:"amount"` // yuan; empty if it is NULL
+	ExternalID string   `json:"external_id,omitempty"`
+	Waybill    string   `json:"waybill,omitempty"`
+	DeviceSN   string   `json:"device_sn,omitempty"`
+}
+
+// Values of Found.Matched.
+const (
+	MatchOrderNo    = "order number"
+	MatchOrderID    = "order id"
+	MatchExternalID = "external id"
+	MatchWaybill    = "waybill"
+	MatchDevice     = "device"
+	MatchMessage    = "message"
+)
+
+// FoundOrders is the result of Find, the newest orders first for each column.
+type FoundOrders struct {
+	Text   string  `json:"text"`
+	Orders []Found `json:"orders"`
+	More   bool    `json:"more"` // there are more than were asked for
+	// Notes say what was not searched, and why.
+	Notes []string `json:"notes"`
+}
+
+const (
+	// findTimeout is how long each database may search. The server ends a statement that takes longer, except MySQL 5.6, which
+	// knows no limit.
+	findTimeout = 5 * time.Second
+	// findNewest is how many orders, counted from the newest, are searched for a part of a number. Whole numbers are found
+	// however old they are.
+	findNewest = 200_000
+	// minFragment is how many letters and digits a part must have.
+	minFragment = 3
+	maxFindText = 128
+)
+
+// ErrFindText means that Find cannot search for a text.
+var ErrFindText = errors.New("give a number, or a part of one, of at most 128 characters")
+
+// Find looks for orders by order number, order id, external id, waybill, cabinet, or the id of a message. First it looks for
+// the whole text, as it is, in capitals and in small letters; if there is none, in the newest orders and all parcels for
+// values that contain it without regard to case, blanks and dashes. It returns at most limit orders. If the main database cannot be searched, a note
+// says so; the error is that of the account database.
+func Find(ctx context.Context, account, main *sql.DB, queues []string, text string, limit int) (*FoundOrders, error) {
+	f := &finder{account: account, main: main, limit: limit, whole: variants(text), part: fragment(text), found: map[string]*Found{}}
+	result := &FoundOrders{Text: strings.TrimSpace(text), Orders: []Found{}, Notes: []string{}}
+	if result.Text == "" || len(result.Text) > maxFindText {
+		return nil, ErrFindText
+	}
+	for _, step := range []func(context.Context) error{
+		func(ctx context.Context) error { return f.indexed(ctx, queues) }, f.unindexed, f.parts,
+	} {
+		if f.hasOrder() {
+			break // the next step reads more, and finds less likely what is meant
+		}
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	f.completeParcels(ctx)
+	for _, key := range f.order[:min(len(f.order), limit)] {
+		result.Orders = append(result.Orders, *f.found[key])
+	}
+	result.More, result.Notes = len(f.order) > limit, append(result.Notes, f.notes...)
+	return result, nil
+}
+
+// variants are the forms in which a whole number may be stored.
+func variants(text string) []any {
+	var forms []any
+	narrow := width.Narrow.String(strings.TrimSpace(text))
+	for _, form := range []string{strings.TrimSpace(text), narrow, strings.ToUpper(narrow), strings.ToLower(narrow), fragment(text), strings.ToUpper(fragment(text))} {
+		if form != "" && !slices.Contains(forms, any(form)) {
+			forms = append(forms, form)
+		}
+	}
+	return forms
+}
+
+// fragment is what counts of a text that was read out, typed or copied: its letters and digits, in small letters. It has no
+// character with a meaning in LIKE.
+func fragment(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, strings.ToLower(width.Narrow.String(text)))
+}
+
+// containing is the condition that a column contains a fragment.
+func containing(column string) string {
+	return "LOWER(REPLACE(REPLACE(REPLACE(" + column + ", '-', ''), ' ', ''), '_', '')) LIKE ?"
+}
+
+// finder collects orders. It knows an order by its id or, if there is none, by its number.
+type finder struct {
+	account, main *sql.DB
+	limit         int
+	whole         []any
+	part          string
+
+	found map[string]*Found
+	order []string // keys of found, as they were found
+	notes []string
+}
+
+const findOrderColumns = "SELECT order_no, order_id, amount, is_paid <> 0, external_id FROM kernelorder_charge WHERE "
+
+// column is one that may have the text.
+type column struct{ table, name, match string }
+
+var (
+	externalID    = column{"kernelorder_charge", "external_id", MatchExternalID}
+	parcelColumns = []column{{"kernel_post_order", "express_number", MatchWaybill}, {"kernel_post_order", "device_sn", MatchDevice}}
+)
+
+// indexed looks for the whole text where that reads few rows.
+func (f *finder) indexed(ctx context.Context, queues []string) error {
+	if err := f.orders(ctx, MatchOrderNo, "order_no"+f.isWhole(), f.whole...); err != nil {
+		return err
+	}
+	id, err := strconv.ParseInt(f.whole[0].(string), 10, 64)
+	if err != nil {
+		id, _ = device.ParseMessageID(f.whole[0].(string)) // 0 if it is none
+	}
+	if id > 0 {
+		if err := f.orders(ctx, MatchOrderID, "order_id = ?", id); err != nil {
+			return err
+		}
+	}
+	if err := f.messages(ctx, queues); err != nil {
+		return err
+	}
+	return f.columns(ctx, true)
+}
+
+// unindexed looks for the whole text in the columns without an index.
+func (f *finder) unindexed(ctx context.Context) error { return f.columns(ctx, false) }
+
+func (f *finder) columns(ctx context.Context, withIndex bool) error {
+	if hasIndex(ctx, f.account, externalID) == withIndex {
+		if err := f.orders(ctx, MatchExternalID, "external_id"+f.isWhole(), f.whole...); err != nil {
+			return err
+		}
+	}
+	for _, c := range parcelColumns {
+		if hasIndex(ctx, f.main, c) == withIndex {
+			if err := f.parcels(ctx, c.match, c.name+f.isWhole(), f.whole...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isWhole is the condition that a column has one of the forms of the whole text.
+func (f *finder) isWhole() string { return " IN " + sqldb.In(len(f.whole)) }
+
+// hasOrder reports whether an order was found. Messages do not count: anybody can name any number in one.
+func (f *finder) hasOrder() bool {
+	return slices.ContainsFunc(f.order, func(key string) bool { return f.found[key].OrderID != 0 })
+}
+
+// parts looks for values that contain the fragment.
+func (f *finder) parts(ctx context.Context) error {
+	if len([]rune(f.part)) < minFragment {
+		f.note(fmt.Sprintf("parts of numbers were not searched: that wants at least %d letters or digits", minFragment))
+		return nil
+	}
+	like := "%" + f.part + "%"
+	var oldest sql.NullInt64
+	err := f.account.QueryRowContext(ctx, "SELECT order_id FROM kernelorder_charge ORDER BY order_id DESC LIMIT 1 OFFSET ?", findNewest).Scan(&oldest)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("looking for the newest orders: %w", err)
+	}
+	if oldest.Valid {
+		f.note(fmt.Sprintf("of orders older than the newest %d only whole numbers were searched", findNewest))
+	}
+	for _, c := range []column{{"kernelorder_charge", "order_no", MatchOrderNo}, externalID} {
+		if err := f.orders(ctx, c.match, "order_id > ? AND "+containing(c.name), oldest.Int64, like); err != nil {
+			return err
+		}
+	}
+	for _, c := range parcelColumns {
+		if err := f.parcels(ctx, c.match, containing(c.name), like); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orders adds the orders with the condition, the newest first.
+func (f *finder) orders(ctx context.Context, match, where string, args ...any) error {
+	return f.search(ctx, f.account, "kernelorder_charge", findOrderColumns+where+" ORDER BY order_id DESC LIMIT ?", append(args, f.limit+1), func(rows *sql.Rows) error {
+		var o Found
+		var paid sql.NullBool
+		var id sql.NullInt64
+		var amount, externalID sql.NullString
+		if err := rows.Scan(&o.OrderNo, &id, &amount, &paid, &externalID); err != nil {
+			return err
+		}
+		o.OrderID, o.Paid, o.Amount, o.ExternalID = id.Int64, paid.Bool, amount.String, externalID.String
+		f.add(o, match)
+		return nil
+	})
+}
+
+// messages adds the orders that kept messages name, which may not exist, and those of a message with the id.
+func (f *finder) messages(ctx context.Context, queues []string) error {
+	var keys []any
+	for _, queue := range queues {
+		for _, kind := range []string{payment.KindSettle, payment.KindReply} {
+			for _, form := range f.whole {
+				keys = append(keys, kind+":"+queue+":"+form.(string))
+			}
+		}
+	}
+	var refs []string
+	read := func(rows *sql.Rows) error {
+		var ref string
+		err := rows.Scan(&ref)
+		if ref != "" && !f.hasNo(ref) && !slices.Contains(refs, ref) {
+			refs = append(refs, ref)
+		}
+		return err
+	}
+	for _, q := range []struct {
+		where string
+		args  []any
+	}{{"ref IN " + sqldb.In(len(f.whole)), f.whole}, {"unique_key IN " + sqldb.In(len(keys)), keys}} {
+		if len(q.args) == 0 {
+			continue
+		}
+		if err := f.search(ctx, f.account, "jdpay_job", "SELECT DISTINCT COALESCE(ref, '') FROM jdpay_job WHERE "+q.where+" LIMIT ?", append(slices.Clone(q.args), f.limit+1), read); err != nil {
+			return err
+		}
+	}
+	for _, ref := range refs {
+		if err := f.orders(ctx, MatchMessage, "order_no = ?", ref); err != nil {
+			return err
+		}
+		if !f.hasNo(ref) {
+			f.add(Found{OrderNo: ref}, MatchMessage)
+		}
+	}
+	return nil
+}
+
+func (f *finder) hasNo(orderNo string) bool {
+	for _, o := range f.found {
+		if o.OrderNo == orderNo {
+			return true
+		}
+	}
+	return false
+}
+
+// parcels adds the orders of the parcels with the condition. A main database that cannot be searched becomes a note.
+func (f *finder) parcels(ctx context.Context, match, where string, args ...any) error {
+	var ids []any
+	err := f.search(ctx, f.main, "kernel_post_order", "SELECT post_order_id FROM kernel_post_order WHERE "+where+" ORDER BY post_order_id DESC LIMIT ?", append(args, f.limit+1), func(rows *sql.Rows) error {
+		var text string
+		err := rows.Scan(&text)
+		if id, parseErr := strconv.ParseInt(text, 10, 64); parseErr == nil {
+			ids = append(ids, id)
+		}
+		return err
+	})
+	if err != nil {
+		f.note("waybills and cabinets were not searched: the main database cannot be read: " + err.Error())
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return f.orders(ctx, match, "order_id IN "+sqldb.In(len(ids)), ids...)
+}
+
+// completeParcels fills in waybills and cabinets.
+func (f *finder) completeParcels(ctx context.Context) {
+	byID := map[string]*Found{}
+	var ids []any
+	for _, o := range f.found {
+		if o.OrderID != 0 {
+			id := strconv.FormatInt(o.OrderID, 10)
+			byID[id], ids = o, append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	err := f.search(ctx, f.main, "kernel_post_order", "SELECT post_order_id, COALESCE(express_number, ''), COALESCE(device_sn, '') FROM kernel_post_order WHERE post_order_id IN "+sqldb.In(len(ids)), ids, func(rows *sql.Rows) error {
+		var id, waybill, deviceSN string
+		err := rows.Scan(&id, &waybill, &deviceSN)
+		if o := byID[id]; o != nil {
+			o.Waybill, o.DeviceSN = waybill, deviceSN
+		}
+		return err
+	})
+	if err != nil {
+		f.note("waybills and cabinets were not searched: the main database cannot be read: " + err.Error())
+	}
+}
+
+// add adds an order, or a match to one that is there.
+func (f *finder) add(o Found, match string) {
+	key := strconv.FormatInt(o.OrderID, 10)
+	if o.OrderID == 0 {
+		key = "no " + o.OrderNo
+	}
+	if f.found[key] == nil {
+		f.found[key] = &o
+		f.order = append(f.order, key)
+	}
+	if known := f.found[key]; !slices.Contains(known.Matched, match) {
+		known.Matched = append(known.Matched, match)
+	}
+}
+
+func (f *finder) note(text string) {
+	if !slices.Contains(f.notes, text) {
+		f.notes = append(f.notes, text)
+	}
+}
+
+// search runs a query for at most findTimeout. Being too slow is a note, no error; nor is a text that the column cannot hold.
+func (f *finder) search(ctx context.Context, db *sql.DB, table, query string, args []any, read func(*sql.Rows) error) error {
+	ctx, cancel := context.WithTimeout(ctx, findTimeout+time.Second) // the server's own limit comes first
+	defer cancel()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := limitStatements(ctx, conn, findTimeout); err != nil {
+		return err
+	}
+	rows, err := conn.QueryContext(ctx, query, args...)
+	if err == nil {
+		defer rows.Close()
+		for err == nil && rows.Next() {
+			err = read(rows)
+		}
+		err = errors.Join(err, rows.Err())
+	}
+	switch {
+	case err == nil, sqldb.IsBadText(err):
+		return nil
+	case sqldb.IsOverdue(err), ctx.Err() != nil:
+		f.note(fmt.Sprintf("%s was not searched whole, because that takes longer than %s: give a whole number, or create an index", table, findTimeout))
+		return nil
+	}
+	return fmt.Errorf("searching %s: %w", table, err)
+}
+
+// limitStatements has the server end statements of this connection that take too long. MariaDB and MySQL have different
+// variables for it, and older servers none.
+func limitStatements(ctx context.Context, conn *sql.Conn, limit time.Duration) error {
+	for _, set := range []string{
+		fmt.Sprintf("SET SESSION max_statement_time = %d", int(limit.Seconds())),
+		fmt.Sprintf("SET SESSION max_execution_time = %d", limit.Milliseconds()),
+	} {
+		if _, err := conn.ExecContext(ctx, set); err != nil && sqldb.Number(err) == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasIndex reports whether a query by the column reads few rows only. For a view nobody can tell; the time limit holds.
+func hasIndex(ctx context.Context, db *sql.DB, c column) bool {
+	missing, err := MissingIndexes(ctx, db, []Index{{c.table, []string{c.name}, false}})
+	return err == nil && len(missing) == 0
+}
