@@ -38,7 +38,8 @@ the result of each. It needs no other program and leaves no files.`,
 		Example: `  jdpay-sandbox
   jdpay-sandbox --count 500 --rate 50
   jdpay-sandbox --logs
-  jdpay-sandbox --keep-running --lang zh`,
+  jdpay-sandbox --keep-running --lang zh
+  jdpay-sandbox serve --help`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -59,6 +60,8 @@ the result of each. It needs no other program and leaves no files.`,
 	cmd.Flags().BoolVar(&o.logs, "logs", false, "also print the daemon's log lines; with --json to stderr")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON document at the end instead of lines")
 	cmd.Flags().StringVar(&language, "lang", "", "`en` or zh (default by LC_ALL, LC_MESSAGES or LANG)")
+	cmd.AddCommand(serveCommand(ctx, &begun))
+	cmd.CompletionOptions.HiddenDefaultCmd = true
 	err := cmd.Execute()
 	var end interrupted
 	switch {

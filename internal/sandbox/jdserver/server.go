@@ -60,8 +60,11 @@ func New(o Options) *Server {
 }
 
 // Start listens on a free port of 127.0.0.1 and returns the base address, "http://127.0.0.1:port". Close ends it.
-func (s *Server) Start() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func (s *Server) Start() (string, error) { return s.Listen("127.0.0.1:0") }
+
+// Listen listens on an address, host:port, and returns the endpoint, "http://host:port". Close ends it.
+func (s *Server) Listen(address string) (string, error) {
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return "", fmt.Errorf("starting the JD stand-in: %w", err)
 	}
