@@ -20,6 +20,7 @@ build: ## build bin/jdpay-listener and bin/jdpay-sandbox
 test: ## run all tests, on private servers; installs missing Debian packages and says so
 	sh .ci/packages
 	$(GO) test -race -shuffle=on -timeout 30m ./...
+	$(GO) -C deploy/kubernetes test ./...
 
 model: ## search the models of leases and settling, and their variants with one rule removed
 	sh .ci/packages
@@ -28,8 +29,10 @@ model: ## search the models of leases and settling, and their variants with one 
 lint: ## check form, vet, staticcheck, what the program links and its licences
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); [ -z "$$unformatted" ] || { echo "run gofumpt on:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) -C deploy/kubernetes vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
+	$(GO) -C deploy/kubernetes mod tidy -diff
 	@linked=$$($(GO) list -deps ./cmd/jdpay-listener | grep -E 'go-mysql-server|mochi-mqtt|miniredis|internal/(sandbox|testenv)'); [ -z "$$linked" ] || { echo "jdpay-listener links what only the sandbox and tests may:"; echo "$$linked"; exit 1; }
 	@licenses=$$($(GO) run ./deploy/sbom licenses) && [ "$$licenses" = "$$(cat THIRD_PARTY_LICENSES)" ] || { echo "THIRD_PARTY_LICENSES is not what is linked: run make licenses, and read what changes"; exit 1; }
 
