@@ -9,6 +9,7 @@ import (
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/lang"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -55,7 +56,7 @@ deleted, or that all were replaced.`,
 				return advise(cmd.Context(), account, err)
 			}
 			for _, f := range faults {
-				found.Offenders = append(found.Offenders, inspect.Offender{What: fmt.Sprintf("act %d", f.ID), Problem: f.Problem})
+				found.Offenders = append(found.Offenders, inspect.Offender{What: lang.M("act %d", f.ID), Problem: f.Problem})
 			}
 			if a.json {
 				err = a.printJSON(struct {
@@ -66,7 +67,7 @@ deleted, or that all were replaced.`,
 				a.printAudit(found, head)
 			}
 			if n := len(found.Offenders); n > 0 {
-				return fmt.Errorf("%d offenders: see jdpay-listener trace ORDER_NO or jobs show ID for each, and for acts table jdpay_audit", n)
+				return lang.Errorf("%d offenders: see jdpay-listener trace ORDER_NO or jobs show ID for each, and for acts table jdpay_audit", n)
 			}
 			return err
 		},
@@ -77,23 +78,23 @@ deleted, or that all were replaced.`,
 }
 
 func (a *app) printAudit(found *inspect.Audited, acts auditlog.Head) {
-	printCounts := func(title string, counts map[string]int) {
-		a.printLine("%s", title)
+	printCounts := func(title lang.Message, counts map[string]int) {
+		a.say(title)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
-			a.printLine("  %-36s %8d", name, counts[name])
+			a.printLine("  %s %8d", lang.Left(lang.Marked(name).In(a.lang), 36), counts[name])
 		}
 	}
-	printCounts("kept messages", found.Messages)
-	printCounts("steps", found.Steps)
-	printCounts("paid orders", map[string]int{"settled here": found.PaidOrders, "settled long ago or elsewhere": found.PaidUnknown})
-	printCounts("acts of operators", map[string]int{"recorded": int(acts.ID)})
+	printCounts(lang.M("kept messages"), found.Messages)
+	printCounts(lang.M("steps"), found.Steps)
+	printCounts(lang.M("paid orders"), map[string]int{lang.Mark("settled here"): found.PaidOrders, lang.Mark("settled long ago or elsewhere"): found.PaidUnknown})
+	printCounts(lang.M("acts of operators"), map[string]int{lang.Mark("recorded"): int(acts.ID)})
 	if acts.ID > 0 {
-		a.printLine("  the newest is %s", acts)
+		a.say(lang.M("  the newest is %s", acts))
 	}
 	for _, o := range found.Offenders {
-		a.printLine("OFFENDER  %s: %s", o.What, o.Problem)
+		a.say(lang.M("OFFENDER  %s: %s", o.What, o.Problem))
 	}
 	if len(found.Offenders) == 0 {
-		a.printLine("clean: every message and every paid order is in exactly one place")
+		a.say(lang.M("clean: every message and every paid order is in exactly one place"))
 	}
 }

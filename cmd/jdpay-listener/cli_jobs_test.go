@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sandbox/jdserver"
 	"jdpay-listener/internal/sqldb"
 )
@@ -99,13 +100,22 @@ func TestJobsListAndShow(t *testing.T) {
 			t.Errorf("%d lines, want a head and one for each of 4 jobs:\n%s", len(lines), out)
 		}
 		for _, line := range lines {
-			taken := 0
-			for _, r := range line {
-				taken += columns(r)
-			}
+			taken := lang.Width(line)
 			if taken > 120 || strings.ContainsRune(line, '\x1b') {
 				t.Errorf("%d columns: %q", taken, line)
 			}
+		}
+	})
+	t.Run("in Chinese the columns stand below their headings", func(t *testing.T) {
+		lines := strings.Split(s.run("jobs", "list", "--lang", "zh"), "\n")
+		heading, row := lines[0], lines[1]
+		mustContain(t, heading, "编号", "状态", "错误")
+		state := lang.Width(heading[:strings.Index(heading, "状态")])
+		if !slices.Contains([]string{"ready", "running", "parked", "done", "rejected"}, strings.Fields(row[state:])[0]) {
+			t.Errorf("no state below its heading:\n%s\n%s", heading, row)
+		}
+		if shown := s.run("jobs", "show", strings.Fields(row)[0], "--lang", "zh"); !strings.Contains(shown, "唯一键") {
+			t.Errorf("jobs show is not in Chinese: %s", shown)
 		}
 	})
 	t.Run("a warning says that the list is cut", func(t *testing.T) {

@@ -128,23 +128,3 @@ func TestVerify(t *testing.T) {
 		}
 	})
 }
-
-func TestLanguage(t *testing.T) {
-	for name, tt := range map[string]struct {
-		flag string
-		env  map[string]string
-		want inspect.Lang
-	}{
-		"nothing set":         {"", nil, inspect.English},
-		"LANG":                {"", map[string]string{"LANG": "zh_CN.UTF-8"}, inspect.Chinese},
-		"LC_ALL before LANG":  {"", map[string]string{"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, inspect.English},
-		"the flag before all": {"zh", map[string]string{"LC_ALL": "en_US.UTF-8"}, inspect.Chinese},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := language(tt.flag, func(name string) string { return tt.env[name] })
-			if got != tt.want || err != nil {
-				t.Errorf("got %s, %v", got, err)
-			}
-		})
-	}
-}

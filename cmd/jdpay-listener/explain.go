@@ -2,18 +2,12 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
-
-	"jdpay-listener/internal/inspect"
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	lang := ""
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "explain ORDER_NO",
 		Short: "Say in a sentence or two where an order is, why, and what to do",
 		Long: `Says in a sentence or two of plain language where an order is, why, and what to do: in English, or in Chinese with
@@ -23,15 +17,11 @@ of the number, or the order cannot be read.`,
   jdpay-listener explain R20261120001 --lang zh`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			language, err := language(lang, os.Getenv)
-			if err != nil {
-				return usageError{err}
-			}
 			c, t, err := a.lookUp(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			explained := t.Explanation(language, c.Payment.Location())
+			explained := t.Explanation(a.lang, c.Payment.Location())
 			if a.json {
 				err = a.printJSON(explained)
 			} else {
@@ -40,20 +30,4 @@ of the number, or the order cannot be read.`,
 			return cmp.Or(unreadable(t), err)
 		},
 	}
-	cmd.Flags().StringVar(&lang, "lang", "", "`en` or zh (default by LC_ALL, LC_MESSAGES or LANG)")
-	return cmd
-}
-
-// language returns the language of the flag, or that of the environment.
-func language(flag string, getenv func(string) string) (inspect.Lang, error) {
-	switch flag {
-	case "en", "zh":
-		return inspect.Lang(flag), nil
-	case "":
-		if strings.HasPrefix(cmp.Or(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")), "zh") {
-			return inspect.Chinese, nil
-		}
-		return inspect.English, nil
-	}
-	return "", errors.New("--lang is en or zh")
 }

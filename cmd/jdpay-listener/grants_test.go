@@ -94,12 +94,12 @@ func TestGrantsAreNarrow(t *testing.T) {
 		},
 		"jdpay_operator": {
 			"another cursor": "UPDATE jdpay_cursor SET job_id = 0",
-			"a paid order": paid, "a pay info": "UPDATE kernel_postorder_pay_info SET payment_status = 1",
+			"a paid order":   paid, "a pay info": "UPDATE kernel_postorder_pay_info SET payment_status = 1",
 			"a new job": "INSERT INTO jdpay_job (kind) VALUES ('x')", "a job's deletion": "DELETE FROM jdpay_job", "another column of the table": "ALTER TABLE jdpay_job ADD x INT",
 		},
 		"jdpay_read": {
 			"another cursor": "UPDATE jdpay_cursor SET job_id = 0",
-			"a paid order": paid, "a pay info": "INSERT INTO kernel_postorder_pay_info (post_order_id) VALUES ('1')", "a job's state": "UPDATE jdpay_job SET state = 'done'",
+			"a paid order":   paid, "a pay info": "INSERT INTO kernel_postorder_pay_info (post_order_id) VALUES ('1')", "a job's state": "UPDATE jdpay_job SET state = 'done'",
 			"a new job": "INSERT INTO jdpay_job (kind) VALUES ('x')", "a job's deletion": "DELETE FROM jdpay_job", "an act": "INSERT INTO jdpay_audit (id) VALUES (1)",
 		},
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -101,7 +101,7 @@ func advise(ctx context.Context, account *sql.DB, err error) error {
 	case err == nil:
 		return nil
 	case sqldb.IsDown(err):
-		return fmt.Errorf("the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %w", err)
+		return lang.Errorf("the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s", err)
 	}
 	if stale := job.CheckVersion(ctx, account); errors.Is(stale, job.ErrNotMigrated) {
 		return stale
@@ -137,7 +137,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 				}
 				a.printJobs(rows, c.Payment.Location())
 				if len(rows) == limit {
-					a.warn("only the newest %d: see --limit", limit)
+					a.warn("%s", lang.M("only the newest %d: see --limit", limit).In(a.lang))
 				}
 				return nil
 			})
@@ -151,26 +151,26 @@ func (a *app) jobsListCommand() *cobra.Command {
 // printJobs prints a line for each job, cut to tableWidth; free text is the last column, since it is cut.
 func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 	if len(rows) == 0 {
-		a.printLine("no jobs")
+		a.say(lang.M("no jobs"))
 		return
 	}
-	var table strings.Builder
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	cells(w, "ID", "KIND", "STATE", "OUTCOME", "TRIES", "ORDER", "WHEN", "ERROR")
+	in := func(m lang.Message) string { return m.In(a.lang) }
+	table := [][]string{{
+		in(lang.M("ID")), in(lang.M("KIND")), in(lang.M("STATE")), in(lang.M("OUTCOME")), in(lang.M("TRIES")), in(lang.M("ORDER")), in(lang.M("WHEN")), in(lang.M("ERROR")),
+	}}
 	for _, r := range rows {
-		when := "due " + r.NextTry.In(zone).Format(time.DateTime)
+		when := lang.M("due %s", r.NextTry.In(zone).Format(time.DateTime))
 		switch {
 		case r.Finished != nil:
-			when = r.Finished.In(zone).Format(time.DateTime)
+			when = lang.Plain(r.Finished.In(zone).Format(time.DateTime))
 		case r.State == job.Running:
-			when = "now"
+			when = lang.M("now")
 		}
-		cells(w, r.ID, r.Kind, r.State, cmp.Or(string(r.Outcome), "-"), r.Tries, cmp.Or(r.Ref, "-"), when, plain(r.LastError))
+		table = append(table, []string{
+			strconv.FormatInt(r.ID, 10), r.Kind, string(r.State), cmp.Or(string(r.Outcome), "-"), strconv.Itoa(r.Tries), cmp.Or(r.Ref, "-"), in(when), plain(r.LastError),
+		})
 	}
-	_ = w.Flush() // a strings.Builder takes everything
-	for line := range strings.Lines(table.String()) {
-		a.printLine("%s", shorten(strings.TrimRight(line, " \n"), tableWidth))
-	}
+	a.table(table, tableWidth)
 }
 
 func (a *app) jobsShowCommand() *cobra.Command {
@@ -190,7 +190,7 @@ func (a *app) jobsShowCommand() *cobra.Command {
 				case err != nil:
 					return err
 				case len(rows) == 0:
-					return fmt.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", wanted[0])
+					return lang.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", wanted[0])
 				case a.json:
 					return a.printJSON(rows[0])
 				}
@@ -208,32 +208,35 @@ func (a *app) printJob(r job.Row, zone *time.Location) {
 		}
 		return t.In(zone).Format("2006-01-02 15:04:05.000")
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	for _, line := range [][2]string{
-		{"id", strconv.FormatInt(r.ID, 10)},
-		{"kind", r.Kind},
-		{"order", cmp.Or(r.Ref, "-")},
-		{"unique key", r.Key},
-		{"state", string(r.State)},
-		{"outcome", cmp.Or(string(r.Outcome), "-")},
-		{"priority", strconv.Itoa(r.Priority)},
-		{"tries", strconv.Itoa(r.Tries)},
-		{"enqueued", at(r.Enqueued)},
-		{"created", at(&r.Created)},
-		{"next try", at(&r.NextTry)},
-		{"gives up", at(r.GiveUp)},
-		{"finished", at(r.Finished)},
-		{"trace", cmp.Or(r.Trace, "-")},
-		{"lease", cmp.Or(r.Lease, "-")},
-		{"lease until", at(r.LeaseEnds)},
-		{"last error", cmp.Or(plain(r.LastError), "-")},
+	var table [][]string
+	for _, line := range []struct {
+		name  lang.Message
+		value string
+	}{
+		{lang.M("id"), strconv.FormatInt(r.ID, 10)},
+		{lang.M("kind"), r.Kind},
+		{lang.M("order"), cmp.Or(r.Ref, "-")},
+		{lang.M("unique key"), r.Key},
+		{lang.M("state"), string(r.State)},
+		{lang.M("outcome"), cmp.Or(string(r.Outcome), "-")},
+		{lang.M("priority"), strconv.Itoa(r.Priority)},
+		{lang.M("tries"), strconv.Itoa(r.Tries)},
+		{lang.M("enqueued"), at(r.Enqueued)},
+		{lang.M("created"), at(&r.Created)},
+		{lang.M("next try"), at(&r.NextTry)},
+		{lang.M("gives up"), at(r.GiveUp)},
+		{lang.M("finished"), at(r.Finished)},
+		{lang.M("trace"), cmp.Or(r.Trace, "-")},
+		{lang.M("lease"), cmp.Or(r.Lease, "-")},
+		{lang.M("lease until"), at(r.LeaseEnds)},
+		{lang.M("last error"), cmp.Or(plain(r.LastError), "-")},
 	} {
-		cells(w, line[0], line[1])
+		table = append(table, []string{line.name.In(a.lang), line.value})
 	}
 	for _, f := range r.Errors {
-		cells(w, fmt.Sprintf("try %d", f.Try), at(&f.At)+"  "+plain(f.Error))
+		table = append(table, []string{lang.M("try %d", f.Try).In(a.lang), at(&f.At) + "  " + plain(f.Error)})
 	}
-	_ = w.Flush() // a closed pipe is its reader's choice
+	a.table(table, 0)
 	a.printLine("")
 	a.printLine("%s", r.Args) // escaped to one line; --json has it unchanged
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 )
 
 // target returns the filter of the jobs that retry and discard change: those with the ids in args, or with --all those that
@@ -51,7 +51,7 @@ same message id, JD the same status, the pay info the same row. No payment is se
   jdpay-listener jobs retry --all --kind waybill-status --state parked
   jdpay-listener jobs retry --replay --all --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(cmd, args, &s, &by, "due now", func(c *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
+			return a.change(cmd, args, &s, &by, func(n int) lang.Message { return lang.M("%d jobs are due now", n) }, func(c *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
 				return store.Retry(cmd.Context(), who, f, daemon.Timeouts(c), replay)
 			})
 		},
@@ -74,7 +74,7 @@ changed. The rows stay for Jobs:KeepDone; until then "jobs retry --replay" revok
 		Example: `  jdpay-listener jobs discard 4711 --as anna --reason "refunded, ticket 1234"
   jdpay-listener jobs discard --all --kind settle --state parked --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(cmd, args, &s, &by, "discarded", func(_ *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
+			return a.change(cmd, args, &s, &by, func(n int) lang.Message { return lang.M("%d jobs are discarded", n) }, func(_ *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
 				return store.Discard(cmd.Context(), who, f)
 			})
 		},
@@ -87,7 +87,7 @@ changed. The rows stay for Jobs:KeepDone; until then "jobs retry --replay" revok
 
 // change calls do for the selected jobs and prints how many it changed. It returns an error that names the given jobs that
 // do could not change.
-func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operator, done string,
+func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operator, done func(changed int) lang.Message,
 	do func(*config.Config, *job.MySQL, auditlog.Operator, job.Filter) ([]int64, error),
 ) error {
 	f, err := s.target(args)
@@ -112,10 +112,10 @@ func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operat
 		if a.json {
 			err = a.printJSON(map[string]any{"changed": len(changed), "unchanged": unchanged})
 		} else {
-			a.printLine("%d jobs are %s", len(changed), done)
+			a.say(done(len(changed)))
 		}
 		if len(unchanged) > 0 {
-			return fmt.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", strings.Join(unchanged, ", "))
+			return lang.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", strings.Join(unchanged, ", "))
 		}
 		return err
 	})

@@ -17,6 +17,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/printable"
 )
 
@@ -46,6 +47,7 @@ type app struct {
 	files  []string // --config
 	set    []string // --set
 	json   bool
+	lang   lang.Lang // --lang, or by the environment
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
@@ -75,7 +77,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		a.warn("jdpay-listener: %s; see %s --help", oneLine(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
-	a.warn("jdpay-listener: %s", oneLine(err.Error()))
+	a.warn("jdpay-listener: %s", oneLine(lang.ErrorMessage(err).In(a.lang)))
 	return exitFailed
 }
 
@@ -98,10 +100,18 @@ Without a command it runs the daemon.`,
 		SilenceUsage:  true,
 		RunE:          run.RunE,
 	}
+	language := ""
+	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		if a.lang, err = lang.Of(language, os.Getenv); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
 	flags := root.PersistentFlags()
 	flags.StringArrayVar(&a.files, "config", nil, "configuration `FILE`, repeatable, merged in order (default appsettings.json and appsettings.{Environment}.json, here or in configs/)")
 	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
+	flags.StringVar(&language, "lang", "", "`en` or zh: the language of what explain, doctor, audit and jobs print (default by LC_ALL, LC_MESSAGES or LANG)")
 	root.AddCommand(run, a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.sendCommand(), a.doctorCommand(), a.probeCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root

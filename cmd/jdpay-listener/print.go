@@ -5,8 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"golang.org/x/text/width"
-
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/printable"
 )
 
@@ -15,6 +14,33 @@ const tableWidth = 120
 
 // printLine prints a line to stdout, with control characters escaped.
 func (a *app) printLine(format string, args ...any) { fprintLine(a.stdout, format, args...) }
+
+// say prints a message in the user's language, on one line.
+func (a *app) say(m lang.Message) { a.printLine("%s", m.In(a.lang)) }
+
+// table prints rows in columns, with control characters escaped and each line cut to so many terminal columns; 0: to none.
+func (a *app) table(rows [][]string, maxColumns int) {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = printable.Text(cell)
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], lang.Width(row[i]))
+		}
+	}
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			line += lang.Left(cell, widths[i]+2)
+		}
+		if line = strings.TrimRight(line, " "); maxColumns > 0 {
+			line = shorten(line, maxColumns)
+		}
+		a.printLine("%s", line)
+	}
+}
 
 // warn prints a line to stderr, with control characters escaped.
 func (a *app) warn(format string, args ...any) { fprintLine(a.stderr, format, args...) }
@@ -44,17 +70,9 @@ func shorten(s string, maxColumns int) string {
 		if taken <= maxColumns-1 {
 			end = i
 		}
-		if taken += columns(r); taken > maxColumns {
+		if taken += lang.Width(string(r)); taken > maxColumns {
 			return s[:end] + "…"
 		}
 	}
 	return s
-}
-
-func columns(r rune) int {
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 2
-	}
-	return 1
 }

@@ -131,7 +131,7 @@ func (s *site) useDatabase(server *testenv.MySQL) {
 // env returns the program's configuration as environment variables.
 func (s *site) env(user string, more ...string) []string {
 	dsn := connection(user, s.mysql.Host, s.mysql.Port, s.schema)
-	env := append(os.Environ(),
+	env := append(os.Environ(), "LC_ALL=C",
 		"ConnectionStrings__Account="+dsn, "ConnectionStrings__Main="+dsn,
 		"Mns__Endpoint="+s.mnsURL, "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "Mns__WaitSeconds=5",
 		"JDPay__NotifyQueueName="+notifyQueue, "JDPay__Md5Key="+md5Key,

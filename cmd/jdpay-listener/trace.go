@@ -13,6 +13,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/lang"
 )
 
 func (a *app) traceCommand() *cobra.Command {
@@ -45,7 +46,7 @@ be read.`,
 func unreadable(t *inspect.Trace) error {
 	switch {
 	case t.OrderError != "":
-		return fmt.Errorf("the order cannot be read: %s", inspect.Cause(t.OrderError, inspect.English))
+		return fmt.Errorf("the order cannot be read: %s", inspect.Cause(t.OrderError, lang.English))
 	case !t.Known():
 		return fmt.Errorf("nothing is known of order %q: check the number (find looks for similar ones), or ask JD to send its notification again", t.OrderNo)
 	}
@@ -77,7 +78,7 @@ func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {
 	line := func(name, format string, args ...any) { cells(w, name, fmt.Sprintf(format, args...)) }
 	switch o := t.Order; {
 	case t.OrderError != "":
-		line("order", "%s: cannot be read: %s", t.OrderNo, inspect.Cause(t.OrderError, inspect.English))
+		line("order", "%s: cannot be read: %s", t.OrderNo, inspect.Cause(t.OrderError, a.lang))
 	case o == nil:
 		line("order", "%s: there is no such row", t.OrderNo)
 	case !o.Paid:

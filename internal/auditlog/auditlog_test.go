@@ -196,7 +196,7 @@ func TestCheckFindsManipulations(t *testing.T) {
 		exec(t, db, "DELETE FROM jdpay_audit")
 		act(t, db, auditlog.Operator{Name: "nobody"}, auditlog.Change{Act: "retry"})
 		_, faults, err := auditlog.Check(t.Context(), db, auditlog.Head{ID: first.ID, Hash: first.Hash})
-		if err != nil || len(faults) != 1 || !strings.Contains(faults[0].Problem, "another hash than was noted") {
+		if err != nil || len(faults) != 1 || !strings.Contains(faults[0].Problem.String(), "another hash than was noted") {
 			t.Errorf("%v, %v", faults, err)
 		}
 	})

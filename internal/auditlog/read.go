@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 const (
@@ -36,16 +38,14 @@ func ParseHead(text string) (Head, error) {
 
 // Fault is a row that is not as it was written.
 type Fault struct {
-	ID      int64  `json:"id"`
-	Problem string `json:"problem"`
+	ID      int64        `json:"id"`
+	Problem lang.Message `json:"problem"`
 }
 
 // Check reads the whole chain and returns its head and its faults: changed rows and gaps. It finds that the newest rows
 // were deleted, or that the whole chain was computed anew, only by a head that was noted before: noted, unless zero.
 func Check(ctx context.Context, db *sql.DB, noted Head) (head Head, faults []Fault, err error) {
-	report := func(id int64, format string, args ...any) {
-		faults = append(faults, Fault{id, fmt.Sprintf(format, args...)})
-	}
+	report := func(id int64, problem lang.Message) { faults = append(faults, Fault{id, problem}) }
 	for {
 		rows, err := read(ctx, db, "id > ? ORDER BY id LIMIT ?", head.ID, pageSize)
 		if err != nil {
@@ -54,17 +54,17 @@ func Check(ctx context.Context, db *sql.DB, noted Head) (head Head, faults []Fau
 		for _, r := range rows {
 			switch missing := r.id - head.ID - 1; {
 			case missing == 1:
-				report(head.ID+1, "is missing: it was deleted")
+				report(head.ID+1, lang.M("is missing: it was deleted"))
 			case missing > 1:
-				report(head.ID+1, "and those up to %d are missing: they were deleted", r.id-1)
+				report(head.ID+1, lang.M("and those up to %d are missing: they were deleted", r.id-1))
 			case r.prev != head.Hash:
-				report(r.id, "does not carry the hash of the one before it: one of the two was changed")
+				report(r.id, lang.M("does not carry the hash of the one before it: one of the two was changed"))
 			}
 			if r.sum() != r.hash {
-				report(r.id, "was changed: it does not have its hash")
+				report(r.id, lang.M("was changed: it does not have its hash"))
 			}
 			if r.id == noted.ID && r.hash != noted.Hash {
-				report(r.id, "has another hash than was noted: the acts up to it were written anew")
+				report(r.id, lang.M("has another hash than was noted: the acts up to it were written anew"))
 			}
 			head = Head{r.id, r.hash}
 		}
@@ -73,7 +73,7 @@ func Check(ctx context.Context, db *sql.DB, noted Head) (head Head, faults []Fau
 		}
 	}
 	if head.ID < noted.ID {
-		report(head.ID+1, "and those up to %d, which was noted, are missing: they were deleted", noted.ID)
+		report(head.ID+1, lang.M("and those up to %d, which was noted, are missing: they were deleted", noted.ID))
 	}
 	return head, faults, nil
 }

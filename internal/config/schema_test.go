@@ -230,7 +230,8 @@ func scalar(t reflect.Type, tag reflect.StructTag) []any {
 	case reflect.TypeFor[time.Duration]():
 		return []any{
 			object{"type": "string", "pattern": `^\s*((\d+\.)?\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,7})?)?|\d+(\.\d+)?|(\d+(\.\d+)?(h|m|s|ms|us|µs|ns))+)\s*$`},
-			object{"type": "number", "exclusiveMinimum": 0}, null,
+			object{"type": "number", "exclusiveMinimum": 0},
+			null,
 		}
 	case reflect.TypeFor[slog.Level]():
 		names := make([]string, len(levels))

@@ -11,6 +11,7 @@ import (
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
@@ -110,7 +111,7 @@ func (r *reporter) noteFailing(e job.End) {
 	case isFailure(e):
 		if since, tell := r.failing.failed(e, time.Now()); tell {
 			alert(r.log)(context.Background(), "tries of a kind fail and none succeeds; its work waits", attrs(e,
-				"cause", inspect.Cause(e.Err.Error(), inspect.English), "failing_ms", time.Since(since).Milliseconds())...)
+				"cause", inspect.Cause(e.Err.Error(), lang.English), "failing_ms", time.Since(since).Milliseconds())...)
 		}
 	case e.State == job.Done, e.State == job.Waiting:
 		r.endFailing(e.Kind, "tries of a kind succeed again")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/lang"
 )
 
 const (
@@ -51,7 +52,7 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 			since = began
 		case !told && time.Since(since) >= outageAlertTimeout:
 			told = true
-			alert(w.log)(ctx, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), inspect.English),
+			alert(w.log)(ctx, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), lang.English),
 				"outage_ms", time.Since(since).Milliseconds(), "error", err)
 		}
 	}

@@ -83,7 +83,7 @@ func has(set map[string]struct{}, key string) bool {
 
 // ended counts what the end of a try says about its payment. Replays are an operator's: their promises are long over.
 func (p *promises) ended(e job.End) {
-	if e.Replay() {
+	if e.Replayed() {
 		return
 	}
 	switch e.Kind {
@@ -114,7 +114,7 @@ func (p *promises) notified(e job.End) {
 
 // told counts a command that the broker has acknowledged.
 func (p *promises) told(j *job.Job) {
-	if j.Replay() {
+	if j.Replayed() {
 		return
 	}
 	p.metrics.ObserveStage(stageNotify, sinceEnqueued(j))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
@@ -34,8 +35,8 @@ type Audited struct {
 
 // Offender is a job, an order or an act that breaks a rule of the audit.
 type Offender struct {
-	What    string `json:"what"` // job 17, order R1
-	Problem string `json:"problem"`
+	What    lang.Message `json:"what"` // job 17, order R1
+	Problem lang.Message `json:"problem"`
 }
 
 const auditPage = 1000
@@ -60,7 +61,7 @@ func (a Audit) Run(ctx context.Context) (*Audited, error) {
 	if err := r.payInfos(ctx); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(r.found.Offenders, func(a, b Offender) int { return strings.Compare(a.What, b.What) })
+	slices.SortFunc(r.found.Offenders, func(a, b Offender) int { return strings.Compare(a.What.String(), b.What.String()) })
 	return r.found, nil
 }
 
@@ -74,18 +75,16 @@ type auditRun struct {
 	written []any            // post order ids whose pay info must exist
 }
 
-func (r *auditRun) addOffender(what, format string, args ...any) {
-	r.found.Offenders = append(r.found.Offenders, Offender{what, fmt.Sprintf(format, args...)})
+func (r *auditRun) addOffender(what, problem lang.Message) {
+	r.found.Offenders = append(r.found.Offenders, Offender{what, problem})
 }
-
-func jobName(id int64) string { return "job " + strconv.FormatInt(id, 10) }
 
 // rows checks that no row contradicts itself, and counts.
 func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 	return r.jobs.Walk(ctx, tx, nil, "", func(page []job.Summary) error {
 		for _, j := range page {
-			if problem := j.Contradiction(); problem != "" {
-				r.addOffender(jobName(j.ID), "%s (%s, state %s): %s", j.Kind, j.Ref, j.State, problem)
+			if problem, found := j.Contradiction(); found {
+				r.addOffender(lang.M("job %d", j.ID), lang.M("%s (%s, state %s): %s", j.Kind, j.Ref, j.State, problem))
 			}
 			where := string(j.State)
 			if j.State.Finished() {
@@ -114,7 +113,7 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 		numbers := make([]any, 0, len(page))
 		for _, j := range page {
 			if other, ok := r.settles[j.Ref]; ok {
-				r.addOffender("order "+j.Ref, "settled twice, by jobs %d and %d", other, j.ID)
+				r.addOffender(lang.M("order %s", j.Ref), lang.M("settled twice, by jobs %d and %d", other, j.ID))
 			}
 			r.settles[j.Ref] = j.ID
 			numbers = append(numbers, j.Ref)
@@ -137,15 +136,15 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 			o, ok := paid[j.Ref]
 			switch {
 			case !ok:
-				r.addOffender("order "+j.Ref, "settled by job %d, and there is no such order", j.ID)
+				r.addOffender(lang.M("order %s", j.Ref), lang.M("settled by job %d, and there is no such order", j.ID))
 				continue
 			case !o.paid:
-				r.addOffender("order "+j.Ref, "settled by job %d, and not marked paid", j.ID)
+				r.addOffender(lang.M("order %s", j.Ref), lang.M("settled by job %d, and not marked paid", j.ID))
 			}
 			r.found.PaidOrders++
 			for _, kind := range payment.Steps {
 				if !have[payment.StepKey(kind, o.id)] {
-					r.addOffender("order "+j.Ref, "paid, and its step %s does not exist", kind)
+					r.addOffender(lang.M("order %s", j.Ref), lang.M("paid, and its step %s does not exist", kind))
 				}
 			}
 		}
@@ -158,7 +157,7 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 func (r *auditRun) duplicates(context.Context, *sql.Tx) error {
 	for no, id := range r.copies {
 		if _, ok := r.settles[no]; !ok && !r.PaidElsewhere {
-			r.addOffender("order "+no, "job %d is a duplicate of its payment, and no job settled it: another program marked it paid, or its steps are lost", id)
+			r.addOffender(lang.M("order %s", no), lang.M("job %d is a duplicate of its payment, and no job settled it: another program marked it paid, or its steps are lost", id))
 		}
 	}
 	return nil
@@ -172,7 +171,7 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 			_, text, _ := strings.Cut(j.Key, ":")
 			id, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
-				r.addOffender(jobName(j.ID), "%s: its key %q names no order", j.Kind, j.Key)
+				r.addOffender(lang.M("job %d", j.ID), lang.M("%s: its key %q names no order", j.Kind, j.Key))
 				continue
 			}
 			ids[id] = j
@@ -181,7 +180,7 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 			}
 			// The settle job of a step that took days is purged before the step.
 			if _, ok := r.settles[j.Ref]; !ok && !r.oldest.IsZero() && j.Created.After(r.oldest.Add(time.Hour)) {
-				r.addOffender("order "+j.Ref, "has a step (job %d), and no job that settled it", j.ID)
+				r.addOffender(lang.M("order %s", j.Ref), lang.M("has a step (job %d), and no job that settled it", j.ID))
 			}
 		}
 		paid, err := paidByID(ctx, tx, slices.Collect(maps.Keys(ids)))
@@ -190,7 +189,7 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 		}
 		for id, j := range ids {
 			if !paid[id] {
-				r.addOffender("order "+j.Ref, "has a step (job %d), and is not marked paid", j.ID)
+				r.addOffender(lang.M("order %s", j.Ref), lang.M("has a step (job %d), and is not marked paid", j.ID))
 			}
 		}
 		return nil
@@ -220,7 +219,7 @@ func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 			// pay_time is a wall clock some eight hours ahead of UTC, and earlier than the message: a day covers both.
 			recent := at.Valid && !r.oldest.IsZero() && at.Time.After(r.oldest.Add(24*time.Hour))
 			if recent && !r.PaidElsewhere {
-				r.addOffender("order "+no.String, "paid at %s, and no job settled it: another program did, or its jobs are gone", at.Time.Format(time.DateTime))
+				r.addOffender(lang.M("order %s", no.String), lang.M("paid at %s, and no job settled it: another program did, or its jobs are gone", at.Time.Format(time.DateTime)))
 			}
 		}
 		if err := rows.Err(); err != nil {
@@ -242,7 +241,7 @@ func (r *auditRun) payInfos(ctx context.Context) error {
 		}
 		for _, id := range ids {
 			if !have[id.(string)] {
-				r.addOffender("order id "+id.(string), "its pay-info step is done, and there is no row in kernel_postorder_pay_info")
+				r.addOffender(lang.M("order id %s", id.(string)), lang.M("its pay-info step is done, and there is no row in kernel_postorder_pay_info"))
 			}
 		}
 	}

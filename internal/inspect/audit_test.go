@@ -59,7 +59,7 @@ func TestAuditNamesEachOffender(t *testing.T) {
 			w.exec(tt.repair)
 			named := false
 			for _, o := range found.Offenders {
-				named = named || strings.HasPrefix(o.What, tt.what) && strings.Contains(o.Problem, tt.problem)
+				named = named || strings.HasPrefix(o.What.String(), tt.what) && strings.Contains(o.Problem.String(), tt.problem)
 			}
 			if !named {
 				t.Errorf("offenders %+v", found.Offenders)

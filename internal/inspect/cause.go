@@ -7,20 +7,21 @@ import (
 	"strconv"
 	"strings"
 
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 )
 
 // Cause says in words why a try failed, whatever program worded the error: text is the error's text, as a job's row has it.
 // The words name no user, host or statement. A text that is not known is returned as it is, its first line only, cut to a
 // length that fits a sentence.
-func Cause(text string, lang Lang) string {
+func Cause(text string, l lang.Lang) string {
 	for _, c := range causes {
 		m := c.form.FindStringSubmatch(text)
 		if m == nil {
 			continue
 		}
 		words := c.words.en
-		if lang == Chinese {
+		if l == lang.Chinese {
 			words = c.words.zh
 		}
 		var pairs []string
@@ -28,7 +29,7 @@ func Cause(text string, lang Lang) string {
 			if name != "" {
 				pairs = append(pairs, "{"+name+"}", message.Cut(m[i], 80))
 				if name == "column" {
-					pairs = append(pairs, "{alter}", alterFor(m[i], lang))
+					pairs = append(pairs, "{alter}", alterFor(m[i], l))
 				}
 			}
 		}
@@ -44,7 +45,7 @@ func shorten(text string) string {
 }
 
 // alterFor is the end of a sentence about an unknown column: the statement that adds it.
-func alterFor(column string, lang Lang) string {
+func alterFor(column string, l lang.Lang) string {
 	column = strings.ToLower(column[strings.LastIndexByte(column, '.')+1:])
 	var statements []string
 	for _, t := range slices.Concat(AccountTables, MainTables) {
@@ -54,8 +55,8 @@ func alterFor(column string, lang Lang) string {
 	}
 	switch {
 	case len(statements) != 1: // `doctor` knows of which table it is
-		return cmp.Or(map[Lang]string{Chinese: "，`doctor` 会说明如何补上"}[lang], ": `doctor` says how to add it")
-	case lang == Chinese:
+		return cmp.Or(map[lang.Lang]string{lang.Chinese: "，`doctor` 会说明如何补上"}[l], ": `doctor` says how to add it")
+	case l == lang.Chinese:
 		return "，请执行 " + statements[0]
 	}
 	return ": " + statements[0]

@@ -8,26 +8,27 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
 
 // Lang is a language of explanations.
-type Lang string
+type Lang = lang.Lang
 
 // The languages of explanations.
 const (
-	English Lang = "en"
-	Chinese Lang = "zh"
+	English = lang.English
+	Chinese = lang.Chinese
 )
 
 // Explain returns a sentence or two that say where an order is, why, and what to do. Times are in zone.
-func (t *Trace) Explain(lang Lang, zone *time.Location) string {
+func (t *Trace) Explain(l Lang, zone *time.Location) string {
 	var sentences []string
 	for _, j := range t.openJobs() {
-		sentences = append(sentences, t.sentence(t.openText(j), lang, j, zone))
+		sentences = append(sentences, t.sentence(t.openText(j), l, j, zone))
 	}
 	if len(sentences) > 2 {
-		sentences = append(sentences[:2], t.sentence(explanations["more"], lang, job.Row{Tries: len(sentences) - 2}, zone))
+		sentences = append(sentences[:2], t.sentence(explanations["more"], l, job.Row{Tries: len(sentences) - 2}, zone))
 	}
 	if len(sentences) == 0 {
 		name := t.doneText()
@@ -35,13 +36,13 @@ func (t *Trace) Explain(lang Lang, zone *time.Location) string {
 		if discarded := t.discardedPayment(); discarded != nil {
 			about.ID = discarded.ID
 		}
-		sentences = []string{t.sentence(explanations[name], lang, about, zone)}
+		sentences = []string{t.sentence(explanations[name], l, about, zone)}
 		if t.Unread > 0 && (name == "unpaid" || name == "nothing") {
-			sentences = append(sentences, t.sentence(explanations["unread"], lang, job.Row{Tries: t.Unread}, zone))
+			sentences = append(sentences, t.sentence(explanations["unread"], l, job.Row{Tries: t.Unread}, zone))
 		}
 	}
 	join := " "
-	if lang == Chinese {
+	if l == Chinese {
 		join = ""
 	}
 	return strings.Join(sentences, join)
@@ -152,9 +153,9 @@ func (t *Trace) discardedPayment() *job.Row {
 }
 
 // sentence fills the placeholders of a text.
-func (t *Trace) sentence(words text, lang Lang, j job.Row, zone *time.Location) string {
+func (t *Trace) sentence(words text, l Lang, j job.Row, zone *time.Location) string {
 	form := words.en
-	if lang == Chinese {
+	if l == Chinese {
 		form = words.zh
 	}
 	amount, device, waybill := "?", "?", "?"
@@ -166,7 +167,7 @@ func (t *Trace) sentence(words text, lang Lang, j job.Row, zone *time.Location) 
 	}
 	reason := shorten(j.LastError)
 	if !j.State.Finished() || j.Outcome == job.Abandoned || j.Outcome == payment.Expired { // else it is JD's or a cabinet's text
-		reason = Cause(j.LastError, lang)
+		reason = Cause(j.LastError, l)
 	}
 	return strings.NewReplacer(
 		"{order}", t.OrderNo, "{amount}", amount, "{device}", device, "{waybill}", waybill, "{reason}", cmp.Or(reason, "?"), "{job}", strconv.FormatInt(j.ID, 10),

@@ -4,16 +4,17 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
 
 // Explanation is what Explain says, with what a program wants to know of it.
 type Explanation struct {
-	OrderNo string `json:"order_no"`
-	Lang    Lang   `json:"lang"`
-	Text    string `json:"explanation"`
-	Known   bool   `json:"known"`   // there is an order, a job or an act
-	Paid    bool   `json:"is_paid"` // the order is
+	OrderNo string    `json:"order_no"`
+	Lang    lang.Lang `json:"lang"`
+	Text    string    `json:"explanation"`
+	Known   bool      `json:"known"`   // there is an order, a job or an act
+	Paid    bool      `json:"is_paid"` // the order is
 	// State and Outcome are those of the job that the text is about: of those that are not done the one that needs a person
 	// first. Otherwise State is done and Outcome that of the whole order: settled, confirmed, duplicate or discarded. Both are
 	// empty for an order without jobs, Outcome also while a job has none.
@@ -24,9 +25,9 @@ type Explanation struct {
 }
 
 // Explanation returns what Explain says, and about what.
-func (t *Trace) Explanation(lang Lang, zone *time.Location) Explanation {
+func (t *Trace) Explanation(l lang.Lang, zone *time.Location) Explanation {
 	e := Explanation{
-		OrderNo: t.OrderNo, Lang: lang, Text: t.Explain(lang, zone), Known: t.Known(), Paid: t.Order != nil && t.Order.Paid, JobIDs: []int64{},
+		OrderNo: t.OrderNo, Lang: l, Text: t.Explain(l, zone), Known: t.Known(), Paid: t.Order != nil && t.Order.Paid, JobIDs: []int64{},
 	}
 	jobs := t.openJobs()
 	if len(jobs) > 0 {

@@ -120,6 +120,9 @@ func (j *Job) Elapsed() time.Duration {
 // Began is when this instance took the job, by its own monotonic clock.
 func (j *Job) Began() time.Time { return j.began }
 
+// Replayed reports whether the job was concluded before, and an operator had it carried out again.
+func (j *Job) Replayed() bool { return j.replay }
+
 // remaining is what is left at the moment until the job is given up.
 func (j *Job) remaining() time.Duration {
 	if j.Left == Forever {

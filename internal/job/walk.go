@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -28,23 +29,23 @@ const (
 	orphanedAfter = time.Minute
 )
 
-// Contradiction says why no job can be as this one is; empty: it can.
-func (j Summary) Contradiction() string {
+// Contradiction says why no job can be as this one is, if none can.
+func (j Summary) Contradiction() (problem lang.Message, found bool) {
 	switch {
 	case !slices.Contains(States, j.State):
-		return "there is no such state"
+		return lang.M("there is no such state"), true
 	case j.State.Finished() && (j.Outcome == "" || !j.Finished):
-		return "finished without an outcome or a time"
+		return lang.M("finished without an outcome or a time"), true
 	case !j.State.Finished() && j.Finished && j.Outcome == "": // with an outcome it is being replayed
-		return "unfinished, with the time of an end"
+		return lang.M("unfinished, with the time of an end"), true
 	case j.State == Running && !j.Leased:
-		return "running, and leased by nobody"
+		return lang.M("running, and leased by nobody"), true
 	case j.State != Running && j.Leased:
-		return "leased, and not running"
+		return lang.M("leased, and not running"), true
 	case j.Orphaned:
-		return "its owner is gone for more than a minute, and no instance has taken it over: is one running?"
+		return lang.M("its owner is gone for more than a minute, and no instance has taken it over: is one running?"), true
 	}
-	return ""
+	return lang.Message{}, false
 }
 
 // Walk reads the jobs of these kinds (none: of all) with this outcome (empty: with any), in the order of their ids and a

@@ -69,8 +69,11 @@ func (m Message) In(l Lang) string {
 	}
 	args := make([]any, len(m.args))
 	for i, arg := range m.args {
-		if inner, ok := arg.(Message); ok {
+		switch inner := arg.(type) {
+		case Message:
 			arg = inner.In(l)
+		case error:
+			arg = ErrorMessage(inner).In(l)
 		}
 		args[i] = arg
 	}
@@ -91,3 +94,37 @@ func Marked(text string) Message { return Message{format: text, kind: marked} }
 
 // Plain returns the message of a text that is the same in every language, such as a number or an outcome.
 func Plain(text string) Message { return Message{format: text, kind: plain} }
+
+// Error is an error that people read in their language. Its Error method returns the English text.
+type Error struct {
+	Message
+	cause error
+}
+
+// Errorf returns an Error of an English format, in fmt's notation without %w, and its values. It wraps the values that are
+// errors.
+func Errorf(format string, args ...any) error {
+	e := Error{Message: M(format, args...)}
+	var causes []error
+	for _, arg := range args {
+		if err, ok := arg.(error); ok {
+			causes = append(causes, err)
+		}
+	}
+	e.cause = errors.Join(causes...)
+	return e
+}
+
+// Error returns the English text.
+func (e Error) Error() string { return e.In(English) }
+
+// Unwrap returns the values that are errors, nil if there is none.
+func (e Error) Unwrap() error { return e.cause }
+
+// ErrorMessage returns the message of an error: its own if it is an Error, else its text as it is.
+func ErrorMessage(err error) Message {
+	if e, ok := err.(Error); ok { // a wrapped one's message would lack the text around it
+		return e.Message
+	}
+	return Plain(err.Error())
+}

@@ -1,0 +1,46 @@
+package lang
+
+var auditTexts = map[string]string{
+	"kept messages":                 "已落库的消息",
+	"steps":                         "后续步骤",
+	"paid orders":                   "已支付订单",
+	"settled here":                  "由本程序入账",
+	"settled long ago or elsewhere": "早先入账，或由其他程序入账",
+	"acts of operators":             "人工操作记录",
+	"recorded":                      "已记录",
+	"  the newest is %s":            "  最新一条：%s",
+	"OFFENDER  %s: %s":              "异常  %s：%s",
+	"clean: every message and every paid order is in exactly one place":                                        "正常：每条消息、每个已支付订单都有且只有一处归属",
+	"%d offenders: see jdpay-listener trace ORDER_NO or jobs show ID for each, and for acts table jdpay_audit": "发现 %d 处异常：订单请用 jdpay-listener trace ORDER_NO、任务请用 jobs show ID 逐一查看，操作记录请查表 jdpay_audit",
+
+	"job %d":      "任务 %d",
+	"order %s":    "订单 %s",
+	"order id %s": "订单 ID %s",
+	"act %d":      "操作记录 %d",
+
+	"%s (%s, state %s): %s":                 "%s（%s，状态 %s）：%s",
+	"there is no such state":                "状态值无效",
+	"finished without an outcome or a time": "已结束，但没有结果或结束时间",
+	"unfinished, with the time of an end":   "未结束，却有结束时间",
+	"running, and leased by nobody":         "状态为执行中，却没有实例持有租约",
+	"leased, and not running":               "已被租用，却不在执行中",
+	"its owner is gone for more than a minute, and no instance has taken it over: is one running?": "持有它的实例已消失超过一分钟，仍无实例接管：程序是否在运行？",
+
+	"settled twice, by jobs %d and %d":              "被入账两次：任务 %d 和任务 %d",
+	"settled by job %d, and there is no such order": "已由任务 %d 入账，但没有这个订单",
+	"settled by job %d, and not marked paid":        "已由任务 %d 入账，但订单未标记为已支付",
+	"paid, and its step %s does not exist":          "已支付，但缺少步骤 %s",
+	"job %d is a duplicate of its payment, and no job settled it: another program marked it paid, or its steps are lost": "任务 %d 是它的重复通知，但没有入账任务：订单由其他程序标记为已支付，或后续步骤已丢失",
+	"%s: its key %q names no order":                                                "%s：唯一键 %q 不对应任何订单",
+	"has a step (job %d), and no job that settled it":                              "有后续步骤（任务 %d），但没有入账任务",
+	"has a step (job %d), and is not marked paid":                                  "有后续步骤（任务 %d），但订单未标记为已支付",
+	"paid at %s, and no job settled it: another program did, or its jobs are gone": "于 %s 支付，但没有入账任务：由其他程序标记，或任务已丢失",
+	"its pay-info step is done, and there is no row in kernel_postorder_pay_info":  "pay-info 步骤已完成，但 kernel_postorder_pay_info 中没有对应的行",
+
+	"is missing: it was deleted":                                               "缺失：已被删除",
+	"and those up to %d are missing: they were deleted":                        "至 %d 的记录缺失：已被删除",
+	"does not carry the hash of the one before it: one of the two was changed": "与上一条的哈希不衔接：两条之一被修改过",
+	"was changed: it does not have its hash":                                   "哈希不符：内容被修改过",
+	"has another hash than was noted: the acts up to it were written anew":     "哈希与此前留存的不同：到这一条为止的记录被重写过",
+	"and those up to %d, which was noted, are missing: they were deleted":      "至 %d（此前留存的最新一条）的记录缺失：已被删除",
+}
