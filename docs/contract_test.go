@@ -26,6 +26,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/ops"
+	"jdpay-listener/internal/payment"
 )
 
 var update = flag.Bool("update", false, "rewrite the metrics of docs/contract.md")
@@ -163,7 +164,11 @@ func TestContractMetrics(t *testing.T) {
 }
 
 func TestContractLogKeys(t *testing.T) {
-	compare(t, names(read(t, "contract.md"), "## Log fields", 0), logKeys(t))
+	coded := logKeys(t)
+	for _, kind := range append([]string{payment.KindSettle}, payment.Steps...) { // groups of a payment's line
+		coded = append(coded, strings.ReplaceAll(kind, "-", "_"))
+	}
+	compare(t, names(read(t, "contract.md"), "## Log fields", 0), coded)
 }
 
 func TestContractExitCodes(t *testing.T) {
@@ -344,7 +349,7 @@ func logKeys(t *testing.T) []string {
 		var list []ast.Expr
 		switch x := n.(type) {
 		case *ast.CallExpr:
-			if slices.Contains([]string{"Debug", "Info", "Warn", "Error", "Log", "With", "attrs", "append", "alert"}, calledName(x)) {
+			if slices.Contains([]string{"Debug", "Info", "Warn", "Error", "Log", "With", "attrs", "append", "alert"}, calledName(x)) || isAttr(x) {
 				list = x.Args
 			}
 		case *ast.CompositeLit:
@@ -361,6 +366,16 @@ func logKeys(t *testing.T) []string {
 		}
 	})
 	return slices.Sorted(maps.Keys(found))
+}
+
+// isAttr reports whether a call makes one attribute or a group of them: slog.String, slog.Group, …
+func isAttr(call *ast.CallExpr) bool {
+	fun, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	pkg, ok := fun.X.(*ast.Ident)
+	return ok && pkg.Name == "slog" && slices.Contains([]string{"String", "Int", "Int64", "Float64", "Bool", "Time", "Duration", "Any", "Group"}, fun.Sel.Name)
 }
 
 // calledName is the name of the function or method that is called; of alert(log)(…) it is alert.
