@@ -92,7 +92,10 @@ func keyDistance(key, known string) (int, bool) {
 	}
 	word, other := strings.Join(words, ":"), strings.Join(others, ":")
 	d, near := check.Distance(word, other)
-	if word == "" || other == "" {
+	switch {
+	case other == "": // the known key in a section too many
+		near = true
+	case word == "":
 		near = section
 	}
 	return d, near
