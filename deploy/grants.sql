@@ -58,8 +58,8 @@ GRANT SELECT ON `{main}`.kernel_device_group TO 'jdpay_operator'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_smartbox_boxact_info TO 'jdpay_operator'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_postorder_pay_info TO 'jdpay_operator'@'{hosts}';
 
--- jdpay_read: the console and the questions: `config check --connect`, `jobs list`, `jobs show`, `trace`, `explain`, `audit`,
--- `doctor` (which says what it could not check as this user).
+-- jdpay_read: the console and the questions: `config check --connect`, `jobs list`, `jobs show`, `find`, `trace`, `explain`,
+-- `verify --job`, `audit`, `doctor` (which says what it could not check as this user).
 GRANT CREATE, SELECT ON `{account}`.jdpay_job TO 'jdpay_read'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_job_version TO 'jdpay_read'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_audit TO 'jdpay_read'@'{hosts}';

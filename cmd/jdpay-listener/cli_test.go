@@ -66,6 +66,12 @@ func TestWrongUsage(t *testing.T) {
 		"--nonsense":                   "unknown flag: --nonsense",
 		"jobs list --limit":            "flag needs an argument: --limit",
 		"audit --acts x":               "--acts: ",
+		"queue":                        "queue needs a command: queue peek",
+		"queue peek --limit 17":        "--limit is a number from 1 to 16",
+		"queue peek --reply --queue q": "--reply or --queue, not both",
+		"verify f --job 1":             "give a file or --job, not both",
+		"verify --job x":               `--job: "x" is no job id`,
+		"find R1 --limit 0":            "--limit is a number from 1 to 1000",
 	} {
 		t.Run(line, func(t *testing.T) {
 			out, errOut, code := inProcess(t, "", strings.Fields(line)...)

@@ -76,8 +76,17 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 	s.extra["JDApi__ProducerCode"] = hostileText
 	s.extra["JDPAY_"+"Mqtt__Nonsense"] = hostileText
 
+	for _, message := range []string{body, hostileText, sandbox.Payment{OrderNo: hostileText, PayType: hostileText, PayAmount: hostileText, PayTime: hostileText}.Message(md5Key)} {
+		s.mns.Put(notifyQueue, message)
+	}
+	s.mns.Put(replyQueue, sandbox.Reply{MessageID: hostileText, Device: hostileText, Code: hostileText, Text: hostileText}.Message(md5Key))
+	s.extra["SyncReply__QueueName"] = replyQueue
+
 	commands := map[string][]string{
-		"jobs list": {"jobs", "list"}, "jobs list of an order": {"jobs", "list", "--ref", ref},
+		"find": {"find", ref}, "find by a part": {"find", "FALSE row"}, "find nothing": {"find", ref + "!" + hostileText}, "find too much": {"find", strings.Repeat(hostileText, 20)},
+		"queue peek": {"queue", "peek"}, "queue peek --reply": {"queue", "peek", "--reply"}, "queue peek of no queue": {"queue", "peek", "--queue", hostileText},
+		"verify --job of nothing": {"verify", "--job", hostileText},
+		"jobs list":               {"jobs", "list"}, "jobs list of an order": {"jobs", "list", "--ref", ref},
 		"trace": {"trace", ref}, "trace of nothing": {"trace", ref + "!"},
 		"explain": {"explain", ref, "--lang", "en"}, "explain in Chinese": {"explain", ref, "--lang", "zh"}, "explain nothing": {"explain", ref + "!"},
 		"audit": {"audit"}, "doctor": {"doctor"}, "config check": {"config", "check"}, "config check --connect": {"config", "check", "--connect"},
@@ -91,6 +100,7 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 	}
 	for i, id := range ids {
 		commands[fmt.Sprint("jobs show of job ", i)] = []string{"jobs", "show", id}
+		commands[fmt.Sprint("verify --job of job ", i)] = []string{"verify", "--job", id}
 	}
 	for name, args := range commands {
 		for _, form := range []string{"", "--json"} {

@@ -128,8 +128,7 @@ func (s sending) check() error {
 // message returns the body to send. The sender's name is in the payload, which every profile signs.
 func (a *app) message(c *config.Config, s sending, who string) (string, error) {
 	if s.body != "" {
-		body, err := a.input([]string{s.body})
-		return string(body), err
+		return a.input([]string{s.body})
 	}
 	now := time.Now().In(c.Payment.Location())
 	payload := map[string]string{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,11 +16,13 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/payment"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
 	var reply, showSignature bool
+	jobID := ""
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
 		Short: "Check whether a message would be accepted, and if not, why",
@@ -28,16 +31,27 @@ text that is hashed (the key masked), the given signature and whether it is the 
 which signature profiles match. It uses neither databases nor the network, and of the configuration only the sections JDPay,
 SyncReply and Payment. Exits with 0 only if the message would be accepted.
 
+With --job it reads a kept message from the account database instead, such as a rejected one.
+
 The expected signature is shown only with --show-signature: whoever sees it can forge the message.`,
 		Example: `  jdpay-listener verify message.json
-  echo '{"data":"…","sign":"…"}' | JDPay__Md5Key=… jdpay-listener verify`,
+  echo '{"data":"…","sign":"…"}' | JDPay__Md5Key=… jdpay-listener verify
+  jdpay-listener verify --job 4711`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := a.loadSections("JDPay", "SyncReply", "Payment")
-			if err != nil {
-				return err
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var c *config.Config
+			var body string
+			var err error
+			if cmd.Flags().Changed("job") {
+				if len(args) > 0 {
+					return usageError{errors.New("give a file or --job, not both")}
+				}
+				var kind string
+				c, kind, body, err = a.keptMessage(cmd.Context(), jobID)
+				reply = reply || kind == payment.KindReply
+			} else if c, err = a.loadSections("JDPay", "SyncReply", "Payment"); err == nil {
+				body, err = a.input(args)
 			}
-			body, err := a.input(args)
 			if err != nil {
 				return err
 			}
@@ -47,10 +61,10 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 				genuine, meaning := daemon.ReplyRules(c)
 				rules, replies = genuine, &meaning
 			}
-			in := inspect.Message(rules, replies, string(body))
+			in := inspect.Message(rules, replies, body)
 			var wanted []string
 			if showSignature {
-				wanted = inspect.Signatures(rules, string(body))
+				wanted = inspect.Signatures(rules, body)
 			}
 			if a.json {
 				err = a.printJSON(struct {
@@ -70,8 +84,32 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 		},
 	}
 	cmd.Flags().BoolVar(&showSignature, "show-signature", false, "show the signature that the message should have: whoever sees it can forge this message")
+	cmd.Flags().StringVar(&jobID, "job", "", "the message that the job with this `ID` keeps, of kind settle or reply")
 	cmd.Flags().BoolVar(&reply, "reply", false, "the message is one of the sync-reply queue: use that queue's keys, and accept cabinets' replies")
 	return cmd
+}
+
+// keptMessage reads the message that a job keeps, and the job's kind.
+func (a *app) keptMessage(ctx context.Context, id string) (c *config.Config, kind, body string, err error) {
+	wanted, err := ids([]string{id})
+	if err != nil {
+		return nil, "", "", usageError{fmt.Errorf("--job: %w", err)}
+	}
+	err = a.withJobs(ctx, func(loaded *config.Config, store *job.MySQL) error {
+		c = loaded
+		rows, err := store.List(ctx, job.Filter{IDs: wanted}, 1, true)
+		switch {
+		case err != nil:
+			return err
+		case len(rows) == 0:
+			return fmt.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", wanted[0])
+		case rows[0].Kind != payment.KindSettle && rows[0].Kind != payment.KindReply:
+			return fmt.Errorf("job %d keeps no message, it is of kind %s: give one of kind settle or reply", wanted[0], rows[0].Kind)
+		}
+		kind, body = rows[0].Kind, rows[0].Args
+		return nil
+	})
+	return c, kind, body, err
 }
 
 // loadSections reads the configuration for a command that needs only some sections and no queue. Faults elsewhere are
@@ -94,12 +132,12 @@ func (a *app) loadSections(sections ...string) (*config.Config, error) {
 const maxInput = 1 << 20
 
 // input returns the content of the named file, or of standard input.
-func (a *app) input(args []string) ([]byte, error) {
+func (a *app) input(args []string) (string, error) {
 	from := a.stdin
 	if len(args) > 0 && args[0] != "-" {
 		file, err := os.Open(args[0])
 		if err != nil {
-			return nil, fmt.Errorf("reading the message: %w", err)
+			return "", fmt.Errorf("reading the message: %w", err)
 		}
 		defer file.Close()
 		from = file
@@ -107,11 +145,11 @@ func (a *app) input(args []string) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(from, maxInput+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("reading the message: %w", err)
+		return "", fmt.Errorf("reading the message: %w", err)
 	case len(body) > maxInput:
-		return nil, errors.New("reading the message: it has more than 1 MiB, and MNS accepts 64 KiB: give one message only")
+		return "", errors.New("reading the message: it has more than 1 MiB, and MNS accepts 64 KiB: give one message only")
 	}
-	return body, nil
+	return string(body), nil
 }
 
 func (a *app) printInspection(in inspect.Inspection, wanted []string, zone *time.Location) {

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/payment"
+)
+
+func (a *app) queueCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "queue",
+		Short:   "Look at a queue",
+		Example: "  jdpay-listener queue peek",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("queue needs a command: queue peek")}
+		},
+	}
+	cmd.AddCommand(a.queuePeekCommand())
+	return cmd
+}
+
+// maxPeek is how many messages MNS shows at most.
+const maxPeek = 16
+
+func (a *app) queuePeekCommand() *cobra.Command {
+	var reply bool
+	var name string
+	limit := maxPeek
+	cmd := &cobra.Command{
+		Use:   "peek",
+		Short: "Show the next messages of a queue without taking them",
+		Long: `Shows the next messages of the notify queue, at most 16, without taking them: they stay visible, and the daemon receives
+them as if nobody had looked. Each one's order and amount are shown, and whether the daemon would accept it and if not, why;
+not its text, and no signature. MNS shows only messages that are visible: what was received a moment ago, or is delayed, is
+counted only. An empty queue is no error.`,
+		Example: `  jdpay-listener queue peek
+  jdpay-listener queue peek --reply --limit 5 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case limit < 1 || limit > maxPeek:
+				return usageError{fmt.Errorf("--limit is a number from 1 to %d: MNS shows no more", maxPeek)}
+			case reply && name != "":
+				return usageError{errors.New("give --reply or --queue, not both")}
+			}
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				name = c.JDPay.NotifyQueueName
+			}
+			if reply {
+				if name = c.SyncReply.QueueName; name == "" {
+					return errors.New("there is no reply queue: SyncReply:QueueName is empty")
+				}
+			}
+			found, err := peek(cmd.Context(), c, name, limit)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(found)
+			}
+			a.printPeeked(found, c.Payment.Location())
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&reply, "reply", false, "look at SyncReply:QueueName")
+	cmd.Flags().StringVar(&name, "queue", "", "look at this `QUEUE` (default JDPay:NotifyQueueName)")
+	cmd.Flags().IntVar(&limit, "limit", maxPeek, "show at most this `NUMBER` of messages")
+	return cmd
+}
+
+// peeked is what queue peek shows.
+type peeked struct {
+	Queue string `json:"queue"`
+	// The numbers of messages are approximate, and the vendor may make them a constant 0.
+	Active   int64           `json:"active"`
+	Inactive int64           `json:"inactive"`
+	Delayed  int64           `json:"delayed"`
+	Messages []peekedMessage `json:"messages"`
+}
+
+type peekedMessage struct {
+	ID         string    `json:"message_id"`
+	EnqueuedAt time.Time `json:"enqueued_at"`
+	Received   int       `json:"dequeue_count"`
+	OrderNo    string    `json:"order_no,omitempty"`
+	Amount     string    `json:"amount,omitempty"` // yuan
+	ExternalID string    `json:"external_id,omitempty"`
+	// ReplyTo, Device and Code are those of a cabinet's reply.
+	ReplyTo  string `json:"reply_to,omitempty"`
+	Device   string `json:"device_sn,omitempty"`
+	Code     string `json:"code,omitempty"`
+	Accepted bool   `json:"accepted"`
+	Problem  string `json:"problem,omitempty"` // why it would not be accepted
+}
+
+// peek looks at a queue and changes nothing.
+func peek(ctx context.Context, c *config.Config, name string, limit int) (*peeked, error) {
+	queue, err := daemon.Queue(c, name)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := queue.Attributes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := queue.Peek(ctx, limit)
+	if err != nil && !errors.Is(err, mns.ErrEmpty) && len(messages) == 0 {
+		return nil, err
+	}
+	rules := daemon.MessageRules(c)
+	var replies *payment.ReplyRules
+	if name == c.SyncReply.QueueName {
+		genuine, meaning := daemon.ReplyRules(c)
+		rules, replies = genuine, &meaning
+	}
+	found := &peeked{Queue: name, Active: counts.Active, Inactive: counts.Inactive, Delayed: counts.Delayed, Messages: []peekedMessage{}}
+	for _, m := range messages {
+		found.Messages = append(found.Messages, judge(m, rules, replies))
+	}
+	return found, nil
+}
+
+// judge decodes a message as the daemon would.
+func judge(m mns.Message, rules message.Rules, replies *payment.ReplyRules) peekedMessage {
+	in := inspect.Message(rules, replies, m.Body)
+	p := peekedMessage{ID: m.ID, EnqueuedAt: m.EnqueuedAt, Received: m.DequeueCount, Accepted: in.Accepted && !m.Damaged, Problem: in.Problem}
+	if m.Damaged {
+		p.Problem = "its text does not fit the queue's checksum"
+	}
+	if in.Notification != nil {
+		p.OrderNo, p.Amount, p.ExternalID = in.Notification.OrderNo, in.Amount, in.Notification.ExternalID
+		return p
+	}
+	env, err := message.ParseEnvelope(m.Body, rules.BodyEncoding)
+	if err != nil {
+		return p
+	}
+	switch payload, err := message.DecodePayload(env.Data); {
+	case err != nil:
+	case payload.IsPayment(): // with an amount or a time that cannot be read
+		p.OrderNo, p.ExternalID = message.Cut(payload.Get("orderNo"), 64), message.Cut(payload.Get("externalId"), 128)
+	case replies != nil:
+		p.ReplyTo, p.Device, p.Code = message.Cut(payload.Get(replies.MessageID), 64), message.Cut(payload.Get(replies.Device), 64), message.Cut(payload.Get(replies.Code), 64)
+	}
+	return p
+}
+
+func (a *app) printPeeked(found *peeked, zone *time.Location) {
+	a.printLine("queue %s: about %d visible, %d received and not deleted yet, %d delayed", found.Queue, found.Active, found.Inactive, found.Delayed)
+	if len(found.Messages) == 0 {
+		a.printLine("no message is visible")
+		return
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	cells(w, "MESSAGE", "ENQUEUED", "RECEIVED", "ORDER", "YUAN", "VERDICT")
+	for _, m := range found.Messages {
+		at := "-"
+		if !m.EnqueuedAt.IsZero() {
+			at = m.EnqueuedAt.In(zone).Format(time.DateTime)
+		}
+		order := cmp.Or(m.OrderNo, "-")
+		if m.ReplyTo != "" {
+			order = fmt.Sprintf("reply to %s of %s: %s", m.ReplyTo, cmp.Or(m.Device, "?"), m.Code)
+		}
+		verdict := "accepted"
+		if !m.Accepted {
+			verdict = "not accepted: " + shorten(plain(m.Problem), tableWidth)
+		}
+		cells(w, m.ID, at, m.Received, order, cmp.Or(m.Amount, "-"), verdict)
+	}
+	_ = w.Flush() // a closed pipe is its reader's choice
+}
