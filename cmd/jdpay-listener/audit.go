@@ -28,7 +28,7 @@ deleted, or that all were replaced.`,
 		Example: `  jdpay-listener audit
   jdpay-listener audit --acts 17:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
   jdpay-listener audit --json --config /etc/jdpay/appsettings.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var known auditlog.Head
 			if cmd.Flags().Changed("acts") {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,17 +47,25 @@ func TestWrongUsage(t *testing.T) {
 		"jobs retry 1 --all --kind k": "not both",
 		"jobs retry 1 --kind k":       "go with --all",
 		"jobs discard --all --state parked --ref=": "--ref is empty",
-		"jobs discard x":                       `"x" is no job id`,
-		"jobs list --state lost":               `there is no state "lost"`,
-		"jobs list --limit 0":                  "--limit must be at least 1",
-		"jobs show":                            "accepts 1 arg(s)",
-		"trace":                                "accepts 1 arg(s)",
-		"explain R1 --lang de":                 "--lang is en or zh",
-		"send":                                 "give --order and --amount, or --body",
-		"send --order R1 --body f":             "--body is a whole message",
-		"send --order R1 --amount 1 --field x": "is not NAME=VALUE",
-		"send --order R1 --amount 1 --field OrderNo=R2": "the order is named by --order",
-		"send --order R1 --amount 1 --field sentby=JD":  "sentBy is set by the program",
+		"jobs discard x":                         `"x" is no job id`,
+		"jobs list --state lost":                 `there is no state "lost"`,
+		"jobs list --limit 0":                    "--limit must be at least 1",
+		"jobs show":                              "a job id is missing",
+		"trace":                                  "an order number is missing",
+		"explain R1 R2":                          `"R2" is too much: give an order number`,
+		"find":                                   "is missing",
+		"doctor x":                               `"x" is too much`,
+		"docter":                                 `unknown command "docter" for "jdpay-listener": did you mean doctor?`,
+		"jobs list --limit ten":                  `--limit: "ten" is no whole number`,
+		"jobs list --limit 99999999999999999999": `--limit: "99999999999999999999" is no whole number`,
+		"jobs list --json=maybe":                 `--json: "maybe" is neither true nor false`,
+		"send --order R1 --amount 1 --field PayAmount=2": "the amount is given by --amount",
+		"explain R1 --lang de":                           "--lang is en or zh",
+		"send":                                           "give --order and --amount, or --body",
+		"send --order R1 --body f":                       "--body is a whole message",
+		"send --order R1 --amount 1 --field x":           "is not NAME=VALUE",
+		"send --order R1 --amount 1 --field OrderNo=R2":  "the order is named by --order",
+		"send --order R1 --amount 1 --field sentby=JD":   "sentBy is set by the program",
 		"nonsense":                     `unknown command "nonsense"`,
 		"jobs nonsense":                `unknown command "nonsense" for "jdpay-listener jobs"`,
 		"config":                       "config needs a command",
@@ -75,6 +84,9 @@ func TestWrongUsage(t *testing.T) {
 	} {
 		t.Run(line, func(t *testing.T) {
 			out, errOut, code := inProcess(t, "", strings.Fields(line)...)
+			if strings.Contains(errOut, "strconv") || strings.Contains(errOut, "arg(s)") {
+				t.Errorf("a text of a library: %s", errOut)
+			}
 			if code != exitUsage || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 || out != "" {
 				t.Errorf("exit %d, stdout %q, stderr %q", code, out, errOut)
 			}
@@ -133,4 +145,60 @@ func TestVerify(t *testing.T) {
 			t.Errorf("exit %d: %s", code, errOut)
 		}
 	})
+}
+
+func TestSendRefusesWhatIsNoAmount(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("JDPay__Md5Key", "secret-key")
+	for unit, amounts := range map[string][]string{"yuan": {"8,00", "8.000", "-8", "1e3", "eight", " ", ".5", "99999999999.00"}, "fen": {"8.00", "x"}} {
+		t.Setenv("Payment__AmountUnit", unit)
+		for _, amount := range amounts {
+			out, errOut, code := inProcess(t, "", "send", "--order", "R1", "--amount", amount, "--dry-run")
+			if code != exitUsage || out != "" || !strings.Contains(errOut, "is no amount in "+unit) {
+				t.Errorf("%q: exit %d: %s%s", amount, code, out, errOut)
+			}
+		}
+	}
+	if _, errOut, code := inProcess(t, "", "send", "--order", "R1", "--amount", "800", "--dry-run"); code != exitOK {
+		t.Errorf("exit %d: %s", code, errOut)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	word, _, _ := inProcess(t, "", "version")
+	for _, args := range [][]string{{"--version"}, {"version"}} {
+		if out, _, code := inProcess(t, "", args...); code != exitOK || out != word || !strings.Contains(out, "go1.") {
+			t.Errorf("%v: exit %d: %s", args, code, out)
+		}
+		var fields map[string]string
+		if out, _, _ := inProcess(t, "", append(args, "--json")...); json.Unmarshal([]byte(out), &fields) != nil || fields["commit"] == "" {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for line, want := range map[string][]string{
+		"jobs list --state":   {"ready", "running", "waiting", "done", "rejected", "parked"},
+		"jobs retry --kind":   {"settle", "reply", "pay-complete", "waybill-status", "pay-info", "reply-publish"},
+		"jobs discard --kind": {"settle"},
+		"explain --lang":      {"en", "zh"},
+	} {
+		out, _, code := inProcess(t, "", append(append([]string{"__complete"}, strings.Fields(line)...), "")...)
+		values := strings.Fields(out)
+		for _, value := range want {
+			if code != exitOK || !slices.Contains(values, value) {
+				t.Errorf("%s: exit %d, no %s in %q", line, code, value, values)
+			}
+		}
+		if !slices.Contains(values, ":4") { // no file names
+			t.Errorf("%s: %q", line, values)
+		}
+	}
+	if out, _, _ := inProcess(t, "", "__complete", "verify", ""); !strings.Contains(out, ":0") {
+		t.Errorf("verify completes no files: %q", out)
+	}
+	if out, _, _ := inProcess(t, "", "__complete", "trace", ""); !strings.Contains(out, ":4") {
+		t.Errorf("trace completes files: %q", out)
+	}
 }

@@ -17,7 +17,7 @@ func (a *app) configCommand() *cobra.Command {
 		Use:     "config",
 		Short:   "Check the configuration, or write one from an old file",
 		Example: "  jdpay-listener config check",
-		Args:    cobra.NoArgs,
+		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("config needs a command: config check or config init")}
 		},
@@ -37,7 +37,7 @@ A table shows how each connection is configured to be secured. With --connect it
 the columns of the business tables, and shows how each connection is secured; the exit code is 1 if a check fails.`,
 		Example: `  jdpay-listener config check
   jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := daemon.Load(a.options())
 			var faults config.Faults

@@ -25,7 +25,7 @@ Keys of other programs are left out and named. The old file is not changed.
 Secrets are written as the old file has them, in clear. A file of --output is readable by its owner alone.`,
 		Example: `  jdpay-listener config init --from appsettings.json --output /etc/jdpay/appsettings.json
   jdpay-listener config init --from appsettings.json --from appsettings.Production.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if len(from) == 0 {
 				return usageError{errors.New("name the old file: --from OLD")}

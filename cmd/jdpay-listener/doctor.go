@@ -18,7 +18,7 @@ leaves nothing behind. Exits with 1 if something fails; what works but should be
 checked because something else failed is marked so.`,
 		Example: `  jdpay-listener doctor
   jdpay-listener doctor --json --config /etc/jdpay/appsettings.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := daemon.Load(a.options())
 			if err != nil {

@@ -15,7 +15,7 @@ func (a *app) explainCommand() *cobra.Command {
 of the number, or the order cannot be read.`,
 		Example: `  jdpay-listener explain R20261120001
   jdpay-listener explain R20261120001 --lang zh`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg("an order number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, t, err := a.lookUp(cmd, args[0])
 			if err != nil {

@@ -26,7 +26,7 @@ found.`,
 		Example: `  jdpay-listener find R20261120001
   jdpay-listener find jd 0012 3456
   jdpay-listener find CAB-7 --limit 50 --json`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArgs("a number, or a part of one,"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 || limit > 1000 {
 				return usageError{errors.New("--limit is a number from 1 to 1000")}

@@ -25,7 +25,7 @@ func (a *app) jobsCommand() *cobra.Command {
 		Use:     "jobs",
 		Short:   "List, show, retry or discard jobs",
 		Example: "  jdpay-listener jobs list --state parked",
-		Args:    cobra.NoArgs,
+		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("jobs needs a command: jobs list, show, retry or discard")}
 		},
@@ -118,7 +118,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 		Example: `  jdpay-listener jobs list --state parked
   jdpay-listener jobs list --kind pay-complete --state ready --state waiting --limit 500
   jdpay-listener jobs list --ref R20261120001 --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := s.filter()
 			if err == nil && limit < 1 {
@@ -178,7 +178,7 @@ func (a *app) jobsShowCommand() *cobra.Command {
 		Use:     "show ID",
 		Short:   "Show a job: its row, the kept message or arguments, and the history of its errors",
 		Example: "  jdpay-listener jobs show 4711",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg("a job id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := ids(args)
 			if err != nil {

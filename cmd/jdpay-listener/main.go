@@ -57,7 +57,8 @@ type app struct {
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
-	root.InitDefaultCompletionCmd() // before markUsageErrors, which must see it
+	root.InitDefaultCompletionCmd() // before those below, which must see it
+	completeFlags(root)
 	markUsageErrors(root)
 	root.SetArgs(dotNetFlags(args))
 	root.SetOut(stdout)
@@ -85,6 +86,7 @@ func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), 
 
 func (a *app) root() *cobra.Command {
 	run := a.runCommand()
+	printVersion := false
 	root := &cobra.Command{
 		Use:   "jdpay-listener",
 		Short: "Settle JD payments from MNS, and tell the cabinet, JD and the ERP, without losing one",
@@ -95,10 +97,16 @@ Without a command it runs the daemon.`,
 		Example: `  jdpay-listener --config /etc/jdpay/appsettings.json
   Mqtt__Server=10.0.0.5 jdpay-listener
   jdpay-listener config check --connect`,
-		Args:          cobra.NoArgs,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		RunE:          run.RunE,
+		Args:                       noCommand,
+		SuggestionsMinimumDistance: 2,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if printVersion {
+				return a.printVersion()
+			}
+			return run.RunE(cmd, args)
+		},
 	}
 	language := ""
 	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
@@ -107,6 +115,7 @@ Without a command it runs the daemon.`,
 		}
 		return nil
 	}
+	root.Flags().BoolVar(&printVersion, "version", false, "print version, commit and Go version")
 	flags := root.PersistentFlags()
 	flags.StringArrayVar(&a.files, "config", nil, "configuration `FILE`, repeatable, merged in order (default appsettings.json and appsettings.{Environment}.json, here or in configs/)")
 	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")

@@ -14,7 +14,7 @@ func (a *app) migrateCommand() *cobra.Command {
 operators. It may be repeated, and may run while replicas work, also replicas of the previous version. It never changes the
 company's tables.`,
 		Example: "  jdpay-listener migrate --config /etc/jdpay/appsettings.json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.load()
 			if err != nil {

@@ -34,7 +34,7 @@ Exits with 0 or 1 and with nothing else, as a container's health check must. Of 
 fault elsewhere does not matter here.`,
 		Example: `  jdpay-listener probe
   jdpay-listener probe --ready --config /etc/jdpay/appsettings.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := daemon.Load(a.options())
 			var faults config.Faults

@@ -23,7 +23,7 @@ func (a *app) queueCommand() *cobra.Command {
 		Use:     "queue",
 		Short:   "Look at a queue",
 		Example: "  jdpay-listener queue peek",
-		Args:    cobra.NoArgs,
+		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("queue needs a command: queue peek")}
 		},
@@ -48,7 +48,7 @@ not its text, and no signature. MNS shows only messages that are visible: what w
 counted only. An empty queue is no error.`,
 		Example: `  jdpay-listener queue peek
   jdpay-listener queue peek --reply --limit 5 --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case limit < 1 || limit > maxPeek:

@@ -24,7 +24,7 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Runs the daemon until SIGTERM or SIGINT. It then stops receiving, lets running work finish within
 Host:ShutdownTimeout and releases the rest for other replicas; a second signal stops at once. Nothing is lost either way.`,
 		Example: "  jdpay-listener run --config /etc/jdpay/appsettings.json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)

@@ -41,7 +41,7 @@ sender (sentBy), and table jdpay_audit records it. --dry-run prints the message 
 		Example: `  jdpay-listener send --order R20261120001 --amount 8.00 --dry-run | jdpay-listener verify
   jdpay-listener send --order TEST-1 --amount 8.00 --reason "new cabinet"
   jdpay-listener send --body message.json --yes-open-a-door --reason "JD cannot send it again"`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.check(); err != nil {
 				return usageError{err}
@@ -56,6 +56,9 @@ sender (sentBy), and table jdpay_audit records it. --dry-run prints the message 
 			}
 			if err != nil {
 				return err
+			}
+			if err := s.checkAmount(c); err != nil {
+				return usageError{err}
 			}
 			body, err := a.message(c, s, who.Name)
 			if err != nil {
@@ -118,9 +121,26 @@ func (s sending) check() error {
 			return fmt.Errorf("--field %q is not NAME=VALUE", field)
 		case strings.EqualFold(strings.TrimSpace(name), "orderNo"):
 			return errors.New("the order is named by --order, not by --field")
+		case strings.EqualFold(strings.TrimSpace(name), "payAmount"):
+			return errors.New("the amount is given by --amount, not by --field")
 		case strings.EqualFold(strings.TrimSpace(name), message.SentBy):
 			return fmt.Errorf("field %s is set by the program", message.SentBy)
 		}
+	}
+	return nil
+}
+
+// checkAmount returns an error for an amount that the daemon would refuse as malformed.
+func (s sending) checkAmount(c *config.Config) error {
+	if s.body != "" {
+		return nil
+	}
+	unit, parse, example := "yuan", message.ParseYuan, "8.00"
+	if c.Payment.AmountUnit == "fen" {
+		unit, parse, example = "fen", message.ParseFen, "800"
+	}
+	if _, err := parse(s.amount); err != nil {
+		return fmt.Errorf("--amount: %q is no amount in %s (Payment:AmountUnit), such as %s", s.amount, unit, example)
 	}
 	return nil
 }

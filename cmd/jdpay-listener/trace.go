@@ -26,7 +26,7 @@ planned. Times are in Payment:TimeZone. It only reads. Exits with 1 if nothing i
 be read.`,
 		Example: `  jdpay-listener trace R20261120001
   jdpay-listener trace R20261120001 --json`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg("an order number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, t, err := a.lookUp(cmd, args[0])
 			if err != nil {

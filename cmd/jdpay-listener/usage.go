@@ -1,6 +1,13 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
 
 // usageError is an error in the command line: in a flag, an argument or a command. The program then names the command's
 // help and exits with exitUsage.
@@ -11,7 +18,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 // markUsageErrors turns cobra's errors about flags and arguments into usage errors, for the command and all below it.
 func markUsageErrors(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
@@ -22,5 +29,80 @@ func markUsageErrors(cmd *cobra.Command) {
 	}
 	for _, sub := range cmd.Commands() {
 		markUsageErrors(sub)
+	}
+}
+
+// flagError says in words what is wrong with a flag's value. The library's error has that of the parser, such as
+// strconv.ParseInt.
+func flagError(err error) error {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	what := "cannot be used"
+	switch bad.GetFlag().Value.Type() {
+	case "int":
+		what = "is no whole number"
+	case "bool":
+		what = "is neither true nor false"
+	case "duration":
+		what = "is no duration, such as 30s"
+	case "stringSlice":
+		what = "is no list of words with commas between them"
+	}
+	return fmt.Errorf("--%s: %q %s", bad.GetFlag().Name, bad.GetValue(), what)
+}
+
+// noCommand is for commands whose arguments are commands, and this one is none of them.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w: did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return err
+}
+
+// noArgs is for commands that do something and take no arguments.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is too much: this command takes flags only", args[0])
+	}
+	return nil
+}
+
+// oneArg is for commands that want one thing, such as "an order number".
+func oneArg(thing string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch len(args) {
+		case 0:
+			return fmt.Errorf("%s is missing", thing)
+		case 1:
+			return nil
+		}
+		return fmt.Errorf("%q is too much: give %s, in quotes if there are blanks in it", args[1], thing)
+	}
+}
+
+// maxOneArg is for commands that take one thing, or none.
+func maxOneArg(thing string) cobra.PositionalArgs {
+	one := oneArg(thing)
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return one(cmd, args)
+	}
+}
+
+// someArgs is for commands that want one thing or several.
+func someArgs(thing string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("%s is missing", thing)
+		}
+		return nil
 	}
 }

@@ -37,7 +37,8 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 		Example: `  jdpay-listener verify message.json
   echo '{"data":"…","sign":"…"}' | JDPay__Md5Key=… jdpay-listener verify
   jdpay-listener verify --job 4711`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              maxOneArg("one file"),
+		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var c *config.Config
 			var body string

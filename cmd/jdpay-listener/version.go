@@ -17,16 +17,18 @@ func (a *app) versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print version, commit and Go version",
 		Example: "  jdpay-listener version --json",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			v, c := buildInfo()
-			if a.json {
-				return a.printJSON(map[string]string{"version": v, "commit": c, "go": runtime.Version()})
-			}
-			a.printLine("jdpay-listener %s, commit %s, %s", v, c, runtime.Version())
-			return nil
-		},
+		Args:    noArgs,
+		RunE:    func(*cobra.Command, []string) error { return a.printVersion() },
 	}
+}
+
+func (a *app) printVersion() error {
+	v, c := buildInfo()
+	if a.json {
+		return a.printJSON(map[string]string{"version": v, "commit": c, "go": runtime.Version()})
+	}
+	a.printLine("jdpay-listener %s, commit %s, %s", v, c, runtime.Version())
+	return nil
 }
 
 // buildInfo returns the version and the commit of the program.
