@@ -161,7 +161,7 @@ func (w *faultWorld) start() error {
 	if err != nil {
 		return err
 	}
-	log, _ := daemon.NewLogger(loaded.Config.Logging, &w.log)
+	log, _ := daemon.NewLogger(loaded.Config.Logging, &w.log, "test")
 	ctx, stop := context.WithCancel(context.Background())
 	w.stopRun, w.done, w.ready, w.born = stop, make(chan error, 1), make(chan struct{}), w.rounds
 	w.name = fmt.Sprintf("%s start %d", w.schema, w.starts.Load()+1)

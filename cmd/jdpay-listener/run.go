@@ -37,8 +37,8 @@ Host:ShutdownTimeout and releases the rest for other replicas; a second signal s
 			if err != nil {
 				return err
 			}
-			log, level := daemon.NewLogger(loaded.Config.Logging, a.stdout)
 			v, commit := buildInfo()
+			log, level := daemon.NewLogger(loaded.Config.Logging, a.stdout, v)
 			return daemon.Run(cmd.Context(), loaded, daemon.Options{Reload: &options, Version: v, Commit: commit, Level: level, Log: log})
 		},
 	}

@@ -87,7 +87,7 @@ func logger(o options, s *screen) *slog.Logger {
 	if o.json {
 		out = os.Stderr
 	}
-	log, _ := daemon.NewLogger(config.Logging{Format: "text"}, out) // from Information on
+	log, _ := daemon.NewLogger(config.Logging{Format: "text"}, out, "") // from Information on
 	return log
 }
 

@@ -46,7 +46,7 @@ type Config struct {
 // Logging is the log's level and form.
 type Logging struct {
 	LogLevel LogLevel
-	Format   string `default:"json" oneof:"json text" doc:"Form of the log lines."`
+	Format   string `default:"json" oneof:"json text ecs" doc:"Form of the log lines: json; text for eyes; ecs is JSON with the field names of the Elastic Common Schema, for pipelines to Elasticsearch."`
 }
 
 // LogLevel is the .NET section of the same name; the daemon has one level for everything.

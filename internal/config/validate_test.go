@@ -63,7 +63,7 @@ func TestFaults(t *testing.T) {
 		"duration negative":   {environ: []string{"Host__ShutdownTimeout=-1s"}, want: []string{`Host:ShutdownTimeout = "-1s" (env Host__ShutdownTimeout): out of range; give a duration above zero such as "30s" or "00:00:30"`}},
 		"words in any case":   {environ: []string{"Logging__Format=TEXT", "Payment__AmountUnit=Fen", "JDPay__BodyEncoding=RAW"}},
 		"unknown word":        {environ: []string{"Payment__AmountCheck=maybe"}, want: []string{`Payment:AmountCheck = "maybe" (env Payment__AmountCheck): not valid; give one of enforce, report, off`}},
-		"no word":             {environ: []string{"Logging__Format="}, want: []string{`Logging:Format (env Logging__Format): not valid; give one of json, text`}},
+		"no word":             {environ: []string{"Logging__Format="}, want: []string{`Logging:Format (env Logging__Format): not valid; give one of json, text, ecs`}},
 		"unknown profile":     {environ: []string{"JDPay__SignProfile=md5"}, want: []string{`JDPay:SignProfile = "md5" (env JDPay__SignProfile): not valid; give one of kv_amp_bare, kv_append, kv_amp_key, concat_kv, concat_kv_wrapped, values_only, data_key, key_data`}},
 		"required with blank": {environ: []string{"JDApi__ProducerCode= "}, want: []string{`JDApi:ProducerCode = " " (env JDApi__ProducerCode): empty; give it a value`}},
 		"reply field blank":   {environ: []string{"SyncReply__Fields__Code="}, want: []string{`SyncReply:Fields:Code (env SyncReply__Fields__Code): empty; give it a value`}},

@@ -24,7 +24,7 @@ import (
 type Options struct {
 	// Reload says from where a changed configuration is read; nil: changes are ignored.
 	Reload *config.Options
-	// Version and Commit name the program in the metric jdpay_build_info.
+	// Version and Commit name the program in the log and in the metric jdpay_build_info.
 	Version, Commit string
 
 	Level *slog.LevelVar // of Log; nil: it does not change
@@ -97,7 +97,6 @@ func (d *daemon) run(ctx context.Context) error {
 	services.start("effects", d.effects()...)
 	services.start("work", d.work()...)
 	services.start("queue", d.queue()...)
-	d.log.Info("started", "notify_queue", d.cfg.JDPay.NotifyQueueName, "sync_reply_queue", d.cfg.SyncReply.QueueName, "jobs_enabled", d.cfg.Jobs.Enabled)
 
 	<-stopping.Done()
 	notify(sdnotify.SdNotifyStopping)
@@ -161,10 +160,11 @@ func (t task) Serve(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// announce reports readiness to systemd and to OnReady, and then notifies systemd's watchdog while no loop is stuck.
+// announce reports readiness in the log, to systemd and to OnReady, and then notifies systemd's watchdog while no loop is stuck.
 func (d *daemon) announce(ctx context.Context) {
 	select {
 	case a := <-d.listening:
+		d.logStarted(a)
 		notify(sdnotify.SdNotifyReady)
 		if d.opts.OnReady != nil {
 			d.opts.OnReady(a)

@@ -89,11 +89,13 @@ func TestRun(t *testing.T) {
 	}
 	var log testenv.Buffer
 	ctx, stop := context.WithCancel(t.Context())
-	ready := 0
+	ready, address := 0, ""
 	if err := runLabelled(ctx, loaded, Options{
+		Version: "1.2.3", Commit: "abc",
 		Log: slog.New(slog.NewTextHandler(&log, nil)), Reload: &config.Options{Files: loaded.Files},
 		OnReady: func(addr net.Addr) {
 			ready++
+			address = addr.String()
 			if addr == nil || !testenv.Poll(time.Minute, func() bool { return answersOK("http://" + addr.String() + "/readyz") }) {
 				t.Error("the daemon does not become ready")
 			}
@@ -115,6 +117,15 @@ func TestRun(t *testing.T) {
 	noneLeft(t)
 	if ready != 1 {
 		t.Errorf("it was ready %d times; its log:\n%s", ready, log.String())
+	}
+	wanted := []string{
+		"msg=started ", " version=1.2.3 commit=abc config_files=", filepath.Base(company.Settings), "account_database.database=company", "main_database.user=",
+		"ops_address=" + address, `msg="payment settled"`,
+	}
+	for _, want := range wanted {
+		if strings.Count(log.String(), want) != 1 {
+			t.Errorf("the log has not once %s:\n%s", want, log.String())
+		}
 	}
 }
 

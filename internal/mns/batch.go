@@ -44,7 +44,7 @@ func (p *poller) keep(ctx context.Context, messages []Message) (begin func(), ke
 		begin, err := p.keepOnce(ctx, messages)
 		if err == nil {
 			if lasted, ended := p.pause.end(time.Now()); ended {
-				p.log.Info("messages can be kept again; polling goes on", "duration_ms", lasted.Milliseconds())
+				p.log.Info("messages can be kept again; polling goes on", "outage_ms", lasted.Milliseconds())
 			}
 			return begin, true
 		}

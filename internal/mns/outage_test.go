@@ -92,7 +92,7 @@ func TestBeginAndEndOfAnOutageAreLoggedOnce(t *testing.T) {
 		}
 		stop()
 		lines := logs.all()
-		if len(lines) != 2 || !strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[1], "duration_ms=18") {
+		if len(lines) != 2 || !strings.Contains(lines[0], "level=WARN") || !strings.Contains(lines[1], "outage_ms=18") {
 			t.Errorf("logged %q, want one line at the begin and one at the end of the outage", lines)
 		}
 	})

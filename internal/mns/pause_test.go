@@ -74,7 +74,7 @@ func TestPollingPausesWhileKeepFails(t *testing.T) {
 		if len(begin) != 1 || len(end) != 1 || len(logs.all()) != 2 {
 			t.Fatalf("logged %q, want one line at the begin and one at the end", logs.all())
 		}
-		if !strings.Contains(begin[0], "level=ERROR") || !strings.Contains(begin[0], "database is down") || !strings.Contains(end[0], "duration_ms=36") {
+		if !strings.Contains(begin[0], "level=ERROR") || !strings.Contains(begin[0], "database is down") || !strings.Contains(end[0], "outage_ms=36") {
 			t.Errorf("logged %q", logs.all())
 		}
 	})

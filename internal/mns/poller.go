@@ -131,7 +131,7 @@ func (p *poller) adjustPollers(ctx context.Context, n int) (superfluous bool) {
 func (p *poller) received(messages []Message) {
 	p.failures = 0
 	if lasted, ended := p.health.succeeded(messages, time.Now()); ended {
-		p.log.Info("receiving works again", "duration_ms", lasted.Milliseconds())
+		p.log.Info("receiving works again", "outage_ms", lasted.Milliseconds())
 	}
 }
 

@@ -181,7 +181,7 @@ func (s *Settler) payType(n message.Notification) int {
 		return code
 	}
 	if s.unknown.first(n.PayType) {
-		s.report.Log.Warn("unknown payType: settled with Payment:DefaultPayType", "pay_type", message.Cut(n.PayType, 40), "code", types.Default, "order_no", n.OrderNo)
+		s.report.Log.Warn("unknown payType: settled with Payment:DefaultPayType", "jd_pay_type", message.Cut(n.PayType, 40), "pay_type", types.Default, "order_no", n.OrderNo)
 	}
 	return types.Default
 }
