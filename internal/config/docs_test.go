@@ -13,30 +13,59 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const docsPath = "../../docs/configuration.md"
+var update = flag.Bool("update", false, "rewrite docs/configuration.md, docs/zh/configuration.md and configs/appsettings.schema.json")
 
-var update = flag.Bool("update", false, "rewrite docs/configuration.md and configs/appsettings.schema.json")
+// document is docs/configuration.md in one language. Its tail is written by hand; tests of sqldb and daemon compare the
+// tables there with the code.
+type document struct {
+	path, head, legacy, tail string
+	words                    map[string]string // the language's form of types, defaults and phrases; nil: English
+	docs                     map[string]string // of doc tags; nil: English
+}
 
-// docsTail begins the part that is written by hand; tests of sqldb and daemon compare its tables with the code.
-const docsTail = "\n## Connection strings\n"
+var documents = map[string]document{
+	"English": {"../../docs/configuration.md", docsHead, docsLegacy, "\n## Connection strings\n", nil, nil},
+	"Chinese": {"../../docs/zh/configuration.md", chineseHead, chineseLegacy, "\n## 连接字符串\n", chineseWords, chineseDocs},
+}
 
 func TestDocumentationIsCurrent(t *testing.T) {
-	got, err := os.ReadFile(docsPath)
-	if err != nil {
-		t.Fatal(err)
+	for name, d := range documents {
+		t.Run(name, func(t *testing.T) {
+			got, err := os.ReadFile(d.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, tail, found := strings.Cut(string(got), d.tail)
+			if !found {
+				t.Fatalf("%s has no section %q", d.path, d.tail)
+			}
+			want := d.markdown() + d.tail + tail
+			if *update {
+				if err := os.WriteFile(d.path, []byte(want), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(string(got), want); diff != "" && !*update {
+				t.Errorf("%s is stale; run: go test ./internal/config -update\n%s", d.path, diff)
+			}
+		})
 	}
-	_, tail, found := strings.Cut(string(got), docsTail)
-	if !found {
-		t.Fatalf("docs/configuration.md has no section %q", docsTail)
-	}
-	want := markdown() + docsTail + tail
-	if *update {
-		if err := os.WriteFile(docsPath, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
+}
+
+// TestEveryOptionIsTranslated compares the doc tags with chineseDocs.
+func TestEveryOptionIsTranslated(t *testing.T) {
+	used := map[string]bool{}
+	for _, o := range new(Config).options() {
+		doc := o.Tag.Get("doc")
+		used[doc] = true
+		if !strings.HasSuffix(chineseDocs[doc], "。") {
+			t.Errorf("%s: chineseDocs (docs_chinese_test.go) has no Chinese sentence for %q", o.Key, doc)
 		}
 	}
-	if diff := cmp.Diff(string(got), want); diff != "" && !*update {
-		t.Errorf("docs/configuration.md is stale; run: go test ./internal/config -update\n%s", diff)
+	for doc := range chineseDocs {
+		if !used[doc] {
+			t.Errorf("chineseDocs (docs_chinese_test.go) translates %q, which no option has", doc)
+		}
 	}
 }
 
@@ -48,25 +77,36 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 	}
 }
 
-// markdown writes docs/configuration.md from the structure of Config.
-func markdown() string {
+// in returns the language's form of a word or phrase.
+func (d document) in(text string) string {
+	if d.words == nil {
+		return text
+	}
+	return d.words[text]
+}
+
+// markdown writes the document from the structure of Config.
+func (d document) markdown() string {
 	var b strings.Builder
-	b.WriteString(docsHead)
+	b.WriteString(d.head)
 	section := ""
 	for _, o := range defaults().options() {
 		if name, _, _ := strings.Cut(o.Key, ":"); name != section {
 			section = name
-			fmt.Fprintf(&b, "\n### %s\n\n| key | type | default | |\n|---|---|---|---|\n", section)
+			fmt.Fprintf(&b, "\n### %s\n\n| %s | %s | %s | |\n|---|---|---|---|\n", section, d.in("key"), d.in("type"), d.in("default"))
 		}
 		doc := o.Tag.Get("doc")
+		if d.docs != nil {
+			doc = d.docs[doc]
+		}
 		if words := o.Tag.Get("oneof"); words != "" {
-			doc += " One of `" + strings.ReplaceAll(words, " ", "`, `") + "`."
+			doc += fmt.Sprintf(d.in(" One of `%s`."), strings.ReplaceAll(words, " ", "`, `"))
 		}
 		if lo, hi, ok := strings.Cut(o.Tag.Get("range"), ".."); ok {
-			doc += " " + lo + " to " + hi + "."
+			doc += fmt.Sprintf(d.in(" %s to %s."), lo, hi)
 		}
 		if o.Tag.Get("live") == "true" {
-			doc += " **Live.**"
+			doc += d.in(" **Live.**")
 		}
 		key := o.Key
 		if o.Value.Kind() == reflect.Map {
@@ -75,9 +115,9 @@ func markdown() string {
 				key += ":{" + strings.Join(fieldNames(o.Value.Type().Elem()), ",") + "}"
 			}
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key, typeName(o.Value.Type()), docsDefault(o), strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(doc))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key, d.typeName(o.Value.Type()), d.defaultOf(o), strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(doc))
 	}
-	b.WriteString("\n### Retry schedules (`Jobs:Retry`)\n\n| kind | FirstWait | Factor | MaxWait | Timeout |\n|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "\n### %s (`Jobs:Retry`)\n\n| %s | FirstWait | Factor | MaxWait | Timeout |\n|---|---|---|---|---|\n", d.in("Retry schedules"), d.in("kind"))
 	retries := defaultRetry()
 	for _, kind := range sortedKeys(retries) {
 		r := retries[kind]
@@ -87,7 +127,7 @@ func markdown() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %g | %s | %s |\n", kind, formatDuration(r.FirstWait), r.Factor, formatDuration(r.MaxWait), timeout)
 	}
-	b.WriteString(docsLegacy)
+	b.WriteString(d.legacy)
 	for _, l := range legacyKeys {
 		fmt.Fprintf(&b, "| `%s` | `%s` |\n", l.Flat, l.Key)
 	}
@@ -102,49 +142,49 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-func typeName(t reflect.Type) string {
+func (d document) typeName(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
-		return "duration"
+		return d.in("duration")
 	case reflect.TypeFor[slog.Level]():
-		return "level"
+		return d.in("level")
 	case secretType:
-		return "secret"
+		return d.in("secret")
 	case reflect.TypeFor[Retry]():
-		return "schedule"
+		return d.in("schedule")
 	}
 	switch t.Kind() {
 	case reflect.Slice:
-		return "list of " + typeName(t.Elem())
+		return fmt.Sprintf(d.in("list of %s"), d.typeName(t.Elem()))
 	case reflect.Map:
-		return typeName(t.Elem()) + " by name"
+		return fmt.Sprintf(d.in("%s by name"), d.typeName(t.Elem()))
 	case reflect.Bool:
-		return "true/false"
+		return d.in("true/false")
 	case reflect.Int:
-		return "whole number"
+		return d.in("whole number")
 	case reflect.Float64:
-		return "number"
+		return d.in("number")
 	}
-	return "text"
+	return d.in("text")
 }
 
-func docsDefault(o option) string {
+func (d document) defaultOf(o option) string {
 	def, ok := o.Tag.Lookup("default")
 	switch {
 	case o.Key == "Jobs:Retry":
-		return "see below"
+		return d.in("see below")
 	case o.Key == "SyncReply:Md5Key":
 		return "`JDPay:Md5Key`"
 	case o.Key == "Host:Instance":
-		return "made up"
+		return d.in("made up")
 	case ok:
 		return "`" + strings.ReplaceAll(def, ",", "`, `") + "`"
 	case o.Tag.Get("required") == "true":
-		return "**required**"
+		return d.in("**required**")
 	case o.Value.Kind() == reflect.Slice, o.Value.Kind() == reflect.Map:
-		return "none"
+		return d.in("none")
 	}
-	return "empty"
+	return d.in("empty")
 }
 
 const docsHead = `# Configuration
