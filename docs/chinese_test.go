@@ -26,7 +26,7 @@ var translated = map[string]string{
 func TestChineseDocuments(t *testing.T) {
 	for english, chinese := range translated {
 		t.Run(english, func(t *testing.T) {
-			en, zh := read(t, english), read(t, chinese)
+			en, zh := sectionsOf(t, english), sectionsOf(t, chinese)
 			for i := range min(len(en), len(zh)) {
 				where := fmt.Sprintf("section %d, %q and %q", i, en[i].heading, zh[i].heading)
 				for _, d := range en[i].differences(zh[i]) {
@@ -37,7 +37,7 @@ func TestChineseDocuments(t *testing.T) {
 				}
 			}
 			if len(en) != len(zh) {
-				t.Errorf("%d sections in %s, %d in %s", len(en), english, len(zh), chinese)
+				t.Errorf("%d sections in %s: %q; %d in %s: %q", len(en), english, headings(en), len(zh), chinese, headings(zh))
 			}
 			for _, s := range zh {
 				for _, line := range s.english {
@@ -74,6 +74,13 @@ type section struct {
 	codes   []string // inline code, sorted, each once
 	items   int      // of lists
 	english []string // lines without a Chinese character that are no code
+}
+
+func headings(sections []section) (list []string) {
+	for _, s := range sections {
+		list = append(list, strings.Repeat("#", s.level)+" "+s.heading)
+	}
+	return list
 }
 
 func (s section) differences(other section) (found []string) {
@@ -116,8 +123,8 @@ var (
 	sentence    = regexp.MustCompile(`[a-z]+ [a-z]+ [a-z]+ [a-z]+`)
 )
 
-// read splits a document into its sections.
-func read(t *testing.T, path string) []section {
+// sectionsOf splits a document into its sections.
+func sectionsOf(t *testing.T, path string) []section {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
