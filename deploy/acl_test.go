@@ -45,11 +45,19 @@ func TestMNSPolicies(t *testing.T) {
 
 func TestElasticsearchRole(t *testing.T) {
 	var role struct {
+		Cluster []string
 		Indices []struct{ Names, Privileges []string }
 	}
 	read(t, "acl/elasticsearch-role.json", &role)
 	if len(role.Indices) != 1 || !slices.Equal(role.Indices[0].Names, []string{"jdpay-events-*"}) || slices.Contains(role.Indices[0].Privileges, "all") {
 		t.Errorf("the role is %+v", role)
+	}
+	// Documents are only created, in indexes that are made by the first of them, after the template was installed.
+	if want := []string{"monitor", "manage_index_templates"}; !slices.Equal(role.Cluster, want) {
+		t.Errorf("the role's cluster privileges are %v, want %v", role.Cluster, want)
+	}
+	if want := []string{"create_doc", "auto_configure"}; len(role.Indices) == 1 && !slices.Equal(role.Indices[0].Privileges, want) {
+		t.Errorf("the role's privileges on indexes are %v, want %v", role.Indices[0].Privileges, want)
 	}
 	sample, err := os.ReadFile("../configs/appsettings.json")
 	if err != nil || !strings.Contains(string(sample), `"Index": "jdpay-events"`) {

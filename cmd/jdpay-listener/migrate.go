@@ -1,24 +1,35 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
+	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
 )
 
 func (a *app) migrateCommand() *cobra.Command {
-	return &cobra.Command{
+	var elasticsearch bool
+	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Create or upgrade the tables jdpay_job and jdpay_audit in the account database",
-		Long: `Creates or upgrades the daemon's own tables in the account database: jdpay_job, and jdpay_audit with the acts of
-operators. It may be repeated, and may run while replicas work, also replicas of the previous version. It never changes the
-company's tables.`,
-		Example: "  jdpay-listener migrate --config /etc/jdpay/appsettings.json",
-		Args:    noArgs,
+		Short: "Create or upgrade the daemon's own tables in the account database",
+		Long: `Creates or upgrades the daemon's own tables in the account database: jdpay_job, jdpay_audit with the acts of
+operators, and jdpay_cursor. It may be repeated, and may run while replicas work, also replicas of the previous version. It never
+changes the company's tables.
+
+With --elasticsearch it also installs the template that gives the fields of documents their types, unless this or a newer version
+of it is there. The daemon does the same before its first document if its user there has the right to.`,
+		Example: `  jdpay-listener migrate --config /etc/jdpay/appsettings.json
+  jdpay-listener migrate --elasticsearch`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.load()
 			if err != nil {
 				return err
+			}
+			if elasticsearch && c.Elasticsearch.Url == "" {
+				return usageError{errors.New("--elasticsearch: set Elasticsearch:Url first")}
 			}
 			db, err := openAccount(c)
 			if err != nil {
@@ -29,15 +40,31 @@ company's tables.`,
 			if err != nil {
 				return err
 			}
+			result := map[string]any{"from": from, "to": to}
+			installed := false
+			if elasticsearch {
+				if installed, err = daemon.EnsureTemplate(cmd.Context(), c); err != nil {
+					return err
+				}
+				result["template_installed"] = installed
+			}
 			if a.json {
-				return a.printJSON(map[string]int64{"from": from, "to": to})
+				return a.printJSON(result)
 			}
 			if from == to {
 				a.printLine("table jdpay_job is up to date (version %d)", to)
 			} else {
 				a.printLine("table jdpay_job upgraded from version %d to %d", from, to)
 			}
+			switch {
+			case installed:
+				a.printLine("index template %s installed in Elasticsearch", c.Elasticsearch.Index)
+			case elasticsearch:
+				a.printLine("index template %s is up to date in Elasticsearch", c.Elasticsearch.Index)
+			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&elasticsearch, "elasticsearch", false, "also install the index template in Elasticsearch")
+	return cmd
 }

@@ -10,7 +10,6 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
@@ -101,12 +100,6 @@ func (d *daemon) newJD() (*jdapi.Client, error) {
 		d.runner.Resume(payment.KindWaybillStatus)
 	}
 	return jdapi.New(o)
-}
-
-func newElastic(c *config.Config, log *slog.Logger) (*elastic.Sink, error) {
-	o := elasticOptions(c)
-	o.Log = log
-	return elastic.New(o)
 }
 
 // newRedis connects to Redis lazily, or returns nil when it is off. An unreachable Redis is no error here, an

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
@@ -19,19 +20,13 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	if err := d.openDatabases(ctx); err != nil {
 		return err
 	}
-	if c.Elasticsearch.Url != "" {
-		if d.elastic, err = newElastic(c, d.log); err != nil {
-			return err
-		}
-		d.ends.add("elasticsearch sink", func() error { d.elastic.Close(); return nil })
-	}
 	d.store = job.NewMySQL(d.account)
 	d.store.Log = d.log
 	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
 	parcels.Log = d.log
 	d.payments = &payments{log: d.log, jobs: d.store, parcels: parcels, rules: rules(c).Message}
 	d.ends.add("lines about payments", d.payments.flush)
-	tries := &reporter{log: d.log, metrics: d.metrics, elastic: d.elastic, payments: d.payments, slo: promises{metrics: d.metrics, confirm: c.Mqtt.RequireReply}}
+	tries := &reporter{log: d.log, metrics: d.metrics, payments: d.payments, slo: promises{metrics: d.metrics, confirm: c.Mqtt.RequireReply}}
 	d.tries, d.tables = tries, d.tableChecks()
 
 	// From the queue to jobs.
@@ -102,6 +97,21 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 	if c.SyncReply.QueueName != "" {
 		if err := d.listen(client, keeper, payment.KindReply, c.SyncReply.QueueName); err != nil {
+			return err
+		}
+	}
+
+	// Documents for people.
+	if c.Elasticsearch.Url != "" {
+		client, err := elastic.New(elasticOptions(c))
+		if err != nil {
+			return err
+		}
+		d.ends.add("elasticsearch client", func() error { client.Close(); return nil })
+		d.indexer = newIndexer(client, documents{messageRules, replyRules, d.settler.PayTypes.Load, parcels.Labels}, d.store, d.metrics, d.log)
+		d.indexer.resume = func() { d.runner.Resume(indexWorker) }
+		tries.indexer = d.indexer
+		if err := d.addWorker(job.Worker{Name: indexWorker, Period: indexInterval, Run: d.indexer.run}); err != nil {
 			return err
 		}
 	}

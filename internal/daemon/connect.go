@@ -15,6 +15,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
@@ -75,12 +76,12 @@ func connectProbes(c *config.Config) []probe {
 	}
 	if c.Elasticsearch.Url != "" {
 		probes = append(probes, probe{"elasticsearch", "", "check section Elasticsearch, and that the server is up; without it only its documents are missing", func(ctx context.Context) (string, error) {
-			sink, err := newElastic(c, slog.New(slog.DiscardHandler))
+			client, err := elastic.New(elasticOptions(c))
 			if err != nil {
 				return "", err
 			}
-			defer sink.Close()
-			return "answers", sink.Ping(ctx)
+			defer client.Close()
+			return "answers", client.Ping(ctx)
 		}})
 	}
 	return probes

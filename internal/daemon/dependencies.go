@@ -66,8 +66,8 @@ func (d *daemon) addDependencies(jd *jdapi.Client, redis *redisstore.Store) {
 			return float64(jdapi.Closed)
 		}
 	}
-	if d.elastic != nil {
-		d.dependencies = append(d.dependencies, &dependency{name: depElastic, timed: true, every: rareInterval, probe: d.elastic.Ping})
+	if d.indexer != nil {
+		d.dependencies = append(d.dependencies, &dependency{name: depElastic, timed: true, every: rareInterval, probe: d.indexer.client.Ping})
 	}
 	for _, p := range d.dependencies {
 		d.metrics.Up.WithLabelValues(p.name)

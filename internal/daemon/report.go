@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
@@ -16,7 +15,7 @@ import (
 type reporter struct {
 	log     *slog.Logger
 	metrics *ops.Metrics
-	elastic *elastic.Sink // nil: off
+	indexer *indexer // nil: no documents are written
 	// payments writes the line about each payment; nil: none.
 	payments *payments
 	bursts   bursts
@@ -64,8 +63,8 @@ func (r *reporter) ended(e job.End) {
 	if r.payments != nil {
 		r.payments.ended(e)
 	}
-	if r.elastic != nil {
-		r.elastic.Add(e.Now(), document(e))
+	if r.indexer != nil {
+		r.indexer.ring()
 	}
 }
 
@@ -86,26 +85,6 @@ func attrs(e job.End, more ...any) []any {
 		a = append(a, "trace_id", id)
 	}
 	return append(append(a, e.Notes...), more...)
-}
-
-// document is the job's Elasticsearch document. Field names are those of ECS where it has some.
-func document(e job.End) map[string]any {
-	d := map[string]any{
-		"@timestamp": e.Now().UTC(), "service.name": "jdpay-listener", "event.action": e.Kind, "event.outcome": string(e.State),
-		"outcome": string(e.Outcome), "order_no": e.Ref, "job_id": e.ID, "try": e.Tries, "duration_ms": milliseconds(e.Took),
-	}
-	if id := payment.MessageID(e.Job); id != "" {
-		d["message_id"] = id
-	}
-	for i := 0; i+1 < len(e.Notes); i += 2 {
-		if name, ok := e.Notes[i].(string); ok {
-			d[name] = e.Notes[i+1]
-		}
-	}
-	if e.Err != nil {
-		d["error.message"] = e.Err.Error()
-	}
-	return d
 }
 
 const (

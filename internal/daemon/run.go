@@ -13,7 +13,6 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/ops"
@@ -72,7 +71,7 @@ type daemon struct {
 	session       *device.Session
 	listeners     []*mns.Listener
 	queues        []*mns.Queue
-	elastic       *elastic.Sink // nil: off
+	indexer       *indexer // nil: off
 	tries         *reporter
 	dependencies  []*dependency
 	tables        []*tableCheck // of the account and of the main database
@@ -121,8 +120,8 @@ func (d *daemon) effects() []server {
 		}
 	}
 	services := []server{probes, d.session}
-	if d.elastic != nil {
-		services = append(services, d.elastic)
+	if d.indexer != nil {
+		services = append(services, d.indexer)
 	}
 	return services
 }

@@ -45,6 +45,7 @@ func (d *daemon) startSeries() {
 		m.Promised.WithLabelValues(p.Name)
 		m.PromisesKept.WithLabelValues(p.Name)
 	}
+	m.Documents.WithLabelValues("stored")
 	for _, outcome := range payment.SettlementOutcomes {
 		m.Settlements.WithLabelValues(string(outcome))
 	}

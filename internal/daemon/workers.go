@@ -50,6 +50,15 @@ func (d *daemon) addWorker(w job.Worker) error {
 }
 
 func (d *daemon) purge(ctx context.Context) error {
+	if d.indexer != nil {
+		unwritten, err := d.store.Untaken(ctx, indexWorker, d.cfg.Jobs.KeepDone)
+		if err != nil {
+			return err
+		}
+		if unwritten > 0 {
+			d.log.Warn("jobs are deleted that Elasticsearch has no documents of: it did not take them for longer than Jobs:KeepDone", "jobs", unwritten)
+		}
+	}
 	n, err := d.store.Purge(ctx, d.cfg.Jobs.KeepDone, d.cfg.Jobs.KeepRejected)
 	if n > 0 {
 		d.log.Info("old jobs deleted", "jobs", n)
@@ -97,11 +106,13 @@ func (d *daemon) watched(w job.Worker) job.Worker {
 			result, failed = "error", 1
 		}
 		d.metrics.WorkerError.WithLabelValues(w.Name).Set(failed)
-		switch before := failing.Swap(err != nil); {
-		case err != nil && !before:
-			d.log.Warn("worker failed; it runs again at its time", "worker", w.Name, "error", err)
-		case err == nil && before:
-			d.log.Info("worker runs well again", "worker", w.Name)
+		if told := (awayError{}); !errors.As(err, &told) { // else the indexer has logged it
+			switch before := failing.Swap(err != nil); {
+			case err != nil && !before:
+				d.log.Warn("worker failed; it runs again at its time", "worker", w.Name, "error", err)
+			case err == nil && before:
+				d.log.Info("worker runs well again", "worker", w.Name)
+			}
 		}
 		d.metrics.WorkerRuns.WithLabelValues(w.Name, result).Inc()
 		d.metrics.WorkerTook.WithLabelValues(w.Name).Set(took.Seconds())

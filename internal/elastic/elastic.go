@@ -1,24 +1,21 @@
-// Package elastic sends a document about each concluded job to Elasticsearch, for people. It never delays a payment:
-// documents that cannot be delivered in time are dropped and counted. The job table has the same data.
+// Package elastic writes documents to Elasticsearch, each under an id of its own, so that a repetition changes nothing.
 package elastic
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/printable"
 )
 
 // Options are the address, the index and the credentials.
@@ -29,35 +26,20 @@ type Options struct {
 	Password string
 	APIKey   string
 	CAFile   string // PEM file with the authorities of the server's certificate; empty: the system's authorities
-	Log      *slog.Logger
 }
 
-// Sink sends documents in batches while Serve runs.
+// Client writes documents and the template of their indexes. Its methods may be called concurrently.
 //
 // It uses the official client's API and transport packages, but not the client: its typed API would increase the size of
 // the program by half.
-type Sink struct {
+type Client struct {
 	index     string
-	log       *slog.Logger
 	transport esapi.Transport
 	http      *http.Transport
-	queue     chan line
-	dropped   atomic.Int64
-	failing   bool // used by Serve only
-}
-
-// line is a document with its index.
-type line struct {
-	index string
-	body  []byte
 }
 
 const (
-	maxQueued      = 2000 // documents, a few hundred bytes each
-	batchInterval  = time.Second
-	maxBulkBytes   = 1 << 20
-	requestTimeout = 5 * time.Second
-	retryInterval  = 5 * time.Second // after a failure
+	requestTimeout = 10 * time.Second
 	maxResponse    = 16 << 20
 )
 
@@ -75,8 +57,8 @@ func (o Options) Check() (faults check.Faults) {
 	return faults
 }
 
-// New returns a sink; it does not connect. Its error is that of Check.
-func New(o Options) (*Sink, error) {
+// New returns a client; it does not connect. Its error is that of Check.
+func New(o Options) (*Client, error) {
 	u, _ := check.URL(o.URL) // Check returns its error
 	secure, err := check.TLS(o.CAFile)
 	if err := cmp.Or(o.Check().Err("elasticsearch"), err); err != nil {
@@ -97,149 +79,79 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch client: %w", err)
 	}
-	return &Sink{index: o.Index, log: o.Log, transport: transport, http: conns, queue: make(chan line, maxQueued)}, nil
+	return &Client{index: o.Index, transport: transport, http: conns}, nil
 }
 
-// Close closes the connections. Call it after Serve has returned.
-func (s *Sink) Close() { s.http.CloseIdleConnections() }
-
-// Add queues a document, which must encode as JSON. It never blocks: if maxQueued documents wait, it drops the document.
-func (s *Sink) Add(at time.Time, document any) {
-	body, err := json.Marshal(document)
-	if err == nil {
-		select {
-		case s.queue <- line{s.index + at.UTC().Format("-2006.01"), body}:
-			return
-		default:
-		}
-	}
-	s.dropped.Add(1)
-}
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Ping returns nil if Elasticsearch responds.
-func (s *Sink) Ping(ctx context.Context) error {
-	resp, err := esapi.InfoRequest{}.Do(ctx, s.transport)
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := answer(esapi.InfoRequest{}.Do(ctx, c.transport))
+	return err
+}
+
+// StatusError is an answer that refuses a request as a whole.
+type StatusError struct {
+	Status int
+	Type   string // of Elasticsearch's exceptions; empty: the answer names none
+	Reason string
+}
+
+// Error has the status, and the type and the reason if the answer has them.
+func (e *StatusError) Error() string {
+	text := fmt.Sprintf("http status %d", e.Status)
+	if e.Type != "" {
+		text += ": " + e.Type
+	}
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
+
+// answer returns the text of a response, or a *StatusError if it is not one of success.
+func answer(resp *esapi.Response, err error) ([]byte, error) {
 	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.IsError() {
-		return fmt.Errorf("http status %d", resp.StatusCode)
-	}
-	return nil
-}
-
-// String names the service in the supervisor's logs.
-func (s *Sink) String() string { return "elasticsearch sink" }
-
-// Serve sends documents until ctx ends, and then the queued ones in one request.
-func (s *Sink) Serve(ctx context.Context) error {
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case first := <-s.queue:
-			if bulk, n := s.collect(ctx, first); !s.send(ctx, bulk, n) {
-				pause(ctx, retryInterval)
-			}
-		}
-	}
-	select {
-	case first := <-s.queue:
-		bulk, n := s.collect(ctx, first)
-		s.send(ctx, bulk, n)
-	default:
-	}
-	return context.Cause(ctx)
-}
-
-// collect returns a bulk request of the documents of one batchInterval.
-func (s *Sink) collect(ctx context.Context, first line) (bulk []byte, n int) {
-	timer := time.NewTimer(batchInterval)
-	defer timer.Stop()
-	for l, open := first, true; ; {
-		bulk = fmt.Appendf(bulk, `{"create":{"_index":%q}}`+"\n", l.index)
-		bulk = append(append(bulk, l.body...), '\n')
-		if n++; len(bulk) >= maxBulkBytes {
-			return bulk, n
-		}
-		if open {
-			select {
-			case l = <-s.queue:
-				continue
-			case <-timer.C:
-				open = false
-			case <-ctx.Done():
-				open = false
-			}
-		}
-		select { // add what is already queued
-		case l = <-s.queue:
-		default:
-			return bulk, n
-		}
-	}
-}
-
-// send sends documents in one request, and logs the beginning and the end of an outage.
-func (s *Sink) send(ctx context.Context, bulk []byte, n int) bool {
-	// The end of ctx does not cancel a request, which would count as an outage.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
-	defer cancel()
-	refused, err := s.bulk(ctx, bulk)
-	switch {
-	case err != nil:
-		s.dropped.Add(int64(n))
-		if !s.failing {
-			s.failing = true
-			s.log.Warn("Elasticsearch does not take documents; they are dropped, payments are not affected", "error", err)
-		}
-		return false
-	case refused > 0:
-		s.log.Warn("Elasticsearch refused documents; check the index and its mapping", "documents", refused)
-	}
-	if s.failing {
-		s.failing = false
-		s.log.Info("Elasticsearch takes documents again", "dropped", s.dropped.Swap(0))
-	}
-	return true
-}
-
-// bulk makes the request and returns the number of refused documents.
-func (s *Sink) bulk(ctx context.Context, body []byte) (refused int, err error) {
-	resp, err := esapi.BulkRequest{Body: bytes.NewReader(body), FilterPath: []string{"errors", "items.*.error.type"}}.Do(ctx, s.transport)
-	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
-		return 0, fmt.Errorf("reading the response: %w", err)
+		return nil, fmt.Errorf("reading the response: %w", err)
 	}
-	if resp.IsError() {
-		return 0, fmt.Errorf("http status %d", resp.StatusCode)
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		var refused struct{ Error json.RawMessage }
+		_ = json.Unmarshal(text, &refused) // proxies answer with other texts
+		cause := causeOf(refused.Error)
+		return nil, &StatusError{resp.StatusCode, cause.Type, cause.Reason}
 	}
-	var response struct {
-		Errors bool                         `json:"errors"`
-		Items  []map[string]json.RawMessage `json:"items"`
-	}
-	if err := json.Unmarshal(text, &response); err != nil {
-		return 0, fmt.Errorf("the response is not from Elasticsearch: %w", err)
-	}
-	for _, item := range response.Items {
-		for _, result := range item {
-			if bytes.Contains(result, []byte(`"error"`)) {
-				refused++
-			}
-		}
-	}
-	return refused, nil
+	return text, nil
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
+// cause is what Elasticsearch says of an error.
+type cause struct {
+	Type   string `json:"type"`
+	Reason string `json:"reason"`
+}
+
+const maxReason = 300 // bytes
+
+// causeOf reads an error: an object, or a text.
+func causeOf(raw json.RawMessage) (c cause) {
+	if json.Unmarshal(raw, &c) != nil {
+		_ = json.Unmarshal(raw, &c.Reason)
 	}
+	return c.clean()
+}
+
+// clean makes the texts fit for a log line.
+func (c cause) clean() cause {
+	cut := func(s string, most int) string {
+		if len(s) > most {
+			s = strings.ToValidUTF8(s[:most], "") + "…"
+		}
+		return printable.Text(s)
+	}
+	return cause{cut(c.Type, 64), cut(c.Reason, maxReason)}
 }

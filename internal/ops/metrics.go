@@ -40,6 +40,7 @@ type Metrics struct {
 	WorkerTook  *prometheus.GaugeVec     // worker
 	WorkerLast  *prometheus.GaugeVec     // worker
 	WorkerError *prometheus.GaugeVec     // worker
+	Documents   *prometheus.CounterVec   // result
 
 	table   []Description
 	refresh []func()
@@ -87,6 +88,7 @@ func NewMetrics() *Metrics {
 	m.Paused = m.gauge("jdpay_kind_paused", "1 while a kind of jobs pauses in this instance because what it needs is down, else 0.", "kind")
 	m.Failures = m.counter("jdpay_job_failures_total", "Tries of jobs that failed, by the class of the reason.", "kind", "reason")
 	m.Build = m.gauge("jdpay_build_info", "Always 1; the labels say which program runs.", "version", "commit", "goversion")
+	m.Documents = m.counter("jdpay_elasticsearch_documents_total", "Documents that Elasticsearch stored, or refused for good; then the result is the type of its exception.", "result")
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

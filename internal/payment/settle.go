@@ -67,6 +67,14 @@ type PayTypes struct {
 	Default int
 }
 
+// Code returns the company's code of JD's pay type.
+func (p PayTypes) Code(jdType string) int {
+	if code, ok := p.Known[jdType]; ok {
+		return code
+	}
+	return p.Default
+}
+
 // Settler verifies, decodes and settles kept notifications.
 type Settler struct {
 	// PayTypes may be replaced at any time.
@@ -177,13 +185,10 @@ func (st *settlement) addNotes() {
 // payType returns the company's code of JD's pay type. It logs each unknown one once.
 func (s *Settler) payType(n message.Notification) int {
 	types := s.PayTypes.Load()
-	if code, ok := types.Known[n.PayType]; ok {
-		return code
-	}
-	if s.unknown.first(n.PayType) {
+	if _, known := types.Known[n.PayType]; !known && s.unknown.first(n.PayType) {
 		s.report.Log.Warn("unknown payType: settled with Payment:DefaultPayType", "jd_pay_type", message.Cut(n.PayType, 40), "pay_type", types.Default, "order_no", n.OrderNo)
 	}
-	return types.Default
+	return types.Code(n.PayType)
 }
 
 // rollbackVerdict is the verdict on a job whose batch was rolled back: while the database is down, tries do not count.

@@ -15,8 +15,9 @@ const maxLine = 1 << 20
 
 // index holds documents in order of arrival.
 type index struct {
-	docs []json.RawMessage
-	byID map[string]int // place in docs
+	docs  []json.RawMessage
+	byID  map[string]int // place in docs
+	types map[string]string
 }
 
 // operation is an action line with its document.
@@ -118,10 +119,18 @@ func parseAction(line []byte, defaultIndex string) (operation, bool) {
 
 // put stores a document; index replaces the one of the same id, create does not. The caller has the lock.
 func (s *Server) put(o operation) item {
+	if s.refuse != nil {
+		if status, kind := s.refuse(o.index, o.id); status != 0 {
+			return item{Index: o.index, ID: o.id, Status: status, Error: &reason{kind, "refused on purpose"}}
+		}
+	}
 	i := s.indices[o.index]
 	if i == nil {
-		i = &index{byID: map[string]int{}}
+		i = &index{byID: map[string]int{}, types: s.typesFor(o.index)}
 		s.indices[o.index] = i
+	}
+	if problem := i.mismatch(o.doc); problem != "" {
+		return item{Index: o.index, ID: o.id, Status: http.StatusBadRequest, Error: &reason{"document_parsing_exception", problem}}
 	}
 	if o.id == "" {
 		s.lastID++

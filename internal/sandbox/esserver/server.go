@@ -1,5 +1,5 @@
-// Package esserver is a stand-in for Elasticsearch, which gets one document per concluded job. It has the bulk endpoint and
-// no search: Docs returns the documents.
+// Package esserver is a stand-in for Elasticsearch, which gets one document per concluded job. It has the bulk endpoint, index
+// templates, whose mappings it applies, and no search: Docs returns the documents.
 package esserver
 
 import (
@@ -27,18 +27,20 @@ type Options struct {
 type Server struct {
 	options Options
 
-	mu       sync.Mutex
-	indices  map[string]*index
-	failures int
-	failWith int
-	lastID   int
+	mu        sync.Mutex
+	indices   map[string]*index
+	templates map[string]json.RawMessage
+	refuse    func(index, id string) (status int, errorType string)
+	failures  int
+	failWith  int
+	lastID    int
 
 	httpServer http.Server
 }
 
 // New returns a server that is not listening yet.
 func New(o Options) *Server {
-	return &Server{options: o, indices: map[string]*index{}}
+	return &Server{options: o, indices: map[string]*index{}, templates: map[string]json.RawMessage{}}
 }
 
 // Start listens on a free port of 127.0.0.1 and returns the address, "http://127.0.0.1:port". Close ends it.
@@ -73,6 +75,13 @@ func (s *Server) FailNext(times, status int) {
 	s.failures, s.failWith = times, status
 }
 
+// Refuse makes documents fail, each by itself, for which refuse returns a status; 0 accepts. nil ends that.
+func (s *Server) Refuse(refuse func(index, id string) (status int, errorType string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = refuse
+}
+
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -92,6 +101,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.bulk(w, r, "")
 	case isPost && len(path) == 2 && path[1] == "_bulk":
 		s.bulk(w, r, path[0])
+	case len(path) == 2 && path[0] == "_index_template":
+		s.template(w, r, path[1])
 	default:
 		fail(w, http.StatusBadRequest, "illegal_argument_exception", "no handler found for uri ["+r.URL.Path+"] and method ["+r.Method+"]")
 	}

@@ -192,3 +192,56 @@ func TestFailNext(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestTemplates installs a template, which gives the fields of new indexes their types.
+func TestTemplates(t *testing.T) {
+	s, address := start(t, Options{})
+	call := func(method, path, body string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequest(method, address+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(text)
+	}
+	const template = `{"index_patterns":["x-*"],"version":3,"template":{"mappings":{"properties":{"n":{"type":"integer"},"at":{"type":"date"},"e":{"properties":{"name":{"type":"keyword"}}}}}}}`
+	for _, step := range []struct {
+		method, body string
+		status       int
+		want         string
+	}{
+		{"GET", "", 404, "resource_not_found_exception"},
+		{"PUT", `{"template":{}}`, 400, "index_patterns is required"},
+		{"PUT", template, 200, `{"acknowledged":true}`},
+		{"GET", "", 200, `"version":3`},
+		{"DELETE", "", 405, "GET or PUT"},
+	} {
+		if status, text := call(step.method, "/_index_template/x", step.body); status != step.status || !strings.Contains(text, step.want) {
+			t.Errorf("%s %s: %d %s", step.method, step.body, status, text)
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"n": "integer", "at": "date", "e.name": "keyword"}, s.Types("x-1")); diff != "" {
+		t.Error(diff)
+	}
+	for doc, want := range map[string]string{
+		`{"n":1,"at":"2026-11-20T12:00:00.5Z","e.name":"a","other":[1]}`: "", `{"e":{"name":"a"}}`: "",
+		`{"n":1.5}`: "[n] of type [integer]", `{"n":"1"}`: "[n]", `{"at":"today"}`: "[at] of type [date]", `{"e":{"name":1}}`: "[e.name] of type [keyword]", `[1]`: "not an object",
+	} {
+		if _, text := call("POST", "/_bulk", `{"create":{"_index":"x-1"}}`+"\n"+doc+"\n"); strings.Contains(text, `"errors":true`) != (want != "") || !strings.Contains(text, want) {
+			t.Errorf("%s: %s", doc, text)
+		}
+	}
+	s.Refuse(func(_, id string) (int, string) { return map[string]int{"7": 429}[id], "full" })
+	if _, text := call("POST", "/y/_bulk", "{\"create\":{\"_id\":\"7\"}}\n{}\n{\"create\":{\"_id\":\"8\"}}\n{}\n"); !strings.Contains(text, `"status":429`) || len(s.Docs()["y"]) != 1 {
+		t.Errorf("refused on purpose: %s", text)
+	}
+}

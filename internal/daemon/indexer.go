@@ -1,0 +1,249 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/elastic"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/ops"
+)
+
+// indexer writes a document of each concluded job to Elasticsearch. A worker, in one replica at a time, follows the job table,
+// so an outage only delays documents, and nothing of it is in a payment's way. Serve has the worker run soon after a job of
+// this instance has ended; the worker's period finds the jobs of others.
+type indexer struct {
+	client  *elastic.Client
+	docs    documents
+	store   *job.MySQL
+	resume  func() // makes this instance look for due work
+	metrics *ops.Metrics
+	log     *slog.Logger
+
+	rung chan struct{} // a job has ended since the worker was made due
+
+	mu       sync.Mutex // one look at a time
+	follower job.Follower
+	template bool                 // it was ensured since the last outage
+	refusals map[string]time.Time // when which type of refusals was told last
+
+	awaySince atomic.Pointer[time.Time] // nil: Elasticsearch takes documents
+	lastRun   atomic.Int64              // by this instance, in Unix nanoseconds
+}
+
+const (
+	indexWorker = "elasticsearch"
+	// indexInterval is between two looks at the table while no job ends.
+	indexInterval = 15 * time.Second
+	// indexDelay is how long jobs that end together are collected.
+	indexDelay = 200 * time.Millisecond
+	// Under load the replica that looked last looks again after indexRest; others leave it the work, since it knows what it has
+	// written, for otherRest.
+	indexRest = 700 * time.Millisecond
+	otherRest = 1500 * time.Millisecond
+	// awayRest is the same while Elasticsearch is away.
+	awayRest = 5 * time.Second
+	// lastLookTimeout bounds the look when the process stops.
+	lastLookTimeout = 3 * time.Second
+
+	refusalInterval = time.Hour // between two lines about refusals of one type
+	maxRefusalTypes = 20        // label values; the rest is "other"
+)
+
+func newIndexer(client *elastic.Client, docs documents, store *job.MySQL, metrics *ops.Metrics, log *slog.Logger) *indexer {
+	x := &indexer{
+		client: client, docs: docs, store: store, metrics: metrics, log: log, resume: func() {}, rung: make(chan struct{}, 1), refusals: map[string]time.Time{},
+	}
+	x.follower = job.Follower{Store: store, Name: indexWorker, Take: x.write}
+	return x
+}
+
+// ring says that a job of this instance has ended. It never waits.
+func (x *indexer) ring() {
+	select {
+	case x.rung <- struct{}{}:
+	default:
+	}
+}
+
+// String names the service in the supervisor's logs.
+func (x *indexer) String() string { return "elasticsearch indexer" }
+
+// Serve makes the worker due when jobs have ended, until ctx ends. Then it writes what is left itself: the worker has stopped.
+func (x *indexer) Serve(ctx context.Context) error {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-x.rung:
+			if !x.hasten(ctx) {
+				x.ring()
+			}
+		}
+	}
+	select {
+	case <-x.rung:
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
+		defer cancel()
+		if err := x.look(last); err != nil {
+			x.log.Debug("documents are left to another instance or the next start", "error", err)
+		}
+	default:
+	}
+	return context.Cause(ctx)
+}
+
+// hasten makes the worker due as soon as its last run, in whatever replica, is some time ago. It reports false if ctx ended first.
+func (x *indexer) hasten(ctx context.Context) bool {
+	for pause := indexDelay; ; pause = 2 * indexDelay {
+		rest := otherRest
+		switch {
+		case x.awaySince.Load() != nil: // as far as this replica knows
+			rest, pause = awayRest, awayRest/2
+		case time.Since(time.Unix(0, x.lastRun.Load())) < indexInterval:
+			rest = indexRest
+		}
+		if sleep(ctx, pause); ctx.Err() != nil {
+			return false
+		}
+		due, err := x.store.Hasten(ctx, indexWorker, indexInterval, rest)
+		if due {
+			x.resume()
+		}
+		if due || err != nil { // while the database is away, no job ends
+			return ctx.Err() == nil
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// awayError is an error of Elasticsearch, not of the database.
+type awayError struct{ error }
+
+// run is the worker's: it writes all that has ended. While Elasticsearch is away it snoozes, which is no failure of a job.
+func (x *indexer) run(ctx context.Context) error {
+	err := x.look(ctx)
+	var away awayError
+	if errors.As(err, &away) {
+		return job.Snooze(indexInterval, err)
+	}
+	return err
+}
+
+func (x *indexer) look(ctx context.Context) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer func() { x.lastRun.Store(time.Now().UnixNano()) }()
+	_, err := x.follower.Follow(ctx)
+	return err
+}
+
+// write writes documents of jobs; it returns an awayError if they are to be written again.
+func (x *indexer) write(ctx context.Context, rows []job.Row) error {
+	err := x.ensureTemplate(ctx)
+	var refused []elastic.Refusal
+	if err == nil {
+		refused, err = x.client.Write(ctx, x.docs.of(ctx, rows))
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // the process stops; that is no outage
+	}
+	x.noteAway(err)
+	if err != nil {
+		return awayError{err}
+	}
+	x.metrics.Documents.WithLabelValues("stored").Add(float64(len(rows) - len(refused)))
+	x.noteRefusals(refused)
+	return nil
+}
+
+// noteAway logs the beginning and the end of an outage, once each.
+func (x *indexer) noteAway(err error) {
+	since := x.awaySince.Load()
+	switch {
+	case err != nil && since == nil:
+		now := time.Now()
+		x.awaySince.Store(&now)
+		x.template = false // it may come back empty
+		x.log.Warn("Elasticsearch does not take documents; they wait in jdpay_job, payments are not affected", "error", err)
+	case err == nil && since != nil:
+		x.awaySince.Store(nil)
+		x.log.Info("Elasticsearch takes documents again", "outage_ms", time.Since(*since).Milliseconds())
+	}
+}
+
+// ensureTemplate installs the index template before the first document. Without the right to do so, or on a server that does not
+// know templates of this form, documents are written all the same.
+func (x *indexer) ensureTemplate(ctx context.Context) error {
+	if x.template {
+		return nil
+	}
+	installed, err := x.client.EnsureTemplate(ctx)
+	var refused *elastic.StatusError
+	switch {
+	case errors.As(err, &refused) && (refused.Status == http.StatusForbidden || refused.Status == http.StatusBadRequest || refused.Status == http.StatusMethodNotAllowed):
+		x.log.Warn("the index template cannot be installed; run jdpay-listener migrate --elasticsearch with the rights for it, else Elasticsearch guesses the types of fields", "error", err)
+	case err != nil:
+		return err
+	case installed:
+		x.log.Info("the index template is installed in Elasticsearch")
+	}
+	x.template = true
+	return nil
+}
+
+// EnsureTemplate installs the index template of the configured Elasticsearch unless this or a newer version is there, and
+// reports whether it did so.
+func EnsureTemplate(ctx context.Context, c *config.Config) (installed bool, err error) {
+	client, err := elastic.New(elasticOptions(c))
+	if err != nil {
+		return false, err
+	}
+	defer client.Close()
+	installed, err = client.EnsureTemplate(ctx)
+	if err != nil {
+		return false, fmt.Errorf("elasticsearch: %w", err)
+	}
+	return installed, nil
+}
+
+var exceptionName = regexp.MustCompile(`^[a-z_]{1,64}$`)
+
+// noteRefusals counts documents that are lost to Elasticsearch, and tells of each type of refusal once in refusalInterval.
+func (x *indexer) noteRefusals(refused []elastic.Refusal) {
+	first, count := map[string]elastic.Refusal{}, map[string]int{}
+	for _, r := range refused {
+		kind := r.Type
+		if _, known := x.refusals[kind]; !exceptionName.MatchString(kind) || !known && len(x.refusals) >= maxRefusalTypes {
+			kind = "other"
+		}
+		if count[kind]++; count[kind] == 1 {
+			first[kind] = r
+		}
+	}
+	for kind, n := range count {
+		x.metrics.Documents.WithLabelValues(kind).Add(float64(n))
+		if told := x.refusals[kind]; !told.IsZero() && time.Since(told) < refusalInterval {
+			continue
+		}
+		x.refusals[kind] = time.Now()
+		r := first[kind]
+		x.log.Warn("Elasticsearch refuses documents for good; others are stored, and more of this kind are only counted for an hour", "error_type", kind,
+			"documents", n, "document_id", r.ID, "index", r.Index, "error", r.Reason)
+	}
+}
