@@ -23,12 +23,15 @@ func isForeign(key string) bool {
 	switch {
 	case slices.ContainsFunc(foreignSections, section):
 		return true
-	case section("Logging") && len(words) > 2 && !strings.EqualFold(words[1], "LogLevel"):
-		return true
-	case section("Logging") && len(words) > 2, section("Logging") && strings.EqualFold(key, "Logging:IncludeScopes"), section("ConnectionStrings"):
+	case section("Logging") && len(words) > 2:
+		if _, near := check.Distance(words[1], "LogLevel"); !near {
+			return true // a provider's own levels
+		}
+		return nearestKey(key) == ""
+	case section("ConnectionStrings"):
 		return nearestKey(key) == ""
 	}
-	return false
+	return strings.EqualFold(key, "Logging:IncludeScopes")
 }
 
 // unknown returns the warnings about keys that nothing has read. Those of another program's section are one warning.

@@ -30,6 +30,7 @@ func TestUnknownKeysSuggestOnlyNearNames(t *testing.T) {
 	for content, want := range map[string]string{
 		`{"ConnectionStrings": {"Acount": "x"}}`:             "unknown key ConnectionStrings:Acount (" + file + ":1); the nearest known one is ConnectionStrings:Account",
 		`{"Logging": {"LogLevel": {"Defualt": "Debug"}}}`:    "unknown key Logging:LogLevel:Defualt (" + file + ":1); the nearest known one is Logging:LogLevel:Default",
+		`{"Logging": {"LogLvel": {"Default": "Debug"}}}`:     "unknown key Logging:LogLvel:Default (" + file + ":1); the nearest known one is Logging:LogLevel:Default",
 		`{"Loging": {"Format": "text"}}`:                     "unknown key Loging:Format (" + file + ":1); the nearest known one is Logging:Format",
 		`{"Mqtt": {"ClientId": "x"}}`:                        "unknown key Mqtt:ClientId (" + file + ":1); the nearest known one is Mqtt:ClientIdPrefix",
 		`{"Mqtt": {"Enabled": true}}`:                        "unknown key Mqtt:Enabled (" + file + ":1); the nearest known one is Mqtt:Tls:Enabled",
