@@ -349,7 +349,7 @@ func logKeys(t *testing.T) []string {
 		var list []ast.Expr
 		switch x := n.(type) {
 		case *ast.CallExpr:
-			if slices.Contains([]string{"Debug", "Info", "Warn", "Error", "Log", "With", "attrs", "append", "alert"}, calledName(x)) || isAttr(x) {
+			if slices.Contains([]string{"Debug", "Info", "Warn", "Error", "Log", "With", "attrs", "append", "alert", "databaseAttr"}, calledName(x)) || isAttr(x) {
 				list = x.Args
 			}
 		case *ast.CompositeLit:
