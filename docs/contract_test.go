@@ -83,7 +83,7 @@ func TestContractKindsAndOutcomes(t *testing.T) {
 
 // columnOf finds columns in CREATE TABLE and ALTER TABLE … ADD COLUMN.
 var (
-	createTable = regexp.MustCompile(`(?s)CREATE TABLE (?:IF NOT EXISTS )?(\w+) \((.*?)\n\) ENGINE`)
+	createTable = regexp.MustCompile(`(?s)CREATE TABLE (?:IF NOT EXISTS )?(\w+) \((.*?)\n\s*\) ENGINE`)
 	columnLine  = regexp.MustCompile(`(?m)^\s+([a-z_]+)\s+[A-Z]+`)
 	alterTable  = regexp.MustCompile(`ALTER TABLE (\w+) ADD COLUMN[^"` + "`" + `;]*`)
 	addColumn   = regexp.MustCompile(`ADD COLUMN (\w+)`)
@@ -112,6 +112,9 @@ func TestContractColumns(t *testing.T) {
 		t.Fatalf("columns of jdpay_job: %v", columns["jdpay_job"])
 	}
 	doc := read(t, "contract.md")
+	if tables := strings.Count(doc, "\n### `jdpay_"); tables != len(columns) {
+		t.Errorf("%d tables are documented, %d exist", tables, len(columns))
+	}
 	for table, want := range columns {
 		t.Run(table, func(t *testing.T) { compare(t, names(doc, "### `"+table+"`", 0), want) })
 	}
