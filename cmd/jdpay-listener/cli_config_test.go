@@ -84,6 +84,7 @@ func TestConfigCheckPrintsFaultsAlone(t *testing.T) {
 	out, errOut, code := inProcess(t, "", "config", "check")
 	lines := strings.Split(strings.TrimSpace(errOut), "\n")
 	want := []string{
+		"files: appsettings.json (in the working directory)",
 		"warning: unknown key Dev001.ThirdService:EMQSever (appsettings.json:8); the nearest known one is Dev001.ThirdService:EMQServer",
 		"warning: unknown key Dev001.ThirdService:RedisDbNumber (appsettings.json:13); ", `Dev001.ThirdService:EMQPort = "188x" (appsettings.json:9): not valid`,
 		"Mqtt:Server: required but not set; set it, or the replaced program's EMQServer, ", "JDApi:BaseUrl: required but not set",

@@ -33,7 +33,9 @@ func (a *app) configCheckCommand() *cobra.Command {
 		Short: "Load and validate the configuration, and print every value with its source",
 		Long: `Loads and validates the configuration and prints every effective value with its source, secrets masked. If there are
 faults, all of them are listed, with the unknown keys, in place of the values (--json has both); the exit code is then 2.
-A table shows how each connection is configured to be secured. With --connect it also connects to each dependency, checks
+It also says which files were read: those of --config, else those of the environment variable JDPAY_CONFIG (separated by
+colons), else appsettings.json and appsettings.{Environment}.json here or in configs/, else in /etc/jdpay. Every command and
+the daemon look for them alike. A table shows how each connection is configured to be secured. With --connect it also connects to each dependency, checks
 the columns of the business tables, and shows how each connection is secured; the exit code is 1 if a check fails.`,
 		Example: `  jdpay-listener config check
   jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
@@ -54,12 +56,15 @@ the columns of the business tables, and shows how each connection is secured; th
 			}
 			if a.json {
 				_ = a.printJSON(map[string]any{
-					"valid": err == nil, "faults": orEmpty(faults), "warnings": orEmpty(loaded.Warnings), "files": orEmpty(loaded.Files),
+					"valid": err == nil, "faults": orEmpty(faults), "warnings": orEmpty(loaded.Warnings), "files": orEmpty(loaded.Files), "files_from": loaded.FilesFrom,
 					"settings": loaded.Effective(), "transport": orEmpty(links), "connections": orEmpty(findings),
 				})
 				return errors.Join(err, failedFindings(findings))
 			}
 			if err != nil {
+				if loaded.FilesFrom != config.FromFlag { // else the faults name what the user has named
+					a.warn("%s", filesLine(loaded))
+				}
 				for _, warning := range loaded.Unknown { // a fault may come from one
 					a.warn("warning: %s", warning)
 				}
@@ -75,7 +80,24 @@ the columns of the business tables, and shows how each connection is secured; th
 	return cmd
 }
 
+// filesLine says which files the configuration comes from, and why these.
+func filesLine(loaded *config.Loaded) string {
+	names := strings.Join(loaded.Files, ", ")
+	switch {
+	case names == "" && loaded.FilesFrom == config.HostDir:
+		return "files: none; --config and " + config.FilesVariable + " name none, and there is no appsettings.json here, in configs/ or in " + config.HostDir
+	case names == "":
+		return "files: none"
+	case loaded.FilesFrom == config.FromFlag, loaded.FilesFrom == config.FromVariable:
+		return "files: " + names + " (named by " + loaded.FilesFrom + ")"
+	case loaded.FilesFrom == config.FromHere:
+		return "files: " + names + " (in the working directory)"
+	}
+	return "files: " + names + " (the host's, since there is none here or in configs/)"
+}
+
 func (a *app) printSettings(loaded *config.Loaded) {
+	a.printLine("%s", filesLine(loaded))
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, s := range loaded.Effective() {
 		cells(w, s.Key, s.Value, s.Source)

@@ -117,7 +117,7 @@ Without a command it runs the daemon.`,
 	}
 	root.Flags().BoolVar(&printVersion, "version", false, "print version, commit and Go version")
 	flags := root.PersistentFlags()
-	flags.StringArrayVar(&a.files, "config", nil, "configuration `FILE`, repeatable, merged in order (default appsettings.json and appsettings.{Environment}.json, here or in configs/)")
+	flags.StringArrayVar(&a.files, "config", nil, "configuration `FILE`, repeatable, merged in order (default JDPAY_CONFIG, else appsettings.json and appsettings.{Environment}.json here or in configs/, else in /etc/jdpay)")
 	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.StringVar(&language, "lang", "", "`en` or zh: the language of what explain, doctor, audit and jobs print (default by LC_ALL, LC_MESSAGES or LANG)")

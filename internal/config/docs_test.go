@@ -200,9 +200,10 @@ const docsHead = `# Configuration
 Later wins:
 
 1. the defaults below
-2. ` + "`appsettings.json`" + `, then ` + "`appsettings.{Environment}.json`" + `, each from the working directory or else from ` + "`configs/`" + `;
-   the environment is ` + "`DOTNET_ENVIRONMENT`, else `ASPNETCORE_ENVIRONMENT`, else `Production`" + `.
-   ` + "`--config FILE`" + ` (repeatable, merged in order) takes the place of both
+2. files, merged in order: those that ` + "`--config FILE`" + ` names (repeatable); else those that the variable ` + "`JDPAY_CONFIG`" + ` names
+   (` + "`a.json:b.json`" + `); else ` + "`appsettings.json`, then `appsettings.{Environment}.json`" + `, each from the working directory or else from
+   ` + "`configs/`" + `; else, if there is none of them, the same two from ` + "`/etc/jdpay`" + `. The environment is ` + "`DOTNET_ENVIRONMENT`" + `, else
+   ` + "`ASPNETCORE_ENVIRONMENT`, else `Production`" + `. The daemon and every command look for them alike; ` + "`config check`" + ` says which it took
 3. environment variables: ` + "`Mqtt__Server=…`, list elements `JDPay__Md5Key__0=…`" + `
 4. the same with the prefix ` + "`JDPAY_`: `JDPAY_Mqtt__Server=…`" + `
 5. flags: ` + "`--set Mqtt:Server=…`" + `; keys of type secret are refused here, since every user of the machine can read a program's flags

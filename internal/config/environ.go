@@ -41,7 +41,7 @@ func environmentName(variables map[string]string) string {
 func (s *sources) environment(variables map[string]string) {
 	plain, prefixed := layer{}, layer{}
 	for _, name := range sortedKeys(variables) {
-		if name == OperatorVariable {
+		if name == OperatorVariable || name == FilesVariable { // no keys
 			continue
 		}
 		text := variables[name]

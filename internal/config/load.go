@@ -9,10 +9,11 @@ import (
 
 // Options say where Load looks. The zero value is the daemon's default behaviour.
 type Options struct {
-	Files   []string // in place of appsettings.json and appsettings.{Environment}.json; merged in order, all must exist
+	Files   []string // in place of those that are looked for, see FilesFrom; merged in order, all must exist
 	Set     []string // values from flags, each "Key:Path=value"
 	Environ []string // "NAME=value"; nil: the process's environment
 	Dir     string   // where relative file names start; empty: the working directory
+	HostDir string   // in place of HostDir, for tests; if it is empty and Dir is not, there is none
 }
 
 // Setting is one effective value, for people to read.
@@ -28,6 +29,8 @@ type Loaded struct {
 	Warnings []string // unknown keys, notices about connection strings, risky choices
 	Unknown  []string // those of Warnings that are about unknown keys
 	Files    []string // the appsettings files that were read
+	// FilesFrom is where they were looked for: FromFlag, FromVariable, FromHere or the host's folder.
+	FilesFrom string
 	// SecretFiles are the files with one secret each (…_FILE) that were read.
 	SecretFiles []string
 
@@ -56,7 +59,7 @@ func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	}
 	unknown := b.unknown()
 	l := &Loaded{
-		Config: c, Warnings: unknown, Unknown: slices.Clone(unknown), Files: src.files, SecretFiles: src.secretFiles,
+		Config: c, Warnings: unknown, Unknown: slices.Clone(unknown), Files: src.files, FilesFrom: src.filesFrom, SecretFiles: src.secretFiles,
 		faults: b.faults, sources: b.sources, flats: b.flats, incomplete: src.broken, digest: hex.EncodeToString(src.seen.Sum(nil)),
 	}
 	l.complete()

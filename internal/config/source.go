@@ -18,6 +18,7 @@ type sources struct {
 	dir         string
 	layers      []layer
 	files       []string  // appsettings files that were read
+	filesFrom   string    // see Loaded.FilesFrom
 	secretFiles []string  // files with one secret each that were read
 	seen        hash.Hash // of every file that was looked for; Watch compares it
 	faults      Faults
@@ -28,13 +29,7 @@ type sources struct {
 func collect(opts Options) *sources {
 	s := &sources{dir: opts.Dir, seen: sha256.New()}
 	environ := variables(opts.Environ)
-	if len(opts.Files) == 0 {
-		s.file("appsettings.json", true)
-		s.file("appsettings."+environmentName(environ)+".json", true)
-	}
-	for _, name := range opts.Files {
-		s.file(name, false)
-	}
+	s.appsettings(opts, environ)
 	s.environment(environ)
 	for i, assignment := range opts.Set {
 		s.flag(i, assignment)
@@ -42,18 +37,74 @@ func collect(opts Options) *sources {
 	return s
 }
 
-// file adds an appsettings file. One of the two default files may be absent, and may be in configs/ instead.
-func (s *sources) file(name string, isDefault bool) {
-	content, err := s.read(name)
-	if isDefault && errors.Is(err, fs.ErrNotExist) {
-		name = filepath.Join("configs", name)
-		if content, err = s.read(name); errors.Is(err, fs.ErrNotExist) {
-			return
-		}
+// Values of Loaded.FilesFrom.
+const (
+	FromFlag     = "--config"
+	FromVariable = FilesVariable
+	FromHere     = "working directory" // or configs/ in it
+)
+
+// FilesVariable is the environment variable with the appsettings files to read, separated like the folders of PATH.
+const FilesVariable = "JDPAY_CONFIG"
+
+// HostDir has the host's appsettings files, which are read if there are none in the working directory.
+const HostDir = "/etc/jdpay"
+
+// appsettings adds the appsettings files: those that the flags name, else those that JDPAY_CONFIG names, else those of the
+// working directory, else the host's.
+func (s *sources) appsettings(opts Options, environ map[string]string) {
+	named, from := opts.Files, FromFlag
+	if len(named) == 0 {
+		named, from = filepath.SplitList(environ[FilesVariable]), FromVariable
 	}
+	if len(named) > 0 {
+		s.filesFrom = from
+		for _, name := range named {
+			s.file(name)
+		}
+		return
+	}
+	names := []string{"appsettings.json", "appsettings." + environmentName(environ) + ".json"}
+	for _, name := range names {
+		_ = s.fileIfThere(name) || s.fileIfThere(filepath.Join("configs", name))
+	}
+	host := opts.HostDir
+	if host == "" && opts.Dir == "" {
+		host = HostDir
+	}
+	if s.filesFrom = FromHere; len(s.files) > 0 || s.broken || host == "" {
+		return
+	}
+	s.filesFrom = host
+	for _, name := range names {
+		s.fileIfThere(filepath.Join(host, name))
+	}
+}
+
+// fileIfThere adds an appsettings file, and reports whether it exists.
+func (s *sources) fileIfThere(name string) bool {
+	content, err := s.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	s.addFile(name, content, err)
+	return true
+}
+
+// file adds an appsettings file that must exist.
+func (s *sources) file(name string) {
+	content, err := s.read(name)
+	s.addFile(name, content, err)
+}
+
+func (s *sources) addFile(name string, content []byte, err error) {
 	if err != nil {
 		s.broken = true
-		s.faults = append(s.faults, Fault{Key: name, Problem: check.Unreadable(err).Error(), Remedy: "correct its name or permissions"})
+		remedy := "correct its name or permissions"
+		if errors.Is(err, fs.ErrPermission) {
+			remedy = "run this as root or as the user of the service, or name another file with --config"
+		}
+		s.faults = append(s.faults, Fault{Key: name, Problem: check.Unreadable(err).Error(), Remedy: remedy})
 		return
 	}
 	s.files = append(s.files, name)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +92,56 @@ func TestNamedFilesReplaceTheDefaultOnes(t *testing.T) {
 	if diff := cmp.Diff(opts.Files, loaded.Files); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestWhereFilesAreLookedFor: the first place with a file wins.
+func TestWhereFilesAreLookedFor(t *testing.T) {
+	const here, there = "appsettings.json", "configs/appsettings.Production.json"
+	for name, tt := range map[string]struct {
+		here, host []string
+		files      []string // --config
+		variable   string   // JDPAY_CONFIG
+		read       []string // {host} is the host's folder
+		from       string
+	}{
+		"nowhere":                      {from: "{host}"},
+		"the host's":                   {host: []string{"appsettings.json", "appsettings.Production.json", "configs/appsettings.json"}, read: []string{"{host}/appsettings.json", "{host}/appsettings.Production.json"}, from: "{host}"},
+		"here before the host's":       {here: []string{here}, host: []string{"appsettings.json", "appsettings.Production.json"}, read: []string{here}, from: FromHere},
+		"configs before the host's":    {here: []string{there}, host: []string{"appsettings.json"}, read: []string{there}, from: FromHere},
+		"the variable before all":      {here: []string{here, "a.json", "b.json"}, host: []string{"appsettings.json"}, variable: "a.json:b.json", read: []string{"a.json", "b.json"}, from: FromVariable},
+		"an empty variable":            {here: []string{here}, variable: "", read: []string{here}, from: FromHere},
+		"the flag before the variable": {here: []string{here, "a.json", "b.json"}, files: []string{"b.json"}, variable: "a.json", read: []string{"b.json"}, from: FromFlag},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := testOptions(t, "JDPAY_CONFIG="+tt.variable)
+			opts.HostDir, opts.Files = t.TempDir(), tt.files
+			for _, file := range tt.here {
+				write(t, opts.Dir, file, "{}")
+			}
+			for _, file := range tt.host {
+				write(t, opts.HostDir, file, "{}")
+			}
+			loaded, _ := Load(opts) // the required keys are missing
+			var read []string
+			for _, file := range loaded.Files {
+				read = append(read, strings.Replace(file, opts.HostDir, "{host}", 1))
+			}
+			if from := strings.Replace(loaded.FilesFrom, opts.HostDir, "{host}", 1); !slices.Equal(read, tt.read) || from != tt.from {
+				t.Errorf("read %q from %s, want %q from %s", read, from, tt.read, tt.from)
+			}
+			if len(loaded.Warnings) > 0 {
+				t.Errorf("JDPAY_CONFIG is taken for a key: %v", loaded.Warnings)
+			}
+		})
+	}
+	t.Run("a file of the variable is missing", func(t *testing.T) {
+		opts := testOptions(t, "JDPAY_CONFIG=gone.json")
+		write(t, opts.Dir, here, minimal)
+		_, err := Load(opts)
+		if faults := faultsOf(t, err); len(faults) != 1 || !strings.HasPrefix(faults[0], "gone.json: cannot be read") {
+			t.Errorf("%q", faults)
+		}
+	})
 }
 
 func TestUnreadableSources(t *testing.T) {
