@@ -217,15 +217,25 @@ type Security struct {
 
 // Alerts are the receivers of alerts.
 type Alerts struct {
-	DingTalk DingTalk
-	WeCom    WeCom
-	Webhook  Webhook
+	Language  string `default:"zh" oneof:"zh en" live:"true" doc:"Language of the cards."`
+	Console   string `live:"true" address:"true" doc:"Address of the console as operators reach it, such as https://jdpay.example:9300: cards link to it. Empty: cards name commands only."`
+	Heartbeat Secret `live:"true" doc:"Address that is asked (GET) every minute while the daemon is healthy, for a service that tells when the requests stop. Empty: off."`
+	DingTalk  DingTalk
+	WeCom     WeCom
+	Feishu    Feishu
+	Webhook   Webhook
 }
 
 // DingTalk is a DingTalk group robot.
 type DingTalk struct {
 	Url    Secret `live:"true" doc:"Robot address with its access token. Empty: off."`
-	Secret Secret `live:"true" doc:"Signing secret of the robot."`
+	Secret Secret `live:"true" doc:"Signing secret of the robot (its security setting 加签, SEC…)."`
+}
+
+// Feishu is a Feishu (飞书, Lark) group robot.
+type Feishu struct {
+	Url    Secret `live:"true" doc:"Robot address. Empty: off."`
+	Secret Secret `live:"true" doc:"Signing secret of the robot (its security setting 签名校验)."`
 }
 
 // WeCom is a WeCom (企业微信) group robot.
@@ -236,5 +246,5 @@ type WeCom struct {
 // Webhook is any HTTP receiver of alerts.
 type Webhook struct {
 	Url    Secret `live:"true" doc:"Address alerts are posted to as JSON. Empty: off."`
-	Secret Secret `live:"true" doc:"Secret the posts are signed with."`
+	Secret Secret `live:"true" doc:"Secret the posts are signed with, as of Standard Webhooks: whsec_ and the key in base64, or any text, whose bytes are the key."`
 }

@@ -32,8 +32,10 @@ var legacyKeys = []legacyKey{
 	{"JDCloundProducerCode", "JDApi:CloudProducerCode"},
 }
 
-// aliases are other spellings of keys: the options of the signature profile may stand below its name.
+// aliases are other spellings of keys: the options of the signature profile may stand below its name, and the heartbeat's
+// address in a section like those of the other receivers.
 var aliases = map[string]string{
+	"alerts:heartbeat:url":                  "Alerts:Heartbeat",
 	"jdpay:signprofile:name":                "JDPay:SignProfile",
 	"jdpay:signprofile:skipempty":           "JDPay:SkipEmpty",
 	"jdpay:signprofile:exclude":             "JDPay:Exclude",

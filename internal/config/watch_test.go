@@ -137,7 +137,8 @@ func TestLiveKeys(t *testing.T) {
 	}
 	want := []string{
 		"Logging:LogLevel:Default", "Payment:PayTypes", "Payment:DefaultPayType", "Jobs:Concurrency", "Jobs:Retry",
-		"Alerts:DingTalk:Url", "Alerts:DingTalk:Secret", "Alerts:WeCom:Url", "Alerts:Webhook:Url", "Alerts:Webhook:Secret",
+		"Alerts:Language", "Alerts:Console", "Alerts:Heartbeat", "Alerts:DingTalk:Url", "Alerts:DingTalk:Secret", "Alerts:WeCom:Url",
+		"Alerts:Feishu:Url", "Alerts:Feishu:Secret", "Alerts:Webhook:Url", "Alerts:Webhook:Secret",
 	}
 	if diff := cmp.Diff(want, live); diff != "" {
 		t.Error(diff)

@@ -33,8 +33,13 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), job.Options{
 		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: tries.ended, Beat: d.health.Loop("job runner", loopTimeout), Log: d.log,
 	})
+	d.alerts = newAlerts(d)
+	d.ends.add("alerts", func() error { d.alerts.sender.Close(); return nil })
+	tries.alerts = d.alerts
 	keeper := payment.NewKeeper(d.runner)
-	keeper.Alert = alert(d.log)
+	keeper.Alert = d.alertEvent(causeDamaged,
+		"A message was damaged each time it was received. It is kept as job {job}; a payment may be missing: ask JD to send it again.",
+		"一条消息每次接收都已损坏，已保存为任务 {job}；可能缺少一笔支付，请京东重新推送。")
 	client, err := mnsClient(c, d.countRequest)
 	if err != nil {
 		return err
@@ -45,7 +50,9 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 
 	// Settling.
-	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.slo.told, Ended: tries.ended, Alert: alert(d.log)}
+	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.slo.told, Ended: tries.ended, Alert: d.alertEvent(causeDiffers,
+		"The payment of order {order} was settled although its amount differs ({error}): correct the order, or refund the difference.",
+		"订单 {order} 的支付金额不符（{error}），但已入账：请更正订单或退还差额。")}
 	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, report)
 
 	// The steps: cabinet, JD, pay info.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	robots "jdpay-listener/internal/alert"
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/mns"
@@ -165,20 +166,22 @@ func judgeRedis(l *config.Loaded) {
 	report(l, o.Check(), "Redis", map[string]string{"CAFile": "Redis:CaFile"})
 }
 
-// judgeAlerts warns that nothing is sent to these addresses yet.
+// judgeAlerts checks the addresses of the receivers of alerts.
 func judgeAlerts(l *config.Loaded) {
-	a := l.Config.Alerts
-	for _, target := range []struct {
-		key string
-		url config.Secret
-	}{{"Alerts:DingTalk:Url", a.DingTalk.Url}, {"Alerts:WeCom:Url", a.WeCom.Url}, {"Alerts:Webhook:Url", a.Webhook.Url}} {
-		if !target.url.IsSet() {
+	addresses := map[string]string{"Alerts:Heartbeat": l.Config.Alerts.Heartbeat.Reveal(), "Alerts:Console": l.Config.Alerts.Console}
+	for _, t := range AlertTargets(l.Config) {
+		addresses["Alerts:"+t.Name+":Url"] = t.URL
+		if t.Secret == "" && t.Name != robots.WeCom {
+			l.Warn("Alerts:"+t.Name+":Secret", "not set: what is sent is not signed")
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(addresses)) {
+		if addresses[key] == "" {
 			continue
 		}
-		if _, err := check.URL(target.url.Reveal()); err != nil {
-			l.Fault(target.key, err.Error(), check.URLRemedy)
+		if _, err := check.URL(addresses[key]); err != nil {
+			l.Fault(key, err.Error(), check.URLRemedy)
 		}
-		l.Warn(target.key, `has no effect yet: alerts are log lines with "alert":true`)
 	}
 }
 

@@ -223,7 +223,7 @@ func TestWarnings(t *testing.T) {
 		"status where only data is":   {environ: []string{"JDPay__SignProfile=data_key", "Payment__StatusField=s", "Payment__SuccessStatuses=OK"}, want: []string{"Payment:StatusField: data_key signs only data: a payment that does not have the field inside of data is parked as not_success"}},
 		"statuses without a field":    {environ: []string{"Payment__SuccessStatuses=OK"}, want: []string{"Payment:SuccessStatuses: has no effect without the status field"}},
 		"TLS files without TLS":       {environ: []string{"Mqtt__Tls__CaFile=/dev/null"}, want: []string{"Mqtt:Tls:Enabled: false: the files have no effect and the connection is not encrypted"}},
-		"alerts to a robot":           {environ: []string{"Alerts__WeCom__Url=https://h/"}, want: []string{`Alerts:WeCom:Url: has no effect yet: alerts are log lines with "alert":true`}},
+		"alerts that are not signed":  {environ: []string{"Alerts__DingTalk__Url=https://h/"}, want: []string{`Alerts:DingTalk:Secret: not set: what is sent is not signed`}},
 		"notices of a MySQL string":   {environ: []string{"ConnectionStrings__Main=Server=a,b;Database=d;Uid=u;SslMode=VerifyFull"}, want: []string{"ConnectionStrings:Main: Server lists several hosts; only the first is used"}},
 		"notices of a Redis string":   {environ: []string{"Redis__EndPoints__0=a", "Redis__EndPoints__1=b,channelPrefix=x"}, want: []string{"Redis:EndPoints: channelPrefix has no effect here; put it in front of the prefix of replies"}},
 	}

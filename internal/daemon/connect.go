@@ -53,14 +53,7 @@ func connectProbes(c *config.Config) []probe {
 			return detail, brokerFault(err)
 		}},
 		{"jd api", "", "check JDApi:BaseUrl, JDApi:CaFile and the network", func(ctx context.Context) (string, error) {
-			reachable, err := dialURL(ctx, c.JDApi.BaseUrl)
-			if err == nil {
-				err = handshake(ctx, c.JDApi.BaseUrl, c.JDApi.CaFile, func(*tls.ConnectionState) {})
-			}
-			if errors.Is(err, errNotInspected) {
-				err = nil
-			}
-			return reachable, err
+			return reach(ctx, c.JDApi.BaseUrl, c.JDApi.CaFile)
 		}},
 	}
 	for key, queue := range queues(c) {
@@ -84,7 +77,24 @@ func connectProbes(c *config.Config) []probe {
 			return "answers", client.Ping(ctx)
 		}})
 	}
+	for _, t := range AlertTargets(c) {
+		probes = append(probes, probe{"alerts " + t.Name, "", "check Alerts:" + t.Name + ":Url and the network; jdpay-listener alert --test sends a test", func(ctx context.Context) (string, error) {
+			return reach(ctx, t.URL, "")
+		}})
+	}
 	return probes
+}
+
+// reach connects to an http or https address, and sends nothing.
+func reach(ctx context.Context, address, caFile string) (string, error) {
+	reachable, err := dialURL(ctx, address)
+	if err == nil {
+		err = handshake(ctx, address, caFile, func(*tls.ConnectionState) {})
+	}
+	if errors.Is(err, errNotInspected) {
+		err = nil
+	}
+	return reachable, err
 }
 
 // queues yields the queues that the daemon receives from, with the keys of their names.

@@ -42,7 +42,7 @@ type failingKind struct {
 func isFailure(e job.End) bool {
 	var notCalled *jdapi.NotCalledError
 	switch {
-	case e.Err == nil || e.State != job.Ready || !slices.Contains(Kinds, e.Kind):
+	case e.Err == nil || e.State != job.Ready || e.Kind == job.KindAlert || !slices.Contains(Kinds, e.Kind):
 		return false
 	case !e.Free:
 		return true

@@ -3,9 +3,12 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
+	robots "jdpay-listener/internal/alert"
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 )
 
@@ -21,6 +24,7 @@ const (
 // outage begins, does not ask while all its slots are taken by jobs that wait for the database.
 type outageWatch struct {
 	check func(context.Context) error
+	tell  func(ctx context.Context, status robots.Status, since time.Time, cause string) // nil: nobody
 	log   *slog.Logger
 }
 
@@ -32,7 +36,15 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 	tick := time.NewTicker(outageCheckInterval)
 	defer tick.Stop()
 	var since time.Time // of the outage; zero: there is none
-	told := false
+	told, reminded := false, false
+	var telling sync.WaitGroup // the receivers may be slow
+	defer telling.Wait()
+	tell := func(status robots.Status, cause string) {
+		if w.tell != nil {
+			from := since
+			telling.Go(func() { w.tell(ctx, status, from, cause) })
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,7 +57,8 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 		case ctx.Err() != nil:
 		case err == nil && told:
 			w.log.Info("the account database is back", "outage_ms", time.Since(since).Milliseconds())
-			since, told = time.Time{}, false
+			tell(robots.Over, "")
+			since, told, reminded = time.Time{}, false, false
 		case err == nil:
 			since = time.Time{}
 		case since.IsZero():
@@ -54,6 +67,10 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 			told = true
 			alert(w.log)(ctx, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), lang.English),
 				"outage_ms", time.Since(since).Milliseconds(), "error", err)
+			tell(robots.Opened, err.Error())
+		case told && !reminded && time.Since(since) >= job.TroubleReminder:
+			reminded = true
+			tell(robots.StillOpen, err.Error())
 		}
 	}
 }

@@ -140,6 +140,12 @@ func Links(c *config.Config) []Link {
 	if e := c.Elasticsearch; e.Url != "" {
 		add(urlLink("elasticsearch", "Elasticsearch:Url", e.Url, sentIf(e.Username != "" || e.ApiKey.IsSet())))
 	}
+	for _, t := range AlertTargets(c) {
+		add(urlLink("alerts "+t.Name, "Alerts:"+t.Name+":Url", t.URL, sentText)) // the address is the credential
+	}
+	if h := c.Alerts.Heartbeat; h.IsSet() {
+		add(urlLink("heartbeat", "Alerts:Heartbeat", h.Reveal(), sentText))
+	}
 	port := Link{Name: "ops port", Key: "Ops:Listen", sent: sentIf(c.Ops.Token.IsSet()), remedy: "listen on 127.0.0.1, behind a proxy that speaks TLS"}
 	if host, _, err := net.SplitHostPort(c.Ops.Listen); err == nil {
 		port.Local = check.IsLoopback(host)

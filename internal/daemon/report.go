@@ -20,6 +20,7 @@ type reporter struct {
 	payments *payments
 	bursts   bursts
 	failing  failing
+	alerts   *alerts
 	slo      promises
 }
 
@@ -47,11 +48,17 @@ func (r *reporter) ended(e job.End) {
 		r.log.Warn("message rejected and kept as evidence", attrs(e, "error", e.Err)...)
 		if r.bursts.add(e.Outcome, time.Now()) {
 			alert(r.log)(context.Background(), "many messages are rejected: forged, or the key or the signature profile is wrong", "outcome", string(e.Outcome), "in_a_minute", burstSize)
+			r.alerts.event(causeBurst+string(e.Outcome), causeBurst+string(e.Outcome), "",
+				"Many messages are rejected: they are forged, or the key or the signature profile is wrong. `verify` says which profile would match.",
+				"大量消息被拒绝：可能是伪造，或密钥、签名方式配置有误。`verify` 可查出匹配的签名方式。")
 		}
 	case e.Outcome == payment.ReplyForeign:
 		r.log.Warn("reply does not count: its command was not sent, or to another cabinet", attrs(e)...)
 		if r.bursts.add(e.Outcome, time.Now()) {
 			alert(r.log)(context.Background(), "many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up", "outcome", string(e.Outcome), "in_a_minute", burstSize)
+			r.alerts.event(causeBurst+string(e.Outcome), causeBurst+string(e.Outcome), "",
+				"Many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up.",
+				"大量回复来自其他柜子：可能有柜子被入侵，或柜号配置有误。")
 		}
 	case e.Outcome == payment.Settled: // its line comes when its last step has ended
 		r.log.Debug("job done", attrs(e)...)

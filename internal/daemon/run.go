@@ -74,6 +74,7 @@ type daemon struct {
 	indexer       *indexer // nil: off
 	tries         *reporter
 	dependencies  []*dependency
+	alerts        *alerts
 	tables        []*tableCheck // of the account and of the main database
 	payments      *payments
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
@@ -128,7 +129,8 @@ func (d *daemon) effects() []server {
 
 // work returns the services that run jobs, and the workers.
 func (d *daemon) work() []server {
-	services := append(d.localWorkers(), d.runner, &outageWatch{check: d.store.CheckWritable, log: d.log}, task{"lines about payments", d.payments.run})
+	services := append(d.localWorkers(), d.runner, &outageWatch{check: d.store.CheckWritable, tell: d.tellOutage, log: d.log}, d.alerts,
+		task{"lines about payments", d.payments.run})
 	if d.opts.Reload != nil {
 		services = append(services, task{"configuration reload", d.reload})
 	}
@@ -141,7 +143,7 @@ func (d *daemon) queue() []server {
 	for _, l := range d.listeners {
 		services = append(services, l)
 	}
-	return append(services, task{"readiness notice", d.announce})
+	return append(services, task{"readiness notice", d.announce}, task{"heartbeat", d.heartbeat})
 }
 
 // task is a service made of a function that returns when ctx ends.

@@ -13,7 +13,7 @@ import (
 )
 
 // Kinds are the kinds of jobs that the configuration has limits and schedules for.
-var Kinds = []string{payment.KindSettle, payment.KindReply, payment.KindPayComplete, payment.KindWaybillStatus, payment.KindPayInfo, payment.KindPublishReply}
+var Kinds = []string{payment.KindSettle, payment.KindReply, payment.KindPayComplete, payment.KindWaybillStatus, payment.KindPayInfo, payment.KindPublishReply, job.KindAlert}
 
 // leaseName is the owner's name in this process's leases. Host:Instance may be configured and stay the same after a crash;
 // the owner must not, or a restarted process would take its predecessor's leases for its own.
@@ -106,6 +106,7 @@ func (d *daemon) reload(ctx context.Context) {
 		}
 		types := payTypes(c)
 		d.settler.PayTypes.Store(&types)
+		d.alerts.configure(c)
 		for _, kind := range Kinds {
 			d.runner.SetPolicy(kind, policy(c, kind))
 		}

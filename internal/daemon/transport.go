@@ -89,8 +89,10 @@ func observe(ctx context.Context, c *config.Config, l Link) Link {
 		})
 	case "Redis:Server", "Redis:EndPoints":
 		err = redisSession(ctx, c, ofTLS)
-	default: // the ops port
+	case "Ops:Listen":
 		return l
+	default:
+		err = handshake(ctx, alertAddress(c, l.Key), "", ofTLS)
 	}
 	switch {
 	case errors.Is(err, errNotInspected):

@@ -158,7 +158,7 @@ type Count struct {
 	State  State
 	Jobs   int
 	Oldest time.Duration
-	Worker bool // it is a periodic worker
+	Worker bool // it is a periodic worker, or an open trouble: no work
 }
 
 // Backlog counts the jobs that are not finished, and the parked ones. It reads only their part of an index, however
@@ -214,7 +214,7 @@ func (s *MySQL) ages(ctx context.Context, ids []any) (map[int64]aged, error) {
 		if err := rows.Scan(&id, &key, &age); err != nil {
 			return nil, err
 		}
-		ages[id] = aged{time.Duration(age) * time.Microsecond, strings.HasPrefix(key, WorkerKey)}
+		ages[id] = aged{time.Duration(age) * time.Microsecond, strings.HasPrefix(key, WorkerKey) || strings.HasPrefix(key, TroubleKey)}
 	}
 	return ages, rows.Err()
 }

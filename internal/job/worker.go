@@ -19,6 +19,8 @@ type Worker struct {
 	OnRun func(took time.Duration, err error)
 	// Log takes what OnRun could not be told; nil discards it.
 	Log *slog.Logger
+	// Rest, if set, is the period after each run of a worker of AddWorker instead of Period.
+	Rest func() time.Duration
 }
 
 // String names the service in the supervisor's logs.
@@ -70,6 +72,10 @@ type tick struct{}
 // protects jobs protects it too, and when its replica dies another one takes it over. An error of a run is noted on the job,
 // unless it is a verdict, Snooze for example.
 func (r *Runner) AddWorker(w Worker) error {
+	rest := func() time.Duration { return w.Period }
+	if w.Rest != nil {
+		rest = w.Rest
+	}
 	always := Policy{Concurrency: 1, Schedule: Schedule{FirstWait: w.Period, Factor: 1, MaxWait: w.Period}}
 	err := Register(r, w.Name, Kind{Priority: Low}, always, func(ctx context.Context, _ *Job, _ tick) (Outcome, error) {
 		err := w.once(ctx)
@@ -79,9 +85,9 @@ func (r *Runner) AddWorker(w Worker) error {
 		case errors.As(err, &given):
 			return "", err
 		default:
-			return "", RetryAfter(w.Period, err) // noted on the job
+			return "", RetryAfter(rest(), err) // noted on the job
 		}
-		return "", Snooze(w.Period, nil)
+		return "", Snooze(rest(), nil)
 	})
 	if err == nil {
 		r.slots.kinds[w.Name].worker = true
