@@ -25,6 +25,14 @@ func TestForeignKeysAreIgnored(t *testing.T) {
 	}
 }
 
+// TestTracingVariablesAreNoKeys: OTEL_* belong to OpenTelemetry.
+func TestTracingVariablesAreNoKeys(t *testing.T) {
+	loaded := mustLoad(t, `{}`, "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318", "OTEL_SERVICE_NAME=x", "OTEL_RESOURCE_ATTRIBUTES=a__b=c", "OTEL_TRACES_SAMPLER=always_on")
+	if diff := cmp.Diff([]string(nil), loaded.Warnings); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestUnknownKeysSuggestOnlyNearNames(t *testing.T) {
 	const file = "appsettings.Production.json"
 	for content, want := range map[string]string{

@@ -29,10 +29,16 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	tries := &reporter{log: d.log, metrics: d.metrics, payments: d.payments, slo: promises{metrics: d.metrics, confirm: c.Mqtt.RequireReply}}
 	d.tries, d.tables = tries, d.tableChecks()
 
+	d.traces = d.newTraces(ctx)
+
 	// From the queue to jobs.
-	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), job.Options{
+	options := job.Options{
 		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: tries.ended, Beat: d.health.Loop("job runner", loopTimeout), Log: d.log,
-	})
+	}
+	if d.traces != nil {
+		options.Try = d.traces.try
+	}
+	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), options)
 	d.alerts = newAlerts(d)
 	d.ends.add("alerts", func() error { d.alerts.sender.Close(); return nil })
 	tries.alerts = d.alerts
@@ -78,6 +84,10 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		CommandTTL: c.Mqtt.CommandTtl, RequireReply: c.Mqtt.RequireReply, ReplyTimeout: c.Mqtt.ReplyTimeout,
 		ProducerCode: c.JDApi.ProducerCode, CloudProducerCode: c.JDApi.CloudProducerCode,
 		PayTimeIsNow: c.Payment.PayInfoTime == "now", Zone: c.Payment.Location(),
+	}
+	if d.traces != nil {
+		steps.Cabinets = &tracedCabinets{d.session, d.traces, c.Mqtt.PayCompleteTopic}
+		steps.JD = newTracedJD(c, jd, d.traces)
 	}
 	if err := errors.Join(
 		register(d, payment.KindSettle, job.Kind{Priority: job.AboveNormal}, d.settler.Handle),
@@ -158,16 +168,28 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 			for i, m := range received {
 				msgs[i] = payment.Message{ID: m.ID, Body: m.Body, Enqueued: m.EnqueuedAt, Damaged: m.Damaged}
 			}
+			var traced func()
+			if d.traces != nil {
+				traced = d.traces.keep(queue, received, msgs)
+			}
 			start, err := keeper.Keep(ctx, kind, queue, msgs)
 			if err != nil {
 				d.tries.slo.notKept(kind, queue, msgs, time.Now())
 				return nil, err
 			}
 			d.metrics.ObserveStage(stageKeep, time.Since(begin))
+			if traced != nil {
+				traced()
+			}
 			return start, nil
 		},
-		OnReceived: func(received []mns.Message) { d.metrics.Received.WithLabelValues(name).Add(float64(len(received))) },
-		Log:        d.log,
+		OnReceived: func(received []mns.Message, began time.Time) {
+			d.metrics.Received.WithLabelValues(name).Add(float64(len(received)))
+			if d.traces != nil {
+				d.traces.received(name, received, began)
+			}
+		},
+		Log: d.log,
 	}
 	d.startQueueSeries(name)
 	d.metrics.OnGather(func() { d.metrics.MnsOldest.WithLabelValues(name).Set(l.OldestAge().Seconds()) })

@@ -77,6 +77,7 @@ type daemon struct {
 	alerts        *alerts
 	tables        []*tableCheck // of the account and of the main database
 	payments      *payments
+	traces        *traces       // nil: off
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
 	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker

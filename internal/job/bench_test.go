@@ -1,6 +1,7 @@
 package job
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -107,5 +108,35 @@ func (s *benchStore) conclude(b *testing.B, jobs []*Job) {
 	}
 	if concluded, err := s.Conclude(b.Context(), nil, benchLease, cs); err != nil || concluded != len(cs) {
 		b.Fatalf("concluded %d of %d: %v", concluded, len(cs), err)
+	}
+}
+
+// BenchmarkTry carries jobs out on the memory store, without and with an observer of tries.
+func BenchmarkTry(b *testing.B) {
+	for name, try := range map[string]func(context.Context, *Job) (context.Context, func(End)){
+		"unobserved": nil,
+		"observed":   func(ctx context.Context, _ *Job) (context.Context, func(End)) { return ctx, func(End) {} },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			done := make(chan End)
+			r := NewRunner(&Memory{}, benchLease, Options{Try: try, OnEnd: func(e End) { done <- e }})
+			if err := Register(r, "k", Kind{}, Policy{Concurrency: 1, Schedule: Schedule{Timeout: time.Hour}}, func(context.Context, *Job, Raw) (Outcome, error) { return "ok", nil }); err != nil {
+				b.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(b.Context())
+			served := make(chan error, 1)
+			go func() { served <- r.Serve(ctx) }()
+			for b.Loop() {
+				jobs, err := r.Insert(ctx, nil, New{Kind: "k", Args: Raw("x")})
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Start(jobs)
+				<-done
+			}
+			stop()
+			<-served
+		})
 	}
 }

@@ -16,13 +16,21 @@ func (r *Runner) run(j *Job) {
 	ctx, cancel := context.WithCancelCause(r.tries)
 	defer cancel(nil)
 	k, schedule := r.slots.begin(j, cancel)
+	var observed func(End)
+	if r.opts.Try != nil {
+		ctx, observed = r.opts.Try(ctx, j)
+	}
 
 	// R-EFFECT-FIRST: a job is concluded after its effect: a crash in between repeats the effect.
 	outcome, err := r.try(ctx, k, j)
 	crash.At("tried")
 	lost := err != nil && (errors.Is(err, ErrLeaseLost) || context.Cause(ctx) == ErrLeaseLost)
+	end := End{Job: j, Err: ErrLeaseLost}
 	if !lost { // else nothing that this instance says about the job counts
-		r.finish(ctx, k, j, schedule, outcome, err)
+		end = r.finish(ctx, k, j, schedule, outcome, err)
+	}
+	if observed != nil {
+		observed(end)
 	}
 
 	next, look := r.slots.release(j)
@@ -34,21 +42,23 @@ func (r *Runner) run(j *Job) {
 	}
 }
 
-// finish writes what a try came to, unless the handler's own transaction has written it, and reports it.
-func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule, outcome Outcome, err error) {
+// finish writes what a try came to, unless the handler's own transaction has written it, reports it and returns it.
+func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule, outcome Outcome, err error) End {
 	c, v := conclude(ctx, j, schedule, k.GaveUp, 2*rand.Float64()-1, outcome, err)
 	if v.pause {
 		r.slots.pause(k, v.wait)
 	}
 	if err != nil || !r.slots.concludedAs(j, outcome) {
 		if err := r.write(c); err != nil {
-			return
+			return End{Job: j, Err: err}
 		}
 	}
-	r.opts.OnEnd(End{Job: j, State: c.State, Outcome: c.Outcome, Err: v.err, Class: v.class, Free: v.free, Took: time.Since(j.began)})
+	end := End{Job: j, State: c.State, Outcome: c.Outcome, Err: v.err, Class: v.class, Free: v.free, Took: time.Since(j.began)}
+	r.opts.OnEnd(end)
 	if c.State == Ready || c.State == Waiting {
 		r.wake.in(c.Wait)
 	}
+	return end
 }
 
 // try calls the handler. A job whose time is up is not tried any more. A panic is an error like others, with its stack.

@@ -33,8 +33,8 @@ type Listener struct {
 	// Gate, if set, applies backpressure: it blocks while the instance has no free slots, or until
 	// ctx ends. Any other error ends Serve.
 	Gate func(ctx context.Context) error
-	// OnReceived, if set, is called with every batch before it is kept.
-	OnReceived func(messages []Message)
+	// OnReceived, if set, is called with every batch before it is kept. began is when the request for it was sent.
+	OnReceived func(messages []Message, began time.Time)
 	// Beat, if set, is called in every round of a loop, for liveness. Unless something hangs, the
 	// time between two calls is at most Wait + 10 s or 30 s, whichever is longer.
 	Beat func()

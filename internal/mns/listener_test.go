@@ -73,7 +73,7 @@ func TestKeepThenDeleteThenBegin(t *testing.T) {
 			}
 		}
 		_, stop := serve(t, c, &Listener{
-			OnReceived: func(messages []Message) { event("received %d", len(messages)) },
+			OnReceived: func(messages []Message, _ time.Time) { event("received %d", len(messages)) },
 			Keep: func(_ context.Context, queue string, messages []Message) (func(), error) {
 				if n := len(c.deletesSoFar()); n != 0 {
 					t.Errorf("%d deletes before Keep", n)

@@ -87,7 +87,7 @@ func (p *poller) poll(ctx context.Context) (messages []Message, delay time.Durat
 		}
 		p.received(messages)
 		if p.OnReceived != nil {
-			p.OnReceived(messages)
+			p.OnReceived(messages, start)
 		}
 		return messages, 0, p.adjustPollers(ctx, len(messages))
 	case ctx.Err() != nil:
