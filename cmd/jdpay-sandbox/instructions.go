@@ -42,5 +42,6 @@ func (s *screen) printInstructions(c *sandbox.Company) {
   go run ./cmd/jdpay-listener jobs list --config $CONFIG
   go run ./cmd/jdpay-listener trace R9001 --config $CONFIG
   go run ./cmd/jdpay-listener config check --connect --config $CONFIG
-`, c.Settings))
+  curl '%s/_search?q=order_no:R9001'
+`, c.Settings, c.ESURL))
 }

@@ -301,6 +301,26 @@ func TestTwoFollowers(t *testing.T) {
 	}
 }
 
+// TestCursorMovesFromItsPlace: who thinks that the cursor is elsewhere does not move it.
+func TestCursorMovesFromItsPlace(t *testing.T) {
+	t.Parallel()
+	eachMySQL(t, func(t *testing.T, s testStore) {
+		m := NewMySQL(s.db)
+		at, now, err := m.cursor(t.Context(), "test", firstLook)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []bool{true, false} {
+			if moved, err := m.moveCursor(t.Context(), "test", at, now); err != nil || moved != want {
+				t.Errorf("moved %v, %v; want %v", moved, err, want)
+			}
+		}
+		if is, _, err := m.cursor(t.Context(), "test", firstLook); err != nil || is != now {
+			t.Errorf("the cursor is at %v, %v; want %v", is, err, now)
+		}
+	})
+}
+
 // TestFollowClockSetBack: after the database's clock was set back, jobs end before the cursor.
 func TestFollowClockSetBack(t *testing.T) {
 	t.Parallel()

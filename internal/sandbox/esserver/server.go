@@ -1,5 +1,5 @@
 // Package esserver is a stand-in for Elasticsearch, which gets one document per concluded job. It has the bulk endpoint, index
-// templates, whose mappings it applies, and no search: Docs returns the documents.
+// templates, whose mappings it applies, and a search for one field's value, for curl.
 package esserver
 
 import (
@@ -101,6 +101,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.bulk(w, r, "")
 	case isPost && len(path) == 2 && path[1] == "_bulk":
 		s.bulk(w, r, path[0])
+	case path[len(path)-1] == "_search" && len(path) <= 2:
+		s.search(w, r, strings.Join(path[:len(path)-1], ""))
 	case len(path) == 2 && path[0] == "_index_template":
 		s.template(w, r, path[1])
 	default:

@@ -108,7 +108,7 @@ func TestBulkRefusals(t *testing.T) {
 		{"no document", "POST", "/_bulk", action + "\n", "ApiKey k", 400},
 		{"not JSON", "POST", "/_bulk", action + "\n{n}\n", "ApiKey k", 400},
 		{"nothing", "POST", "/_bulk", "", "ApiKey k", 400},
-		{"a search", "POST", "/x/_search", "{}", "ApiKey k", 400},
+		{"something else", "POST", "/x/_delete_by_query", "{}", "ApiKey k", 400},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -243,5 +243,43 @@ func TestTemplates(t *testing.T) {
 	s.Refuse(func(_, id string) (int, string) { return map[string]int{"7": 429}[id], "full" })
 	if _, text := call("POST", "/y/_bulk", "{\"create\":{\"_id\":\"7\"}}\n{}\n{\"create\":{\"_id\":\"8\"}}\n{}\n"); !strings.Contains(text, `"status":429`) || len(s.Docs()["y"]) != 1 {
 		t.Errorf("refused on purpose: %s", text)
+	}
+}
+
+func TestSearch(t *testing.T) {
+	s, address := start(t, Options{})
+	response, err := http.Post(address+"/_bulk", "application/x-ndjson", strings.NewReader(
+		"{\"create\":{\"_index\":\"x-1\"}}\n{\"n\":1,\"k\":\"a\"}\n{\"create\":{\"_index\":\"x-1\"}}\n{\"n\":2,\"k\":\"a\"}\n{\"create\":{\"_index\":\"y\"}}\n{\"n\":3}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	for query, want := range map[string]string{"/x-*/_search": "2: 2 1", "/_search?q=n:3": "1: 3", "/_search?q=k:a&size=1": "2: 2", "/z/_search": "0:"} {
+		response, err := http.Get(address + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer struct {
+			Hits struct {
+				Total struct{ Value int }
+				Hits  []struct {
+					Source struct{ N int } `json:"_source"`
+				}
+			}
+		}
+		if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		got := fmt.Sprint(answer.Hits.Total.Value, ":")
+		for _, h := range answer.Hits.Hits {
+			got += fmt.Sprint(" ", h.Source.N)
+		}
+		if strings.ReplaceAll(got, " :", ":") != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+	if n := len(s.Docs()); n != 2 {
+		t.Errorf("%d indexes", n)
 	}
 }
