@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/jdapi"
@@ -164,6 +166,57 @@ func TestContractMetrics(t *testing.T) {
 	} else if diff := cmp.Diff(doc, want); diff != "" {
 		t.Errorf("docs/contract.md is stale; run: go test ./docs -update\n%s", diff)
 	}
+}
+
+func TestContractWebhook(t *testing.T) {
+	var coded []string
+	for f := range reflect.TypeFor[alert.Notice]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		coded = append(coded, name)
+	}
+	doc := read(t, "contract.md")
+	compare(t, names(doc, "## Alerts (webhook)", 0), coded)
+	for _, row := range rows(doc, "## Alerts (webhook)") {
+		if row[0] == "`status`" {
+			compare(t, words(row[1]), constants(t, func(_ string, typ ast.Expr) bool {
+				name, ok := typ.(*ast.Ident)
+				return ok && name.Name == "Status"
+			}))
+		}
+	}
+}
+
+func TestContractElasticsearch(t *testing.T) {
+	var template struct {
+		Template struct{ Mappings mapping }
+	}
+	if err := json.Unmarshal([]byte(read(t, "../internal/elastic/template.json")), &template); err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, row := range rows(read(t, "contract.md"), "## Elasticsearch") {
+		for _, name := range words(row[0]) {
+			documented = append(documented, name+" "+row[1])
+		}
+	}
+	compare(t, documented, template.Template.Mappings.leaves(""))
+}
+
+// mapping is a part of an index template.
+type mapping struct {
+	Type       string
+	Properties map[string]mapping
+}
+
+// leaves are the fields with their types.
+func (m mapping) leaves(path string) (list []string) {
+	for name, sub := range m.Properties {
+		if sub.Properties == nil {
+			list = append(list, path+name+" "+sub.Type)
+		}
+		list = append(list, sub.leaves(path+name+".")...)
+	}
+	return list
 }
 
 func TestContractLogKeys(t *testing.T) {
