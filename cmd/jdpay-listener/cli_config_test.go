@@ -53,7 +53,8 @@ func TestReplacedProgramsFileWorksUnchanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errOut, code := inProcess(t, "", "config", "check")
-	if code != exitUsage || out != "" || strings.Count(errOut, "\n") != 1 || !strings.HasPrefix(errOut, "JDApi:BaseUrl: required but not set") ||
+	_, faults, _ := strings.Cut(errOut, "\n") // behind the line about the files
+	if code != exitUsage || out != "" || strings.Count(faults, "\n") != 1 || !strings.HasPrefix(faults, "JDApi:BaseUrl: required but not set") ||
 		!strings.Contains(errOut, "the replaced program had this address in its code") {
 		t.Errorf("exit %d, stdout %q, stderr %s", code, out, errOut)
 	}
