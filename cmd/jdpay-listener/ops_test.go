@@ -263,8 +263,10 @@ func TestOpsPortIsTaken(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	if n := len(p.lines(warning)); n != 1 {
-		t.Errorf("%d log lines say that the port is taken", n)
+	told := p.lines(warning)
+	if len(told) != 1 {
+		t.Fatalf("%d log lines say that the port is taken", len(told))
 	}
+	mustContain(t, fmt.Sprint(told[0]["error"]), "another process uses this port", "its own Ops:Listen", "its own Host:Instance")
 	p.stop()
 }

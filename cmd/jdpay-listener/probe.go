@@ -60,6 +60,9 @@ fault elsewhere does not matter here.`,
 
 // probeURL returns the address of a probe, as seen from the daemon's own host.
 func probeURL(listen string, ready bool) (string, error) {
+	if listen == "" {
+		return "", errors.New("Ops:Listen is empty, so the daemon serves no probes: set it to an address such as 127.0.0.1:9300")
+	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "" || port == "0" {
 		return "", fmt.Errorf("Ops:Listen is %q, so there is no port to ask: set it to an address such as 127.0.0.1:9300", listen)

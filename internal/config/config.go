@@ -206,7 +206,7 @@ type Elasticsearch struct {
 
 // Ops is the operator's HTTP server.
 type Ops struct {
-	Listen string `default:"127.0.0.1:9300" required:"true" doc:"Address of probes, metrics and console. Without a token only loopback is allowed."`
+	Listen string `default:"127.0.0.1:9300" doc:"Address of probes, metrics and console. Without a token only loopback is allowed. Port 0: any free one, which the log names (ops_address). Empty: off, without probes and metrics. Two daemons on one host need two."`
 	Token  Secret `doc:"Token that everything but the two probes asks for."`
 }
 

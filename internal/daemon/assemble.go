@@ -20,6 +20,9 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	if err := d.openDatabases(ctx); err != nil {
 		return err
 	}
+	if d.watches, err = d.instanceWatch(); err != nil {
+		return err
+	}
 	d.store = job.NewMySQL(d.account)
 	d.store.Log = d.log
 	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})

@@ -132,7 +132,7 @@ func TestFaultsNameTheKeys(t *testing.T) {
 		"listen everywhere, by number": {environ: []string{"Ops__Listen=0.0.0.0:9300"}, want: []string{`Ops:Listen = "0.0.0.0:9300" (env Ops__Listen): open to other machines without a token; set a token or listen on 127.0.0.1`}},
 		"listen on a name":             {environ: []string{"Ops__Listen=node1:9300"}, want: []string{`Ops:Listen = "node1:9300" (env Ops__Listen): open to other machines without a token; set a token or listen on 127.0.0.1`}},
 		"listen with a token":          {environ: []string{"Ops__Listen=0.0.0.0:9300", "Ops__Token=t"}},
-		"listen without a port":        {environ: []string{"Ops__Listen=127.0.0.1"}, want: []string{`Ops:Listen = "127.0.0.1" (env Ops__Listen): not host:port; give an address such as 127.0.0.1:9300`}},
+		"listen without a port":        {environ: []string{"Ops__Listen=127.0.0.1"}, want: []string{`Ops:Listen = "127.0.0.1" (env Ops__Listen): not host:port; give an address such as 127.0.0.1:9300, with port 0 for any free one, or leave it empty for none`}},
 		"a queue name":                 {environ: []string{"JDPay__NotifyQueueName=a/b"}, want: []string{`JDPay:NotifyQueueName = "a/b" (env JDPay__NotifyQueueName): not the name of a queue; use at most 256 letters, digits and hyphens, a letter or digit first`}},
 		"a header for JD":              {environ: []string{"JDApi__Signer=header", "JDApi__Headers__a b=k"}, want: []string{`JDApi:Headers:a b = "***" (env JDApi__Headers__a b): has characters that are invalid in http, or is Host; correct its name or value`}},
 
@@ -146,7 +146,7 @@ func TestFaultsNameTheKeys(t *testing.T) {
 			`Mqtt:Port = "x" (env Mqtt__Port): not valid; give a whole number from 1 to 65535`,
 			`Mns:BatchSize = "99" (env Mns__BatchSize): out of range; give a whole number from 1 to 16`,
 			`Mqtt:Password = "***" (env Mqtt__Password): set without a user name, which MQTT requires; give the user name, too`,
-			`Ops:Listen = "x" (env Ops__Listen): not host:port; give an address such as 127.0.0.1:9300`,
+			`Ops:Listen = "x" (env Ops__Listen): not host:port; give an address such as 127.0.0.1:9300, with port 0 for any free one, or leave it empty for none`,
 		}},
 	}
 	for name, tt := range tests {

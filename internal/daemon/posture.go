@@ -146,6 +146,9 @@ func Links(c *config.Config) []Link {
 	if h := c.Alerts.Heartbeat; h.IsSet() {
 		add(urlLink("heartbeat", "Alerts:Heartbeat", h.Reveal(), sentText))
 	}
+	if c.Ops.Listen == "" {
+		return links
+	}
 	port := Link{Name: "ops port", Key: "Ops:Listen", sent: sentIf(c.Ops.Token.IsSet()), remedy: "listen on 127.0.0.1, behind a proxy that speaks TLS"}
 	if host, _, err := net.SplitHostPort(c.Ops.Listen); err == nil {
 		port.Local = check.IsLoopback(host)

@@ -78,6 +78,7 @@ type daemon struct {
 	tables        []*tableCheck // of the account and of the main database
 	payments      *payments
 	traces        *traces       // nil: off
+	watches       []server
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
 	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker
@@ -130,7 +131,7 @@ func (d *daemon) effects() []server {
 
 // work returns the services that run jobs, and the workers.
 func (d *daemon) work() []server {
-	services := append(d.localWorkers(), d.runner, &outageWatch{check: d.store.CheckWritable, tell: d.tellOutage, log: d.log}, d.alerts,
+	services := append(append(d.localWorkers(), d.watches...), d.runner, &outageWatch{check: d.store.CheckWritable, tell: d.tellOutage, log: d.log}, d.alerts,
 		task{"lines about payments", d.payments.run})
 	if d.opts.Reload != nil {
 		services = append(services, task{"configuration reload", d.reload})

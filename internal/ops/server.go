@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -24,14 +26,14 @@ import (
 
 // Server serves the probes and the metrics. Payments do not depend on it: Serve retries while its port cannot be bound.
 type Server struct {
-	Listen  string // host:port; port 0 means any free one
+	Listen  string // host:port; port 0 means any free one; empty: the server is off
 	Token   string // empty: no authentication, which Check allows on loopback only
 	Health  *Health
 	Metrics *Metrics
 	// Class classifies an error for readers without the token, by a text without users and hosts. If it is nil, they
 	// read only what is not usable.
 	Class func(error) string
-	// OnListen is called with the address when the server listens, and with nil when the port cannot be bound.
+	// OnListen is called with the address when the server listens, and with nil when it is off or the port cannot be bound.
 	OnListen func(addr net.Addr)
 	Log      *slog.Logger // nil discards the log
 
@@ -53,13 +55,16 @@ const (
 
 // Check returns what is wrong with the server's address and token.
 func (s *Server) Check() (faults check.Faults) {
+	if s.Listen == "" {
+		return nil
+	}
 	host, port, err := net.SplitHostPort(s.Listen)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	switch {
 	case err != nil:
-		faults.Add("Listen", "not host:port", "give an address such as 127.0.0.1:9300")
+		faults.Add("Listen", "not host:port", "give an address such as 127.0.0.1:9300, with port 0 for any free one, or leave it empty for none")
 	case !check.IsLoopback(host) && s.Token == "":
 		faults.Add("Listen", "open to other machines without a token", "set a token or listen on 127.0.0.1")
 	}
@@ -69,8 +74,16 @@ func (s *Server) Check() (faults check.Faults) {
 // String names the service in the supervisor's logs.
 func (s *Server) String() string { return "ops server" }
 
+// errTaken is joined with the error of a port that another process uses, which is mostly another daemon on the same host.
+var errTaken = errors.New("another process uses this port; if it is a second daemon on this host, each needs its own Ops:Listen (port 0: any free one; empty: none) and, where it is set, its own Host:Instance; all other keys may be the same")
+
 // Serve serves until ctx ends and returns its cause. A port that cannot be bound is logged once and retried.
 func (s *Server) Serve(ctx context.Context) error {
+	if s.Listen == "" {
+		s.reportAddr(nil)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
 	log := s.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -87,6 +100,9 @@ func (s *Server) Serve(ctx context.Context) error {
 			if err = s.serve(ctx, l); ctx.Err() != nil {
 				break
 			}
+		}
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w: %w", err, errTaken)
 		}
 		if interval == minBindInterval {
 			log.Error("the ops port cannot be served (Ops:Listen): there are no probes and no metrics until it can; payments go on", "listen", s.Listen, "error", err)

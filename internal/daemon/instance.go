@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+const (
+	instanceInterval = 5 * time.Second
+	instanceTimeout  = 5 * time.Second
+)
+
+// instanceWatch tells of another process with the same configured Host:Instance. Leases do not depend on it, but the broker
+// ends the connection of each when the other one connects. It holds a named lock of the account database, on a connection
+// of its own: on MySQL 5.6 a connection holds one lock only. In a cluster such a lock is seen on its own node only.
+type instanceWatch struct {
+	db       *sql.DB // of at most one connection
+	instance string
+	interval time.Duration
+	log      *slog.Logger
+	told     bool // that there is another one
+}
+
+// String names the service in the supervisor's logs.
+func (w *instanceWatch) String() string { return "instance watch" }
+
+// Serve watches until ctx ends; it returns ctx's error. While the database cannot be used it says nothing.
+func (w *instanceWatch) Serve(ctx context.Context) error {
+	for {
+		w.hold(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(w.interval):
+		}
+	}
+}
+
+// hold takes the lock and keeps it until it is lost, or tells that another process has it.
+func (w *instanceWatch) hold(ctx context.Context) {
+	connect, cancel := context.WithTimeout(ctx, instanceTimeout)
+	defer cancel()
+	conn, err := w.db.Conn(connect)
+	if err != nil {
+		return
+	}
+	defer conn.Raw(func(any) error { return driver.ErrBadConn }) // ends the connection, and the lock with it
+	// A server may have several schemas with a daemon each. A lock's name has at most 64 characters.
+	var name string
+	if err := conn.QueryRowContext(connect, "SELECT CONCAT('jdpay:', LEFT(MD5(COALESCE(DATABASE(), '')), 8), ':', ?)", w.instance).Scan(&name); err != nil {
+		return
+	}
+	var got sql.NullInt64
+	switch err := conn.QueryRowContext(connect, "SELECT GET_LOCK(?, 0)", name).Scan(&got); {
+	case err != nil || !got.Valid:
+		return
+	case got.Int64 == 0:
+		if !w.told {
+			w.told = true
+			w.log.Error("another process has the same Host:Instance: the broker ends the connection of each whenever the other one connects, and commands are late; give each process its own, or leave it out")
+		}
+		return
+	case w.told:
+		w.told = false
+		w.log.Info("no other process has this Host:Instance any more")
+	}
+	for w.holds(ctx, conn, name) == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(w.interval):
+		}
+	}
+}
+
+// holds returns an error if the connection does not hold the lock any more.
+func (w *instanceWatch) holds(ctx context.Context, conn *sql.Conn, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, instanceTimeout)
+	defer cancel()
+	var mine sql.NullBool
+	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", name).Scan(&mine); err != nil {
+		return err
+	}
+	if !mine.Bool {
+		return errors.New("the lock is gone")
+	}
+	return nil
+}
+
+// instanceWatch returns the watch if Host:Instance is configured. A name that the program makes up is unique.
+func (d *daemon) instanceWatch() ([]server, error) {
+	if d.loaded.Source("Host:Instance") == "" {
+		return nil, nil
+	}
+	db, err := OpenDatabase(d.cfg.ConnectionStrings.Account)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	d.ends.add("instance watch", db.Close)
+	return []server{&instanceWatch{db: db, instance: d.cfg.Host.Instance, interval: instanceInterval, log: d.log}}, nil
+}
