@@ -4,9 +4,17 @@ GO         ?= go
 GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
-COMMIT     := $(shell git rev-parse --short HEAD 2>/dev/null)
+# Later versions need a module that not every network's Go module proxy has.
+NFPM        = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 
-.PHONY: help run build test model lint vuln licenses sbom bench clean
+-include release.mk # only in a release's source archive, for what git does not know there
+COMMIT            ?= $(shell git rev-parse --short HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git show -s --format=%ct HEAD 2>/dev/null)
+# The tag of this commit, v1.2.3, or none.
+VERSION           ?= $(or $(patsubst v%,%,$(shell git describe --exact-match --tags --match 'v[0-9]*' 2>/dev/null)),0.0.0-dev.g$(COMMIT))
+LDFLAGS            = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+.PHONY: help run build test model lint vuln licenses sbom bench dist systemd clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +23,7 @@ run: ## watch payments go through the daemon, on stand-ins for every service
 	$(GO) run ./cmd/jdpay-sandbox
 
 build: ## build bin/jdpay-listener and bin/jdpay-sandbox
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.commit=$(COMMIT)" -o bin/ ./cmd/jdpay-listener ./cmd/jdpay-sandbox
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/jdpay-listener ./cmd/jdpay-sandbox
 
 test: ## run all tests, on private servers; installs missing Debian packages and says so
 	sh .ci/packages
@@ -29,6 +37,7 @@ model: ## search the models of leases and settling, and their variants with one 
 lint: ## check form, vet, staticcheck, what the program links and its licences
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); [ -z "$$unformatted" ] || { echo "run gofumpt on:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags manual ./cmd/jdpay-listener
 	$(GO) -C deploy/kubernetes vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
@@ -45,11 +54,18 @@ licenses: ## write THIRD_PARTY_LICENSES from what the program links
 
 sbom: ## write bin/jdpay-listener.spdx.json, the bill of materials of this commit (SPDX 2.3)
 	@mkdir -p bin
-	$(GO) run ./deploy/sbom spdx >bin/jdpay-listener.spdx.json
+	VERSION="$(VERSION)" COMMIT="$(COMMIT)" SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)" $(GO) run ./deploy/sbom spdx >bin/jdpay-listener.spdx.json
 
 bench: ## measure the daemon on private servers; writes docs/performance.md's figures
 	sh .ci/packages
 	$(GO) run ./cmd/jdpay-bench
+
+dist: ## write bin/dist: deb, rpm and tar.gz for amd64 and arm64, the source with its modules, SPDX, SHA256SUMS
+	GO="$(GO)" NFPM=$(NFPM) VERSION="$(VERSION)" COMMIT="$(COMMIT)" SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)" sh deploy/package/dist.sh
+
+systemd: ## boot a Debian in a container, install the deb, and do to the service what happens to services (root, minutes)
+	@[ -e bin/dist/jdpay-listener_$(VERSION)_amd64.deb ] || $(MAKE) dist VERSION="$(VERSION)"
+	bash deploy/package/systemd.sh bin/dist/jdpay-listener_*_amd64.deb
 
 clean: ## remove what was built
 	rm -rf bin

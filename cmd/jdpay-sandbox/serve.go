@@ -80,7 +80,8 @@ func serve(ctx context.Context, o serving, out io.Writer) error {
 	defer jd.Close()
 	fmt.Fprintf(out, "MNS %s, JD %s\n", o.mns, o.jd)
 
-	var commands, sent atomic.Int64
+	var commands atomic.Int64
+	sent := 0
 	if o.broker != "" {
 		defer playCabinets(o.broker, mns, &commands).Disconnect(250)
 	}
@@ -100,18 +101,20 @@ func serve(ctx context.Context, o serving, out io.Writer) error {
 	}
 	report := time.NewTicker(reportInterval)
 	defer report.Stop()
-	for next := time.Now().UnixMilli(); ; next++ { // numbers that no earlier run has used
+	next := time.Now().UnixMilli() // of the next order; no earlier run has used it
+	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-report.C:
-			fmt.Fprintf(out, "%d payments sent, %d commands at cabinets, %d calls at JD\n", sent.Load(), commands.Load(), len(jd.Calls()))
+			fmt.Fprintf(out, "%d payments sent, %d commands at cabinets, %d calls at JD\n", sent, commands.Load(), len(jd.Calls()))
 		case <-pay:
 			if err := payOne(db, mns, next); err != nil {
-				fmt.Fprintln(out, err) // the database is away: this order is not there, and not paid
+				fmt.Fprintln(out, err) // the database is away: the same order is tried again
 				continue
 			}
-			sent.Add(1)
+			next++
+			sent++
 		}
 	}
 }

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"time"
 )
 
 type document struct {
@@ -52,15 +56,20 @@ type relationship struct {
 
 const nothing = "NOASSERTION"
 
-// writeSPDX writes the bill of materials of the commit that is checked out.
+// writeSPDX writes the bill of materials. Version, commit and time come from VERSION, COMMIT and SOURCE_DATE_EPOCH, and where
+// these are not set from the commit that is checked out.
 func writeSPDX(out io.Writer, modules []module) error {
-	commit, err := git("rev-parse", "HEAD")
+	commit, err := given("COMMIT", "rev-parse", "HEAD")
 	if err != nil {
 		return err
 	}
-	created, err := git("show", "-s", "--format=%cd", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "HEAD")
+	epoch, err := given("SOURCE_DATE_EPOCH", "show", "-s", "--format=%ct", "HEAD")
 	if err != nil {
 		return err
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil {
+		return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
 	}
 	toolchain, err := exec.Command("go", "env", "GOVERSION").Output()
 	if err != nil {
@@ -69,19 +78,20 @@ func writeSPDX(out io.Writer, modules []module) error {
 	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(bill(modules, commit, created, strings.TrimSpace(string(toolchain))))
+	created := time.Unix(seconds, 0).UTC().Format(time.RFC3339)
+	return e.Encode(bill(modules, cmp.Or(os.Getenv("VERSION"), commit), commit, created, strings.TrimSpace(string(toolchain))))
 }
 
 // bill makes the document. It has the time of the commit and a name made of its content, so that the same source gives
 // the same document, byte for byte.
-func bill(modules []module, commit, created, toolchain string) document {
+func bill(modules []module, version, commit, created, toolchain string) document {
 	const root = "SPDXRef-jdpay-listener"
 	d := document{
 		SPDXVersion: "SPDX-2.3", DataLicense: "CC0-1.0", SPDXID: "SPDXRef-DOCUMENT", Name: "jdpay-listener",
 		CreationInfo: creationInfo{Created: created, Creators: []string{"Tool: jdpay-listener-sbom"}},
 		Packages: []spdxPackage{{
-			SPDXID: root, Name: "jdpay-listener", VersionInfo: commit, DownloadLocation: nothing,
-			LicenseConcluded: nothing, LicenseDeclared: nothing, CopyrightText: nothing,
+			SPDXID: root, Name: "jdpay-listener", VersionInfo: version, DownloadLocation: nothing,
+			LicenseConcluded: nothing, LicenseDeclared: nothing, CopyrightText: nothing, Comment: "commit: " + commit,
 		}},
 		Relationships: []relationship{{"SPDXRef-DOCUMENT", "DESCRIBES", root}},
 	}
@@ -108,10 +118,12 @@ func bill(modules []module, commit, created, toolchain string) document {
 	return d
 }
 
-func git(args ...string) (string, error) {
-	cmd := exec.Command("git", args...)
-	cmd.Env = append(cmd.Environ(), "TZ=UTC")
-	out, err := cmd.Output()
+// given returns a variable of the environment, or else what git says.
+func given(variable string, args ...string) (string, error) {
+	if v := os.Getenv(variable); v != "" {
+		return v, nil
+	}
+	out, err := exec.Command("git", args...).Output()
 	if err != nil {
 		return "", fmt.Errorf("git %s: %w", args[0], err)
 	}
