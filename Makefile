@@ -12,9 +12,10 @@ COMMIT            ?= $(shell git rev-parse --short HEAD 2>/dev/null)
 SOURCE_DATE_EPOCH ?= $(shell git show -s --format=%ct HEAD 2>/dev/null)
 # The tag of this commit, v1.2.3, or none.
 VERSION           ?= $(or $(patsubst v%,%,$(shell git describe --exact-match --tags --match 'v[0-9]*' 2>/dev/null)),0.0.0-dev.g$(COMMIT))
+PROGRAMS           = ./cmd/jdpay-listener ./cmd/jdpay-sandbox
 LDFLAGS            = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run build test model lint vuln licenses sbom bench dist systemd clean
+.PHONY: help run build test model lint vuln licenses sbom bench dist image systemd clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +24,7 @@ run: ## watch payments go through the daemon, on stand-ins for every service
 	$(GO) run ./cmd/jdpay-sandbox
 
 build: ## build bin/jdpay-listener and bin/jdpay-sandbox
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/jdpay-listener ./cmd/jdpay-sandbox
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ $(PROGRAMS)
 
 test: ## run all tests, on private servers; installs missing Debian packages and says so
 	sh .ci/packages
@@ -62,6 +63,9 @@ bench: ## measure the daemon on private servers; writes docs/performance.md's fi
 
 dist: ## write bin/dist: deb, rpm and tar.gz for amd64 and arm64, the source with its modules, SPDX, SHA256SUMS
 	GO="$(GO)" NFPM=$(NFPM) VERSION="$(VERSION)" COMMIT="$(COMMIT)" SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)" sh deploy/package/dist.sh
+
+image: ## build the image jdpay-listener:VERSION with docker, podman or buildah, whichever is there
+	VERSION="$(VERSION)" COMMIT="$(COMMIT)" sh deploy/package/image.sh
 
 systemd: ## boot a Debian in a container, install the deb, and do to the service what happens to services (root, minutes)
 	@[ -e bin/dist/jdpay-listener_$(VERSION)_amd64.deb ] || $(MAKE) dist VERSION="$(VERSION)"
