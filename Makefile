@@ -15,7 +15,7 @@ VERSION           ?= $(or $(patsubst v%,%,$(shell git describe --exact-match --t
 PROGRAMS           = ./cmd/jdpay-listener ./cmd/jdpay-sandbox
 LDFLAGS            = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run build test model lint vuln licenses sbom bench dist image systemd clean
+.PHONY: help run build test model lint vuln licenses sbom bench dist image release systemd clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ dist: ## write bin/dist: deb, rpm and tar.gz for amd64 and arm64, the source wit
 
 image: ## build the image jdpay-listener:VERSION with docker, podman or buildah, whichever is there
 	VERSION="$(VERSION)" COMMIT="$(COMMIT)" sh deploy/package/image.sh
+
+release: ## make a release of this commit on this machine, as VERSION=1.2.3: check, test, dist, image, tag
+	sh deploy/package/release.sh "$(VERSION)"
 
 systemd: ## boot a Debian in a container, install the deb, and do to the service what happens to services (root, minutes)
 	@[ -e bin/dist/jdpay-listener_$(VERSION)_amd64.deb ] || $(MAKE) dist VERSION="$(VERSION)"
