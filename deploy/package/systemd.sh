@@ -15,7 +15,7 @@ mount -t tmpfs -o size=4g tmpfs "$tmp"
 console=$tmp/console nspawn=
 end() {
 	code=$?
-	[ $code = 0 ] || { tail -n 20 "$console" 2>/dev/null; [ -z "${leader-}" ] || within journalctl -n 60 --no-pager -u 'jdpay*' || true; }
+	[ $code = 0 ] || { tail -n 20 "$console" 2>/dev/null; [ -z "${leader-}" ] || within journalctl -n 15 --no-pager -u 'jdpay*' || true; }
 	[ -z "$nspawn" ] || { kill -s RTMIN+4 "$leader" 2>/dev/null && wait "$nspawn" || true; }
 	umount -R "$tmp/root" 2>/dev/null || true
 	umount "$tmp" && rmdir "$tmp"
@@ -120,7 +120,7 @@ within jdpay-listener config check --config /etc/jdpay/appsettings.json >"$tmp/c
 grep -E 'Md5Key|AccessKeySecret' "$tmp/check"
 
 say "--- started while its database is down"
-within systemctl stop mariadb
+within systemctl stop --quiet mariadb.socket mariadb
 within systemctl enable --quiet jdpay-listener
 within systemctl start --no-block jdpay-listener
 sleep 30
@@ -128,7 +128,7 @@ active && fail "it says that it is ready"
 [ "$(show ActiveState)" = activating ] || fail "it is $(show ActiveState), and will not start again"
 say "after 30 s: $(show ActiveState), $(show NRestarts) restarts; migrate: $(within systemctl show -P NRestarts jdpay-listener-migrate) restarts"
 say "it says: $(within journalctl -u jdpay-listener -o cat -n 40 | grep -v systemd | grep -iE 'database|migrat' | tail -n 1 | cut -c1-200)"
-within systemctl start mariadb
+within systemctl start mariadb.socket mariadb
 eventually 60 "the database is back, and the service is active without a hand" active
 eventually 60 "it is ready: jdpay-listener probe --ready" within jdpay-listener probe --ready --config /etc/jdpay/appsettings.json
 on
@@ -178,5 +178,5 @@ say "--- purged, while it runs"
 within dpkg -P jdpay-listener | tail -n 1
 [ "$(show LoadState),$(show ActiveState)" = not-found,inactive ] || fail "it is $(show LoadState), $(show ActiveState)"
 within test ! -e /etc/jdpay || fail "/etc/jdpay is still there"
-[ -z "$(within systemctl --failed --no-legend 'jdpay*')" ] || fail "a unit is left as failed"
+[ -z "$(within systemctl list-units --failed --no-legend 'jdpay*')" ] || fail "a unit is left as failed"
 say "as promised"
