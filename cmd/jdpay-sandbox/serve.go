@@ -28,6 +28,7 @@ import (
 type serving struct {
 	mns, jd, database, broker string
 	rate                      float64
+	tables                    bool
 }
 
 const (
@@ -51,6 +52,9 @@ command. deploy/compose uses it. Queue, keys and tables are those of the whole s
 			if o.rate < 0 || o.rate > 1000 || o.rate > 0 && o.database == "" {
 				return errors.New("--rate must be 0 to 1000, and wants --database")
 			}
+			if o.tables && o.database == "" {
+				return errors.New("--tables wants --database")
+			}
 			*begun = true
 			return serve(ctx, o, os.Stdout)
 		},
@@ -58,13 +62,21 @@ command. deploy/compose uses it. Queue, keys and tables are those of the whole s
 	cmd.Flags().StringVar(&o.mns, "mns", "127.0.0.1:8080", "`ADDRESS` of MNS")
 	cmd.Flags().StringVar(&o.jd, "jd", "127.0.0.1:8081", "`ADDRESS` of JD's API")
 	cmd.Flags().StringVar(&o.database, "database", "", "`DSN` of a database, which has a user's rights to create tables: user:password@tcp(host:port)/name")
+	cmd.Flags().BoolVar(&o.tables, "tables", false, "create the company's tables and exit")
 	cmd.Flags().StringVar(&o.broker, "broker", "", "`HOST:PORT` of an MQTT broker")
 	cmd.Flags().Float64Var(&o.rate, "rate", 0, "payments per `SECOND`")
 	return cmd
 }
 
-// serve runs until ctx ends, and returns its cause.
+// serve runs until ctx ends, and returns its cause. With tables it only creates the tables.
 func serve(ctx context.Context, o serving, out io.Writer) error {
+	if o.tables {
+		db, err := openCompany(ctx, o.database)
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	}
 	mns := mnsserver.New(mnsserver.Options{
 		Keys:   map[string]string{sandbox.AccessKeyID: sandbox.AccessKeySecret},
 		Queues: []string{sandbox.NotifyQueue, sandbox.ReplyQueue},

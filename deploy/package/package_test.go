@@ -15,10 +15,26 @@ import (
 
 const version = "1.2.3-rc.1"
 
-// dist makes the files of a release once, for one architecture, and returns their folder.
-var dist = sync.OnceValues(func() (string, error) { return makeDist("first") })
+var (
+	// source is a copy of the work tree, which may change while the tests run.
+	source = sync.OnceValues(func() (string, error) {
+		dir, err := newFolder("source")
+		if err != nil {
+			return "", err
+		}
+		return dir, copyTree(dir, "../..")
+	})
+	// dist makes the files of a release, for one architecture, and returns their folder.
+	dist = sync.OnceValues(func() (string, error) { return makeDist("first") })
 
-var folders []string
+	folders []string
+)
+
+func newFolder(name string) (string, error) {
+	dir, err := os.MkdirTemp("", "jdpay-dist-"+name+"-")
+	folders = append(folders, dir)
+	return dir, err
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -28,15 +44,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// makeDist commits a copy of the work tree, in a folder of its own, and makes its release there. The commit is the same
-// wherever it is made.
+// makeDist commits a copy of the source, in a folder of its own, and makes its release there. The commit is the same wherever it
+// is made.
 func makeDist(name string, environ ...string) (string, error) {
-	dir, err := os.MkdirTemp("", "jdpay-dist-"+name+"-")
+	from, err := source()
 	if err != nil {
 		return "", err
 	}
-	folders = append(folders, dir)
-	if err := copyTree(dir, "../.."); err != nil {
+	dir, err := newFolder(name)
+	if err != nil {
+		return "", err
+	}
+	if err := copyTree(dir, from); err != nil {
 		return "", err
 	}
 	const who = "-c user.name=t -c user.email=t@localhost -c core.autocrlf=false"
