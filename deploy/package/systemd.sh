@@ -116,7 +116,7 @@ DROPIN
 systemctl daemon-reload
 END
 say "the service does not run, and root's commands know its secrets:"
-within jdpay-listener config check --config /etc/jdpay/appsettings.json >"$tmp/check" || { cat "$tmp/check"; fail "config check"; }
+within jdpay-listener config check >"$tmp/check" || { cat "$tmp/check"; fail "config check"; }
 grep -E 'Md5Key|AccessKeySecret' "$tmp/check"
 
 say "--- started while its database is down"
@@ -130,7 +130,7 @@ say "after 30 s: $(show ActiveState), $(show NRestarts) restarts; migrate: $(wit
 say "it says: $(within journalctl -u jdpay-listener -o cat -n 40 | grep -v systemd | grep -iE 'database|migrat' | tail -n 1 | cut -c1-200)"
 within systemctl start mariadb.socket mariadb
 eventually 60 "the database is back, and the service is active without a hand" active
-eventually 60 "it is ready: jdpay-listener probe --ready" within jdpay-listener probe --ready --config /etc/jdpay/appsettings.json
+eventually 60 "it is ready: jdpay-listener probe --ready" within jdpay-listener probe --ready
 on
 
 say "--- kill -9"
@@ -161,8 +161,8 @@ drained() { [ "$(sql "SELECT COUNT(*) FROM kernelorder_charge WHERE order_id <= 
 eventually 60 "all of $(sql "SELECT COUNT(*) FROM kernelorder_charge") orders up to now are paid" drained
 told() { [ "$(sql "SELECT COUNT(*) FROM jdpay_job j JOIN kernelorder_charge c ON c.order_no = j.ref WHERE c.order_id <= $last AND j.state <> 'done'")" = 0 ]; }
 eventually 60 "cabinets and JD are told of each" told
-say "as root, from the credentials: $(within jdpay-listener audit --config /etc/jdpay/appsettings.json 2>&1 | tail -n 1)"
-within jdpay-listener audit --config /etc/jdpay/appsettings.json >/dev/null || fail "audit"
+say "as root, from the credentials: $(within jdpay-listener audit 2>&1 | tail -n 1)"
+within jdpay-listener audit >/dev/null || fail "audit"
 
 say "--- removed"
 within dpkg -r jdpay-listener | tail -n 1
