@@ -71,7 +71,7 @@ release: ## make a release of this commit on this machine, as VERSION=1.2.3: che
 	sh deploy/package/release.sh "$(VERSION)"
 
 systemd: ## boot a Debian in a container, install the deb, and do to the service what happens to services (root, minutes)
-	@[ -e bin/dist/jdpay-listener_$(VERSION)_amd64.deb ] || $(MAKE) dist VERSION="$(VERSION)"
+	ARCHS=amd64 $(MAKE) dist VERSION="$(VERSION)"
 	bash deploy/package/systemd.sh bin/dist/jdpay-listener_*_amd64.deb
 
 clean: ## remove what was built
