@@ -32,6 +32,7 @@ type alerts struct {
 
 	settings atomic.Pointer[alertSettings]
 	seen     chan job.Trouble
+	changed  chan struct{} // states has something new
 
 	mu      sync.Mutex
 	failing map[string]bool // targets that did not take their last alert
@@ -64,7 +65,7 @@ const (
 func newAlerts(d *daemon) *alerts {
 	a := &alerts{
 		store: d.store, runner: d.runner, account: d.account, main: d.main, instance: d.cfg.Host.Instance, log: d.log, states: d.troubles,
-		sender: robots.NewSender(nil), seen: make(chan job.Trouble, maxUnnoted), failing: map[string]bool{},
+		sender: robots.NewSender(nil), seen: make(chan job.Trouble, maxUnnoted), changed: make(chan struct{}, 1), failing: map[string]bool{},
 	}
 	a.configure(d.cfg)
 	return a
@@ -92,6 +93,17 @@ func (a *alerts) event(key, cause, order string, en, zh string) {
 	}
 }
 
+// stateChanged has what states returns noted at once.
+func (a *alerts) stateChanged() {
+	if a == nil {
+		return
+	}
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
+}
+
 func texts(en, zh string) map[string]string {
 	return map[string]string{string(lang.English): en, string(lang.Chinese): zh}
 }
@@ -110,6 +122,7 @@ func (a *alerts) Serve(ctx context.Context) error {
 			return ctx.Err()
 		case t := <-a.seen:
 			pending = append(pending, t)
+		case <-a.changed:
 		case <-tick.C:
 		}
 		if !a.on() {

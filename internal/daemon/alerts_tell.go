@@ -196,9 +196,8 @@ func (a *alerts) compose(ctx context.Context, g *troubleGroup, open []job.OpenTr
 	if g.change == job.Ended {
 		n.Text = overText(g, n, open, s.lang)
 	} else {
-		n.Text = a.sentences(ctx, g, n, s)
+		n.Text, n.Commands = a.sentences(ctx, g, n, s), causeCommands(g, n)
 	}
-	n.Commands = causeCommands(g, n)
 	if s.console != "" {
 		n.Console = consolePage(s.console, n.Orders)
 	}

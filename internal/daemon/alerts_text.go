@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -47,13 +48,16 @@ var causeTitles = map[string][2]string{
 	string(job.MalformedArgs):                                 {"a job cannot be read", "任务无法读取"},
 	causeLate:                                                 {"steps of a paid order are late", "已支付订单的步骤超时"},
 	causeFailing:                                              {"no {what} succeeds", "{what} 持续失败"},
-	causeMissing:                                              {"the {what} database lacks tables or columns", "{what} 数据库缺少表或列"},
+	causeMissing:                                              {"the {what} database lacks tables or columns", "{what}缺少表或列"},
 	causeDatabase:                                             {"the account database is away", "账务数据库不可用"},
 	causeBurst:                                                {"many messages are {what}", "大量消息异常：{what}"},
 	causeDamaged:                                              {"a message was damaged", "收到损坏的消息"},
 	causeDiffers:                                              {"a payment of another amount was settled", "金额不符的支付已入账"},
 	causeTest:                                                 {"this is a test", "这是一条测试消息"},
 }
+
+// chineseDatabases are the names of the databases.
+var chineseDatabases = map[string]string{"account": "账务数据库", "main": "主数据库"}
 
 // changeWords are what an alert's title says of the change.
 var changeWords = map[job.Change][2]string{
@@ -72,7 +76,7 @@ func causeTitle(cause string, change job.Change, n int, in lang.Lang) string {
 	pair, ok := causeTitles[cause]
 	if kind, what, cut := strings.Cut(cause, "/"); !ok && cut {
 		pair, ok = causeTitles[kind+"/"]
-		pair[0], pair[1] = strings.ReplaceAll(pair[0], "{what}", what), strings.ReplaceAll(pair[1], "{what}", what)
+		pair[0], pair[1] = strings.ReplaceAll(pair[0], "{what}", what), strings.ReplaceAll(pair[1], "{what}", cmp.Or(chineseDatabases[what], what))
 	}
 	title := pick(pair, in)
 	if !ok {

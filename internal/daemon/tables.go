@@ -54,6 +54,7 @@ func (d *daemon) checkTables(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
+	d.alerts.stateChanged()
 	return errors.Join(errs...)
 }
 

@@ -27,8 +27,8 @@ func (d *daemon) troubles() (list []job.Trouble) {
 			continue
 		}
 		list = append(list, job.Trouble{Key: "missing:" + c.name, Cause: causeMissing + c.name, Timeout: stateTimeout, Text: texts(
-			fmt.Sprintf("The %s database lacks tables or columns (%s); %s. Remedy: %s", c.name, missing, c.work, missing.Remedy()),
-			fmt.Sprintf("%s 数据库缺少表或列（%s），相关任务会保留等待。处理方法：%s", c.name, missing, missing.Remedy()))})
+			fmt.Sprintf("The %s database lacks %s; %s. Remedy: %s", c.name, missing.Names(), c.work, missing.Remedy()),
+			fmt.Sprintf("%s缺少 %s，相关任务会保留等待。处理方法：%s", chineseDatabases[c.name], missing.Names(), missing.RemedyIn(lang.Chinese)))})
 	}
 	return list
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -71,7 +72,10 @@ var (
 type MissingError struct{ Tables []Table } // without columns: the whole table is missing
 
 // Error names the missing tables and columns.
-func (e *MissingError) Error() string {
+func (e *MissingError) Error() string { return "missing: " + e.Names() }
+
+// Names are the missing tables and columns.
+func (e *MissingError) Names() string {
 	var names []string
 	for _, t := range e.Tables {
 		if len(t.Columns) == 0 {
@@ -81,21 +85,28 @@ func (e *MissingError) Error() string {
 			names = append(names, t.Name+"."+c.Name)
 		}
 	}
-	return "missing: " + strings.Join(names, ", ")
+	return strings.Join(names, ", ")
 }
 
 // Remedy returns the statements that add the missing columns, and what to do about missing tables. A server shows a user
 // only the columns on which the user has a right.
-func (e *MissingError) Remedy() string {
+func (e *MissingError) Remedy() string { return e.RemedyIn(lang.English) }
+
+// RemedyIn is Remedy in a language.
+func (e *MissingError) RemedyIn(in lang.Lang) string {
+	create, hint := "create table %s, or a view with this name", " (or, if it is there: deploy/grants.sql gives this user the right to see it)"
+	if in == lang.Chinese {
+		create, hint = "创建表 %s 或同名视图", "（如已存在，请按 deploy/grants.sql 授予该用户查看权限）"
+	}
 	var statements []string
 	for _, t := range e.Tables {
 		if len(t.Columns) == 0 {
-			statements = append(statements, "create table "+t.Name+", or a view with this name")
+			statements = append(statements, fmt.Sprintf(create, t.Name))
 			continue
 		}
 		statements = append(statements, addColumns(t))
 	}
-	return strings.Join(statements, "; ") + " (or, if it is there: deploy/grants.sql gives this user the right to see it)"
+	return strings.Join(statements, "; ") + hint
 }
 
 // addColumns is the statement that adds these columns to their table.
