@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"text/tabwriter"
 
@@ -10,6 +9,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/lang"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -119,18 +119,19 @@ func (a *app) printFindings(findings []daemon.Finding) {
 		switch {
 		case f.Transport != nil && f.OK && !f.Warning: // it is in the table of connections
 		case f.Unchecked:
-			if unchecked[f.Detail] == nil {
-				reasons = append(reasons, f.Detail)
+			reason := f.Detail.In(a.lang)
+			if unchecked[reason] == nil {
+				reasons = append(reasons, reason)
 			}
-			unchecked[f.Detail] = append(unchecked[f.Detail], f.Name)
+			unchecked[reason] = append(unchecked[reason], f.Name)
 		case !f.OK:
-			a.printLine("FAILED  %s: %s", f.Name, f.Detail)
-			a.printLine("        %s", f.Remedy)
+			a.say(lang.M("FAILED  %s: %s", f.Name, f.Detail))
+			a.printLine("        %s", f.Remedy.In(a.lang))
 		case f.Warning:
-			a.printLine("warn    %s: %s", f.Name, f.Detail)
-			a.printLine("        %s", f.Remedy)
+			a.say(lang.M("warn    %s: %s", f.Name, f.Detail))
+			a.printLine("        %s", f.Remedy.In(a.lang))
 		default:
-			a.printLine("ok      %s: %s", f.Name, f.Detail)
+			a.say(lang.M("ok      %s: %s", f.Name, f.Detail))
 		}
 	}
 	for _, reason := range reasons {
@@ -151,9 +152,9 @@ func failedFindings(findings []daemon.Finding) error {
 	}
 	switch {
 	case failed > 0 && unchecked > 0:
-		return fmt.Errorf("%d of %d checks failed, and %d could not be made: see the list above for what to do", failed, len(findings), unchecked)
+		return lang.Errorf("%d of %d checks failed, and %d could not be made: see the list above for what to do", failed, len(findings), unchecked)
 	case failed > 0:
-		return fmt.Errorf("%d of %d checks failed: see the list above for what to do", failed, len(findings))
+		return lang.Errorf("%d of %d checks failed: see the list above for what to do", failed, len(findings))
 	}
 	return nil
 }

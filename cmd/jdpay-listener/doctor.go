@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/lang"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -26,7 +27,7 @@ checked because something else failed is marked so.`,
 			}
 			findings := daemon.Examine(cmd.Context(), loaded)
 			for _, w := range loaded.Warnings {
-				findings = append(findings, daemon.Finding{Name: "configuration", OK: true, Warning: true, Detail: w, Remedy: "see docs/configuration.md"})
+				findings = append(findings, daemon.Finding{Name: "configuration", OK: true, Warning: true, Detail: lang.Plain(w), Remedy: lang.M("see docs/configuration.md")})
 			}
 			if a.json {
 				err = a.printJSON(findings)

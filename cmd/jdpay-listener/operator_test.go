@@ -133,7 +133,7 @@ func TestDoctor(t *testing.T) {
 	t.Run("no finding for the read-only user", func(t *testing.T) {
 		for name, f := range examine(exitOK) {
 			unchecked := strings.HasSuffix(name, " database writes") // by jdpay_read
-			if !f.OK || f.Warning != unchecked || unchecked && f.Detail != "not permitted for this user: not checked" {
+			if !f.OK || f.Warning != unchecked || unchecked && f.Detail.String() != "not permitted for this user: not checked" {
 				t.Errorf("%s: %+v", name, f)
 			}
 		}
@@ -170,10 +170,10 @@ func TestDoctor(t *testing.T) {
 		s.redis.Stop()
 		s.jd.Close()
 		found := examine(exitFailed)
-		if f := found["mqtt sessions"]; !f.OK || !f.Warning || !strings.Contains(f.Remedy, "set Mqtt:RequireReply to true") {
+		if f := found["mqtt sessions"]; !f.OK || !f.Warning || !strings.Contains(f.Remedy.String(), "set Mqtt:RequireReply to true") {
 			t.Errorf("mqtt sessions: %+v", f)
 		}
-		if f := found["redis rights"]; !f.Unchecked || f.Detail != "not checked: redis cannot be reached" {
+		if f := found["redis rights"]; !f.Unchecked || f.Detail.String() != "not checked: redis cannot be reached" {
 			t.Errorf("redis rights: %+v", f)
 		}
 		out, errOut, _ := s.try("doctor")
@@ -183,11 +183,11 @@ func TestDoctor(t *testing.T) {
 			"main indexes": "index on kernel_smartbox_boxact_info (post_order_id); unique index on kernel_postorder_pay_info (post_order_id)",
 			"main tables":  "missing: kernel_device_group.device_type", "redis": "", "jd api": "",
 		} {
-			if f := found[name]; f.OK || !strings.Contains(f.Detail, want) || f.Remedy == "" {
+			if f := found[name]; f.OK || !strings.Contains(f.Detail.String(), want) || f.Remedy.IsZero() {
 				t.Errorf("%s: %+v", name, f)
 			}
 		}
-		if f := found["secret files"]; !f.OK || !f.Warning || !strings.Contains(f.Remedy, "chmod o-rwx "+secret) {
+		if f := found["secret files"]; !f.OK || !f.Warning || !strings.Contains(f.Remedy.String(), "chmod o-rwx "+secret) {
 			t.Errorf("secret files: %+v", f)
 		}
 		if f := found["mqtt round trip"]; !f.OK {

@@ -1,32 +1,38 @@
 package main
 
 import (
-	"fmt"
-	"text/tabwriter"
+	"cmp"
 
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/lang"
 )
+
+// linkWords are the texts of a link's fields.
+var linkWords = []string{
+	lang.Mark("yes"), lang.Mark("no"), lang.Mark("if offered"), lang.Mark("authority"), lang.Mark("any issuer"), lang.Mark("none"), lang.Mark("protected"),
+	lang.Mark("to whoever answers"), lang.Mark("in clear"), lang.Mark("not encrypted"), lang.Mark("no connection"), lang.Mark("not looked at: through a proxy"),
+	lang.Mark("not looked at: the server does not tell"),
+}
 
 // printTransports prints how each connection is secured. A dash means that it was not checked.
 func (a *app) printTransports(links []daemon.Link) {
 	if len(links) == 0 {
 		return
 	}
-	fmt.Fprintln(a.stdout)
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CONNECTION\tWHERE\tENCRYPTED\tVERIFIED\tCREDENTIALS\tSESSION")
+	in := func(m lang.Message) string { return m.In(a.lang) }
+	table := [][]string{{
+		in(lang.M("CONNECTION")), in(lang.M("WHERE")), in(lang.M("ENCRYPTED")), in(lang.M("VERIFIED")), in(lang.M("CREDENTIALS")), in(lang.M("SESSION")),
+	}}
 	for _, l := range links {
-		where := "network"
+		where := lang.M("network")
 		if l.Local {
-			where = "this machine"
+			where = lang.M("this machine")
 		}
-		session := l.Session
-		if session == "" {
-			session = "-"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, where, l.Encrypted, l.Verified, l.Credentials, session)
+		word := func(text string) string { return lang.Marked(cmp.Or(text, "-")).In(a.lang) }
+		table = append(table, []string{l.Name, in(where), word(l.Encrypted), word(l.Verified), word(l.Credentials), word(l.Session)})
 	}
-	_ = w.Flush() // a closed pipe is its reader's choice
+	a.printLine("")
+	a.table(table, 0)
 }
 
 // transportsOf returns the links of the findings that have one.

@@ -191,11 +191,11 @@ func judgeLinks(l *config.Loaded) {
 	for _, link := range Links(l.Config) {
 		problem, remedy := link.Risk()
 		switch {
-		case problem == "":
+		case problem.IsZero():
 		case l.Config.Security.Strict:
-			l.Fault(link.Key, "refused by Security:Strict: "+problem, remedy)
+			l.Fault(link.Key, "refused by Security:Strict: "+problem.String(), remedy.String())
 		case link.Key != "Ops:Listen" && slices.Contains([]string{Exposed, InClear}, link.Credentials):
-			l.Warn(link.Key, problem+"; "+remedy)
+			l.Warn(link.Key, problem.String()+"; "+remedy.String())
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"database/sql"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/redisstore"
 )
@@ -42,43 +42,43 @@ func connectProbes(c *config.Config) []probe {
 	account, main := accountDatabase(c), mainDatabase(c)
 	probes := []probe{
 		account.probe("", account.start, serverVersion),
-		{"table jdpay_job", account.name, "run jdpay-listener migrate", account.on(func(ctx context.Context, db *sql.DB) (string, error) {
-			return "up to date", job.CheckVersion(ctx, db)
+		{"table jdpay_job", account.name, lang.M("run jdpay-listener migrate"), account.on(func(ctx context.Context, db *sql.DB) (lang.Message, error) {
+			return lang.M("up to date"), job.CheckVersion(ctx, db)
 		})},
-		{"account tables", account.name, "check the connection and the user's rights", account.on(columns(inspect.AccountTables))},
+		{"account tables", account.name, lang.M("check the connection and the user's rights"), account.on(columns(inspect.AccountTables))},
 		main.probe("", main.start, serverVersion),
-		{"main tables", main.name, "check the connection and the user's rights", main.on(columns(inspect.MainTables))},
-		{"mqtt broker", "", "check Mqtt:Server and Mqtt:Port, and that the broker is up", func(ctx context.Context) (string, error) {
-			detail, err := withSession(ctx, c, "check", func(*device.Session) (string, error) { return "connected", nil })
+		{"main tables", main.name, lang.M("check the connection and the user's rights"), main.on(columns(inspect.MainTables))},
+		{"mqtt broker", "", lang.M("check Mqtt:Server and Mqtt:Port, and that the broker is up"), func(ctx context.Context) (lang.Message, error) {
+			detail, err := withSession(ctx, c, "check", func(*device.Session) (lang.Message, error) { return lang.M("connected"), nil })
 			return detail, brokerFault(err)
 		}},
-		{"jd api", "", "check JDApi:BaseUrl, JDApi:CaFile and the network", func(ctx context.Context) (string, error) {
+		{"jd api", "", lang.M("check JDApi:BaseUrl, JDApi:CaFile and the network"), func(ctx context.Context) (lang.Message, error) {
 			return reach(ctx, c.JDApi.BaseUrl, c.JDApi.CaFile)
 		}},
 	}
 	for key, queue := range queues(c) {
-		probes = append(probes, probe{queueProbe(queue), "", "check section Mns and " + key, func(ctx context.Context) (string, error) {
+		probes = append(probes, probe{queueProbe(queue), "", lang.M("check section Mns and %s", key), func(ctx context.Context) (lang.Message, error) {
 			a, err := queueAttributes(ctx, c, queue)
-			return fmt.Sprintf("visibility %s, retention %s", a.VisibilityTimeout, a.Retention), queueFault(key, err)
+			return lang.M("visibility %s, retention %s", a.VisibilityTimeout, a.Retention), queueFault(key, err)
 		}})
 	}
 	if _, _, on, _ := redisOptions(c); on {
-		probes = append(probes, probe{"redis", "", "check section Redis, and that the server is up; without it cabinets are looked up in the database and replies wait", func(ctx context.Context) (string, error) {
-			return withRedis(c, func(store *redisstore.Store) (string, error) { return "answers", store.Ping(ctx) })
+		probes = append(probes, probe{"redis", "", lang.M("check section Redis, and that the server is up; without it cabinets are looked up in the database and replies wait"), func(ctx context.Context) (lang.Message, error) {
+			return withRedis(c, func(store *redisstore.Store) (lang.Message, error) { return lang.M("answers"), store.Ping(ctx) })
 		}})
 	}
 	if c.Elasticsearch.Url != "" {
-		probes = append(probes, probe{"elasticsearch", "", "check section Elasticsearch, and that the server is up; without it only its documents are missing", func(ctx context.Context) (string, error) {
+		probes = append(probes, probe{"elasticsearch", "", lang.M("check section Elasticsearch, and that the server is up; without it only its documents are missing"), func(ctx context.Context) (lang.Message, error) {
 			client, err := elastic.New(elasticOptions(c))
 			if err != nil {
-				return "", err
+				return lang.Message{}, err
 			}
 			defer client.Close()
-			return "answers", client.Ping(ctx)
+			return lang.M("answers"), client.Ping(ctx)
 		}})
 	}
 	for _, t := range AlertTargets(c) {
-		probes = append(probes, probe{"alerts " + t.Name, "", "check Alerts:" + t.Name + ":Url and the network; jdpay-listener alert --test sends a test", func(ctx context.Context) (string, error) {
+		probes = append(probes, probe{"alerts " + t.Name, "", lang.M("check Alerts:%s:Url and the network; jdpay-listener alert --test sends a test", t.Name), func(ctx context.Context) (lang.Message, error) {
 			return reach(ctx, t.URL, "")
 		}})
 	}
@@ -86,7 +86,7 @@ func connectProbes(c *config.Config) []probe {
 }
 
 // reach connects to an http or https address, and sends nothing.
-func reach(ctx context.Context, address, caFile string) (string, error) {
+func reach(ctx context.Context, address, caFile string) (lang.Message, error) {
 	reachable, err := dialURL(ctx, address)
 	if err == nil {
 		err = handshake(ctx, address, caFile, func(*tls.ConnectionState) {})
@@ -107,20 +107,20 @@ func queues(c *config.Config) iter.Seq2[string, string] {
 func queueProbe(queue string) string { return "mns queue " + queue }
 
 // withRedis calls use with a client of Redis.
-func withRedis(c *config.Config, use func(*redisstore.Store) (string, error)) (string, error) {
+func withRedis(c *config.Config, use func(*redisstore.Store) (lang.Message, error)) (lang.Message, error) {
 	store, err := newRedis(c, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return "", err
+		return lang.Message{}, err
 	}
 	defer store.Close()
 	return use(store)
 }
 
 // withSession calls use with a connected MQTT session, or returns why the first attempt to connect failed.
-func withSession(ctx context.Context, c *config.Config, purpose string, use func(*device.Session) (string, error)) (string, error) {
+func withSession(ctx context.Context, c *config.Config, purpose string, use func(*device.Session) (lang.Message, error)) (lang.Message, error) {
 	session, err := newSession(c, purpose, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return "", err
+		return lang.Message{}, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -132,31 +132,31 @@ func withSession(ctx context.Context, c *config.Config, purpose string, use func
 			return use(session)
 		}
 		if !errors.Is(err, device.ErrConnecting) {
-			return "", err
+			return lang.Message{}, err
 		}
 		select {
 		case <-ctx.Done():
-			return "", err
+			return lang.Message{}, err
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
 // dialURL connects to a server, or to the proxy that the environment names for it, and sends nothing.
-func dialURL(ctx context.Context, address string) (string, error) {
+func dialURL(ctx context.Context, address string) (lang.Message, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", err
+		return lang.Message{}, err
 	}
-	reachable := "reachable"
+	reachable := lang.M("reachable")
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
-		return "", err
+		return lang.Message{}, err
 	} else if proxy != nil {
-		u, reachable = proxy, "its proxy "+proxy.Host+" is reachable"
+		u, reachable = proxy, lang.M("its proxy %s is reachable", proxy.Host)
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", dialAddress(u))
 	if err != nil {
-		return "", err
+		return lang.Message{}, err
 	}
 	return reachable, conn.Close()
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -27,9 +28,9 @@ func checkLevel(t *testing.T, err error, level string, words ...string) {
 	var untried notTried
 	switch {
 	case errors.As(err, &better):
-		got, text = "warn", better.detail+"; "+better.remedy
+		got, text = "warn", better.detail.String()+"; "+better.remedy.String()
 	case errors.As(err, &untried):
-		got, text = "unchecked", untried.reason+"; "+untried.remedy
+		got, text = "unchecked", untried.reason.String()+"; "+untried.remedy.String()
 	case err != nil:
 		got, text = "fail", err.Error()
 	}
@@ -50,7 +51,7 @@ func TestSessionChecks(t *testing.T) {
 	db.SetMaxOpenConns(1) // so that the session that is changed is the one that is checked
 	for name, tt := range map[string]struct {
 		set   string
-		run   func(context.Context, *sql.DB) (string, error)
+		run   func(context.Context, *sql.DB) (lang.Message, error)
 		level string
 		words []string
 	}{
@@ -107,7 +108,7 @@ func TestQueueSettings(t *testing.T) {
 			c := &config.Config{Mns: config.Mns{Endpoint: cloud.URL, AccessKeyId: config.NewSecret("ak"), AccessKeySecret: config.NewSecret("sk")}}
 			detail, err := queueSettings(t.Context(), c, "q")
 			checkLevel(t, err, tt.level, tt.words...)
-			if tt.level == "ok" && !strings.Contains(detail, "dead-letter") {
+			if tt.level == "ok" && !strings.Contains(detail.String(), "dead-letter") {
 				t.Errorf("the detail does not mention the dead-letter policy: %s", detail)
 			}
 		})

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"database/sql"
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -23,7 +23,7 @@ import (
 type databaseProbes struct {
 	name, key  string
 	connection config.Secret
-	start      string // what to check when it cannot be opened
+	start      lang.Message // what to check when it cannot be opened
 	indexes    []inspect.Index
 	// writable makes a write that changes nothing. writeNeeds is the probe without which that says nothing.
 	writable   func(context.Context, *sql.DB) error
@@ -32,20 +32,20 @@ type databaseProbes struct {
 
 func accountDatabase(c *config.Config) databaseProbes {
 	return databaseProbes{
-		"account database", "ConnectionStrings:Account", c.ConnectionStrings.Account, "check ConnectionStrings:Account and that the server is up", inspect.AccountIndexes,
+		"account database", "ConnectionStrings:Account", c.ConnectionStrings.Account, lang.M("check ConnectionStrings:Account and that the server is up"), inspect.AccountIndexes,
 		func(ctx context.Context, db *sql.DB) error { return job.NewMySQL(db).CheckWritable(ctx) }, "table jdpay_job",
 	}
 }
 
 func mainDatabase(c *config.Config) databaseProbes {
 	return databaseProbes{
-		"main database", "ConnectionStrings:Main", c.ConnectionStrings.Main, "check ConnectionStrings:Main and that the server is up", inspect.MainIndexes,
+		"main database", "ConnectionStrings:Main", c.ConnectionStrings.Main, lang.M("check ConnectionStrings:Main and that the server is up"), inspect.MainIndexes,
 		inspect.CheckPayInfoWritable, "main database",
 	}
 }
 
 // probe is a probe called like the database and the topic. With a topic it needs the database.
-func (d databaseProbes) probe(topic, remedy string, run func(context.Context, *sql.DB) (string, error)) probe {
+func (d databaseProbes) probe(topic string, remedy lang.Message, run func(context.Context, *sql.DB) (lang.Message, error)) probe {
 	if topic == "" {
 		return probe{d.name, "", remedy, d.on(run)}
 	}
@@ -53,31 +53,31 @@ func (d databaseProbes) probe(topic, remedy string, run func(context.Context, *s
 }
 
 // on returns a probe's function that runs with the open database, with remedies for the errors of connection and server.
-func (d databaseProbes) on(run func(context.Context, *sql.DB) (string, error)) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		detail, err := withDatabase(ctx, d.connection, func(db *sql.DB) (string, error) { return run(ctx, db) })
+func (d databaseProbes) on(run func(context.Context, *sql.DB) (lang.Message, error)) func(context.Context) (lang.Message, error) {
+	return func(ctx context.Context) (lang.Message, error) {
+		detail, err := withDatabase(ctx, d.connection, func(db *sql.DB) (lang.Message, error) { return run(ctx, db) })
 		return detail, d.fault(err)
 	}
 }
 
 // doctor are the probes beyond those of Connect.
 func (d databaseProbes) doctor() []probe {
-	writes := d.probe("writes", "connect to the primary: check the address, or the proxy in front of the servers", func(ctx context.Context, db *sql.DB) (string, error) { return writes(d.writable(ctx, db)) })
+	writes := d.probe("writes", lang.M("connect to the primary: check the address, or the proxy in front of the servers"), func(ctx context.Context, db *sql.DB) (lang.Message, error) { return writes(d.writable(ctx, db)) })
 	writes.needs = d.writeNeeds
 	return []probe{
-		d.probe("version", "upgrade the server", supportedVersion),
-		d.probe("isolation", "let sessions set READ COMMITTED: check the proxy in front of the server", isolation),
+		d.probe("version", lang.M("upgrade the server"), supportedVersion),
+		d.probe("isolation", lang.M("let sessions set READ COMMITTED: check the proxy in front of the server"), isolation),
 		writes,
-		d.probe("clock", "run doctor again, and see the server's log", clock),
-		d.probe("binary log", "set binlog_format = MIXED or ROW on the server", func(ctx context.Context, db *sql.DB) (string, error) {
-			return "takes writes at READ COMMITTED", sqldb.CheckBinlog(ctx, db)
+		d.probe("clock", lang.M("run doctor again, and see the server's log"), clock),
+		d.probe("binary log", lang.M("set binlog_format = MIXED or ROW on the server"), func(ctx context.Context, db *sql.DB) (lang.Message, error) {
+			return lang.M("takes writes at READ COMMITTED"), sqldb.CheckBinlog(ctx, db)
 		}),
-		{strings.TrimSuffix(d.name, " database") + " indexes", d.name, "create the index: without it each payment reads, and locks, the whole table", d.on(func(ctx context.Context, db *sql.DB) (string, error) {
+		{strings.TrimSuffix(d.name, " database") + " indexes", d.name, lang.M("create the index: without it each payment reads, and locks, the whole table"), d.on(func(ctx context.Context, db *sql.DB) (lang.Message, error) {
 			missing, err := inspect.MissingIndexes(ctx, db, d.indexes)
 			if err == nil && len(missing) > 0 {
-				err = fmt.Errorf("missing: %s", strings.Join(missing, "; "))
+				err = lang.Errorf("missing: %s", strings.Join(missing, "; "))
 			}
-			return "all there", err
+			return lang.M("all there"), err
 		})},
 	}
 }
@@ -86,78 +86,79 @@ func (d databaseProbes) doctor() []probe {
 func (d databaseProbes) fault(err error) error {
 	var notTrusted *tls.CertificateVerificationError
 	var better advice
-	remedy := ""
+	var remedy lang.Message
 	switch number := sqldb.Number(err); {
 	case err == nil, errors.As(err, &better):
 		return err
 	case errors.Is(err, mysql.ErrNoTLS), errors.As(err, &notTrusted):
-		remedy = "correct SslMode and SslCa in " + d.key + ", or the server's certificate"
+		remedy = lang.M("correct SslMode and SslCa in %s, or the server's certificate", d.key)
 	case errors.Is(err, sqldb.ErrLaxMode):
-		remedy = "connect to the server itself, or through a proxy that keeps the settings of a session"
+		remedy = lang.M("connect to the server itself, or through a proxy that keeps the settings of a session")
 	case number == 1045, number == 1698:
-		remedy = "correct user and password in " + d.key + "; the server may also know the user from other hosts only (deploy/grants.sql)"
+		remedy = lang.M("correct user and password in %s; the server may also know the user from other hosts only (deploy/grants.sql)", d.key)
 	case number == 1044, number == 1142, number == 1143, number == 1227:
-		remedy = "give this user what deploy/grants.sql gives it"
+		remedy = lang.M("give this user what deploy/grants.sql gives it")
 	case number == 1049:
-		remedy = "correct the name of the database in " + d.key + ", or create it"
+		remedy = lang.M("correct the name of the database in %s, or create it", d.key)
 	case number == 1040, number == 1203, number == 1226:
-		remedy = "allow more connections on the server, or set a smaller Max Pool Size in " + d.key
+		remedy = lang.M("allow more connections on the server, or set a smaller Max Pool Size in %s", d.key)
 	case number == 1047:
-		remedy = "bring this Galera node back into the cluster, or connect to another one"
+		remedy = lang.M("bring this Galera node back into the cluster, or connect to another one")
 	case number == 1129, number == 1130:
-		remedy = "let the server accept connections from this host"
+		remedy = lang.M("let the server accept connections from this host")
 	case number == 1054, number == 1146:
-		remedy = "create the missing table or column: see the checks of the tables"
+		remedy = lang.M("create the missing table or column: see the checks of the tables")
 	case number == 1290, number == 1792, number == 1836: // read-only: the probe of writes says what to do
 		return err
 	case number == 1665: // the binary log, which has a probe of its own
 		return err
 	case number != 0:
-		remedy = fmt.Sprintf("look up error %d in the server's manual and log", number)
+		remedy = lang.M("look up error %d in the server's manual and log", number)
 	case sqldb.IsDown(err):
-		remedy = "check that the server is up, and server and port in " + d.key
+		remedy = lang.M("check that the server is up, and server and port in %s", d.key)
 	default:
 		return err
 	}
 	return &fault{err, remedy}
 }
 
-func withDatabase(ctx context.Context, connection config.Secret, use func(*sql.DB) (string, error)) (string, error) {
+func withDatabase[T any](ctx context.Context, connection config.Secret, use func(*sql.DB) (T, error)) (result T, err error) {
 	db, err := OpenDatabase(connection)
 	if err != nil {
-		return "", err
+		return result, err
 	}
 	defer db.Close()
 	if err := db.PingContext(ctx); err != nil {
-		return "", err
+		return result, err
 	}
 	return use(db)
 }
 
-func serverVersion(ctx context.Context, db *sql.DB) (version string, err error) {
-	err = db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version)
-	return version, err
+func serverVersion(ctx context.Context, db *sql.DB) (lang.Message, error) {
+	version := ""
+	err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version)
+	return lang.Plain(version), err
 }
 
-func columns(tables []inspect.Table) func(context.Context, *sql.DB) (string, error) {
-	return func(ctx context.Context, db *sql.DB) (string, error) {
+func columns(tables []inspect.Table) func(context.Context, *sql.DB) (lang.Message, error) {
+	return func(ctx context.Context, db *sql.DB) (lang.Message, error) {
 		err := inspect.CheckTables(ctx, db, tables)
 		if missing, ok := errors.AsType[*inspect.MissingError](err); ok {
-			err = &fault{missing, missing.Remedy()}
+			err = &fault{missing, missing.Advice()}
 		}
-		return "all columns are there", err
+		return lang.M("all columns are there"), err
 	}
 }
 
 var versionNumber = regexp.MustCompile(`(\d+)\.(\d+)`)
 
 // supportedVersion fails for servers older than MySQL 5.6 and MariaDB 10.5.
-func supportedVersion(ctx context.Context, db *sql.DB) (string, error) {
+func supportedVersion(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	version, err := serverVersion(ctx, db)
 	if err != nil {
-		return "", err
+		return lang.Message{}, err
 	}
-	return version, checkVersion(version)
+	return version, checkVersion(version.String())
 }
 
 func checkVersion(version string) error {
@@ -169,92 +170,92 @@ func checkVersion(version string) error {
 	}
 	m := versionNumber.FindStringSubmatch(number)
 	if m == nil {
-		return advice{version + " is no version that is known", "make sure that it behaves like MySQL 5.6 or later"}
+		return advice{lang.M("%s is no version that is known", version), lang.M("make sure that it behaves like MySQL 5.6 or later")}
 	}
 	major, _ := strconv.Atoi(m[1]) // digits
 	minor, _ := strconv.Atoi(m[2])
 	if 100*major+minor < least {
-		return fmt.Errorf("%s is older than %s", version, name)
+		return lang.Errorf("%s is older than %s", version, name)
 	}
 	return nil
 }
 
-func isolation(ctx context.Context, db *sql.DB) (string, error) {
+func isolation(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	var name, level string
 	err := db.QueryRowContext(ctx, "SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')").Scan(&name, &level)
 	if err != nil {
-		return "", fmt.Errorf("asking for the isolation level: %w", err)
+		return lang.Message{}, lang.Errorf("asking for the isolation level: %v", err)
 	}
 	if level != "READ-COMMITTED" {
-		return "", fmt.Errorf("sessions have %s although they ask for READ COMMITTED", level)
+		return lang.Message{}, lang.Errorf("sessions have %s although they ask for READ COMMITTED", level)
 	}
-	return level, nil
+	return lang.Plain(level), nil
 }
 
 // writes words the result of a write that changes nothing. A user who may only read has no permission for it.
-func writes(err error) (string, error) {
+func writes(err error) (lang.Message, error) {
 	if sqldb.IsDenied(err) {
-		return "", advice{"not permitted for this user: not checked", "nothing, if this is the user for questions; deploy/grants.sql gives the daemon's user what it needs"}
+		return lang.Message{}, advice{lang.M("not permitted for this user: not checked"), lang.M("nothing, if this is the user for questions; deploy/grants.sql gives the daemon's user what it needs")}
 	}
-	return "taken", err
+	return lang.M("taken"), err
 }
 
 // clock compares this machine's clock with the database's. Leases do not depend on it; signatures of MNS requests and the
 // times in logs do.
-func clock(ctx context.Context, db *sql.DB) (string, error) {
+func clock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	before := time.Now()
 	var theirs time.Time
 	if err := db.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&theirs); err != nil {
-		return "", fmt.Errorf("asking for the time: %w", err)
+		return lang.Message{}, lang.Errorf("asking for the time: %v", err)
 	}
 	after := time.Now()
 	off := theirs.Sub(before.Add(after.Sub(before) / 2)).Round(time.Millisecond)
 	if off.Abs() > clockTolerance+after.Sub(before) {
-		return "", advice{fmt.Sprintf("the server's clock is %s off this machine's", off), "synchronize both with NTP; MNS refuses requests that are 15 minutes off"}
+		return lang.Message{}, advice{lang.M("the server's clock is %s off this machine's", off), lang.M("synchronize both with NTP; MNS refuses requests that are 15 minutes off")}
 	}
-	return fmt.Sprintf("%s off this machine's", off), nil
+	return lang.M("%s off this machine's", off), nil
 }
 
 // namedLock takes a named lock, as the instance lock does.
-func namedLock(ctx context.Context, db *sql.DB) (string, error) {
+func namedLock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return "", err
+		return lang.Message{}, err
 	}
 	defer conn.Close()
 	name := leaseName("jdpay-doctor")
-	var got, mine sql.NullBool
+	var got, mine, released sql.NullBool
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0)", name).Scan(&got); err != nil {
-		return "", fmt.Errorf("taking a named lock: %w", err)
+		return lang.Message{}, lang.Errorf("taking a named lock: %v", err)
 	}
 	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", name).Scan(&mine); err != nil {
-		return "", fmt.Errorf("looking at a named lock: %w", err)
+		return lang.Message{}, lang.Errorf("looking at a named lock: %v", err)
 	}
 	// Behind a proxy the connection may live on when this program has ended, and the lock with it.
-	if _, err := conn.ExecContext(ctx, "DO RELEASE_LOCK(?)", name); err != nil {
-		return "", fmt.Errorf("releasing a named lock: %w", err)
+	if err := conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", name).Scan(&released); err != nil {
+		return lang.Message{}, lang.Errorf("releasing a named lock: %v", err)
 	}
 	if !got.Bool || !mine.Bool {
-		return "", errors.New("a named lock (GET_LOCK) is not held by the connection that took it")
+		return lang.Message{}, lang.Errorf("a named lock (GET_LOCK) is not held by the connection that took it")
 	}
-	return "GET_LOCK works", nil
+	return lang.M("GET_LOCK works"), nil
 }
 
 // packets sends two statements in one packet, as the daemon does when it keeps messages.
-func packets(ctx context.Context, db *sql.DB) (string, error) {
+func packets(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	var answer int
 	err := db.QueryRowContext(ctx, "SET @jdpay_doctor = 6 * 7; SELECT @jdpay_doctor").Scan(&answer)
 	if number := sqldb.Number(err); number == 0 && sqldb.IsDown(err) {
-		return "", err
+		return lang.Message{}, err
 	}
 	if err == nil && answer != 42 {
-		err = fmt.Errorf("the second statement answers %d", answer)
+		err = lang.Errorf("the second statement answers %d", answer)
 	}
 	if err != nil {
-		return "", &fault{
-			fmt.Errorf("two statements in one packet do not arrive whole at one server: %w", err),
-			"connect to the server itself, or through a proxy that passes several statements in one packet on",
+		return lang.Message{}, &fault{
+			lang.Errorf("two statements in one packet do not arrive whole at one server: %v", err),
+			lang.M("connect to the server itself, or through a proxy that passes several statements in one packet on"),
 		}
 	}
-	return "two statements in one packet arrive", nil
+	return lang.M("two statements in one packet arrive"), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -26,9 +27,9 @@ func TestExamineNothing(t *testing.T) {
 	failed := map[string]string{}
 	for _, f := range Examine(t.Context(), loaded) {
 		if f.Failed() {
-			failed[f.Name] = f.Remedy
+			failed[f.Name] = f.Remedy.String()
 		}
-		if f.Detail == "" || f.Remedy == "" && (!f.OK || f.Warning) || strings.Contains(f.Detail+f.Remedy, "hush") {
+		if f.Detail.IsZero() || f.Remedy.IsZero() && (!f.OK || f.Warning) || strings.Contains(f.Detail.String()+f.Remedy.String(), "hush") {
 			t.Errorf("%+v", f)
 		}
 		if f.Failed() && f.Unchecked || f.OK && f.Unchecked {
@@ -38,7 +39,7 @@ func TestExamineNothing(t *testing.T) {
 			"account ": "account database", "main ": "main database", "table ": "account database", "mqtt ": "mqtt broker", "redis ": "redis",
 			"mns queue notify ": "mns queue notify", "mns queue replies ": "mns queue replies",
 		} {
-			if strings.HasPrefix(f.Name, prefix) && f.Name != cause && (!f.Unchecked || f.Detail != "not checked: "+cause+" cannot be reached") {
+			if strings.HasPrefix(f.Name, prefix) && f.Name != cause && (!f.Unchecked || f.Detail.String() != "not checked: "+cause+" cannot be reached") {
 				t.Errorf("%+v", f)
 			}
 		}
@@ -77,8 +78,8 @@ func TestDatabaseFaults(t *testing.T) {
 		"a judgement":          {errors.New("is older than MySQL 5.6"), "upgrade"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := probe{name: "version", remedy: "upgrade", run: func(context.Context) (string, error) { return "", d.fault(tt.err) }}.find(t.Context())
-			if !f.Failed() || !strings.Contains(f.Remedy, tt.want) || tt.want != "upgrade" && strings.Contains(f.Remedy, "upgrade") {
+			f := probe{name: "version", remedy: lang.Plain("upgrade"), run: func(context.Context) (lang.Message, error) { return lang.Message{}, d.fault(tt.err) }}.find(t.Context())
+			if !f.Failed() || !strings.Contains(f.Remedy.String(), tt.want) || tt.want != "upgrade" && strings.Contains(f.Remedy.String(), "upgrade") {
 				t.Errorf("%+v", f)
 			}
 		})

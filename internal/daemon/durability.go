@@ -3,12 +3,11 @@ package daemon
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -27,14 +26,14 @@ func readDurability(ctx context.Context, db *sql.DB) (durability, error) {
 	} {
 		found, err := sqldb.Variables(ctx, db, show)
 		if err != nil {
-			return nil, fmt.Errorf("asking how durable commits are: %w", err)
+			return nil, lang.Errorf("asking how durable commits are: %v", err)
 		}
 		maps.Copy(d, found)
 	}
 	if _, found := d["slaves_connected"]; !found { // MySQL; without the privilege PROCESS it shows this user's sessions only
 		var n int
 		if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'").Scan(&n); err != nil {
-			return nil, fmt.Errorf("looking for replicas: %w", err)
+			return nil, lang.Errorf("looking for replicas: %v", err)
 		}
 		d["slaves_connected"] = strconv.Itoa(n)
 	}
@@ -42,10 +41,10 @@ func readDurability(ctx context.Context, db *sql.DB) (durability, error) {
 }
 
 // durable warns of settings with which a crash or a fail-over loses messages that are kept and deleted.
-func durable(ctx context.Context, db *sql.DB) (string, error) {
+func durable(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	d, err := readDurability(ctx, db)
 	if err != nil {
-		return "", err
+		return lang.Message{}, err
 	}
 	return d.judge()
 }
@@ -59,47 +58,44 @@ func (d durability) on(names ...string) bool {
 	return false
 }
 
-func (d durability) judge() (string, error) {
-	var fine, bad, remedies []string
-	warn := func(remedy, format string, args ...any) {
-		bad, remedies = append(bad, fmt.Sprintf(format, args...)), append(remedies, remedy)
-	}
+func (d durability) judge() (lang.Message, error) {
+	var fine, bad, remedies []lang.Message
+	warn := func(remedy, problem lang.Message) { bad, remedies = append(bad, problem), append(remedies, remedy) }
 	if flush := d["innodb_flush_log_at_trx_commit"]; flush != "" && flush != "1" {
-		warn("set innodb_flush_log_at_trx_commit = 1", "innodb_flush_log_at_trx_commit is %s: a power cut loses the last second's commits", flush)
+		warn(lang.M("set innodb_flush_log_at_trx_commit = 1"), lang.M("innodb_flush_log_at_trx_commit is %s: a power cut loses the last second's commits", flush))
 	} else {
-		fine = append(fine, "commits are flushed")
+		fine = append(fine, lang.M("commits are flushed"))
 	}
 	if d.on("log_bin") && d["sync_binlog"] != "1" {
-		warn("set sync_binlog = 1", "sync_binlog is %s: a power cut loses the last commits of the binary log, and a replica never gets them", d["sync_binlog"])
+		warn(lang.M("set sync_binlog = 1"), lang.M("sync_binlog is %s: a power cut loses the last commits of the binary log, and a replica never gets them", d["sync_binlog"]))
 	}
 	switch {
 	case d.on("wsrep_on"):
 		if !d.on("wsrep_ready") || d["wsrep_cluster_status"] != "Primary" {
-			return "", fmt.Errorf("this Galera node takes no statements: it is %s in a component that is %s", d["wsrep_local_state_comment"], d["wsrep_cluster_status"])
+			return lang.Message{}, lang.Errorf("this Galera node takes no statements: it is %s in a component that is %s", d["wsrep_local_state_comment"], d["wsrep_cluster_status"])
 		}
 		if size, _ := strconv.Atoi(d["wsrep_cluster_size"]); size < 3 { // a number, or 0
-			warn("bring the missing nodes back; have three or more", "the Galera cluster has %s nodes: with one more lost the rest has no majority and stops", d["wsrep_cluster_size"])
+			warn(lang.M("bring the missing nodes back; have three or more"), lang.M("the Galera cluster has %s nodes: with one more lost the rest has no majority and stops", d["wsrep_cluster_size"]))
 		}
-		fine = append(fine, fmt.Sprintf("Galera: %s, %s nodes; a named lock is seen on its node only", d["wsrep_local_state_comment"], d["wsrep_cluster_size"]))
+		fine = append(fine, lang.M("Galera: %s, %s nodes; a named lock is seen on its node only", d["wsrep_local_state_comment"], d["wsrep_cluster_size"]))
 	case d["group_replication_group_name"] != "":
-		fine = append(fine, "group replication")
+		fine = append(fine, lang.M("group replication"))
 	case d["slaves_connected"] != "0" || d.on("log_bin") && d.on("gtid_mode"):
 		switch {
 		case !d.on("rpl_semi_sync_master_enabled", "rpl_semi_sync_source_enabled"):
-			warn("turn semi-synchronous replication on", "replication is asynchronous (%s replicas seen): a fail-over loses messages that were kept and deleted", d["slaves_connected"])
+			warn(lang.M("turn semi-synchronous replication on"), lang.M("replication is asynchronous (%s replicas seen): a fail-over loses messages that were kept and deleted", d["slaves_connected"]))
 		case !d.on("rpl_semi_sync_master_status", "rpl_semi_sync_source_status"):
-			warn("check the replicas, and make the timeout of semi-synchronous replication longer",
-				"semi-synchronous replication is on but not in force, since no replica has answered in time: a fail-over loses messages that were kept and deleted")
+			warn(lang.M("check the replicas, and make the timeout of semi-synchronous replication longer"), lang.M("semi-synchronous replication is on but not in force, since no replica has answered in time: a fail-over loses messages that were kept and deleted"))
 		case d["rpl_semi_sync_master_wait_point"] == "AFTER_COMMIT" || d["rpl_semi_sync_source_wait_point"] == "AFTER_COMMIT":
-			warn("set the wait point of semi-synchronous replication to AFTER_SYNC", "semi-synchronous replication waits AFTER_COMMIT: others see, and may delete, messages that no replica has yet")
+			warn(lang.M("set the wait point of semi-synchronous replication to AFTER_SYNC"), lang.M("semi-synchronous replication waits AFTER_COMMIT: others see, and may delete, messages that no replica has yet"))
 		default:
-			fine = append(fine, "semi-synchronous replication is in force")
+			fine = append(fine, lang.M("semi-synchronous replication is in force"))
 		}
 	case d.on("log_bin"):
-		fine = append(fine, "no replica is seen")
+		fine = append(fine, lang.M("no replica is seen"))
 	}
 	if bad != nil {
-		return "", advice{strings.Join(slices.Concat(bad, fine), "; "), strings.Join(remedies, "; ")}
+		return lang.Message{}, advice{lang.Join(slices.Concat(bad, fine), "; "), lang.Join(remedies, "; ")}
 	}
-	return strings.Join(fine, ", "), nil
+	return lang.Join(fine, ", "), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -38,7 +39,7 @@ type Link struct {
 	Session string `json:"session,omitempty"`
 
 	sent   string // how credentials go to the server
-	remedy string
+	remedy lang.Message
 }
 
 // How credentials go to a server.
@@ -83,25 +84,25 @@ func (l Link) Observed(session string, verified bool) Link {
 
 // Risk says what can happen on the link, and what to do about it. Both are empty when the link is encrypted and the server
 // verified, or when the link does not leave this machine.
-func (l Link) Risk() (problem, remedy string) {
+func (l Link) Risk() (problem, remedy lang.Message) {
 	if l.Local || l.isSecure() {
-		return "", ""
+		return problem, remedy
 	}
 	switch {
 	case l.Encrypted == IfOffered:
-		problem = "a server without TLS, or whoever stands between and says so, gets an unencrypted connection"
+		problem = lang.M("a server without TLS, or whoever stands between and says so, gets an unencrypted connection")
 	case l.Encrypted == No:
-		problem = "the connection is not encrypted"
+		problem = lang.M("the connection is not encrypted")
 	case l.Verified == AnyIssuer:
-		problem = "anybody with a certificate of any public authority passes for the server"
+		problem = lang.M("anybody with a certificate of any public authority passes for the server")
 	default:
-		problem = "whoever answers passes for the server: its certificate is not checked"
+		problem = lang.M("whoever answers passes for the server: its certificate is not checked")
 	}
 	switch l.Credentials {
 	case Exposed:
-		problem += "; the password can be read by whoever answers"
+		problem = lang.Join([]lang.Message{problem, lang.M("the password can be read by whoever answers")}, "; ")
 	case InClear:
-		problem += "; the credentials can be read by whoever sees the traffic"
+		problem = lang.Join([]lang.Message{problem, lang.M("the credentials can be read by whoever sees the traffic")}, "; ")
 	}
 	return problem, l.remedy
 }
@@ -123,13 +124,13 @@ func Links(c *config.Config) []Link {
 	add(urlLink("mns", "Mns:Endpoint", c.Mns.Endpoint, sentProof))
 	mqtt := Link{
 		Name: "mqtt broker", Key: "Mqtt:Server", Local: check.IsLoopback(c.Mqtt.Server), sent: sentIf(c.Mqtt.Username != ""),
-		remedy: "set Mqtt:Tls:Enabled to true and Mqtt:Port to the broker's port for TLS, such as 8883",
+		remedy: lang.M("set Mqtt:Tls:Enabled to true and Mqtt:Port to the broker's port for TLS, such as 8883"),
 	}
 	add(mqtt.encrypted(c.Mqtt.Tls.Enabled))
 	add(urlLink("jd api", "JDApi:BaseUrl", c.JDApi.BaseUrl, sentIf(c.JDApi.Signer != "none")))
 	if o, _, on, err := redisOptions(c); on && err == nil {
 		redis := Link{
-			Name: "redis", Key: redisKey(c), sent: sentIf(o.Password != ""), remedy: "write ssl=true or rediss://, and the server's port for TLS",
+			Name: "redis", Key: redisKey(c), sent: sentIf(o.Password != ""), remedy: lang.M("write ssl=true or rediss://, and the server's port for TLS"),
 		}
 		// Sentinels and clusters name the servers themselves.
 		if host, _, err := net.SplitHostPort(o.Addrs[0]); err == nil {
@@ -149,7 +150,7 @@ func Links(c *config.Config) []Link {
 	if c.Ops.Listen == "" {
 		return links
 	}
-	port := Link{Name: "ops port", Key: "Ops:Listen", sent: sentIf(c.Ops.Token.IsSet()), remedy: "listen on 127.0.0.1, behind a proxy that speaks TLS"}
+	port := Link{Name: "ops port", Key: "Ops:Listen", sent: sentIf(c.Ops.Token.IsSet()), remedy: lang.M("listen on 127.0.0.1, behind a proxy that speaks TLS")}
 	if host, _, err := net.SplitHostPort(c.Ops.Listen); err == nil {
 		port.Local = check.IsLoopback(host)
 	}
@@ -178,7 +179,7 @@ func (l Link) encrypted(isEncrypted bool) Link {
 func databaseLink(db sqldb.Database) Link {
 	l := Link{
 		Local: db.IsLocal(), Encrypted: Yes, Verified: No,
-		remedy: "set SslMode=VerifyFull (or VerifyCA) and SslCa, in a Go DSN tls=true, and let the server speak TLS",
+		remedy: lang.M("set SslMode=VerifyFull (or VerifyCA) and SslCa, in a Go DSN tls=true, and let the server speak TLS"),
 	}
 	if db.Config.Passwd != "" {
 		l.sent = sentExchange
@@ -191,7 +192,7 @@ func databaseLink(db sqldb.Database) Link {
 	case sqldb.SslVerifyCA:
 		l.Verified = Authority
 		if db.SslCa == "" {
-			l.Verified, l.remedy = AnyIssuer, "set SslCa to the authority of the server, or SslMode=VerifyFull"
+			l.Verified, l.remedy = AnyIssuer, lang.M("set SslCa to the authority of the server, or SslMode=VerifyFull")
 		}
 	case sqldb.SslVerifyFull:
 		l.Verified = Yes
@@ -200,7 +201,7 @@ func databaseLink(db sqldb.Database) Link {
 }
 
 func urlLink(name, key, address, sent string) Link {
-	l := Link{Name: name, Key: key, remedy: "write https://", sent: sent}
+	l := Link{Name: name, Key: key, remedy: lang.M("write https://"), sent: sent}
 	u, err := url.Parse(address)
 	l.Local = err == nil && check.IsLoopback(u.Hostname())
 	return l.encrypted(err == nil && u.Scheme == "https")

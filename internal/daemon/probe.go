@@ -3,10 +3,11 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
+
+	"jdpay-listener/internal/lang"
 )
 
 // Finding is the result of one check of the daemon's surroundings.
@@ -15,9 +16,9 @@ type Finding struct {
 	OK      bool   `json:"ok"`
 	Warning bool   `json:"warning"` // it works but should be changed
 	// Unchecked means that the check could not be made; Detail says why. It is then neither ok nor failed.
-	Unchecked bool   `json:"unchecked"`
-	Detail    string `json:"detail"`
-	Remedy    string `json:"remedy,omitempty"` // what to change; every finding has one that is not simply ok
+	Unchecked bool         `json:"unchecked"`
+	Detail    lang.Message `json:"detail"`
+	Remedy    lang.Message `json:"remedy,omitzero"` // what to change; every finding has one that is not simply ok
 	// Transport is how the connection is secured; nil: the finding is about something else.
 	Transport *Link `json:"transport,omitempty"`
 }
@@ -32,25 +33,25 @@ type probe struct {
 	name string
 	// needs is the name of the probe without which this one cannot be made; empty: none.
 	needs  string
-	remedy string // for errors that bring none of their own
+	remedy lang.Message // for errors that bring none of their own
 	// run returns a description, or the error that becomes the finding: advice, *fault, notTried or any other.
-	run func(ctx context.Context) (string, error)
+	run func(ctx context.Context) (lang.Message, error)
 }
 
 // advice is a probe's error for what works but should be changed.
-type advice struct{ detail, remedy string }
+type advice struct{ detail, remedy lang.Message }
 
-func (a advice) Error() string { return a.detail }
+func (a advice) Error() string { return a.detail.String() }
 
 // notTried is a probe's error for a check that it could not make.
-type notTried struct{ reason, remedy string }
+type notTried struct{ reason, remedy lang.Message }
 
-func (n notTried) Error() string { return n.reason }
+func (n notTried) Error() string { return n.reason.String() }
 
 // fault is a probe's error with a remedy of its own.
 type fault struct {
 	error
-	remedy string
+	remedy lang.Message
 }
 
 // Unwrap returns the error without the remedy.
@@ -86,12 +87,12 @@ func runProbes(ctx context.Context, probes []probe) []Finding {
 
 // uncheckable is the finding of a probe that needs one that was not ok.
 func uncheckable(p probe, needed Finding) Finding {
-	f := Finding{Name: p.name, Unchecked: true, Detail: "not checked: " + needed.Name + " cannot be reached", Remedy: "see " + needed.Name}
+	f := Finding{Name: p.name, Unchecked: true, Detail: lang.M("not checked: %s cannot be reached", needed.Name), Remedy: lang.M("see %s", needed.Name)}
 	switch {
 	case needed.Unchecked:
 		f.Detail, f.Remedy = needed.Detail, needed.Remedy
 	case strings.HasPrefix(needed.Name, "table "):
-		f.Detail = "not checked: " + needed.Name + " is not in order"
+		f.Detail = lang.M("not checked: %s is not in order", needed.Name)
 	}
 	return f
 }
@@ -110,15 +111,27 @@ func (p probe) find(ctx context.Context) Finding {
 	case errors.As(err, &better):
 		return Finding{Name: p.name, OK: true, Warning: true, Detail: better.detail, Remedy: better.remedy}
 	case errors.As(err, &untried):
-		return Finding{Name: p.name, Unchecked: true, Detail: "not checked: " + untried.reason, Remedy: untried.remedy}
+		return Finding{Name: p.name, Unchecked: true, Detail: lang.M("not checked: %s", untried.reason), Remedy: untried.remedy}
 	case errors.As(err, &failed):
 		f.Remedy = failed.remedy
 	default:
 		f.Remedy = p.remedy
 	}
-	f.Detail = strings.ReplaceAll(err.Error(), "\n", "; ")
+	f.Detail = errorMessage(err)
 	if errors.Is(err, context.DeadlineExceeded) {
-		f.Detail = fmt.Sprintf("no answer within %s", probeTimeout)
+		f.Detail = lang.M("no answer within %s", probeTimeout)
 	}
 	return f
+}
+
+// errorMessage returns the message of an error on one line.
+func errorMessage(err error) lang.Message {
+	var failed *fault
+	if errors.As(err, &failed) {
+		err = failed.error
+	}
+	if m := lang.ErrorMessage(err); !strings.Contains(m.String(), "\n") {
+		return m
+	}
+	return lang.Plain(strings.ReplaceAll(err.Error(), "\n", "; "))
 }

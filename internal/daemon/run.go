@@ -77,7 +77,7 @@ type daemon struct {
 	alerts        *alerts
 	tables        []*tableCheck // of the account and of the main database
 	payments      *payments
-	traces        *traces       // nil: off
+	traces        *traces // nil: off
 	watches       []server
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 

@@ -16,6 +16,7 @@ import (
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/lang"
 )
 
 // transports connects to every dependency and reports how the connection is secured. Less security than the configuration
@@ -44,12 +45,12 @@ func transports(ctx context.Context, c *config.Config, failed map[string]bool) [
 
 // transport compares an open link with what the configuration asks for. Loading the configuration has warned of the latter.
 func transport(asked, l Link, strict bool) Finding {
-	f := Finding{Name: "transport: " + l.Name, OK: true, Detail: "encrypted: " + l.Encrypted + ", verified: " + l.Verified + ", credentials: " + l.Credentials, Transport: &l}
+	f := Finding{Name: "transport: " + l.Name, OK: true, Detail: lang.M("encrypted: %s, verified: %s, credentials: %s", lang.Marked(l.Encrypted), lang.Marked(l.Verified), lang.Marked(l.Credentials)), Transport: &l}
 	if l.Session != "" {
-		f.Detail += "; " + l.Session
+		f.Detail = lang.Join([]lang.Message{f.Detail, lang.Marked(l.Session)}, "; ")
 	}
 	known, _ := asked.Risk()
-	if problem, remedy := l.Risk(); problem != "" && (known == "" || strict) {
+	if problem, remedy := l.Risk(); !problem.IsZero() && (known.IsZero() || strict) {
 		f.OK, f.Warning, f.Detail, f.Remedy = !strict, !strict, problem, remedy
 	}
 	return f
@@ -83,9 +84,9 @@ func observe(ctx context.Context, c *config.Config, l Link) Link {
 	case "Elasticsearch:Url":
 		err = handshake(ctx, c.Elasticsearch.Url, c.Elasticsearch.CaFile, ofTLS)
 	case "Mqtt:Server":
-		_, err = withSession(ctx, c, "tls", func(s *device.Session) (string, error) {
+		_, err = withSession(ctx, c, "tls", func(s *device.Session) (lang.Message, error) {
 			ofTLS(s.TLS())
-			return "", nil
+			return lang.Message{}, nil
 		})
 	case "Redis:Server", "Redis:EndPoints":
 		err = redisSession(ctx, c, ofTLS)

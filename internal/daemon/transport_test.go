@@ -178,7 +178,7 @@ func TestTransportFindings(t *testing.T) {
 			case f.Warning:
 				got = "warned"
 			}
-			if got != tt.want || got != "ok" && f.Remedy == "" || f.Transport == nil {
+			if got != tt.want || got != "ok" && f.Remedy.IsZero() || f.Transport == nil {
 				t.Errorf("%s: %+v", got, f)
 			}
 		})
@@ -190,14 +190,14 @@ func TestReadableKeyFileIsAWarning(t *testing.T) {
 	cert, key := testenv.NewAuthority(t).Issue(t, "daemon")
 	words := "=Server=127.0.0.1;Database=d;Uid=u;SslMode=Required;SslCert=" + cert + ";SslKey=" + key
 	c := settings(t, "ConnectionStrings__Account"+words, "ConnectionStrings__Main"+words)
-	if detail, err := filePermissions(&config.Loaded{Config: c}); err != nil || detail != "1 files, none open to everybody" {
+	if detail, err := filePermissions(&config.Loaded{Config: c}); err != nil || detail.String() != "1 files, none open to everybody" {
 		t.Errorf("%s, %v", detail, err)
 	}
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var open advice
-	if _, err := filePermissions(&config.Loaded{Config: c}); !errors.As(err, &open) || open.remedy != "chmod o-rwx "+key {
+	if _, err := filePermissions(&config.Loaded{Config: c}); !errors.As(err, &open) || open.remedy.String() != "chmod o-rwx "+key {
 		t.Errorf("got %v", err)
 	}
 }

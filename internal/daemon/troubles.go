@@ -28,7 +28,7 @@ func (d *daemon) troubles() (list []job.Trouble) {
 		}
 		list = append(list, job.Trouble{Key: "missing:" + c.name, Cause: causeMissing + c.name, Timeout: stateTimeout, Text: texts(
 			fmt.Sprintf("The %s database lacks %s; %s. Remedy: %s", c.name, missing.Names(), c.work, missing.Remedy()),
-			fmt.Sprintf("%s缺少 %s，相关任务会保留等待。处理方法：%s", chineseDatabases[c.name], missing.Names(), missing.RemedyIn(lang.Chinese)))})
+			fmt.Sprintf("%s缺少 %s，相关任务会保留等待。处理方法：%s", chineseDatabases[c.name], missing.Names(), missing.Advice().In(lang.Chinese)))})
 	}
 	return list
 }

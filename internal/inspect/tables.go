@@ -90,23 +90,19 @@ func (e *MissingError) Names() string {
 
 // Remedy returns the statements that add the missing columns, and what to do about missing tables. A server shows a user
 // only the columns on which the user has a right.
-func (e *MissingError) Remedy() string { return e.RemedyIn(lang.English) }
+func (e *MissingError) Remedy() string { return e.Advice().String() }
 
-// RemedyIn is Remedy in a language.
-func (e *MissingError) RemedyIn(in lang.Lang) string {
-	create, hint := "create table %s, or a view with this name", " (or, if it is there: deploy/grants.sql gives this user the right to see it)"
-	if in == lang.Chinese {
-		create, hint = "创建表 %s 或同名视图", "（如已存在，请按 deploy/grants.sql 授予该用户查看权限）"
-	}
-	var statements []string
+// Advice is the Remedy as a message.
+func (e *MissingError) Advice() lang.Message {
+	var statements []lang.Message
 	for _, t := range e.Tables {
 		if len(t.Columns) == 0 {
-			statements = append(statements, fmt.Sprintf(create, t.Name))
+			statements = append(statements, lang.M("create table %s, or a view with this name", t.Name))
 			continue
 		}
-		statements = append(statements, addColumns(t))
+		statements = append(statements, lang.Plain(addColumns(t)))
 	}
-	return strings.Join(statements, "; ") + hint
+	return lang.M("%s (or, if it is there: deploy/grants.sql gives this user the right to see it)", lang.Join(statements, "; "))
 }
 
 // addColumns is the statement that adds these columns to their table.

@@ -47,6 +47,7 @@ const (
 	formatted kind = iota
 	marked         // a text without values
 	plain          // a text that is the same in every language
+	joined         // the format stands between the messages
 )
 
 // M returns a message of an English format, in fmt's notation, and its values. Values that are messages themselves are had in
@@ -61,6 +62,13 @@ func M(format string, args ...any) Message {
 // In returns the text in a language. A format without a translation stays English.
 func (m Message) In(l Lang) string {
 	format := m.format
+	if m.kind == joined {
+		texts := make([]string, len(m.args))
+		for i, arg := range m.args {
+			texts[i] = arg.(Message).In(l)
+		}
+		return strings.Join(texts, map[Lang]string{English: format, Chinese: separators[format]}[l])
+	}
 	if l == Chinese && m.kind != plain {
 		format = cmp.Or(chinese[format], format)
 	}
@@ -94,6 +102,27 @@ func Marked(text string) Message { return Message{format: text, kind: marked} }
 
 // Plain returns the message of a text that is the same in every language, such as a number or an outcome.
 func Plain(text string) Message { return Message{format: text, kind: plain} }
+
+// separators are those of Join, with their Chinese forms.
+var separators = map[string]string{"; ": "；", ", ": "，"}
+
+// Join returns messages one after the other, with "; " or ", " between them, as the language writes it.
+func Join(messages []Message, separator string) Message {
+	m := Message{format: separator, kind: joined}
+	for _, inner := range messages {
+		m.args = append(m.args, inner)
+	}
+	return m
+}
+
+// IsZero reports whether the message is the empty text.
+func (m Message) IsZero() bool { return m.format == "" }
+
+// UnmarshalText makes the message of a text that MarshalText has written: it is English in every language.
+func (m *Message) UnmarshalText(text []byte) error {
+	*m = Plain(string(text))
+	return nil
+}
 
 // Error is an error that people read in their language. Its Error method returns the English text.
 type Error struct {
