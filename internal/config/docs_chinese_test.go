@@ -50,11 +50,11 @@ var chineseDocs = map[string]string{
 	"Port of the broker (8883 for an mqtts:// server that names none).":                                                   "MQTT 服务器端口（mqtts:// 地址未写端口时为 8883）。",
 	"User name.":            "用户名。",
 	"Password of the user.": "用户的密码。",
-	"MQTT client id, before the instance name.":                                                    "MQTT 客户端 ID 的前缀，其后为实例名。",
-	"Topic of the cabinet command; {DeviceGroupSN}, {PostOrderId} and {DeviceType} are filled in.": "柜机命令的主题；{DeviceGroupSN}、{PostOrderId} 和 {DeviceType} 会被替换。",
+	"MQTT client id, before the instance name.":                                                                                                                  "MQTT 客户端 ID 的前缀，其后为实例名。",
+	"Topic of the cabinet command; {DeviceGroupSN}, {PostOrderId} and {DeviceType} are filled in.":                                                               "柜机命令的主题；{DeviceGroupSN}、{PostOrderId} 和 {DeviceType} 会被替换。",
 	"A command counts as done only when the cabinet has replied. If it is false, a command that the broker acknowledged and no cabinet received is not noticed.": "柜机回复后命令才算完成。为 false 时，服务器已确认但没有柜机收到的命令不会被发现。",
-	"Wait for the reply before the command is sent again.":                            "等待回复的时间，超过后重发命令。",
-	"Age at which a command is given up: no door opens long after the customer left.": "命令的有效时间，超过后放弃：客户离开很久之后不再开门。",
+	"Wait for the reply before the command is sent again.":                                                                                                       "等待回复的时间，超过后重发命令。",
+	"Age at which a command is given up: no door opens long after the customer left.":                                                                            "命令的有效时间，超过后放弃：客户离开很久之后不再开门。",
 	"Connect with TLS.": "使用 TLS 连接。",
 	"PEM file with the authorities the broker's certificate is checked against. Empty: the system's.": "校验服务器证书所用 CA 的 PEM 文件。为空：使用系统的 CA。",
 	"PEM file with the client certificate.":                                                           "客户端证书的 PEM 文件。",
@@ -127,9 +127,9 @@ const chineseHead = `# 配置
 后者优先：
 
 1. 下文的默认值
-2. ` + "`appsettings.json`" + `，然后是 ` + "`appsettings.{Environment}.json`" + `，各自先在当前目录找，再在 ` + "`configs/`" + ` 找；
-   环境名取 ` + "`DOTNET_ENVIRONMENT`，否则 `ASPNETCORE_ENVIRONMENT`，否则 `Production`" + `。
-   ` + "`--config FILE`" + `（可重复，依次合并）会取代这两个文件
+2. 文件，依次合并：` + "`--config FILE`" + `（可重复）所列的；否则变量 ` + "`JDPAY_CONFIG`" + ` 所列的（` + "`a.json:b.json`" + `）；否则 ` + "`appsettings.json`" + `，
+   然后是 ` + "`appsettings.{Environment}.json`" + `，各自先在当前目录找，再在 ` + "`configs/`" + ` 找；都没有时，取 ` + "`/etc/jdpay`" + ` 中同样的两个。环境名取
+   ` + "`DOTNET_ENVIRONMENT`，否则 `ASPNETCORE_ENVIRONMENT`，否则 `Production`" + `。守护进程和每个命令的查找方式相同；` + "`config check`" + ` 说明用了哪些
 3. 环境变量：` + "`Mqtt__Server=…`，列表元素 `JDPay__Md5Key__0=…`" + `
 4. 带前缀 ` + "`JDPAY_` 的环境变量：`JDPAY_Mqtt__Server=…`" + `
 5. 命令行参数：` + "`--set Mqtt:Server=…`" + `；机密类的键不能这样给，因为本机任何用户都能看到进程的参数
