@@ -30,7 +30,7 @@ func TestExplainDuringAnOutage(t *testing.T) {
 	}
 	mustContain(t, s.run("explain", order.No(), "--lang", "en"), "cabinet CAB-7 has not been told since", "MQTT broker", "`doctor`")
 	s.extra["LC_ALL"] = "zh_CN.UTF-8"
-	mustContain(t, s.run("explain", order.No()), "仍未能通知柜子 CAB-7", "MQTT 服务器")
+	mustContain(t, s.run("explain", order.No()), "仍未能通知柜机 CAB-7", "MQTT 服务器")
 	delete(s.extra, "LC_ALL")
 
 	s.broker.Start(t)
@@ -43,6 +43,6 @@ func TestExplainDuringAnOutage(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.run("explain", order.No(), "--lang", "zh", "--json")), &got); err != nil || got.OrderNo != order.No() || got.Lang != "zh" {
 		t.Errorf("%v: %+v", err, got)
 	}
-	mustContain(t, got.Explanation, "全部完成", "柜子 CAB-7")
+	mustContain(t, got.Explanation, "全部完成", "柜机 CAB-7")
 	p.stop()
 }

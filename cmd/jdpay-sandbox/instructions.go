@@ -37,11 +37,11 @@ func (s *screen) printInstructions(c *sandbox.Company) {
 	s.print("\n")
 	s.say(lang.M("Orders waiting to be paid, 8.00 yuan each: %s", strings.Join(orders, " ")))
 	s.print(fmt.Sprintf(`
-  CONFIG=%s
-  go run ./cmd/jdpay-listener send --config $CONFIG --order R9001 --amount 8.00
-  go run ./cmd/jdpay-listener jobs list --config $CONFIG
-  go run ./cmd/jdpay-listener trace R9001 --config $CONFIG
-  go run ./cmd/jdpay-listener config check --connect --config $CONFIG
+  export JDPAY_CONFIG=%s
+  go run ./cmd/jdpay-listener send --order R9001 --amount 8.00
+  go run ./cmd/jdpay-listener explain R9001
+  go run ./cmd/jdpay-listener jobs list
+  go run ./cmd/jdpay-listener doctor
   curl '%s/_search?q=order_no:R9001'
 `, c.Settings, c.ESURL))
 }

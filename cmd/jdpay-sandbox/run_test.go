@@ -123,7 +123,7 @@ func TestKeepRunning(t *testing.T) {
 	waitFor("Orders waiting to be paid, 8.00 yuan each: R9001")
 	waitFor("First payment settled")
 
-	settings := regexp.MustCompile(`(?m)^  CONFIG=(\S+)$`).FindStringSubmatch(out.String())
+	settings := regexp.MustCompile(`(?m)^  export JDPAY_CONFIG=(\S+)$`).FindStringSubmatch(out.String())
 	if settings == nil {
 		t.Fatalf("the configuration is not printed: %s", out.String())
 	}

@@ -58,7 +58,7 @@ func (r *reporter) ended(e job.End) {
 			alert(r.log)(context.Background(), "many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up", "outcome", string(e.Outcome), "in_a_minute", burstSize)
 			r.alerts.event(causeBurst+string(e.Outcome), causeBurst+string(e.Outcome), "",
 				"Many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up.",
-				"大量回复来自其他柜子：可能有柜子被入侵，或柜号配置有误。")
+				"大量回复来自其他柜机：可能有柜机被入侵，或柜机编号配置有误。")
 		}
 	case e.Outcome == payment.Settled: // its line comes when its last step has ended
 		r.log.Debug("job done", attrs(e)...)

@@ -201,7 +201,7 @@ func TestExplainOfOpenAndPausedWork(t *testing.T) {
 		never  string
 	}{
 		"settle found no order":                     {nil, []job.Row{failedWith(open(payment.KindSettle, time.Minute, "why"), payment.ClassUnknownOrder)}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
-		"sent this second":                          {paid, []job.Row{settled, open(payment.KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜子"}, "down"},
+		"sent this second":                          {paid, []job.Row{settled, open(payment.KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜机"}, "down"},
 		"the broker has been down":                  {paid, []job.Row{settled, open(payment.KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
 		"JD has been down":                          {paid, []job.Row{settled, open(payment.KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},
 		"the main database is down":                 {paid, []job.Row{settled, open(payment.KindPayInfo, 10*time.Minute, "")}, []string{"pay info has not been written", "`doctor`"}, []string{"支付信息"}, "Nothing to do"},

@@ -27,15 +27,15 @@ var explanations = map[string]text{
 	},
 	string(payment.Settled): {
 		"Order {order} is paid with {amount} yuan and everything is done: cabinet {device} was told to open, JD knows, and the pay info is written. Nothing to do.",
-		"订单 {order} 已支付 {amount} 元，全部完成：已通知柜子 {device} 开门，已告知京东，支付信息已写入。无需处理。",
+		"订单 {order} 已支付 {amount} 元，全部完成：已通知柜机 {device} 开门，已告知京东，支付信息已写入。无需处理。",
 	},
 	string(payment.Confirmed): {
 		"Order {order} is paid with {amount} yuan and everything is done: cabinet {device} says that it opened, JD knows, and the pay info is written. Nothing to do.",
-		"订单 {order} 已支付 {amount} 元，全部完成：柜子 {device} 已确认开门，已告知京东，支付信息已写入。无需处理。",
+		"订单 {order} 已支付 {amount} 元，全部完成：柜机 {device} 已确认开门，已告知京东，支付信息已写入。无需处理。",
 	},
 	string(payment.Duplicate): {
 		"Order {order} is paid, but its settlement is not in the job table: it was purged long ago, or another program marked the order paid. Copies of its notification are ignored. If the cabinet did not open, open it another way.",
-		"订单 {order} 已支付，但任务表中没有它的入账记录：可能早已被清理，或由其他程序标记为已支付。重复的通知会被忽略。如果柜子没有打开，请用其他方式开门。",
+		"订单 {order} 已支付，但任务表中没有它的入账记录：可能早已被清理，或由其他程序标记为已支付。重复的通知会被忽略。如果柜机没有打开，请用其他方式开门。",
 	},
 	string(job.Discarded): {
 		"A part of order {order}'s work was discarded by a person and will not be done: see `trace {order}`; `jobs retry --replay` does it after all.",
@@ -73,7 +73,7 @@ var explanations = map[string]text{
 	},
 	"soon pay-complete": {
 		"Order {order} is paid; the command to cabinet {device} is being sent. Nothing to do.",
-		"订单 {order} 已支付，正在向柜子 {device} 发送开门命令。无需处理。",
+		"订单 {order} 已支付，正在向柜机 {device} 发送开门命令。无需处理。",
 	},
 	"soon waybill-status": {
 		"Order {order} is paid; JD is being told about waybill {waybill}. Nothing to do.",
@@ -89,7 +89,7 @@ var explanations = map[string]text{
 	},
 	"waiting": {
 		"Order {order} is paid and cabinet {device} has been sent the command {tries} times, but has not replied yet; the command is sent again at {next}. If the customer waits there, check the cabinet's connection.",
-		"订单 {order} 已支付，已向柜子 {device} 发送 {tries} 次命令，但还没有回复；将在 {next} 重发。如果客户在现场等待，请检查柜子的网络连接。",
+		"订单 {order} 已支付，已向柜机 {device} 发送 {tries} 次命令，但还没有回复；将在 {next} 重发。如果客户在现场等待，请检查柜机的网络连接。",
 	},
 
 	// The kind is paused, or no daemon works on it.
@@ -103,7 +103,7 @@ var explanations = map[string]text{
 	},
 	"paused pay-complete": {
 		"Order {order} is paid, but cabinet {device} has not been told since {since}: no daemon works on it, or the MQTT broker or the main database is down. Run `doctor`; the door opens as soon as the cause is repaired, if the command is still valid then.",
-		"订单 {order} 已支付，但自 {since} 起仍未能通知柜子 {device}：没有程序在处理，或 MQTT 服务器、主数据库不可用。请运行 `doctor`；如仍在有效时间内，恢复后会自动开门。",
+		"订单 {order} 已支付，但自 {since} 起仍未能通知柜机 {device}：没有程序在处理，或 MQTT 服务器、主数据库不可用。请运行 `doctor`；如仍在有效时间内，恢复后会自动开门。",
 	},
 	"paused waybill-status": {
 		"Order {order} is paid, but JD has not been told about waybill {waybill} since {since}: no daemon works on it, or JD or the main database is down. Run `doctor`; it continues as soon as the cause is repaired.",
@@ -125,7 +125,7 @@ var explanations = map[string]text{
 	},
 	"again pay-complete": {
 		"Order {order} is paid, but cabinet {device} could not be told after {tries} tries ({reason}); it is tried again at {next}. If the customer waits there, check the broker and the row that the reason names.",
-		"订单 {order} 已支付，但尝试 {tries} 次后仍未能通知柜子 {device}（{reason}），将在 {next} 重试。如果客户在现场等待，请检查 MQTT 服务器以及原因中提到的数据行。",
+		"订单 {order} 已支付，但尝试 {tries} 次后仍未能通知柜机 {device}（{reason}），将在 {next} 重试。如果客户在现场等待，请检查 MQTT 服务器以及原因中提到的数据行。",
 	},
 	"again waybill-status": {
 		"Order {order} is paid, but JD has not taken waybill {waybill} after {tries} tries ({reason}); it is tried again at {next}. Nothing to do unless it keeps failing.",
@@ -171,11 +171,11 @@ var explanations = map[string]text{
 	},
 	string(payment.Expired): {
 		"Order {order} is paid, but cabinet {device} did not open in time and the command is not sent any more, because the customer will have left ({reason}). Call the customer; `jobs retry {job}` opens the door now.",
-		"订单 {order} 已支付，但柜子 {device} 没有及时打开，客户应已离开，不再发送命令（{reason}）。请联系客户；如需现在开门，请执行 `jobs retry {job}`。",
+		"订单 {order} 已支付，但柜机 {device} 没有及时打开，客户应已离开，不再发送命令（{reason}）。请联系客户；如需现在开门，请执行 `jobs retry {job}`。",
 	},
 	payment.KindPayComplete + " " + string(payment.Refused): {
 		"Order {order} is paid, but cabinet {device} did not open ({reason}). Check the cabinet, then `jobs retry {job}` sends the command again.",
-		"订单 {order} 已支付，但柜子 {device} 没有打开（{reason}）。请检查柜子，然后执行 `jobs retry {job}` 重发命令。",
+		"订单 {order} 已支付，但柜机 {device} 没有打开（{reason}）。请检查柜机，然后执行 `jobs retry {job}` 重发命令。",
 	},
 	payment.KindWaybillStatus + " " + string(payment.Refused): {
 		"Order {order} is paid, but JD refuses the status of waybill {waybill} ({reason}). Resolve it with JD or correct the configuration, then `jobs retry {job}`.",
@@ -187,7 +187,7 @@ var explanations = map[string]text{
 	},
 	string(payment.BadDevice): {
 		"Order {order} is paid, but its cabinet's serial makes no valid MQTT topic, or the broker refuses the command ({reason}). Correct kernel_device_group.device_sn or the broker's permissions, then `jobs retry {job}`.",
-		"订单 {order} 已支付，但柜子的编号无法构成 MQTT 主题，或 MQTT 服务器拒绝该命令（{reason}）。请更正 kernel_device_group.device_sn 或 MQTT 服务器的权限，然后执行 `jobs retry {job}`。",
+		"订单 {order} 已支付，但柜机的编号无法构成 MQTT 主题，或 MQTT 服务器拒绝该命令（{reason}）。请更正 kernel_device_group.device_sn 或 MQTT 服务器的权限，然后执行 `jobs retry {job}`。",
 	},
 	"abandoned": {
 		"A part of order {order}'s work failed {tries} times and was given up ({reason}). Repair the cause, then `jobs retry {job}`.",
