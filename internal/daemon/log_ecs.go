@@ -12,9 +12,6 @@ import (
 // has no name for is under jdpay.
 type ecsHandler struct{ slog.Handler }
 
-// ecsSchema is the version of the schema from which the names are.
-const ecsSchema = "8.11.0"
-
 func newECSHandler(w io.Writer, opts slog.HandlerOptions, version string) slog.Handler {
 	opts.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) > 0 {
@@ -34,7 +31,7 @@ func newECSHandler(w io.Writer, opts slog.HandlerOptions, version string) slog.H
 		return a
 	}
 	return ecsHandler{slog.NewJSONHandler(w, &opts).WithAttrs([]slog.Attr{
-		slog.String("ecs.version", ecsSchema), slog.String("service.name", "jdpay-listener"), slog.String("service.version", version), slog.String("event.dataset", "jdpay-listener.log"),
+		slog.String("ecs.version", ecsVersion), slog.String("service.name", "jdpay-listener"), slog.String("service.version", version), slog.String("event.dataset", "jdpay-listener.log"),
 	})}
 }
 

@@ -46,7 +46,7 @@ func TestECS(t *testing.T) {
 		}
 		delete(m, "@timestamp")
 		for name, want := range map[string]string{
-			"ecs.version": ecsSchema, "service.name": "jdpay-listener", "service.version": "1.2.3", "service.node.name": "host-1", "event.dataset": "jdpay-listener.log",
+			"ecs.version": ecsVersion, "service.name": "jdpay-listener", "service.version": "1.2.3", "service.node.name": "host-1", "event.dataset": "jdpay-listener.log",
 		} {
 			if m[name] != want {
 				t.Errorf("%s is %v, want %v", name, m[name], want)
