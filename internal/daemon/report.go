@@ -28,7 +28,7 @@ type reporter struct {
 func (r *reporter) ended(e job.End) {
 	r.noteFailing(e)
 	r.slo.ended(e)
-	if e.Err != nil && e.State != job.Rejected && payment.Endings[e.Kind] != nil {
+	if e.Err != nil && e.State != job.Rejected && endings(e.Kind) != nil {
 		r.metrics.Failures.WithLabelValues(e.Kind, failureReason(e)).Inc()
 	}
 	if !e.State.Finished() {

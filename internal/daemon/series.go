@@ -57,10 +57,23 @@ func (d *daemon) startSeries() {
 			m.Jobs.WithLabelValues(kind, string(state))
 		}
 		m.OldestJob.WithLabelValues(kind)
-		for _, e := range payment.Endings[kind] {
+		for _, e := range endings(kind) {
 			m.Finished.WithLabelValues(kind, string(e.State), string(e.Outcome))
 		}
 	}
+}
+
+// endings lists how the jobs of a kind can end by themselves; of a periodic worker it is empty.
+func endings(kind string) []payment.Ending {
+	if kind == job.KindAlert {
+		return []payment.Ending{
+			{State: job.Done, Outcome: alertSent},
+			{State: job.Done, Outcome: alertNotAddressed},
+			{State: job.Parked, Outcome: job.Abandoned},
+			{State: job.Parked, Outcome: job.MalformedArgs},
+		}
+	}
+	return payment.Endings[kind]
 }
 
 // countRequest counts a request to MNS. A long poll's duration says nothing about MNS.

@@ -158,7 +158,7 @@ type Count struct {
 	State  State
 	Jobs   int
 	Oldest time.Duration
-	Worker bool // it is a periodic worker, or an open trouble: no work
+	Worker bool // it is no work: the row of a periodic worker, or one that remembers a trouble
 }
 
 // Backlog counts the jobs that are not finished, and the parked ones. It reads only their part of an index, however

@@ -51,8 +51,9 @@ var Endings = map[string][]Ending{
 		{job.Parked, job.Abandoned},
 		{job.Parked, job.MalformedArgs},
 	},
-	KindEvidence: {{job.Rejected, Counted}},
-	job.KindLate: {{job.Done, job.Told}},
+	KindEvidence:    {{job.Rejected, Counted}},
+	job.KindLate:    {{job.Done, job.Told}},
+	job.KindTrouble: {{job.Done, job.TroubleOver}},
 }
 
 var notificationEndings = []Ending{
