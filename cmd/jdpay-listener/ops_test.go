@@ -123,6 +123,11 @@ func TestOps(t *testing.T) {
 				return false
 			}
 		}
+		for series := range seriesOf(body) {
+			if !seriesOf(fresh)[series] {
+				t.Fatalf("the series %s began with its first event", series)
+			}
+		}
 		if strings.Contains(body, `jdpay_oldest_job_age_seconds{kind="purge"}`) {
 			t.Fatal("the age of a periodic worker's row counts as the age of a job")
 		}
@@ -143,6 +148,17 @@ func TestOps(t *testing.T) {
 		t.Errorf("/healthz is %d although the daemon makes progress", code)
 	}
 	p.stop()
+}
+
+// seriesOf returns the daemon's own series of a page of metrics.
+func seriesOf(page string) map[string]bool {
+	all := map[string]bool{}
+	for line := range strings.Lines(page) {
+		if i := strings.LastIndexByte(line, ' '); i > 0 && strings.HasPrefix(line, "jdpay_") {
+			all[line[:i]] = true
+		}
+	}
+	return all
 }
 
 // TestFailedStartNamesTheCause starts the daemon without a database, without its table and with a wrong configuration.
