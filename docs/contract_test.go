@@ -227,6 +227,19 @@ func TestContractLogKeys(t *testing.T) {
 	compare(t, names(read(t, "contract.md"), "## Log fields", 0), coded)
 }
 
+func TestContractSpans(t *testing.T) {
+	coded := []string{"KIND"}
+	for _, m := range regexp.MustCompile(`\.Start\([^"\n]*"(\w+) "\+`).FindAllStringSubmatch(read(t, "../internal/daemon/traces.go"), -1) {
+		coded = append(coded, m[1])
+	}
+	var documented []string
+	for _, name := range names(read(t, "contract.md"), "## Traces", 0) {
+		verb, _, _ := strings.Cut(name, " ")
+		documented = append(documented, verb)
+	}
+	compare(t, documented, coded)
+}
+
 func TestContractExitCodes(t *testing.T) {
 	var want []string
 	for _, m := range regexp.MustCompile(`(?m)^\texit[A-Z]\w+\s*= (\d+)`).FindAllStringSubmatch(read(t, "../cmd/jdpay-listener/main.go"), -1) {
