@@ -171,11 +171,18 @@ func (f *finder) columns(ctx context.Context, withIndex bool) error {
 			return err
 		}
 	}
+	var wanted []column
 	for _, c := range parcelColumns {
 		if hasIndex(ctx, f.main, c) == withIndex {
-			if err := f.parcels(ctx, c.match, c.name+f.isWhole(), f.whole...); err != nil {
-				return err
-			}
+			wanted = append(wanted, c)
+		}
+	}
+	if !withIndex { // one pass over the table for both
+		return f.parcels(ctx, wanted, func(c column) string { return c.name + f.isWhole() }, f.whole)
+	}
+	for _, c := range wanted {
+		if err := f.parcels(ctx, []column{c}, func(c column) string { return c.name + f.isWhole() }, f.whole); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -209,12 +216,7 @@ func (f *finder) parts(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, c := range parcelColumns {
-		if err := f.parcels(ctx, c.match, containing(c.name), like); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.parcels(ctx, parcelColumns, func(c column) string { return containing(c.name) }, []any{like})
 }
 
 // orders adds the orders with the condition, the newest first.
@@ -283,24 +285,45 @@ func (f *finder) hasNo(orderNo string) bool {
 	return false
 }
 
-// parcels adds the orders of the parcels with the condition. A main database that cannot be searched becomes a note.
-func (f *finder) parcels(ctx context.Context, match, where string, args ...any) error {
-	var ids []any
-	err := f.search(ctx, f.main, "kernel_post_order", "SELECT post_order_id FROM kernel_post_order WHERE "+where+" ORDER BY post_order_id DESC LIMIT ?", append(args, f.limit+1), func(rows *sql.Rows) error {
-		var text string
-		err := rows.Scan(&text)
+// parcels adds the orders of the parcels with the condition on one of the columns. A main database that cannot be searched
+// becomes a note.
+func (f *finder) parcels(ctx context.Context, columns []column, condition func(column) string, args []any) error {
+	if len(columns) == 0 {
+		return nil
+	}
+	var tests, matches []string
+	var all []any
+	for range 2 { // in the list of columns, and in the condition
+		for range columns {
+			all = append(all, args...)
+		}
+	}
+	for _, c := range columns {
+		tests = append(tests, condition(c))
+		matches = append(matches, "COALESCE("+condition(c)+", 0)")
+	}
+	ids := map[string][]any{} // of orders, by what matched
+	query := "SELECT post_order_id, CONCAT(" + strings.Join(matches, ", ") + ") FROM kernel_post_order WHERE " + strings.Join(tests, " OR ") + " ORDER BY post_order_id DESC LIMIT ?"
+	err := f.search(ctx, f.main, "kernel_post_order", query, append(all, f.limit+1), func(rows *sql.Rows) error {
+		var text, which string
+		err := rows.Scan(&text, &which)
 		if id, parseErr := strconv.ParseInt(text, 10, 64); parseErr == nil {
-			ids = append(ids, id)
+			match := columns[max(strings.IndexByte(which, '1'), 0)].match
+			ids[match] = append(ids[match], id)
 		}
 		return err
 	})
 	if err != nil {
 		f.note("waybills and cabinets were not searched: the main database cannot be read: " + err.Error())
 	}
-	if len(ids) == 0 {
-		return nil
+	for _, c := range columns {
+		if found := ids[c.match]; len(found) > 0 {
+			if err := f.orders(ctx, c.match, "order_id IN "+sqldb.In(len(found)), found...); err != nil {
+				return err
+			}
+		}
 	}
-	return f.orders(ctx, match, "order_id IN "+sqldb.In(len(ids)), ids...)
+	return nil
 }
 
 // completeParcels fills in waybills and cabinets.
