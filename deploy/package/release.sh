@@ -28,7 +28,7 @@ make dist VERSION="$version"
 shown=$(tar -xzOf "bin/dist/jdpay-listener-$version-linux-$(go env GOHOSTARCH).tar.gz" --wildcards '*/lib/jdpay-listener/jdpay-listener' >bin/released && chmod 755 bin/released && bin/released version)
 rm -f bin/released
 case $shown in "jdpay-listener $version, commit "*) ;; *) refuse "the program says: $shown" ;; esac
-if docker info >/dev/null 2>&1 || command -v podman buildah >/dev/null 2>&1; then
+if docker info >/dev/null 2>&1 || command -v podman >/dev/null || command -v buildah >/dev/null; then
 	make image VERSION="$version"
 else
 	echo "release: no image: there is no docker that runs, no podman and no buildah" >&2
