@@ -123,10 +123,10 @@ say "--- started while its database is down"
 within systemctl stop --quiet mariadb.socket mariadb
 within systemctl enable --quiet jdpay-listener
 within systemctl start --no-block jdpay-listener
-sleep 30
+sleep 15 && tries=$(show NRestarts) && sleep 15
 active && fail "it says that it is ready"
-[ "$(show ActiveState)" = activating ] || fail "it is $(show ActiveState), and will not start again"
-say "after 30 s: $(show ActiveState), $(show NRestarts) restarts; migrate: $(within systemctl show -P NRestarts jdpay-listener-migrate) restarts"
+[ "$(show NRestarts)" -gt "$tries" ] || fail "it is $(show ActiveState), and is not started again"
+say "after 30 s: $(show NRestarts) restarts; migrate: $(within systemctl show -P NRestarts jdpay-listener-migrate) restarts"
 say "it says: $(within journalctl -u jdpay-listener -o cat -n 40 | grep -v systemd | grep -iE 'database|migrat' | tail -n 1 | cut -c1-200)"
 within systemctl start mariadb.socket mariadb
 eventually 60 "the database is back, and the service is active without a hand" active
