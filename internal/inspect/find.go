@@ -14,6 +14,7 @@ import (
 	"golang.org/x/text/width"
 
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
@@ -245,27 +246,14 @@ func (f *finder) messages(ctx context.Context, queues []string) error {
 			}
 		}
 	}
-	var refs []string
-	read := func(rows *sql.Rows) error {
-		var ref string
-		err := rows.Scan(&ref)
-		if ref != "" && !f.hasNo(ref) && !slices.Contains(refs, ref) {
-			refs = append(refs, ref)
-		}
+	refs, err := job.NewMySQL(f.account).Refs(ctx, f.whole, keys, f.limit+1)
+	if err != nil && !sqldb.IsBadText(err) {
 		return err
 	}
-	for _, q := range []struct {
-		where string
-		args  []any
-	}{{"ref IN " + sqldb.In(len(f.whole)), f.whole}, {"unique_key IN " + sqldb.In(len(keys)), keys}} {
-		if len(q.args) == 0 {
+	for _, ref := range refs {
+		if f.hasNo(ref) {
 			continue
 		}
-		if err := f.search(ctx, f.account, "jdpay_job", "SELECT DISTINCT COALESCE(ref, '') FROM jdpay_job WHERE "+q.where+" LIMIT ?", append(slices.Clone(q.args), f.limit+1), read); err != nil {
-			return err
-		}
-	}
-	for _, ref := range refs {
 		if err := f.orders(ctx, MatchMessage, "order_no = ?", ref); err != nil {
 			return err
 		}

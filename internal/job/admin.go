@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,6 +151,38 @@ func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 		list = append(list, r)
 	}
 	return list, rows.Err()
+}
+
+// Refs returns order numbers, at most limit for each condition: those of jobs with one of the refs, and of jobs with one of
+// the unique keys. Values are compared as the columns compare.
+func (s *MySQL) Refs(ctx context.Context, refs, keys []any, limit int) ([]string, error) {
+	var found []string
+	for _, c := range []struct {
+		column string
+		values []any
+	}{{"ref", refs}, {"unique_key", keys}} {
+		if len(c.values) == 0 {
+			continue
+		}
+		rows, err := s.DB.QueryContext(ctx, "SELECT DISTINCT ref FROM jdpay_job WHERE "+c.column+" IN "+sqldb.In(len(c.values))+" AND ref IS NOT NULL LIMIT ?",
+			append(slices.Clone(c.values), limit)...)
+		if err != nil {
+			return nil, fmt.Errorf("looking for jobs: %w", err)
+		}
+		for rows.Next() {
+			var ref string
+			if err = rows.Scan(&ref); err != nil {
+				break
+			}
+			if !slices.Contains(found, ref) {
+				found = append(found, ref)
+			}
+		}
+		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return nil, fmt.Errorf("looking for jobs: %w", err)
+		}
+	}
+	return found, nil
 }
 
 // Count is how many jobs of a kind are in a state, and how old the oldest of them is.
