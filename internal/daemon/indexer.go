@@ -194,9 +194,8 @@ func (x *indexer) ensureTemplate(ctx context.Context) error {
 		return nil
 	}
 	installed, err := x.client.EnsureTemplate(ctx)
-	var refused *elastic.StatusError
 	switch {
-	case errors.As(err, &refused) && (refused.Status == http.StatusForbidden || refused.Status == http.StatusBadRequest || refused.Status == http.StatusMethodNotAllowed):
+	case hasNoTemplates(err):
 		x.log.Warn("the index template cannot be installed; run jdpay-listener migrate --elasticsearch with the rights for it, else Elasticsearch guesses the types of fields", "error", err)
 	case err != nil:
 		return err
@@ -205,6 +204,19 @@ func (x *indexer) ensureTemplate(ctx context.Context) error {
 	}
 	x.template = true
 	return nil
+}
+
+// hasNoTemplates reports whether an error of elastic.Client.EnsureTemplate says that the server will not take a template at any time.
+func hasNoTemplates(err error) bool {
+	refused, ok := errors.AsType[*elastic.StatusError](err)
+	if !ok {
+		return errors.Is(err, elastic.ErrOddAnswer)
+	}
+	switch refused.Status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	return refused.Status < http.StatusInternalServerError || refused.Status == http.StatusNotImplemented
 }
 
 // EnsureTemplate installs the index template of the configured Elasticsearch unless this or a newer version is there, and

@@ -255,6 +255,44 @@ func TestIndexerTemplate(t *testing.T) {
 	}
 }
 
+// TestIndexerWithoutTemplates: a server that takes documents and knows no index templates gets them at the first look, whatever
+// it answers to the rest.
+func TestIndexerWithoutTemplates(t *testing.T) {
+	t.Parallel()
+	w := newIndexed(t)
+	for name, other := range map[string]struct {
+		status int
+		body   string
+	}{
+		"not found": {404, ""}, "bad request": {400, `{"error":"no handler"}`}, "method not allowed": {405, ""}, "not implemented": {501, "<html>"},
+		"anything": {200, `{}`}, "nothing": {200, ""}, "a bulk answer": {200, `{"errors":false,"items":[]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.es = esserver.New(esserver.Options{})
+			server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost && r.RequestURI == "/_bulk" {
+					w.es.ServeHTTP(rw, r)
+					return
+				}
+				rw.WriteHeader(other.status)
+				_, _ = rw.Write([]byte(other.body))
+			}))
+			defer server.Close()
+			w.url = server.URL
+			if _, err := w.db.Exec("TRUNCATE jdpay_job"); err != nil {
+				t.Fatal(err)
+			}
+			w.end(t, 3)
+			if err := w.indexer(t).run(t.Context()); err != nil {
+				t.Error(err)
+			}
+			w.want(t, 0)
+		})
+	}
+	w.logged(t, 7, "the index template cannot be installed")
+	w.logged(t, 0, "Elasticsearch does not take documents")
+}
+
 // TestIndexerHastens: a job that ends makes the worker due at once, and a stop writes what is left.
 func TestIndexerHastens(t *testing.T) {
 	t.Parallel()

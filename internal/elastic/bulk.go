@@ -138,10 +138,7 @@ func (c *Client) bulk(ctx context.Context, lines []line) ([]result, error) {
 		body = fmt.Appendf(body, `{"create":{"_index":%q,"_id":%q}}`+"\n", l.index, l.id)
 		body = append(append(body, l.body...), '\n')
 	}
-	text, err := answer(esapi.BulkRequest{
-		Body:       bytes.NewReader(body),
-		FilterPath: []string{"error", "errors", "items.*._id", "items.*.status", "items.*.error.type", "items.*.error.reason"},
-	}.Do(ctx, c.transport))
+	text, err := answer(esapi.BulkRequest{Body: bytes.NewReader(body)}.Do(ctx, c.transport))
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +149,7 @@ func (c *Client) bulk(ctx context.Context, lines []line) ([]result, error) {
 	}
 	switch err := json.Unmarshal(text, &response); {
 	case err != nil:
-		return nil, fmt.Errorf("the response is not Elasticsearch's: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrOddAnswer, err)
 	case len(response.Error) > 0:
 		cause := causeOf(response.Error)
 		return nil, fmt.Errorf("the response is an error: %s: %s", cause.Type, cause.Reason)
@@ -164,6 +161,9 @@ func (c *Client) bulk(ctx context.Context, lines []line) ([]result, error) {
 	results := make([]result, len(lines))
 	for i, item := range response.Items {
 		r, ok := item["create"]
+		if !ok {
+			r, ok = item["index"] // of servers that are like Elasticsearch
+		}
 		if !ok || r.Status == 0 || r.ID != nil && *r.ID != lines[i].id {
 			return nil, fmt.Errorf("the response's result %d is not that of document %s", i, lines[i].id)
 		}

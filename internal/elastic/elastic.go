@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -109,6 +110,9 @@ func (e *StatusError) Error() string {
 	}
 	return text
 }
+
+// ErrOddAnswer means that a response is none that Elasticsearch gives to such a request.
+var ErrOddAnswer = errors.New("the response is not Elasticsearch's")
 
 // answer returns the text of a response, or a *StatusError if it is not one of success.
 func answer(resp *esapi.Response, err error) ([]byte, error) {

@@ -19,7 +19,8 @@ import (
 var template []byte
 
 // EnsureTemplate installs the template of the indexes unless this or a newer version is there, and reports whether it did so.
-// The template is named like the indexes. It applies to indexes that are created afterwards.
+// The template is named like the indexes. It applies to indexes that are created afterwards. Of a server without templates of
+// this form the error is a *StatusError or ErrOddAnswer.
 func (c *Client) EnsureTemplate(ctx context.Context) (installed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -40,8 +41,11 @@ func (c *Client) EnsureTemplate(ctx context.Context) (installed bool, err error)
 	if err != nil {
 		return false, fmt.Errorf("installing the index template %s: %w", c.index, err)
 	}
-	var done struct{ Acknowledged bool }
-	if json.Unmarshal(text, &done) != nil || !done.Acknowledged {
+	var done struct{ Acknowledged *bool }
+	switch {
+	case json.Unmarshal(text, &done) != nil || done.Acknowledged == nil:
+		return false, fmt.Errorf("installing the index template %s: the response does not acknowledge it: %w", c.index, ErrOddAnswer)
+	case !*done.Acknowledged:
 		return false, fmt.Errorf("installing the index template %s: the response does not acknowledge it", c.index)
 	}
 	return true, nil
@@ -63,7 +67,7 @@ func (c *Client) templateVersion(ctx context.Context) (float64, error) {
 		} `json:"index_templates"`
 	}
 	if err := json.Unmarshal(text, &found); err != nil {
-		return 0, fmt.Errorf("reading the index template %s: the response is not Elasticsearch's: %w", c.index, err)
+		return 0, fmt.Errorf("reading the index template %s: %w: %w", c.index, ErrOddAnswer, err)
 	}
 	if len(found.List) == 0 {
 		return 0, nil
