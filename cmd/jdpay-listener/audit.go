@@ -49,11 +49,11 @@ deleted, or that all were replaced.`,
 			defer main.Close()
 			found, err := inspect.Audit{Account: account, Main: main, PaidElsewhere: elsewhere}.Run(cmd.Context())
 			if err != nil {
-				return err
+				return a.advise(cmd.Context(), account, main, err)
 			}
 			head, faults, err := auditlog.Check(cmd.Context(), account, known)
 			if err != nil {
-				return advise(cmd.Context(), account, err)
+				return a.advise(cmd.Context(), account, nil, err)
 			}
 			for _, f := range faults {
 				found.Offenders = append(found.Offenders, inspect.Offender{What: lang.M("act %d", f.ID), Problem: f.Problem})

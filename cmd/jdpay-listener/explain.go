@@ -27,7 +27,7 @@ of the number, or the order cannot be read.`,
 			} else {
 				a.printLine("%s", explained.Text)
 			}
-			return cmp.Or(unreadable(t), err)
+			return cmp.Or(a.unreadable(t), err)
 		},
 	}
 }

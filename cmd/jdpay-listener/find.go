@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/lang"
 )
 
 func (a *app) findCommand() *cobra.Command {
@@ -47,7 +48,7 @@ found.`,
 				return usageError{err}
 			}
 			if err != nil {
-				return advise(cmd.Context(), account, err)
+				return a.advise(cmd.Context(), account, main, err)
 			}
 			if a.json {
 				err = a.printJSON(found)
@@ -55,7 +56,7 @@ found.`,
 				a.printFound(found)
 			}
 			if len(found.Orders) == 0 {
-				return fmt.Errorf("no order is found by %q", found.Text)
+				return lang.Errorf("no order is found by %q", found.Text)
 			}
 			return err
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
@@ -92,16 +93,21 @@ func (a *app) withJobs(ctx context.Context, use func(c *config.Config, store *jo
 		return err
 	}
 	defer db.Close()
-	return advise(ctx, db, use(c, job.NewMySQL(db)))
+	return a.advise(ctx, db, nil, use(c, job.NewMySQL(db)))
 }
 
-// advise adds what to do to an error if the account database is down or not migrated.
-func advise(ctx context.Context, account *sql.DB, err error) error {
+// advise says in words why a command failed, and what to do, if a database is down or the account database is not migrated.
+// main is nil for commands that do not use it.
+func (a *app) advise(ctx context.Context, account, main *sql.DB, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case sqldb.IsDown(err):
-		return lang.Errorf("the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s", err)
+		why := inspect.Cause(err.Error(), a.lang)
+		if main != nil && account.PingContext(ctx) == nil {
+			return lang.Errorf("the main database cannot be used (ConnectionStrings:Main; see jdpay-listener doctor): %s", why)
+		}
+		return lang.Errorf("the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s", why)
 	}
 	if stale := job.CheckVersion(ctx, account); errors.Is(stale, job.ErrNotMigrated) {
 		return stale

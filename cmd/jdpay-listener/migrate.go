@@ -7,6 +7,7 @@ import (
 
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/sqldb"
 )
 
 func (a *app) migrateCommand() *cobra.Command {
@@ -37,6 +38,9 @@ of it is there. The daemon does the same before its first document if its user t
 			}
 			defer db.Close()
 			from, to, err := job.Migrate(cmd.Context(), db)
+			if sqldb.IsDown(err) {
+				return a.advise(cmd.Context(), db, nil, err)
+			}
 			if err != nil {
 				return err
 			}

@@ -86,7 +86,7 @@ func (a *app) put(ctx context.Context, c *config.Config, name, body string, s se
 		}
 		entries, err := auditlog.Do(ctx, db, who, func(*sql.Tx) ([]auditlog.Change, error) { return []auditlog.Change{change}, nil })
 		if err != nil {
-			return 0, advise(ctx, db, err)
+			return 0, a.advise(ctx, db, nil, err)
 		}
 		return entries[0].ID, nil
 	}

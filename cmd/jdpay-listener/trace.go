@@ -37,18 +37,18 @@ be read.`,
 			} else {
 				a.printTrace(t, c.Payment.Location())
 			}
-			return cmp.Or(unreadable(t), err)
+			return cmp.Or(a.unreadable(t), err)
 		},
 	}
 }
 
 // unreadable returns an error if nothing is known of the order, or it cannot be read.
-func unreadable(t *inspect.Trace) error {
+func (a *app) unreadable(t *inspect.Trace) error {
 	switch {
 	case t.OrderError != "":
-		return fmt.Errorf("the order cannot be read: %s", inspect.Cause(t.OrderError, lang.English))
+		return lang.Errorf("the order cannot be read: %s", inspect.Cause(t.OrderError, a.lang))
 	case !t.Known():
-		return fmt.Errorf("nothing is known of order %q: check the number (find looks for similar ones), or ask JD to send its notification again", t.OrderNo)
+		return lang.Errorf("nothing is known of order %q: find looks for similar numbers", t.OrderNo)
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *inspe
 	defer account.Close()
 	defer main.Close()
 	t, err := inspect.LookUp(cmd.Context(), account, main, orderNo)
-	return c, t, advise(cmd.Context(), account, err)
+	return c, t, a.advise(cmd.Context(), account, main, err)
 }
 
 func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {

@@ -17,6 +17,7 @@ import (
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
 
@@ -103,7 +104,7 @@ func (a *app) keptMessage(ctx context.Context, id string) (c *config.Config, kin
 		case err != nil:
 			return err
 		case len(rows) == 0:
-			return fmt.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", wanted[0])
+			return lang.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", wanted[0])
 		case rows[0].Kind != payment.KindSettle && rows[0].Kind != payment.KindReply:
 			return fmt.Errorf("job %d keeps no message, it is of kind %s: give one of kind settle or reply", wanted[0], rows[0].Kind)
 		}

@@ -33,8 +33,13 @@ var jobsTexts = map[string]string{
 	"try %d":      "第 %d 次",
 	"there is no job %d: finished ones are deleted after Jobs:KeepDone": "没有任务 %d：已结束的任务超过 Jobs:KeepDone 后会被清理",
 
+	"nothing is known of order %q: find looks for similar numbers": "没有订单 %q 的任何记录：可用 find 查找相近的编号",
+	"the order cannot be read: %s":                                 "无法读取订单：%s",
+	"no order is found by %q":                                      "没有找到与 %q 匹配的订单",
+
 	"%d jobs are due now":   "%d 个任务将立即执行",
 	"%d jobs are discarded": "已放弃 %d 个任务",
 	"these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)": "以下任务不存在、正在执行或已完成：%s（请看 jobs show；已完成的可用 retry --replay）",
 	"the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s":   "账务数据库不可用（ConnectionStrings:Account；请运行 jdpay-listener doctor）：%s",
+	"the main database cannot be used (ConnectionStrings:Main; see jdpay-listener doctor): %s":         "主数据库不可用（ConnectionStrings:Main；请运行 jdpay-listener doctor）：%s",
 }

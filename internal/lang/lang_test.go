@@ -61,7 +61,7 @@ func textsOfTheProgram(t *testing.T) map[string]string {
 				return err
 			}
 			source, err := os.ReadFile(path)
-			if err != nil || !strings.Contains(string(source), "lang.M") {
+			if text := string(source); err != nil || !strings.Contains(text, "lang.M") && !strings.Contains(text, "lang.Errorf") {
 				return err
 			}
 			files := token.NewFileSet()
