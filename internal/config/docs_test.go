@@ -121,11 +121,11 @@ func (d document) markdown() string {
 	retries := defaultRetry()
 	for _, kind := range sortedKeys(retries) {
 		r := retries[kind]
-		timeout := formatDuration(r.Timeout)
+		timeout := FormatDuration(r.Timeout)
 		if kind == commandKind {
 			timeout = "`Mqtt:CommandTtl`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %g | %s | %s |\n", kind, formatDuration(r.FirstWait), r.Factor, formatDuration(r.MaxWait), timeout)
+		fmt.Fprintf(&b, "| `%s` | %s | %g | %s | %s |\n", kind, FormatDuration(r.FirstWait), r.Factor, FormatDuration(r.MaxWait), timeout)
 	}
 	b.WriteString(d.legacy)
 	for _, l := range legacyKeys {

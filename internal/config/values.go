@@ -116,8 +116,8 @@ func parseDuration(text string) (time.Duration, error) {
 	return time.ParseDuration(text)
 }
 
-// formatDuration writes a duration without zero units at its end: 10m, not 10m0s.
-func formatDuration(d time.Duration) string {
+// FormatDuration writes a duration without zero units at its end: 10m, not 10m0s.
+func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -159,7 +159,7 @@ func setText(v reflect.Value, text string) error {
 func printed(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return formatDuration(x)
+		return FormatDuration(x)
 	case slog.Level:
 		return levelName(x)
 	case float64:

@@ -58,13 +58,13 @@ func TestFormatDurationReadsBack(t *testing.T) {
 		30 * time.Second: "30s", 10 * time.Minute: "10m", 168 * time.Hour: "168h", 90 * time.Minute: "1h30m",
 		time.Hour + 5*time.Second: "1h0m5s", 100 * time.Minute: "1h40m", 0: "0s", 10 * time.Second: "10s",
 	} {
-		if got := formatDuration(d); got != want {
+		if got := FormatDuration(d); got != want {
 			t.Errorf("%d is %q, want %q", d, got, want)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Min(0).Draw(t, "d"))
-		if got, err := parseDuration(formatDuration(d)); err != nil || got != d {
+		if got, err := parseDuration(FormatDuration(d)); err != nil || got != d {
 			t.Fatalf("%d came back as %d, %v", d, got, err)
 		}
 	})

@@ -59,7 +59,7 @@ func connectProbes(c *config.Config) []probe {
 	for key, queue := range queues(c) {
 		probes = append(probes, probe{queueProbe(queue), "", lang.M("check section Mns and %s", key), func(ctx context.Context) (lang.Message, error) {
 			a, err := queueAttributes(ctx, c, queue)
-			return lang.M("visibility %s, retention %s", a.VisibilityTimeout, a.Retention), queueFault(key, err)
+			return lang.M("visibility %s, retention %s", config.FormatDuration(a.VisibilityTimeout), config.FormatDuration(a.Retention)), queueFault(key, err)
 		}})
 	}
 	if _, _, on, _ := redisOptions(c); on {

@@ -65,7 +65,7 @@ func queueSettings(ctx context.Context, c *config.Config, name string) (lang.Mes
 		return lang.Message{}, err
 	}
 	if a.Retention < minRetention {
-		return lang.Message{}, advice{lang.M("the retention is %s: what is not received within it, in an outage or a night, is deleted and lost", a.Retention), lang.M("set the queue's message retention to a day or more; MNS allows 7 days")}
+		return lang.Message{}, advice{lang.M("the retention is %s: what is not received within it, in an outage or a night, is deleted and lost", config.FormatDuration(a.Retention)), lang.M("set the queue's message retention to a day or more; MNS allows 7 days")}
 	}
 	if a.VisibilityTimeout < minVisibilityTimeout {
 		return lang.Message{}, advice{lang.M("the visibility timeout is %s: messages may be delivered again while they are being kept", a.VisibilityTimeout), lang.M("set the queue's visibility timeout to 30 s or more")}
@@ -77,10 +77,10 @@ func queueSettings(ctx context.Context, c *config.Config, name string) (lang.Mes
 		return lang.Message{}, err
 	default:
 		if age := time.Since(oldest[0].EnqueuedAt); age > a.Retention/2 {
-			return lang.Message{}, advice{lang.M("the next message is %s old, and the queue deletes messages after %s", age.Round(time.Second), a.Retention), lang.M("run the daemon, add replicas, or make the retention longer")}
+			return lang.Message{}, advice{lang.M("the next message is %s old, and the queue deletes messages after %s", age.Round(time.Second), config.FormatDuration(a.Retention)), lang.M("run the daemon, add replicas, or make the retention longer")}
 		}
 	}
-	return lang.M("visibility %s, retention %s; look in the console that no dead-letter policy takes messages away after a few receives", a.VisibilityTimeout, a.Retention), nil
+	return lang.M("visibility %s, retention %s; look in the console that no dead-letter policy takes messages away after a few receives", config.FormatDuration(a.VisibilityTimeout), config.FormatDuration(a.Retention)), nil
 }
 
 // queueFault adds what to do to an error of MNS.

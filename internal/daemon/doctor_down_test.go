@@ -32,6 +32,9 @@ func TestExamineNothing(t *testing.T) {
 		if f.Detail.IsZero() || f.Remedy.IsZero() && (!f.OK || f.Warning) || strings.Contains(f.Detail.String()+f.Remedy.String(), "hush") {
 			t.Errorf("%+v", f)
 		}
+		if strings.Contains(f.Detail.String(), "dial tcp") || f.Failed() && !strings.Contains(f.Detail.In(lang.Chinese), "127.0.0.1:1 拒绝连接") {
+			t.Errorf("%s: not in words, or not in Chinese: %s; %s", f.Name, f.Detail, f.Detail.In(lang.Chinese))
+		}
 		if f.Failed() && f.Unchecked || f.OK && f.Unchecked {
 			t.Errorf("it is more than one thing: %+v", f)
 		}

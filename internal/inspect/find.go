@@ -15,6 +15,7 @@ import (
 
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
@@ -302,7 +303,7 @@ func (f *finder) parcels(ctx context.Context, columns []column, condition func(c
 		return err
 	})
 	if err != nil {
-		f.note("waybills and cabinets were not searched: the main database cannot be read: " + err.Error())
+		f.note("waybills and cabinets were not searched: the main database cannot be read: " + Cause(err.Error(), lang.English))
 	}
 	for _, c := range columns {
 		if found := ids[c.match]; len(found) > 0 {
@@ -336,7 +337,7 @@ func (f *finder) completeParcels(ctx context.Context) {
 		return err
 	})
 	if err != nil {
-		f.note("waybills and cabinets were not searched: the main database cannot be read: " + err.Error())
+		f.note("waybills and cabinets were not searched: the main database cannot be read: " + Cause(err.Error(), lang.English))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
@@ -116,11 +117,11 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		return t, nil
 	}
 	if t.Parcel, t.Missing, err = traceParcel(ctx, main, t.Order.ID); err != nil {
-		t.Missing = "the main database cannot be read: " + err.Error()
+		t.Missing = "the main database cannot be read: " + Cause(err.Error(), lang.English)
 		return t, nil
 	}
 	if t.PayInfo, err = tracePayInfo(ctx, main, t.Order.ID); err != nil {
-		t.Missing = "the main database cannot be read: " + err.Error()
+		t.Missing = "the main database cannot be read: " + Cause(err.Error(), lang.English)
 	}
 	return t, nil
 }

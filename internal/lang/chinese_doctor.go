@@ -14,6 +14,11 @@ var doctorTexts = map[string]string{
 	"see %s":                            "见 %s",
 	"missing: %s":                       "缺少：%s",
 
+	"the name %s is not known (DNS)":             "无法解析域名 %s（DNS）",
+	"nothing listens at %s (connection refused)": "%s 拒绝连接（connection refused），没有服务在监听",
+	"there is no network to %s":                  "到 %s 的网络不通",
+	"%s does not answer in time":                 "%s 响应超时",
+
 	// Connections and how they are secured.
 	"CONNECTION": "连接", "WHERE": "位置", "ENCRYPTED": "加密", "VERIFIED": "校验", "CREDENTIALS": "凭据", "SESSION": "会话",
 	"network": "网络", "this machine": "本机",
