@@ -26,7 +26,8 @@ func (a *alerts) rest() time.Duration {
 
 // tell makes alerts of the troubles that began, that last, and that are over. One replica at a time runs it.
 func (a *alerts) tell(ctx context.Context) error {
-	if !a.on() {
+	s := a.settings.Load() // one configuration for the whole look, whatever is reloaded meanwhile
+	if len(s.targets) == 0 {
 		return nil
 	}
 	if err := a.noteParked(ctx); err != nil {
@@ -51,14 +52,14 @@ func (a *alerts) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left := maxAlerts - len(recent)/len(a.settings.Load().targets)
+	left := maxAlerts - len(recent)/len(s.targets)
 	for _, g := range groups {
 		wasTold := slices.ContainsFunc(recent, func(key string) bool { return strings.HasPrefix(key, g.key()) })
 		if wasTold || left <= 0 {
 			continue // it is told later, together with what comes until then
 		}
 		left--
-		if err := a.tellGroup(ctx, g, open); err != nil {
+		if err := a.tellGroup(ctx, g, open, s); err != nil {
 			return err
 		}
 	}
@@ -135,15 +136,15 @@ func dueChange(t job.OpenTrouble) (change job.Change, isSilent bool) {
 }
 
 // tellGroup creates an alert for each target, in one transaction with the note that it was created.
-func (a *alerts) tellGroup(ctx context.Context, g *troubleGroup, open []job.OpenTrouble) error {
-	n := a.compose(ctx, g, open)
+func (a *alerts) tellGroup(ctx context.Context, g *troubleGroup, open []job.OpenTrouble, s *alertSettings) error {
+	n := a.compose(ctx, g, open, s)
 	var jobs []*job.Job
 	err := a.inTx(ctx, func(tx *sql.Tx) (err error) {
 		if err := a.store.TellTroubles(ctx, tx, ids(g.troubles), g.change); err != nil {
 			return err
 		}
 		var news []job.New
-		for _, target := range a.settings.Load().targets {
+		for _, target := range s.targets {
 			news = append(news, job.New{Kind: job.KindAlert, Key: n.ID + ":" + target, Args: alertArgs{target, *n}})
 		}
 		jobs, err = a.runner.Insert(ctx, tx, news...)
@@ -179,8 +180,7 @@ const (
 )
 
 // compose words an alert.
-func (a *alerts) compose(ctx context.Context, g *troubleGroup, open []job.OpenTrouble) *robots.Notice {
-	s := a.settings.Load()
+func (a *alerts) compose(ctx context.Context, g *troubleGroup, open []job.OpenTrouble, s *alertSettings) *robots.Notice {
 	n := &robots.Notice{
 		ID: fmt.Sprint(g.key(), g.troubles[0].ID), Status: robots.Status(g.change), Cause: g.cause, Language: string(s.lang),
 		Since: g.troubles[0].Since, At: time.Now(), Instance: a.instance, Title: causeTitle(g.cause, g.change, len(g.troubles), s.lang),

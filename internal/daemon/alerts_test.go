@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -347,5 +348,34 @@ func TestTargetsApplyAtOnce(t *testing.T) {
 	}
 	if n := w.receivers[robotserver.Feishu].Requests(); n != 0 {
 		t.Errorf("%d requests to the removed receiver", n)
+	}
+}
+
+// onConnect is a database that cannot be used, and calls a function whenever it is.
+type onConnect func()
+
+func (f onConnect) Connect(context.Context) (driver.Conn, error) { f(); return nil, driver.ErrBadConn }
+func (f onConnect) Driver() driver.Driver                        { return nil }
+
+// TestReloadWhileTelling: the receivers are taken out of the configuration while an alert is worded. It is created for those of
+// before; noted as told and created for nobody, it would be lost when they come back.
+func TestReloadWhileTelling(t *testing.T) {
+	t.Parallel()
+	w := newTold(t, mariaDB(t))
+	without := w.replica("without").cfg
+	w.receivers[robotserver.WeCom] = robotserver.New(robotserver.WeCom)
+	t.Cleanup(w.receivers[robotserver.WeCom].Close)
+	d := w.replica("a")
+	d.alerts.main = sql.OpenDB(onConnect(func() { d.alerts.configure(without) }))
+	t.Cleanup(func() { d.alerts.main.Close() })
+	w.exec("INSERT INTO kernelorder_charge (order_id, order_no) VALUES (1, 'R1')")
+	w.park(payment.PaidTwice, 1, 1)
+	w.tell(d)
+	if d.alerts.on() {
+		t.Error("the configuration did not change while the alert was worded")
+	}
+	var n int
+	if err := w.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'alert'").Scan(&n); err != nil || n != 1 {
+		t.Errorf("%d alerts, %v", n, err)
 	}
 }

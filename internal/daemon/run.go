@@ -81,7 +81,7 @@ type daemon struct {
 	watches       []server
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
-	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker
+	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker or a trouble
 	oldest    map[string]time.Time // when the oldest unfinished job of a kind was created, as the table said last
 
 	actsSeen bool  // lastAct is set

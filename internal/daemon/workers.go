@@ -164,7 +164,7 @@ func (d *daemon) countJobs(counts []job.Count) {
 	d.oldest = map[string]time.Time{}
 	for _, c := range counts {
 		jobs[key{c.Kind, c.State}] = c.Jobs
-		d.kindsSeen[c.Kind] = d.kindsSeen[c.Kind] || !c.Worker
+		d.kindsSeen[c.Kind] = d.kindsSeen[c.Kind] || !c.Worker && c.Kind != job.KindTrouble
 		created := time.Now().Add(-c.Oldest)
 		if first, ok := d.oldest[c.Kind]; !c.State.Finished() && (!ok || created.Before(first)) {
 			d.oldest[c.Kind] = created
@@ -181,7 +181,7 @@ func (d *daemon) countJobs(counts []job.Count) {
 // then.
 func (d *daemon) showAges() {
 	for kind, work := range d.kindsSeen {
-		if !work { // a worker's row is as old as the table
+		if !work { // a worker's row is as old as the table, and a trouble is no work
 			continue
 		}
 		age := time.Duration(0)
