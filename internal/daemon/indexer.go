@@ -35,6 +35,9 @@ type indexer struct {
 	template bool                 // it was ensured since the last outage
 	refusals map[string]time.Time // when which type of refusals was told last
 
+	life      context.Context // of looks; ends after stopGrace when the process stops
+	interrupt context.CancelFunc
+
 	awaySince atomic.Pointer[time.Time] // nil: Elasticsearch takes documents
 	lastRun   atomic.Int64              // by this instance, in Unix nanoseconds
 }
@@ -51,6 +54,8 @@ const (
 	otherRest = 1500 * time.Millisecond
 	// awayRest is the same while Elasticsearch is away.
 	awayRest = 5 * time.Second
+	// stopGrace is how long a look may go on when the process begins to stop: a server that hangs must not delay the stop.
+	stopGrace = time.Second
 	// lastLookTimeout bounds the look when the process stops.
 	lastLookTimeout = 3 * time.Second
 
@@ -62,6 +67,7 @@ func newIndexer(client *elastic.Client, docs documents, store *job.MySQL, metric
 	x := &indexer{
 		client: client, docs: docs, store: store, metrics: metrics, log: log, resume: func() {}, rung: make(chan struct{}, 1), refusals: map[string]time.Time{},
 	}
+	x.life, x.interrupt = context.WithCancel(context.Background())
 	x.follower = job.Follower{Store: store, Name: indexWorker, Take: x.write}
 	return x
 }
@@ -88,6 +94,9 @@ func (x *indexer) Serve(ctx context.Context) error {
 			}
 		}
 	}
+	if x.awaySince.Load() != nil {
+		return context.Cause(ctx)
+	}
 	select {
 	case <-x.rung:
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
@@ -98,6 +107,12 @@ func (x *indexer) Serve(ctx context.Context) error {
 	default:
 	}
 	return context.Cause(ctx)
+}
+
+// hurry waits until the process begins to stop, and has the worker's look end soon after that.
+func (x *indexer) hurry(ctx context.Context) {
+	<-ctx.Done()
+	time.AfterFunc(stopGrace, x.interrupt)
 }
 
 // hasten makes the worker due as soon as its last run, in whatever replica, is some time ago. It reports false if ctx ended first.
@@ -137,7 +152,15 @@ type awayError struct{ error }
 
 // run is the worker's: it writes all that has ended. While Elasticsearch is away it snoozes, which is no failure of a job.
 func (x *indexer) run(ctx context.Context) error {
-	err := x.look(ctx)
+	look, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(x.life, cancel)()
+	err := x.look(look)
+	if err != nil && ctx.Err() == nil && x.life.Err() != nil {
+		now := time.Now()
+		x.awaySince.CompareAndSwap(nil, &now) // so that the stop does not wait for it again
+		err = awayError{err}
+	}
 	var away awayError
 	if errors.As(err, &away) {
 		return job.Snooze(indexInterval, err)

@@ -338,6 +338,47 @@ func TestIndexerHastens(t *testing.T) {
 	w.want(t, 0)
 }
 
+// TestStopWhileElasticsearchHangs: a server that does not answer delays the stop by little, and its documents are written after
+// the next start.
+func TestStopWhileElasticsearchHangs(t *testing.T) {
+	t.Parallel()
+	w := newIndexed(t)
+	asked, hang := make(chan struct{}, 10), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-hang
+	}))
+	defer server.Close()
+	defer close(hang)
+	good := w.url
+	w.url = server.URL
+	x := w.indexer(t)
+	w.end(t, 3)
+	stopping, stop := context.WithCancel(t.Context())
+	var services sync.WaitGroup
+	services.Go(func() { x.hurry(stopping) })
+	services.Go(func() {
+		if err := x.run(t.Context()); err == nil {
+			t.Error("run: no error")
+		}
+		x.ring()
+		_ = x.Serve(stopping)
+	})
+	<-asked
+	begun := time.Now()
+	stop()
+	services.Wait()
+	if took := time.Since(begun); took > stopGrace+lastLookTimeout-time.Second {
+		t.Errorf("the stop took %s", took)
+	}
+	w.url = good
+	if err := w.indexer(t).run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.want(t, 0)
+	w.logged(t, 0, "level=WARN")
+}
+
 // TestPurgeTellsOfMissingDocuments: what is deleted before Elasticsearch had it is said.
 func TestPurgeTellsOfMissingDocuments(t *testing.T) {
 	t.Parallel()

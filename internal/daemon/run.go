@@ -145,6 +145,9 @@ func (d *daemon) queue() []server {
 	for _, l := range d.listeners {
 		services = append(services, l)
 	}
+	if d.indexer != nil { // these services stop first
+		services = append(services, task{"end of documents", d.indexer.hurry})
+	}
 	return append(services, task{"readiness notice", d.announce}, task{"heartbeat", d.heartbeat})
 }
 
