@@ -61,7 +61,7 @@ func (s *selection) filter() (job.Filter, error) {
 	for _, name := range s.states {
 		state := job.State(strings.ToLower(name))
 		if !slices.Contains(job.States, state) {
-			return f, fmt.Errorf("there is no state %q: use one of %v", name, job.States)
+			return f, fmt.Errorf("there is no state %q: use ready, running, waiting, done, rejected or parked", name)
 		}
 		f.States = append(f.States, state)
 	}

@@ -15,7 +15,21 @@ import (
 // The words name no user, host or statement. A text that is not known is returned as it is, its first line only, cut to a
 // length that fits a sentence.
 func Cause(text string, l lang.Lang) string {
-	for _, c := range causes {
+	if words := ownWords(text, l); words != "" {
+		return words
+	}
+	if words := wordsOf(causes, text, l); words != "" {
+		return words
+	}
+	return shorten(text)
+}
+
+// ownWords says in words what the daemon itself or a cabinet objected to. It is empty for other texts.
+func ownWords(text string, l lang.Lang) string { return wordsOf(objections, text, l) }
+
+// wordsOf returns the words of the first of these causes that matches, or nothing.
+func wordsOf(known []cause, text string, l lang.Lang) string {
+	for _, c := range known {
 		m := c.form.FindStringSubmatch(text)
 		if m == nil {
 			continue
@@ -23,6 +37,9 @@ func Cause(text string, l lang.Lang) string {
 		words := c.words.en
 		if l == lang.Chinese {
 			words = c.words.zh
+		}
+		if words == "" {
+			return shorten(text)
 		}
 		var pairs []string
 		for i, name := range c.form.SubexpNames() {
@@ -35,7 +52,7 @@ func Cause(text string, l lang.Lang) string {
 		}
 		return strings.NewReplacer(pairs...).Replace(words)
 	}
-	return shorten(text)
+	return ""
 }
 
 // shorten makes a part of a sentence of an error's text.
@@ -75,6 +92,18 @@ func serverError(rest string, numbers ...int) *regexp.Regexp {
 		list[i] = strconv.Itoa(n)
 	}
 	return regexp.MustCompile(`(?s)\bError (?:` + strings.Join(list, "|") + `)(?: \(\w{5}\))?: ` + rest)
+}
+
+// objections are texts of package payment about a message, an order or a cabinet's reply. In English they stay as they are.
+var objections = []cause{
+	{regexp.MustCompile(`^paid (?P<paid>\S+) yuan, the order's amount is (?P<amount>\S+)$`), text{zh: "实付 {paid} 元，订单金额 {amount} 元"}},
+	{regexp.MustCompile(`^the order was paid already by externalId "(?P<first>[^"\\]*)"; this is "(?P<second>[^"\\]*)": the customer needs a refund$`), text{
+		zh: "该订单已由 externalId “{first}” 支付，本次为 “{second}”，需给客户退款",
+	}},
+	{regexp.MustCompile(`^(?P<field>\S+) is "(?P<status>[^"\\]*)", which is not one of Payment:SuccessStatuses$`), text{
+		zh: "{field} 为 “{status}”，不在 Payment:SuccessStatuses 之列",
+	}},
+	{regexp.MustCompile(`^the cabinet refused with code (?P<code>\S+): (?P<said>.*)$`), text{zh: "柜机拒绝，代码 {code}：{said}"}},
 }
 
 // causes are ordered: the first that matches counts.

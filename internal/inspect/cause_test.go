@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/testenv"
 )
@@ -127,6 +129,28 @@ func TestExplainWordsTheCause(t *testing.T) {
 	} {
 		if text := trace.Explain(lang, time.UTC); !strings.Contains(text, want) || strings.Contains(text, "Error 1054") {
 			t.Errorf("%s", text)
+		}
+	}
+}
+
+// TestObjectionsInChinese explains parked jobs whose last error package payment has worded: in Chinese no English is left but
+// what a cabinet said, in English the text stays.
+func TestObjectionsInChinese(t *testing.T) {
+	for reason, want := range map[string]string{
+		"paid 16.96 yuan, the order's amount is 99.00":                                                                   "（实付 16.96 元，订单金额 99.00 元）",
+		`the order was paid already by externalId "EARLIER"; this is "X5": the customer needs a refund`:                  "（该订单已由 externalId “EARLIER” 支付，本次为 “X5”，需给客户退款）",
+		`payStatus is "REFUND", which is not one of Payment:SuccessStatuses`:                                             "（payStatus 为 “REFUND”，不在 Payment:SuccessStatuses 之列）",
+		"the cabinet refused with code 17: door is jammed {order}":                                                       "（柜机拒绝，代码 17：door is jammed {order}）",
+		`the order was paid already by externalId "A\"; this is \"B"; this is "X5": the customer needs a refund`:         `externalId "A\"; this is`,
+		"jd will not take the status until something is corrected: http 403: paid 1 yuan, the order's amount is 2 or so": "（jd will not take",
+	} {
+		j := job.Row{ID: 5, Kind: payment.KindSettle, State: job.Parked, Outcome: payment.PaidTwice, LastError: reason}
+		trace := &Trace{OrderNo: "R1", Order: &TracedOrder{ID: 1, Amount: "99.00"}, Jobs: []job.Row{j}}
+		if got := trace.Explain(Chinese, time.UTC); !strings.Contains(got, want) {
+			t.Errorf("%q does not contain %q", got, want)
+		}
+		if got := trace.Explain(English, time.UTC); !strings.Contains(got, "("+reason+")") {
+			t.Errorf("%q does not contain %q", got, reason)
 		}
 	}
 }

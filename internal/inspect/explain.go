@@ -165,7 +165,7 @@ func (t *Trace) sentence(words text, l Lang, j job.Row, zone *time.Location) str
 	if t.Parcel != nil {
 		device, waybill = t.Parcel.DeviceSN, t.Parcel.Waybill
 	}
-	reason := shorten(j.LastError)
+	reason := cmp.Or(ownWords(j.LastError, l), shorten(j.LastError))
 	if !j.State.Finished() || j.Outcome == job.Abandoned || j.Outcome == payment.Expired { // else it is JD's or a cabinet's text
 		reason = Cause(j.LastError, l)
 	}
