@@ -180,7 +180,7 @@ func TestAlerts(ctx context.Context, c *config.Config) (results []TestedAlert) {
 	add := func(target string, err error) {
 		result := TestedAlert{Target: target, OK: err == nil}
 		if err != nil {
-			result.Error = err.Error()
+			result.Error = errorMessage(err).String()
 		}
 		results = append(results, result)
 	}
