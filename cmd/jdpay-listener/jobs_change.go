@@ -51,7 +51,9 @@ same message id, JD the same status, the pay info the same row. No payment is se
   jdpay-listener jobs retry --all --kind waybill-status --state parked
   jdpay-listener jobs retry --replay --all --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(cmd, args, &s, &by, func(n int) lang.Message { return lang.M("%d jobs are due now", n) }, func(c *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
+			return a.change(cmd, args, &s, &by, func(n int) lang.Message { return lang.M("%d jobs are due now", n) }, func(ids string) error {
+				return lang.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", ids)
+			}, func(c *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
 				return store.Retry(cmd.Context(), who, f, daemon.Timeouts(c), replay)
 			})
 		},
@@ -74,7 +76,9 @@ changed. The rows stay for Jobs:KeepDone; until then "jobs retry --replay" revok
 		Example: `  jdpay-listener jobs discard 4711 --as anna --reason "refunded, ticket 1234"
   jdpay-listener jobs discard --all --kind settle --state parked --ref R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.change(cmd, args, &s, &by, func(n int) lang.Message { return lang.M("%d jobs are discarded", n) }, func(_ *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
+			return a.change(cmd, args, &s, &by, func(n int) lang.Message { return lang.M("%d jobs are discarded", n) }, func(ids string) error {
+				return lang.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show)", ids)
+			}, func(_ *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
 				return store.Discard(cmd.Context(), who, f)
 			})
 		},
@@ -85,9 +89,9 @@ changed. The rows stay for Jobs:KeepDone; until then "jobs retry --replay" revok
 	return cmd
 }
 
-// change calls do for the selected jobs and prints how many it changed. It returns an error that names the given jobs that
-// do could not change.
-func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operator, done func(changed int) lang.Message,
+// change calls do for the selected jobs and prints how many it changed. It returns the error that notDone makes of the given
+// jobs that do could not change.
+func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operator, done func(changed int) lang.Message, notDone func(ids string) error,
 	do func(*config.Config, *job.MySQL, auditlog.Operator, job.Filter) ([]int64, error),
 ) error {
 	f, err := s.target(args)
@@ -115,7 +119,7 @@ func (a *app) change(cmd *cobra.Command, args []string, s *selection, by *operat
 			a.say(done(len(changed)))
 		}
 		if len(unchanged) > 0 {
-			return lang.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", strings.Join(unchanged, ", "))
+			return notDone(strings.Join(unchanged, ", "))
 		}
 		return err
 	})

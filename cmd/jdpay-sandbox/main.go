@@ -54,7 +54,7 @@ the result of each. It needs no other program and leaves no files.`,
 			return run(ctx, o, watched{os.Stdout, stop}, started)
 		},
 	}
-	cmd.Flags().Float64Var(&o.rate, "rate", 10, "payments per `SECOND`")
+	cmd.Flags().Float64Var(&o.rate, "rate", 10, "payments per second, a `NUMBER`")
 	cmd.Flags().IntVar(&o.count, "count", 72, "payments to send in all")
 	cmd.Flags().BoolVar(&o.keepRunning, "keep-running", false, "keep running afterwards, and print how to send your own messages")
 	cmd.Flags().BoolVar(&o.logs, "logs", false, "also print the daemon's log lines; with --json to stderr")

@@ -64,7 +64,7 @@ command. deploy/compose uses it. Queue, keys and tables are those of the whole s
 	cmd.Flags().StringVar(&o.database, "database", "", "`DSN` of a database, which has a user's rights to create tables: user:password@tcp(host:port)/name")
 	cmd.Flags().BoolVar(&o.tables, "tables", false, "create the company's tables and exit")
 	cmd.Flags().StringVar(&o.broker, "broker", "", "`HOST:PORT` of an MQTT broker")
-	cmd.Flags().Float64Var(&o.rate, "rate", 0, "payments per `SECOND`")
+	cmd.Flags().Float64Var(&o.rate, "rate", 0, "payments per second, a `NUMBER`")
 	return cmd
 }
 

@@ -133,11 +133,13 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// causeCommands are what to run to see more.
+// causeCommands are what to run to see more: nothing once all is over.
 func causeCommands(g *troubleGroup, n *robots.Notice) []string {
 	const program = "jdpay-listener "
 	kind, what, _ := strings.Cut(g.cause, "/")
 	switch {
+	case g.change == job.Ended && len(n.Orders) == 0:
+		return nil
 	case len(n.Orders) == 1:
 		return []string{program + "explain " + quote(n.Orders[0])}
 	case kind+"/" == causeFailing:

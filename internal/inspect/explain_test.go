@@ -234,3 +234,20 @@ func TestExplainOfOpenAndPausedWork(t *testing.T) {
 		})
 	}
 }
+
+// TestExplainWithoutTheMainDatabase says why cabinet and waybill are not named, instead of leaving a question mark alone.
+func TestExplainWithoutTheMainDatabase(t *testing.T) {
+	trace := &Trace{
+		OrderNo: "R1", Order: &TracedOrder{ID: 1, Paid: true, PayAmount: "8.00"},
+		Jobs:      []job.Row{{Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled}},
+		mainError: "dial tcp 10.0.0.5:3306: connect: connection refused",
+	}
+	for lang, part := range map[Lang]string{
+		English: "not known at the moment, because the main database cannot be read (nothing listens at the server's address",
+		Chinese: "因为主数据库无法读取（服务器地址拒绝连接",
+	} {
+		if text := trace.Explain(lang, time.UTC); !strings.Contains(text, part) {
+			t.Errorf("%s: %q does not contain %q", lang, text, part)
+		}
+	}
+}

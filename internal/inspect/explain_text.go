@@ -57,6 +57,10 @@ var explanations = map[string]text{
 		"{tries} received messages have not been decoded yet, and one of them may be the payment: run `doctor` if that number does not fall.",
 		"还有 {tries} 条已收到的消息尚未处理，可能包括这个订单的通知：如果数量不下降，请运行 `doctor`。",
 	},
+	"main database unread": {
+		"Its cabinet and waybill are not known at the moment, because the main database cannot be read ({reason}): run `doctor`.",
+		"目前无法得知该订单的柜机和运单，因为主数据库无法读取（{reason}）：请运行 `doctor`。",
+	},
 	"more": {
 		"There is more ({tries}): see `trace {order}`.",
 		"另外还有 {tries} 项：请看 `trace {order}`。",

@@ -29,6 +29,8 @@ type Trace struct {
 	Parcel  *TracedParcel  `json:"parcel"`   // nil: not found, see Missing
 	PayInfo *TracedPayInfo `json:"pay_info"` // nil: not written yet
 	Missing string         `json:"missing,omitempty"`
+
+	mainError string // why the main database could not be asked for the parcel
 	// OrderError is why the order's table cannot be read although the database answers: a column or a right is missing. The
 	// rest is told all the same.
 	OrderError string           `json:"order_error,omitempty"`
@@ -117,7 +119,8 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		return t, nil
 	}
 	if t.Parcel, t.Missing, err = traceParcel(ctx, main, t.Order.ID); err != nil {
-		t.Missing = "the main database cannot be read: " + Cause(err.Error(), lang.English)
+		t.mainError = err.Error()
+		t.Missing = "the main database cannot be read: " + Cause(t.mainError, lang.English)
 		return t, nil
 	}
 	if t.PayInfo, err = tracePayInfo(ctx, main, t.Order.ID); err != nil {

@@ -39,6 +39,7 @@ var jobsTexts = map[string]string{
 
 	"%d jobs are due now":   "%d 个任务将立即执行",
 	"%d jobs are discarded": "已放弃 %d 个任务",
+	"these jobs do not exist, run at this moment, or are done: %s (see jobs show)":                     "以下任务不存在、正在执行或已完成：%s（请看 jobs show）",
 	"these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)": "以下任务不存在、正在执行或已完成：%s（请看 jobs show；已完成的可用 retry --replay）",
 	"the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s":   "账务数据库不可用（ConnectionStrings:Account；请运行 jdpay-listener doctor）：%s",
 	"the main database cannot be used (ConnectionStrings:Main; see jdpay-listener doctor): %s":         "主数据库不可用（ConnectionStrings:Main；请运行 jdpay-listener doctor）：%s",
