@@ -69,7 +69,7 @@ func NewMetrics() *Metrics {
 	m.Settlements = m.counter("jdpay_settlements_total", "Notifications settled or rejected, by outcome.", "outcome")
 	m.Finished = m.counter("jdpay_jobs_finished_total", "Jobs that reached a final state or were parked.", "kind", "state", "outcome")
 	m.Jobs = m.gauge("jdpay_jobs", "Jobs in the table that are not finished, and parked ones.", "kind", "state")
-	m.OldestJob = m.gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job; 0 if there is none. Periodic workers are no jobs here.", "kind")
+	m.OldestJob = m.gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job; 0 if there is none. Periodic workers and open troubles are no jobs here.", "kind")
 	m.MnsRequests = m.counter("jdpay_mns_requests_total", "Requests to MNS.", "queue", "op", "result")
 	m.MnsMessages = m.gauge("jdpay_mns_queue_messages", "Messages in the queue as MNS counts them: approximate, and possibly a constant 0.", "queue", "state")
 	m.MnsOldest = m.gauge("jdpay_mns_oldest_message_age_seconds", "Age of the oldest message of the last receive, 0 if the queue was empty; it goes on counting while messages cannot be kept or received.", "queue")
