@@ -51,17 +51,32 @@ func RoundTrip(ctx context.Context, o Options, c Command) (time.Duration, error)
 	defer end5(client)
 	ctx, cancel := context.WithTimeout(ctx, s.ackTimeout)
 	defer cancel()
+	ended := make(chan struct{})
+	go func() { // the library goes on waiting when the connection has ended
+		defer close(ended)
+		select {
+		case <-client.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	began := time.Now()
 	_, err = client.Publish(ctx, &paho.Publish{
 		QoS: 1, Topic: topic, Payload: payload, Properties: &paho.PublishProperties{MessageExpiry: seconds(testMessageTTL)},
 	})
+	took := time.Since(began)
+	waited := ctx.Err()
+	cancel()
+	<-ended
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(waited, context.Canceled):
+		return 0, errors.New("the connection ended before the broker acknowledged the message")
+	case waited != nil:
 		return 0, fmt.Errorf("no acknowledgement within %s", s.ackTimeout)
 	case err != nil:
 		return 0, fmt.Errorf("the broker did not take the message: %w", err)
 	}
-	return time.Since(began), nil
+	return took, nil
 }
 
 // KeepsSessions reports whether the broker remembers a session between two connections, as it must for the commands to a

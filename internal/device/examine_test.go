@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -85,6 +86,8 @@ func TestExamineOtherBrokers(t *testing.T) {
 					answer = packets5.NewControlPacket(packets5.PUBACK)
 					answer.Content.(*packets5.Puback).PacketID = p.Content.(*packets5.Publish).PacketID
 					answer.Content.(*packets5.Puback).ReasonCode = puback
+				case packets5.PINGREQ: // the client may send one at once
+					answer = packets5.NewControlPacket(packets5.PINGRESP)
 				case packets5.DISCONNECT:
 					return
 				}
@@ -112,6 +115,16 @@ func TestExamineOtherBrokers(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("it ends the connection instead of answering", func(t *testing.T) {
+		b := newPeer(t, func(c net.Conn) {
+			_, _ = packets5.ReadPacket(c)
+			_, _ = packets5.NewControlPacket(packets5.CONNACK).WriteTo(c)
+			_, _ = packets5.ReadPacket(c)
+		})
+		if _, err := RoundTrip(t.Context(), options(t, b.host, b.port), command(1, "D1")); err == nil || !strings.Contains(err.Error(), "the connection ended") {
+			t.Error(err)
+		}
+	})
 	t.Run("it speaks an earlier version", func(t *testing.T) {
 		b := newDouble(t, packets.ErrRefusedBadProtocolVersion, nil)
 		if _, err := RoundTrip(t.Context(), options(t, b.host, b.port), command(1, "D1")); !errors.Is(err, ErrNoMQTT5) {
@@ -119,7 +132,7 @@ func TestExamineOtherBrokers(t *testing.T) {
 		}
 	})
 	t.Run("it does not answer", func(t *testing.T) {
-		b := newPeer(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1<<10)); _, _ = c.Read(make([]byte, 1)) })
+		b := newPeer(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		if _, err := KeepsSessions(ctx, options(t, b.host, b.port)); err == nil || errors.Is(err, ErrNoMQTT5) {
