@@ -50,9 +50,12 @@ var chineseDocs = map[string]string{
 	"Port of the broker (8883 for an mqtts:// server that names none).":                                                   "MQTT 服务器端口（mqtts:// 地址未写端口时为 8883）。",
 	"User name.":            "用户名。",
 	"Password of the user.": "用户的密码。",
+
 	"MQTT client id, before the instance name.":                                                    "MQTT 客户端 ID 的前缀，其后为实例名。",
 	"Topic of the cabinet command; {DeviceGroupSN}, {PostOrderId} and {DeviceType} are filled in.": "柜机命令的主题；{DeviceGroupSN}、{PostOrderId} 和 {DeviceType} 会被替换。",
+
 	"A command counts as done only when the cabinet has replied. If it is false, a command that the broker acknowledged and no cabinet received is not noticed.": "柜机回复后命令才算完成。为 false 时，服务器已确认但没有柜机收到的命令不会被发现。",
+
 	"Wait for the reply before the command is sent again.":                            "等待回复的时间，超过后重发命令。",
 	"Age at which a command is given up: no door opens long after the customer left.": "命令的有效时间，超过后放弃：客户离开很久之后不再开门。",
 	"Connect with TLS.": "使用 TLS 连接。",

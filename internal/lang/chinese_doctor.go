@@ -55,6 +55,7 @@ var doctorTexts = map[string]string{
 	"check section Mns and %s":                                                      "检查 Mns 节和 %s",
 	"check section Redis, and that the server is up; without it cabinets are looked up in the database and replies wait": "检查 Redis 节，并确认服务器在运行；没有它时从数据库查询柜机，回复等待发布",
 	"check section Elasticsearch, and that the server is up; without it only its documents are missing":                  "检查 Elasticsearch 节，并确认服务器在运行；没有它时只缺少其中的文档",
+
 	"create table %s, or a view with this name":                                      "创建表 %s，或同名视图",
 	"%s (or, if it is there: deploy/grants.sql gives this user the right to see it)": "%s（如果已存在：按 deploy/grants.sql 授予该用户查看权限）",
 
