@@ -41,8 +41,8 @@ func (t *Trace) Explain(l Lang, zone *time.Location) string {
 			sentences = append(sentences, t.sentence(explanations["unread"], l, job.Row{Tries: t.Unread}, zone))
 		}
 	}
-	if t.mainError != "" {
-		sentences = append(sentences, t.sentence(explanations["main database unread"], l, job.Row{LastError: t.mainError}, zone))
+	if t.MainError != "" {
+		sentences = append(sentences, t.sentence(explanations["main database unread"], l, job.Row{LastError: t.MainError}, zone))
 	}
 	join := " "
 	if l == Chinese {

@@ -240,7 +240,7 @@ func TestExplainWithoutTheMainDatabase(t *testing.T) {
 	trace := &Trace{
 		OrderNo: "R1", Order: &TracedOrder{ID: 1, Paid: true, PayAmount: "8.00"},
 		Jobs:      []job.Row{{Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled}},
-		mainError: "dial tcp 10.0.0.5:3306: connect: connection refused",
+		MainError: "dial tcp 10.0.0.5:3306: connect: connection refused",
 	}
 	for lang, part := range map[Lang]string{
 		English: "not known at the moment, because the main database cannot be read (nothing listens at the server's address",

@@ -30,7 +30,7 @@ type Trace struct {
 	PayInfo *TracedPayInfo `json:"pay_info"` // nil: not written yet
 	Missing string         `json:"missing,omitempty"`
 
-	mainError string // why the main database could not be asked for the parcel
+	MainError string `json:"-"` // why the main database could not be asked for the parcel
 	// OrderError is why the order's table cannot be read although the database answers: a column or a right is missing. The
 	// rest is told all the same.
 	OrderError string           `json:"order_error,omitempty"`
@@ -119,8 +119,8 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		return t, nil
 	}
 	if t.Parcel, t.Missing, err = traceParcel(ctx, main, t.Order.ID); err != nil {
-		t.mainError = err.Error()
-		t.Missing = "the main database cannot be read: " + Cause(t.mainError, lang.English)
+		t.MainError = err.Error()
+		t.Missing = "the main database cannot be read: " + Cause(t.MainError, lang.English)
 		return t, nil
 	}
 	if t.PayInfo, err = tracePayInfo(ctx, main, t.Order.ID); err != nil {
