@@ -3,6 +3,8 @@ package job
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +48,10 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer other.Rollback() // committed below
+			var connection int64
+			if err := other.QueryRow("SELECT CONNECTION_ID()").Scan(&connection); err != nil {
+				t.Fatal(err)
+			}
 			for i := range 50 {
 				if _, err := other.Exec("INSERT INTO orders VALUES (?, 0, 'weight')", 100+i); err != nil {
 					t.Fatal(err)
@@ -74,7 +80,7 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 							t.Error(err)
 						}
 					})
-					awaitLockWait(t, s.db)
+					awaitLockWait(t, s.db, connection)
 				}
 				return write(t.Context(), s, tx, leased)
 			})
@@ -98,12 +104,15 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 	}
 }
 
-// awaitLockWait returns when a transaction waits for a row of table orders.
-func awaitLockWait(t *testing.T, db *sql.DB) {
+// awaitLockWait returns when the connection's transaction waits for a row's lock.
+//
+// It reads the engine's report, because the server refreshes table INNODB_TRX only when nobody has read it for 100 ms.
+func awaitLockWait(t *testing.T, db *sql.DB, connection int64) {
 	t.Helper()
-	testenv.Eventually(t, 10*time.Second, "a transaction waits for the order", func() bool {
-		var n int
-		err := db.QueryRow("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE 'UPDATE orders SET filler%'").Scan(&n)
-		return err == nil && n > 0
+	waits := regexp.MustCompile(fmt.Sprintf(`(?m)^LOCK WAIT .*\nMariaDB thread id %d,`, connection))
+	testenv.Eventually(t, 10*time.Second, "the other transaction waits for the order", func() bool {
+		var kind, name, status string
+		err := db.QueryRow("SHOW ENGINE INNODB STATUS").Scan(&kind, &name, &status)
+		return err == nil && waits.MatchString(status)
 	})
 }
