@@ -3,6 +3,8 @@ package daemon
 import (
 	"strings"
 
+	robots "jdpay-listener/internal/alert"
+
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/elastic"
@@ -90,4 +92,33 @@ func elasticOptions(c *config.Config) elastic.Options {
 
 func opsServer(c *config.Config) *ops.Server {
 	return &ops.Server{Listen: c.Ops.Listen, Token: c.Ops.Token.Reveal()}
+}
+
+// AlertTargets are the receivers of alerts that the configuration names.
+func AlertTargets(c *config.Config) (targets []robots.Target) {
+	a := c.Alerts
+	for _, t := range []robots.Target{
+		{Name: robots.DingTalk, URL: a.DingTalk.Url.Reveal(), Secret: a.DingTalk.Secret.Reveal()},
+		{Name: robots.WeCom, URL: a.WeCom.Url.Reveal()},
+		{Name: robots.Feishu, URL: a.Feishu.Url.Reveal(), Secret: a.Feishu.Secret.Reveal()},
+		{Name: robots.Webhook, URL: a.Webhook.Url.Reveal(), Secret: a.Webhook.Secret.Reveal()},
+	} {
+		if t.URL != "" {
+			targets = append(targets, t)
+		}
+	}
+	return targets
+}
+
+// alertAddress is the address that a key of section Alerts holds.
+func alertAddress(c *config.Config, key string) string {
+	if key == "Alerts:Heartbeat" {
+		return c.Alerts.Heartbeat.Reveal()
+	}
+	for _, t := range AlertTargets(c) {
+		if key == "Alerts:"+t.Name+":Url" {
+			return t.URL
+		}
+	}
+	return ""
 }

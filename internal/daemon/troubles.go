@@ -127,35 +127,6 @@ func (d *daemon) beat(ctx context.Context, address string) (asked bool, err erro
 	return true, d.alerts.sender.Get(ctx, address)
 }
 
-// AlertTargets are the receivers of alerts that the configuration names.
-func AlertTargets(c *config.Config) (targets []robots.Target) {
-	a := c.Alerts
-	for _, t := range []robots.Target{
-		{Name: robots.DingTalk, URL: a.DingTalk.Url.Reveal(), Secret: a.DingTalk.Secret.Reveal()},
-		{Name: robots.WeCom, URL: a.WeCom.Url.Reveal()},
-		{Name: robots.Feishu, URL: a.Feishu.Url.Reveal(), Secret: a.Feishu.Secret.Reveal()},
-		{Name: robots.Webhook, URL: a.Webhook.Url.Reveal(), Secret: a.Webhook.Secret.Reveal()},
-	} {
-		if t.URL != "" {
-			targets = append(targets, t)
-		}
-	}
-	return targets
-}
-
-// alertAddress is the address that a key of section Alerts holds.
-func alertAddress(c *config.Config, key string) string {
-	if key == "Alerts:Heartbeat" {
-		return c.Alerts.Heartbeat.Reveal()
-	}
-	for _, t := range AlertTargets(c) {
-		if key == "Alerts:"+t.Name+":Url" {
-			return t.URL
-		}
-	}
-	return ""
-}
-
 // TestedAlert is what a receiver did with a test.
 type TestedAlert struct {
 	Target string `json:"target"`
