@@ -148,11 +148,7 @@ func judge(m mns.Message, rules message.Rules, replies *payment.ReplyRules) peek
 		p.OrderNo, p.Amount, p.ExternalID = in.Notification.OrderNo, in.Amount, in.Notification.ExternalID
 		return p
 	}
-	env, err := message.ParseEnvelope(m.Body, rules.BodyEncoding)
-	if err != nil {
-		return p
-	}
-	switch payload, err := message.DecodePayload(env.Data); {
+	switch _, payload, err := message.ReadUnverified(m.Body, rules.BodyEncoding); {
 	case err != nil:
 	case payload.IsPayment(): // with an amount or a time that cannot be read
 		p.OrderNo, p.ExternalID = message.Cut(payload.Get("orderNo"), 64), message.Cut(payload.Get("externalId"), 128)

@@ -108,11 +108,7 @@ func (d *documents) addArgs(body map[string]any, r job.Row) (orderID int64) {
 
 // addMessage adds what a genuine message says: a payment, or a cabinet's reply. It was verified when the job was carried out.
 func (d *documents) addMessage(body map[string]any, r job.Row) (orderID int64) {
-	env, err := message.ParseEnvelope(r.Args, d.rules.BodyEncoding)
-	if err != nil {
-		return 0
-	}
-	p, err := message.DecodePayload(env.Data)
+	env, p, err := message.ReadUnverified(r.Args, d.rules.BodyEncoding)
 	if err != nil {
 		return 0
 	}

@@ -111,11 +111,7 @@ func (p *payments) addSettled(ctx context.Context, numbers []string, due map[str
 
 // describe says what a kept message, which was verified when it was settled, says about its payment.
 func (p *payments) describe(body string) []slog.Attr {
-	env, err := message.ParseEnvelope(body, p.rules.BodyEncoding)
-	if err != nil {
-		return nil
-	}
-	payload, err := message.DecodePayload(env.Data)
+	env, payload, err := message.ReadUnverified(body, p.rules.BodyEncoding)
 	if err != nil {
 		return nil
 	}

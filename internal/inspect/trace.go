@@ -302,11 +302,7 @@ func createdText(j job.Row) string {
 			received = fmt.Sprintf(" received after %s in the queue", waited.Round(time.Second))
 		}
 	}
-	env, err := message.ParseEnvelope(j.Args, message.BodyAuto)
-	if err != nil {
-		return "message " + id + received
-	}
-	p, err := message.DecodePayload(env.Data)
+	_, p, err := message.ReadUnverified(j.Args, message.BodyAuto)
 	switch {
 	case err != nil:
 		return "message " + id + received
