@@ -418,7 +418,7 @@ func logKeys(t *testing.T) []string {
 		var list []ast.Expr
 		switch x := n.(type) {
 		case *ast.CallExpr:
-			if slices.Contains([]string{"Debug", "Info", "Warn", "Error", "Log", "With", "attrs", "append", "alert", "databaseAttr"}, calledName(x)) || isAttr(x) {
+			if slices.Contains([]string{"Debug", "Info", "Warn", "Error", "Log", "With", "attrs", "append", "logAlert", "databaseAttr"}, calledName(x)) || isAttr(x) {
 				list = x.Args
 			}
 		case *ast.CompositeLit:
@@ -447,7 +447,7 @@ func isAttr(call *ast.CallExpr) bool {
 	return ok && pkg.Name == "slog" && slices.Contains([]string{"String", "Int", "Int64", "Float64", "Bool", "Time", "Duration", "Any", "Group"}, fun.Sel.Name)
 }
 
-// calledName is the name of the function or method that is called; of alert(log)(…) it is alert.
+// calledName is the name of the function or method that is called; of logAlert(log)(…) it is logAlert.
 func calledName(call *ast.CallExpr) string {
 	switch fun := call.Fun.(type) {
 	case *ast.SelectorExpr:

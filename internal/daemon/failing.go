@@ -110,7 +110,7 @@ func (r *reporter) noteFailing(e job.End) {
 	switch {
 	case isFailure(e):
 		if since, tell := r.failing.failed(e, time.Now()); tell {
-			alert(r.log)(context.Background(), "tries of a kind fail and none succeeds; its work waits", attrs(e,
+			logAlert(r.log)(context.Background(), "tries of a kind fail and none succeeds; its work waits", attrs(e,
 				"cause", inspect.Cause(e.Err.Error(), lang.English), "failing_ms", time.Since(since).Milliseconds())...)
 			r.alerts.stateChanged()
 		}

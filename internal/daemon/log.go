@@ -48,8 +48,8 @@ func databaseAttr(name string, connection config.Secret) slog.Attr {
 	return slog.Group(name, "server", db.Config.Addr, "database", db.Config.DBName, "user", db.Config.User)
 }
 
-// alert returns a function that logs what a person should see now.
-func alert(log *slog.Logger) func(ctx context.Context, msg string, attrs ...any) {
+// logAlert returns a function that logs what a person should see now.
+func logAlert(log *slog.Logger) func(ctx context.Context, msg string, attrs ...any) {
 	return func(ctx context.Context, msg string, attrs ...any) {
 		log.Log(ctx, slog.LevelError, msg, append([]any{"alert", true}, attrs...)...)
 	}

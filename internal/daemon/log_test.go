@@ -91,7 +91,7 @@ func TestECS(t *testing.T) {
 
 // logCalls are the functions and methods that make a log line, with the number of arguments before the first key.
 var logCalls = map[string]int{
-	"Debug": 1, "Info": 1, "Warn": 1, "Error": 1, "Log": 3, "With": 0, "Group": 1, "attrs": 1, "alert": 1, "Alert": 2, "DebugContext": 2, "InfoContext": 2,
+	"Debug": 1, "Info": 1, "Warn": 1, "Error": 1, "Log": 3, "With": 0, "Group": 1, "attrs": 1, "logAlert": 1, "Alert": 2, "DebugContext": 2, "InfoContext": 2,
 	"WarnContext": 2, "ErrorContext": 2,
 }
 
@@ -123,8 +123,8 @@ func TestLogKeys(t *testing.T) {
 		switch f := call.Fun.(type) {
 		case *ast.Ident:
 			name = f.Name
-		case *ast.CallExpr: // alert(log)(ctx, msg, …)
-			if id, ok := f.Fun.(*ast.Ident); ok && id.Name == "alert" {
+		case *ast.CallExpr: // logAlert(log)(ctx, msg, …)
+			if id, ok := f.Fun.(*ast.Ident); ok && id.Name == "logAlert" {
 				name = "Alert"
 			}
 		case *ast.SelectorExpr:
@@ -137,7 +137,7 @@ func TestLogKeys(t *testing.T) {
 			}
 		}
 		first, ok := logCalls[name]
-		isLog := strings.EqualFold(on, "log") || on == "slog" || slices.Contains([]string{"attrs", "alert", "Alert"}, name)
+		isLog := strings.EqualFold(on, "log") || on == "slog" || slices.Contains([]string{"attrs", "logAlert", "Alert"}, name)
 		if ok && isLog && !call.Ellipsis.IsValid() {
 			for i := first; i < len(call.Args); i += 2 {
 				check(files.Position(call.Args[i].Pos()), call.Args[i])

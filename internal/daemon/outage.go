@@ -65,7 +65,7 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 			since = began
 		case !told && time.Since(since) >= outageAlertTimeout:
 			told = true
-			alert(w.log)(ctx, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), lang.English),
+			logAlert(w.log)(ctx, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), lang.English),
 				"outage_ms", time.Since(since).Milliseconds(), "error", err)
 			tell(robots.Opened, err.Error())
 		case told && !reminded && time.Since(since) >= job.TroubleReminder:

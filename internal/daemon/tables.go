@@ -75,7 +75,7 @@ func (d *daemon) checkTable(ctx context.Context, c *tableCheck) error {
 		if before == nil {
 			c.since = time.Now()
 		}
-		alert(d.log)(ctx, "the "+c.name+" database lacks tables or columns; "+c.work, "database", c.name, "error", missing.Error(), "remedy", missing.Remedy())
+		logAlert(d.log)(ctx, "the "+c.name+" database lacks tables or columns; "+c.work, "database", c.name, "error", missing.Error(), "remedy", missing.Remedy())
 	case missing == nil && before != nil:
 		d.log.Info("the "+c.name+" database has all tables and columns again", "database", c.name, "outage_ms", time.Since(c.since).Milliseconds())
 	}

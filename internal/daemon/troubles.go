@@ -75,7 +75,7 @@ func (a *alerts) noteLate(ctx context.Context, late []job.Late) error {
 // the attributes order_no, job_id and error.
 func (d *daemon) alertEvent(cause, en, zh string) func(ctx context.Context, msg string, attrs ...any) {
 	return func(ctx context.Context, msg string, attrs ...any) {
-		alert(d.log)(ctx, msg, attrs...)
+		logAlert(d.log)(ctx, msg, attrs...)
 		values := map[string]string{}
 		for i := 0; i+1 < len(attrs); i += 2 {
 			values[fmt.Sprint(attrs[i])] = fmt.Sprint(attrs[i+1])

@@ -79,7 +79,7 @@ func (d *daemon) gracePeriod(ctx context.Context) error {
 		if reason == "" {
 			reason = "no try has failed yet"
 		}
-		alert(d.log)(ctx, "a paid order's step is late", "order_no", s.Ref, "kind", s.Kind, "job_id", s.ID, "state", s.State,
+		logAlert(d.log)(ctx, "a paid order's step is late", "order_no", s.Ref, "kind", s.Kind, "job_id", s.ID, "state", s.State,
 			"try", s.Tries, "age_ms", s.Age.Milliseconds(), "error", reason)
 	}
 	if err := d.alerts.noteLate(ctx, late); err != nil {
