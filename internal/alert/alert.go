@@ -1,8 +1,10 @@
-// Package alert tells people of trouble: it sends notices to the group robots of DingTalk, WeCom and Feishu, and to any
-// receiver of signed webhooks. Robots answer HTTP 200 also when they refuse a message, and an address is a credential: it
-// never stands in an error.
+// Package alert tells people of troubles: who is told of which, when, and in which words. What is in trouble is rows of the
+// job table; one replica at a time makes alerts of them, which are jobs, too; they go to the group robots of DingTalk, WeCom and
+// Feishu, and to any receiver of signed webhooks. Robots answer HTTP 200 also when they refuse a message, and an address is a
+// credential: it never stands in an error.
 //
-// Reading order: a notice and its text for people (alert.go, card.go), each receiver's protocol (robots.go, webhook.go), the
+// Reading order: who tells (settings.go, teller.go), of what an instance sees (seen.go) and of all that the table has (tell.go),
+// in which words (text.go); what receivers get (alert.go, card.go), each receiver's protocol (robots.go, webhook.go), the
 // sending (sender.go).
 package alert
 

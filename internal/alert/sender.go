@@ -74,17 +74,6 @@ func (s *Sender) SetTargets(targets []Target) {
 	s.targets = targets
 }
 
-// Targets returns the names of the targets.
-func (s *Sender) Targets() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names := make([]string, len(s.targets))
-	for i, t := range s.targets {
-		names[i] = t.Name
-	}
-	return names
-}
-
 // Close closes idle connections.
 func (s *Sender) Close() { s.client.CloseIdleConnections() }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
@@ -42,11 +43,14 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		options.Try = d.traces.try
 	}
 	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), options)
-	d.alerts = newAlerts(d)
-	d.ends.add("alerts", func() error { d.alerts.sender.Close(); return nil })
+	d.sender = alert.NewSender(nil)
+	d.ends.add("alerts", func() error { d.sender.Close(); return nil })
+	d.alerts = alert.NewTeller(alert.Options{
+		Store: d.store, Runner: d.runner, Account: d.account, Main: d.main, Sender: d.sender, Instance: c.Host.Instance, States: d.troubles, Log: d.log,
+	}, alertSettings(c))
 	tries.alerts = d.alerts
 	keeper := payment.NewKeeper(d.runner)
-	keeper.Alert = d.alertEvent(causeDamaged,
+	keeper.Alert = d.alertEvent(alert.CauseDamaged,
 		"A message was damaged each time it was received. It is kept as job {job}; a payment may be missing: ask JD to send it again.",
 		"一条消息每次接收都已损坏，已保存为任务 {job}；可能缺少一笔支付，请京东重新推送。")
 	client, err := mnsClient(c, d.countRequest)
@@ -59,7 +63,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 
 	// Settling.
-	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.slo.told, Ended: tries.ended, Alert: d.alertEvent(causeDiffers,
+	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.slo.told, Ended: tries.ended, Alert: d.alertEvent(alert.CauseDiffers,
 		"The payment of order {order} was settled although its amount differs ({error}): correct the order, or refund the difference.",
 		"订单 {order} 的支付金额不符（{error}），但已入账：请更正订单或退还差额。")}
 	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, report)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	robots "jdpay-listener/internal/alert"
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/mns"
@@ -171,7 +171,7 @@ func judgeAlerts(l *config.Loaded) {
 	addresses := map[string]string{"Alerts:Heartbeat": l.Config.Alerts.Heartbeat.Reveal(), "Alerts:Console": l.Config.Alerts.Console}
 	for _, t := range AlertTargets(l.Config) {
 		addresses["Alerts:"+t.Name+":Url"] = t.URL
-		if t.Secret == "" && t.Name != robots.WeCom {
+		if t.Secret == "" && t.Name != alert.WeCom {
 			l.Warn("Alerts:"+t.Name+":Secret", "not set: what is sent is not signed")
 		}
 	}

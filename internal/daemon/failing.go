@@ -112,7 +112,7 @@ func (r *reporter) noteFailing(e job.End) {
 		if since, tell := r.failing.failed(e, time.Now()); tell {
 			logAlert(r.log)(context.Background(), "tries of a kind fail and none succeeds; its work waits", attrs(e,
 				"cause", inspect.Cause(e.Err.Error(), lang.English), "failing_ms", time.Since(since).Milliseconds())...)
-			r.alerts.stateChanged()
+			r.alerts.StatesChanged()
 		}
 	case e.State == job.Done, e.State == job.Waiting:
 		r.endFailing(e.Kind, "tries of a kind succeed again")

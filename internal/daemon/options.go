@@ -3,8 +3,7 @@ package daemon
 import (
 	"strings"
 
-	robots "jdpay-listener/internal/alert"
-
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/elastic"
@@ -95,13 +94,13 @@ func opsServer(c *config.Config) *ops.Server {
 }
 
 // AlertTargets are the receivers of alerts that the configuration names.
-func AlertTargets(c *config.Config) (targets []robots.Target) {
+func AlertTargets(c *config.Config) (targets []alert.Target) {
 	a := c.Alerts
-	for _, t := range []robots.Target{
-		{Name: robots.DingTalk, URL: a.DingTalk.Url.Reveal(), Secret: a.DingTalk.Secret.Reveal()},
-		{Name: robots.WeCom, URL: a.WeCom.Url.Reveal()},
-		{Name: robots.Feishu, URL: a.Feishu.Url.Reveal(), Secret: a.Feishu.Secret.Reveal()},
-		{Name: robots.Webhook, URL: a.Webhook.Url.Reveal(), Secret: a.Webhook.Secret.Reveal()},
+	for _, t := range []alert.Target{
+		{Name: alert.DingTalk, URL: a.DingTalk.Url.Reveal(), Secret: a.DingTalk.Secret.Reveal()},
+		{Name: alert.WeCom, URL: a.WeCom.Url.Reveal()},
+		{Name: alert.Feishu, URL: a.Feishu.Url.Reveal(), Secret: a.Feishu.Secret.Reveal()},
+		{Name: alert.Webhook, URL: a.Webhook.Url.Reveal(), Secret: a.Webhook.Secret.Reveal()},
 	} {
 		if t.URL != "" {
 			targets = append(targets, t)

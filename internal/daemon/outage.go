@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	robots "jdpay-listener/internal/alert"
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
@@ -24,7 +24,7 @@ const (
 // outage begins, does not ask while all its slots are taken by jobs that wait for the database.
 type outageWatch struct {
 	check func(context.Context) error
-	tell  func(ctx context.Context, status robots.Status, since time.Time, cause string) // nil: nobody
+	tell  func(ctx context.Context, status alert.Status, since time.Time, cause string) // nil: nobody
 	log   *slog.Logger
 }
 
@@ -39,7 +39,7 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 	told, reminded := false, false
 	var telling sync.WaitGroup // the receivers may be slow
 	defer telling.Wait()
-	tell := func(status robots.Status, cause string) {
+	tell := func(status alert.Status, cause string) {
 		if w.tell != nil {
 			from := since
 			telling.Go(func() { w.tell(ctx, status, from, cause) })
@@ -57,7 +57,7 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 		case ctx.Err() != nil:
 		case err == nil && told:
 			w.log.Info("the account database is back", "outage_ms", time.Since(since).Milliseconds())
-			tell(robots.Over, "")
+			tell(alert.Over, "")
 			since, told, reminded = time.Time{}, false, false
 		case err == nil:
 			since = time.Time{}
@@ -67,10 +67,10 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 			told = true
 			logAlert(w.log)(ctx, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), lang.English),
 				"outage_ms", time.Since(since).Milliseconds(), "error", err)
-			tell(robots.Opened, err.Error())
+			tell(alert.Opened, err.Error())
 		case told && !reminded && time.Since(since) >= job.TroubleReminder:
 			reminded = true
-			tell(robots.StillOpen, err.Error())
+			tell(alert.StillOpen, err.Error())
 		}
 	}
 }

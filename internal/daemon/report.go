@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
@@ -20,7 +21,7 @@ type reporter struct {
 	payments *payments
 	bursts   bursts
 	failing  failing
-	alerts   *alerts
+	alerts   *alert.Teller // nil: nobody
 	slo      promises
 }
 
@@ -48,7 +49,7 @@ func (r *reporter) ended(e job.End) {
 		r.log.Warn("message rejected and kept as evidence", attrs(e, "error", e.Err)...)
 		if r.bursts.add(e.Outcome, time.Now()) {
 			logAlert(r.log)(context.Background(), "many messages are rejected: forged, or the key or the signature profile is wrong", "outcome", string(e.Outcome), "in_a_minute", burstSize)
-			r.alerts.event(causeBurst+string(e.Outcome), causeBurst+string(e.Outcome), "",
+			r.alerts.Event(alert.CauseBurst+string(e.Outcome), alert.CauseBurst+string(e.Outcome), "",
 				"Many messages are rejected: they are forged, or the key or the signature profile is wrong. `verify` says which profile would match.",
 				"大量消息被拒绝：可能是伪造，或密钥、签名方式配置有误。`verify` 可查出匹配的签名方式。")
 		}
@@ -56,7 +57,7 @@ func (r *reporter) ended(e job.End) {
 		r.log.Warn("reply does not count: its command was not sent, or to another cabinet", attrs(e)...)
 		if r.bursts.add(e.Outcome, time.Now()) {
 			logAlert(r.log)(context.Background(), "many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up", "outcome", string(e.Outcome), "in_a_minute", burstSize)
-			r.alerts.event(causeBurst+string(e.Outcome), causeBurst+string(e.Outcome), "",
+			r.alerts.Event(alert.CauseBurst+string(e.Outcome), alert.CauseBurst+string(e.Outcome), "",
 				"Many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up.",
 				"大量回复来自其他柜机：可能有柜机被入侵，或柜机编号配置有误。")
 		}

@@ -11,6 +11,7 @@ import (
 
 	sdnotify "github.com/coreos/go-systemd/v22/daemon"
 
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
@@ -74,7 +75,8 @@ type daemon struct {
 	indexer       *indexer // nil: off
 	tries         *reporter
 	dependencies  []*dependency
-	alerts        *alerts
+	alerts        *alert.Teller
+	sender        *alert.Sender // of alerts and heartbeats
 	tables        []*tableCheck // of the account and of the main database
 	payments      *payments
 	traces        *traces // nil: off
@@ -131,7 +133,7 @@ func (d *daemon) effects() []server {
 
 // work returns the services that run jobs, and the workers.
 func (d *daemon) work() []server {
-	services := append(append(d.localWorkers(), d.watches...), d.runner, &outageWatch{check: d.store.CheckWritable, tell: d.tellOutage, log: d.log}, d.alerts,
+	services := append(append(d.localWorkers(), d.watches...), d.runner, &outageWatch{check: d.store.CheckWritable, tell: d.alerts.TellOutage, log: d.log}, d.alerts,
 		task{"lines about payments", d.payments.run})
 	if d.opts.Reload != nil {
 		services = append(services, task{"configuration reload", d.reload})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/ops"
@@ -67,8 +68,8 @@ func (d *daemon) startSeries() {
 func endings(kind string) []payment.Ending {
 	if kind == job.KindAlert {
 		return []payment.Ending{
-			{State: job.Done, Outcome: alertSent},
-			{State: job.Done, Outcome: alertNotAddressed},
+			{State: job.Done, Outcome: alert.Sent},
+			{State: job.Done, Outcome: alert.NotAddressed},
 			{State: job.Parked, Outcome: job.Abandoned},
 			{State: job.Parked, Outcome: job.MalformedArgs},
 		}

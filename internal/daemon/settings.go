@@ -106,7 +106,7 @@ func (d *daemon) reload(ctx context.Context) {
 		}
 		types := payTypes(c)
 		d.settler.PayTypes.Store(&types)
-		d.alerts.configure(c)
+		d.alerts.Configure(alertSettings(c))
 		for _, kind := range Kinds {
 			d.runner.SetPolicy(kind, policy(c, kind))
 		}

@@ -54,7 +54,7 @@ func (d *daemon) checkTables(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	d.alerts.stateChanged()
+	d.alerts.StatesChanged()
 	return errors.Join(errs...)
 }
 

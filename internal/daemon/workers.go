@@ -38,8 +38,8 @@ func (d *daemon) addWorkers() error {
 		}}),
 		d.addWorker(job.Worker{Name: "purge", Period: purgeInterval, Run: d.purge}),
 		d.addWorker(job.Worker{Name: "grace-period", Period: graceInterval, Run: d.gracePeriod}),
-		d.addWorker(job.Worker{Name: "tell-troubles", Period: tellInterval, Rest: d.alerts.rest, Run: d.alerts.tell}),
-		register(d, job.KindAlert, job.Kind{Priority: job.Normal}, d.alerts.send),
+		d.addWorker(d.alerts.Worker()),
+		register(d, job.KindAlert, job.Kind{Priority: job.Normal}, d.alerts.Send),
 	)
 }
 
@@ -82,7 +82,7 @@ func (d *daemon) gracePeriod(ctx context.Context) error {
 		logAlert(d.log)(ctx, "a paid order's step is late", "order_no", s.Ref, "kind", s.Kind, "job_id", s.ID, "state", s.State,
 			"try", s.Tries, "age_ms", s.Age.Milliseconds(), "error", reason)
 	}
-	if err := d.alerts.noteLate(ctx, late); err != nil {
+	if err := d.alerts.NoteLate(ctx, late); err != nil {
 		return err
 	}
 	return d.store.MarkLate(ctx, late)

@@ -11,9 +11,15 @@ import (
 	"testing"
 	"time"
 
-	robots "jdpay-listener/internal/alert"
+	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/ops"
+	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/robotserver"
 	"jdpay-listener/internal/testenv"
@@ -69,8 +75,8 @@ func TestHeartbeatOnlyWhileHealthy(t *testing.T) {
 	var beats atomic.Int64
 	deadMan := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { beats.Add(1) }))
 	t.Cleanup(deadMan.Close)
-	d := &daemon{health: &ops.Health{}, alerts: &alerts{sender: robots.NewSender(nil)}}
-	defer d.alerts.sender.Close()
+	d := &daemon{health: &ops.Health{}, sender: alert.NewSender(nil)}
+	defer d.sender.Close()
 	for _, healthy := range []bool{false, true} {
 		d.health.Check("a dependency", func(context.Context) error {
 			if healthy {
@@ -87,5 +93,51 @@ func TestHeartbeatOnlyWhileHealthy(t *testing.T) {
 	deadMan.Close()
 	if _, err := d.beat(t.Context(), deadMan.URL+"/"+robotserver.Token); err == nil || strings.Contains(err.Error(), robotserver.Token) {
 		t.Errorf("without the service: %v", err)
+	}
+}
+
+// TestTroublesThatAnInstanceSees are the kinds of whose failure a person was told, and the tables that a database lacks.
+func TestTroublesThatAnInstanceSees(t *testing.T) {
+	since := time.Date(2025, 11, 20, 12, 0, 0, 0, time.UTC)
+	missing := &inspect.MissingError{Tables: []inspect.Table{{Name: "kernel_device_group"}}}
+	d := &daemon{
+		cfg:    mustLoad(t, "Payment__TimeZone=Asia/Tokyo").Config,
+		tries:  &reporter{},
+		tables: []*tableCheck{{name: "account"}, {name: "main", work: "work waits", missing: missing}},
+	}
+	d.tries.failing.kinds = map[string]*failingKind{
+		payment.KindSettle:  {since: since, told: true, cause: "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'"},
+		payment.KindPayInfo: {since: since, cause: "nobody was told yet"},
+	}
+	want := []job.Trouble{
+		alert.FailingKind(payment.KindSettle, since, "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'", time.FixedZone("", 9*3600)),
+		alert.MissingTables("main", "work waits", missing),
+	}
+	got := d.troubles()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	if text := got[0].Text["en"]; !strings.Contains(text, "since 21:00:00") {
+		t.Errorf("the text says %q", text)
+	}
+}
+
+// TestAlertSettings are those of section Alerts, with the receivers that have an address.
+func TestAlertSettings(t *testing.T) {
+	c := mustLoad(t, "Alerts__Language=en", "Alerts__Console=https://console.test", "Alerts__Heartbeat=https://beat.test/1", "Payment__TimeZone=Asia/Tokyo",
+		"Alerts__DingTalk__Url=https://robot.test/d", "Alerts__DingTalk__Secret=secret-d", "Alerts__WeCom__Url=https://robot.test/w",
+		"Alerts__Webhook__Url=https://robot.test/h", "Alerts__Webhook__Secret=secret-h").Config
+	got := alertSettings(c)
+	if zone := got.Zone.String(); zone != "Asia/Tokyo" {
+		t.Errorf("zone %s", zone)
+	}
+	got.Zone = nil
+	want := alert.Settings{Language: lang.English, Console: "https://console.test", Heartbeat: "https://beat.test/1", Targets: []alert.Target{
+		{Name: alert.DingTalk, URL: "https://robot.test/d", Secret: "secret-d"},
+		{Name: alert.WeCom, URL: "https://robot.test/w"},
+		{Name: alert.Webhook, URL: "https://robot.test/h", Secret: "secret-h"},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
 	}
 }

@@ -1,4 +1,4 @@
-package daemon
+package alert
 
 import (
 	"context"
@@ -9,37 +9,41 @@ import (
 	"strings"
 	"time"
 
-	robots "jdpay-listener/internal/alert"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
+// Worker returns the worker that makes alerts of troubles. One replica at a time runs it.
+func (t *Teller) Worker() job.Worker {
+	return job.Worker{Name: "tell-troubles", Period: tellInterval, Rest: t.rest, Run: t.tell}
+}
+
 // rest is the pause before the next look for troubles.
-func (a *alerts) rest() time.Duration {
-	if a.on() {
+func (t *Teller) rest() time.Duration {
+	if t.on() {
 		return tellInterval
 	}
 	return idleInterval
 }
 
-// tell makes alerts of the troubles that began, that last, and that are over. One replica at a time runs it.
-func (a *alerts) tell(ctx context.Context) error {
-	s := a.settings.Load() // one configuration for the whole look, whatever is reloaded meanwhile
-	if len(s.targets) == 0 {
+// tell makes alerts of the troubles that began, that last, and that are over.
+func (t *Teller) tell(ctx context.Context) error {
+	s := t.settings.Load() // one configuration for the whole look, whatever is reloaded meanwhile
+	if len(s.Targets) == 0 {
 		return nil
 	}
-	if err := a.noteParked(ctx); err != nil {
+	if err := t.noteParked(ctx); err != nil {
 		return err
 	}
-	open, err := a.store.Troubles(ctx)
+	open, err := t.opts.Store.Troubles(ctx)
 	if err != nil {
 		return err
 	}
 	silent, groups := sortTroubles(open)
 	if len(silent) > 0 {
-		err := a.inTx(ctx, func(tx *sql.Tx) error { return a.store.TellTroubles(ctx, tx, ids(silent), job.Ended) })
+		err := t.inTx(ctx, func(tx *sql.Tx) error { return t.opts.Store.TellTroubles(ctx, tx, ids(silent), job.Ended) })
 		if err != nil {
 			return err
 		}
@@ -48,18 +52,18 @@ func (a *alerts) tell(ctx context.Context) error {
 		return nil
 	}
 	// The table knows what was told: the next look may be another replica's.
-	recent, err := a.store.RecentAlerts(ctx, digestInterval)
+	recent, err := t.opts.Store.RecentAlerts(ctx, digestInterval)
 	if err != nil {
 		return err
 	}
-	left := maxAlerts - len(recent)/len(s.targets)
+	left := maxAlerts - len(recent)/len(s.Targets)
 	for _, g := range groups {
 		wasTold := slices.ContainsFunc(recent, func(key string) bool { return strings.HasPrefix(key, g.key()) })
 		if wasTold || left <= 0 {
 			continue // it is told later, together with what comes until then
 		}
 		left--
-		if err := a.tellGroup(ctx, g, open, s); err != nil {
+		if err := t.tellGroup(ctx, g, open, s); err != nil {
 			return err
 		}
 	}
@@ -67,8 +71,8 @@ func (a *alerts) tell(ctx context.Context) error {
 }
 
 // noteParked makes troubles of the jobs that were parked meanwhile.
-func (a *alerts) noteParked(ctx context.Context) error {
-	parked, err := a.store.UntoldParked(ctx)
+func (t *Teller) noteParked(ctx context.Context) error {
+	parked, err := t.opts.Store.UntoldParked(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,7 +85,7 @@ func (a *alerts) noteParked(ctx context.Context) error {
 				fmt.Sprintf("任务 %d（%s）需要人工处理（%s）。", p.ID, p.Kind, inspect.Cause(p.LastError, lang.Chinese)))
 		}
 	}
-	return a.store.NoteTroubles(ctx, troubles)
+	return t.opts.Store.NoteTroubles(ctx, troubles)
 }
 
 // troubleGroup is what one alert tells: troubles of one cause with the same change.
@@ -93,7 +97,7 @@ type troubleGroup struct {
 
 // key begins the keys of alerts about this change of this cause.
 func (g *troubleGroup) key() string {
-	return fmt.Sprintf("%s:%s:%s:", job.KindAlert, robots.Status(g.change), g.cause)
+	return fmt.Sprintf("%s:%s:%s:", job.KindAlert, Status(g.change), g.cause)
 }
 
 // sortTroubles groups the troubles of which people must be told: first what began, then what is over, then what lasts. silent
@@ -136,18 +140,18 @@ func dueChange(t job.OpenTrouble) (change job.Change, isSilent bool) {
 }
 
 // tellGroup creates an alert for each target, in one transaction with the note that it was created.
-func (a *alerts) tellGroup(ctx context.Context, g *troubleGroup, open []job.OpenTrouble, s *alertSettings) error {
-	n := a.compose(ctx, g, open, s)
+func (t *Teller) tellGroup(ctx context.Context, g *troubleGroup, open []job.OpenTrouble, s *Settings) error {
+	n := t.compose(ctx, g, open, s)
 	var jobs []*job.Job
-	err := a.inTx(ctx, func(tx *sql.Tx) (err error) {
-		if err := a.store.TellTroubles(ctx, tx, ids(g.troubles), g.change); err != nil {
+	err := t.inTx(ctx, func(tx *sql.Tx) (err error) {
+		if err := t.opts.Store.TellTroubles(ctx, tx, ids(g.troubles), g.change); err != nil {
 			return err
 		}
 		var news []job.New
-		for _, target := range s.targets {
-			news = append(news, job.New{Kind: job.KindAlert, Key: n.ID + ":" + target, Args: alertArgs{target, *n}})
+		for _, target := range s.Targets {
+			news = append(news, job.New{Kind: job.KindAlert, Key: n.ID + ":" + target.Name, Args: alertArgs{target.Name, *n}})
 		}
-		jobs, err = a.runner.Insert(ctx, tx, news...)
+		jobs, err = t.opts.Runner.Insert(ctx, tx, news...)
 		return err
 	})
 	if errors.Is(err, job.ErrToldAlready) {
@@ -156,12 +160,12 @@ func (a *alerts) tellGroup(ctx context.Context, g *troubleGroup, open []job.Open
 	if err != nil {
 		return err
 	}
-	a.runner.Start(jobs)
+	t.opts.Runner.Start(jobs)
 	return nil
 }
 
-func (a *alerts) inTx(ctx context.Context, fn func(*sql.Tx) error) error {
-	return sqldb.InTx(ctx, a.account, fn)
+func (t *Teller) inTx(ctx context.Context, fn func(*sql.Tx) error) error {
+	return sqldb.InTx(ctx, t.opts.Account, fn)
 }
 
 func ids(troubles []job.OpenTrouble) []int64 {
@@ -180,56 +184,56 @@ const (
 )
 
 // compose words an alert.
-func (a *alerts) compose(ctx context.Context, g *troubleGroup, open []job.OpenTrouble, s *alertSettings) *robots.Notice {
-	n := &robots.Notice{
-		ID: fmt.Sprint(g.key(), g.troubles[0].ID), Status: robots.Status(g.change), Cause: g.cause, Language: string(s.lang),
-		Since: g.troubles[0].Since, At: time.Now(), Instance: a.instance, Title: causeTitle(g.cause, g.change, len(g.troubles), s.lang),
+func (t *Teller) compose(ctx context.Context, g *troubleGroup, open []job.OpenTrouble, s *Settings) *Notice {
+	n := &Notice{
+		ID: fmt.Sprint(g.key(), g.troubles[0].ID), Status: Status(g.change), Cause: g.cause, Language: string(s.Language),
+		Since: g.troubles[0].Since, At: time.Now(), Instance: t.opts.Instance, Title: causeTitle(g.cause, g.change, len(g.troubles), s.Language),
 	}
-	for _, t := range g.troubles[:min(len(g.troubles), maxNamed)] {
-		if t.Order != "" && !slices.Contains(n.Orders, t.Order) {
-			n.Orders = append(n.Orders, t.Order)
+	for _, trouble := range g.troubles[:min(len(g.troubles), maxNamed)] {
+		if trouble.Order != "" && !slices.Contains(n.Orders, trouble.Order) {
+			n.Orders = append(n.Orders, trouble.Order)
 		}
-		if t.JobID != 0 {
-			n.Jobs = append(n.Jobs, t.JobID)
+		if trouble.JobID != 0 {
+			n.Jobs = append(n.Jobs, trouble.JobID)
 		}
 	}
 	if g.change == job.Ended {
-		n.Text = overText(g, n, open, s.lang)
+		n.Text = overText(g, n, open, s.Language)
 	} else {
-		n.Text, n.Commands = a.sentences(ctx, g, n, s), causeCommands(g, n)
+		n.Text, n.Commands = t.sentences(ctx, g, n, s), causeCommands(g, n)
 	}
-	if s.console != "" {
-		n.Console = consolePage(s.console, n.Orders)
+	if s.Console != "" {
+		n.Console = consolePage(s.Console, n.Orders)
 	}
 	return n
 }
 
 // sentences say of the first troubles what `explain` says, and name the others.
-func (a *alerts) sentences(ctx context.Context, g *troubleGroup, n *robots.Notice, s *alertSettings) (text []string) {
+func (t *Teller) sentences(ctx context.Context, g *troubleGroup, n *Notice, s *Settings) (text []string) {
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
 	said := 0
-	for _, t := range g.troubles {
+	for _, trouble := range g.troubles {
 		if said == maxSentences {
 			break
 		}
 		said++
-		sentence := t.Text[string(s.lang)]
-		if t.Order != "" && sentence == "" {
-			trace, err := inspect.LookUp(ctx, a.account, a.main, t.Order)
+		sentence := trouble.Text[string(s.Language)]
+		if trouble.Order != "" && sentence == "" {
+			trace, err := inspect.LookUp(ctx, t.opts.Account, t.opts.Main, trouble.Order)
 			if err == nil {
-				sentence = trace.Explain(s.lang, s.zone)
+				sentence = trace.Explain(s.Language, s.Zone)
 			}
 		}
 		if sentence == "" {
-			sentence = t.Order
+			sentence = trouble.Order
 		}
 		if sentence != "" && !slices.Contains(text, sentence) {
 			text = append(text, sentence)
 		}
 	}
 	if rest := len(g.troubles) - said; rest > 0 {
-		text = append(text, moreText(rest, n.Orders[min(said, len(n.Orders)):], s.lang))
+		text = append(text, moreText(rest, n.Orders[min(said, len(n.Orders)):], s.Language))
 	}
 	return text
 }

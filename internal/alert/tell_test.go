@@ -1,4 +1,4 @@
-package daemon
+package alert
 
 import (
 	"context"
@@ -7,15 +7,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
-	robots "jdpay-listener/internal/alert"
-	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sandbox/robotserver"
@@ -57,37 +57,36 @@ func mariaDB(t *testing.T) string {
 	return server.DSN(server.Create(t, schema.Account, schema.Main))
 }
 
-// replica is an instance that tells people. It runs no jobs before serve.
-func (w *told) replica(name string) *daemon {
-	w.t.Helper()
-	c := mustLoad(w.t, "Host__Instance="+name, "Alerts__Language=en", "Alerts__Console=https://console.test").Config
-	for name, r := range w.receivers {
-		url, secret := config.NewSecret(r.URL()), config.NewSecret(robotserver.Secret)
-		switch name {
-		case robotserver.DingTalk:
-			c.Alerts.DingTalk = config.DingTalk{Url: url, Secret: secret}
-		case robotserver.WeCom:
-			c.Alerts.WeCom = config.WeCom{Url: url}
-		case robotserver.Feishu:
-			c.Alerts.Feishu = config.Feishu{Url: url, Secret: secret}
-		case robotserver.Webhook:
-			c.Alerts.Webhook = config.Webhook{Url: url, Secret: secret}
+// settings are those of a configuration that names all receivers.
+func (w *told) settings() Settings {
+	s := Settings{Language: lang.English, Zone: time.UTC, Console: "https://console.test"}
+	for _, name := range names {
+		if r := w.receivers[name]; r != nil {
+			s.Targets = append(s.Targets, target(r))
 		}
 	}
-	d := &daemon{cfg: c, log: slog.New(slog.NewTextHandler(&w.log, nil)), account: w.db, main: w.db, store: job.NewMySQL(w.db), tries: &reporter{}}
-	d.runner = job.NewRunner(d.store, name, job.Options{DrainTimeout: time.Second})
-	d.alerts = newAlerts(d)
-	policy := job.Policy{Concurrency: 4, Schedule: job.Schedule{FirstWait: 50 * time.Millisecond, Factor: 1, MaxWait: time.Second, Timeout: time.Hour}}
-	if err := job.Register(d.runner, job.KindAlert, job.Kind{}, policy, d.alerts.send); err != nil {
-		w.t.Fatal(err)
-	}
-	return d
+	return s
 }
 
-func (w *told) serve(d *daemon) {
+// replica is an instance that tells people. It runs no jobs before serve.
+func (w *told) replica(name string) *Teller {
+	w.t.Helper()
+	store := job.NewMySQL(w.db)
+	r := NewTeller(Options{
+		Store: store, Runner: job.NewRunner(store, name, job.Options{DrainTimeout: time.Second}), Account: w.db, Main: w.db, Sender: NewSender(nil),
+		Instance: name, Log: slog.New(slog.NewTextHandler(&w.log, nil)), States: func() []job.Trouble { return nil },
+	}, w.settings())
+	policy := job.Policy{Concurrency: 4, Schedule: job.Schedule{FirstWait: 50 * time.Millisecond, Factor: 1, MaxWait: time.Second, Timeout: time.Hour}}
+	if err := job.Register(r.opts.Runner, job.KindAlert, job.Kind{}, policy, r.Send); err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *told) serve(r *Teller) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = d.runner.Serve(ctx) }()
+	go func() { defer close(done); _ = r.opts.Runner.Serve(ctx) }()
 	w.t.Cleanup(func() { cancel(); <-done })
 }
 
@@ -108,9 +107,9 @@ func (w *told) park(outcome job.Outcome, from, to int) {
 	}
 }
 
-func (w *told) tell(d *daemon) {
+func (w *told) tell(r *Teller) {
 	w.t.Helper()
-	if err := d.alerts.tell(w.t.Context()); err != nil {
+	if err := r.tell(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -172,8 +171,8 @@ func TestTroublesAreToldOnChange(t *testing.T) {
 					t.Errorf("the card lacks %q:\n%s", part, card)
 				}
 			}
-			var n robots.Notice
-			if err := json.Unmarshal([]byte(w.expect(robotserver.Webhook, 1)), &n); err != nil || n.Status != robots.Opened || n.Cause != "amount_mismatch" || fmt.Sprint(n.Orders) != "[R1]" {
+			var n Notice
+			if err := json.Unmarshal([]byte(w.expect(robotserver.Webhook, 1)), &n); err != nil || n.Status != Opened || n.Cause != "amount_mismatch" || fmt.Sprint(n.Orders) != "[R1]" {
 				t.Errorf("%v: %+v", err, n)
 			}
 
@@ -243,9 +242,9 @@ func TestReplicasTellOnce(t *testing.T) {
 	errs := make(chan error)
 	const replicas = 6
 	for i := range replicas {
-		d := w.replica(fmt.Sprint("r", i))
-		w.serve(d)
-		go func() { errs <- d.alerts.tell(t.Context()) }()
+		r := w.replica(fmt.Sprint("r", i))
+		w.serve(r)
+		go func() { errs <- r.tell(t.Context()) }()
 	}
 	for range replicas {
 		if err := <-errs; err != nil {
@@ -265,9 +264,9 @@ func TestRefusedAlertIsTriedAgain(t *testing.T) {
 	robot := w.receivers[robotserver.DingTalk]
 	robot.Answer(0, `{"errcode":310000,"errmsg":"sign not match, token `+robotserver.Token+`"}`)
 	w.park(payment.PaidTwice, 1, 1)
-	d := w.replica("a")
-	w.serve(d)
-	w.tell(d)
+	r := w.replica("a")
+	w.serve(r)
+	w.tell(r)
 	if !testenv.Poll(20*time.Second, func() bool { return robot.Requests() >= 3 }) {
 		t.Fatalf("%d requests", robot.Requests())
 	}
@@ -295,9 +294,9 @@ func TestTroublesOfInstances(t *testing.T) {
 	w := newTold(t, mariaDB(t), robotserver.WeCom)
 	a, b := w.replica("a"), w.replica("b")
 	w.serve(a)
-	for _, d := range []*daemon{a, b} {
-		d.tries.failing.kinds = map[string]*failingKind{"settle": {since: time.Now(), told: true, cause: "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'"}}
-		if err := d.store.NoteTroubles(t.Context(), d.troubles()); err != nil {
+	settling := []job.Trouble{FailingKind("settle", time.Now(), "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'", time.UTC)}
+	for _, r := range []*Teller{a, b} {
+		if err := r.opts.Store.NoteTroubles(t.Context(), settling); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -307,7 +306,7 @@ func TestTroublesOfInstances(t *testing.T) {
 		t.Errorf("the card says:\n%s", card)
 	}
 	w.exec("UPDATE jdpay_job SET give_up_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND) WHERE kind = 'trouble'")
-	if err := b.store.NoteTroubles(t.Context(), b.troubles()); err != nil { // b still sees it
+	if err := b.opts.Store.NoteTroubles(t.Context(), settling); err != nil { // b still sees it
 		t.Fatal(err)
 	}
 	w.tell(a)
@@ -323,9 +322,9 @@ func TestTroublesOfInstances(t *testing.T) {
 func TestTargetsApplyAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newTold(t, mariaDB(t))
-	d := w.replica("a")
+	r := w.replica("a")
 	w.park(payment.PaidTwice, 1, 1)
-	w.tell(d)
+	w.tell(r)
 	var n int
 	if err := w.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE kind IN ('trouble', 'alert')").Scan(&n); err != nil || n != 0 {
 		t.Fatalf("without a receiver: %d rows, %v", n, err)
@@ -333,12 +332,12 @@ func TestTargetsApplyAtOnce(t *testing.T) {
 	w.receivers[robotserver.WeCom], w.receivers[robotserver.Feishu] = robotserver.New(robotserver.WeCom), robotserver.New(robotserver.Feishu)
 	t.Cleanup(w.receivers[robotserver.WeCom].Close)
 	t.Cleanup(w.receivers[robotserver.Feishu].Close)
-	d.alerts.configure(w.replica("b").cfg)
-	w.tell(d)
-	wecom := w.replica("c").cfg
-	wecom.Alerts.Feishu.Url = config.Secret{}
-	d.alerts.configure(wecom)
-	w.serve(d)
+	s := w.settings()
+	r.Configure(s)
+	w.tell(r)
+	s.Targets = slices.DeleteFunc(slices.Clone(s.Targets), func(t Target) bool { return t.Name == Feishu })
+	r.Configure(s)
+	w.serve(r)
 	w.expect(robotserver.WeCom, 1)
 	if !testenv.Poll(20*time.Second, func() bool {
 		_ = w.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'alert' AND outcome = 'not_configured'").Scan(&n)
@@ -362,16 +361,16 @@ func (f onConnect) Driver() driver.Driver                        { return nil }
 func TestReloadWhileTelling(t *testing.T) {
 	t.Parallel()
 	w := newTold(t, mariaDB(t))
-	without := w.replica("without").cfg
+	without := w.settings()
 	w.receivers[robotserver.WeCom] = robotserver.New(robotserver.WeCom)
 	t.Cleanup(w.receivers[robotserver.WeCom].Close)
-	d := w.replica("a")
-	d.alerts.main = sql.OpenDB(onConnect(func() { d.alerts.configure(without) }))
-	t.Cleanup(func() { d.alerts.main.Close() })
+	r := w.replica("a")
+	r.opts.Main = sql.OpenDB(onConnect(func() { r.Configure(without) }))
+	t.Cleanup(func() { r.opts.Main.Close() })
 	w.exec("INSERT INTO kernelorder_charge (order_id, order_no) VALUES (1, 'R1')")
 	w.park(payment.PaidTwice, 1, 1)
-	w.tell(d)
-	if d.alerts.on() {
+	w.tell(r)
+	if r.on() {
 		t.Error("the configuration did not change while the alert was worded")
 	}
 	var n int

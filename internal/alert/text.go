@@ -1,4 +1,4 @@
-package daemon
+package alert
 
 import (
 	"cmp"
@@ -7,21 +7,24 @@ import (
 	"regexp"
 	"strings"
 
-	robots "jdpay-listener/internal/alert"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
 
-// Causes of alerts beside the outcomes of parked jobs. Those that end in a slash are followed by what is meant.
+// Causes of events. CauseBurst is followed by what is meant.
+const (
+	CauseBurst   = "burst/" // an outcome
+	CauseDamaged = "damaged_message"
+	CauseDiffers = "amount_differs" // and was settled: Payment:AmountCheck is report
+)
+
+// Causes of other alerts beside the outcomes of parked jobs. Those that end in a slash are followed by what is meant.
 const (
 	causeLate     = "late"
 	causeFailing  = "failing/" // a kind
 	causeMissing  = "missing/" // a database: tables or columns
 	causeDatabase = "account_database"
-	causeBurst    = "burst/" // an outcome
-	causeDamaged  = "damaged_message"
-	causeDiffers  = "amount_differs" // and was settled: Payment:AmountCheck is report
 	causeTest     = "test"
 )
 
@@ -50,9 +53,9 @@ var causeTitles = map[string][2]string{
 	causeFailing:                                              {"no {what} succeeds", "{what} 持续失败"},
 	causeMissing:                                              {"the {what} database lacks tables or columns", "{what}缺少表或列"},
 	causeDatabase:                                             {"the account database is away", "账务数据库不可用"},
-	causeBurst:                                                {"many messages are {what}", "大量消息异常：{what}"},
-	causeDamaged:                                              {"a message was damaged", "收到损坏的消息"},
-	causeDiffers:                                              {"a payment of another amount was settled", "金额不符的支付已入账"},
+	CauseBurst:                                                {"many messages are {what}", "大量消息异常：{what}"},
+	CauseDamaged:                                              {"a message was damaged", "收到损坏的消息"},
+	CauseDiffers:                                              {"a payment of another amount was settled", "金额不符的支付已入账"},
 	causeTest:                                                 {"this is a test", "这是一条测试消息"},
 }
 
@@ -98,7 +101,7 @@ func moreText(n int, orders []string, in lang.Lang) string {
 }
 
 // overText says what is over and how many of the same are not.
-func overText(g *troubleGroup, n *robots.Notice, open []job.OpenTrouble, in lang.Lang) []string {
+func overText(g *troubleGroup, n *Notice, open []job.OpenTrouble, in lang.Lang) []string {
 	left := -len(g.troubles)
 	for _, t := range open {
 		if t.Cause == g.cause {
@@ -120,9 +123,6 @@ func overText(g *troubleGroup, n *robots.Notice, open []job.OpenTrouble, in lang
 	return []string{text + map[bool]string{true: fmt.Sprintf("; still open of the same: %d.", left)}[left > 0]}
 }
 
-// fillIn replaces placeholders, given as pairs of names and values.
-func fillIn(form string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(form) }
-
 // bareWord is what a shell takes as it is.
 var bareWord = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
 
@@ -134,7 +134,7 @@ func quote(word string) string {
 }
 
 // causeCommands are what to run to see more: nothing once all is over.
-func causeCommands(g *troubleGroup, n *robots.Notice) []string {
+func causeCommands(g *troubleGroup, n *Notice) []string {
 	const program = "jdpay-listener "
 	kind, what, _ := strings.Cut(g.cause, "/")
 	switch {
@@ -146,7 +146,7 @@ func causeCommands(g *troubleGroup, n *robots.Notice) []string {
 		return []string{program + "doctor", program + "jobs list --kind " + quote(what)}
 	case kind+"/" == causeMissing, g.cause == causeDatabase:
 		return []string{program + "doctor"}
-	case kind+"/" == causeBurst, g.cause == causeDamaged:
+	case kind+"/" == CauseBurst, g.cause == CauseDamaged:
 		return []string{program + "jobs list --state rejected"}
 	case g.cause == causeLate && len(n.Orders) > 0:
 		return []string{program + "doctor", program + "explain " + quote(n.Orders[0])}
