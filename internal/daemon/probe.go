@@ -3,12 +3,11 @@ package daemon
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/lang"
 )
 
@@ -107,6 +106,7 @@ func (p probe) find(ctx context.Context) Finding {
 	var better advice
 	var untried notTried
 	var failed *fault
+	cause := err
 	switch {
 	case err == nil:
 		return f
@@ -115,50 +115,13 @@ func (p probe) find(ctx context.Context) Finding {
 	case errors.As(err, &untried):
 		return Finding{Name: p.name, Unchecked: true, Detail: lang.M("not checked: %s", untried.reason), Remedy: untried.remedy}
 	case errors.As(err, &failed):
-		f.Remedy = failed.remedy
+		f.Remedy, cause = failed.remedy, failed.error
 	default:
 		f.Remedy = p.remedy
 	}
-	f.Detail = errorMessage(err)
+	f.Detail = inspect.ErrorLine(cause)
 	if errors.Is(err, context.DeadlineExceeded) {
 		f.Detail = lang.M("no answer within %s", probeTimeout)
 	}
 	return f
-}
-
-// errorMessage returns the message of an error on one line. A connection that could not be made is said in words.
-func errorMessage(err error) lang.Message {
-	var failed *fault
-	if errors.As(err, &failed) {
-		err = failed.error
-	}
-	var own lang.Error
-	var dial *net.OpError
-	if !errors.As(err, &own) && errors.As(err, &dial) && dial.Op == "dial" {
-		if m := dialMessage(dial); !m.IsZero() {
-			return m
-		}
-	}
-	if m := lang.ErrorMessage(err); !strings.Contains(m.String(), "\n") {
-		return m
-	}
-	return lang.Plain(strings.ReplaceAll(err.Error(), "\n", "; "))
-}
-
-// dialMessage says why a connection could not be made. It is empty if the reason is none of the usual ones.
-func dialMessage(err *net.OpError) lang.Message {
-	var name *net.DNSError
-	switch {
-	case errors.As(err, &name) && name.IsNotFound:
-		return lang.M("the name %s is not known (DNS)", name.Name)
-	case err.Addr == nil:
-		return lang.Message{}
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return lang.M("nothing listens at %s (connection refused)", err.Addr)
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return lang.M("there is no network to %s", err.Addr)
-	case err.Timeout():
-		return lang.M("%s does not answer in time", err.Addr)
-	}
-	return lang.Message{}
 }

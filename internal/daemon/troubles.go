@@ -106,7 +106,7 @@ func TestAlerts(ctx context.Context, c *config.Config) (results []TestedAlert) {
 	add := func(target string, err error) {
 		result := TestedAlert{Target: target, OK: err == nil}
 		if err != nil {
-			result.Error = errorMessage(err).String()
+			result.Error = inspect.ErrorLine(err).String()
 		}
 		results = append(results, result)
 	}
