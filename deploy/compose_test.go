@@ -9,7 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/setup"
 )
 
 // TestCompose: the daemon accepts the configuration of deploy/compose, and waits only for services that are there.
@@ -36,7 +36,7 @@ func TestCompose(t *testing.T) {
 		for k, v := range s.Environment {
 			environ = append(environ, k+"="+v)
 		}
-		loaded, err := daemon.Load(config.Options{Environ: environ, Dir: t.TempDir()})
+		loaded, err := setup.Load(config.Options{Environ: environ, Dir: t.TempDir()})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/setup"
 )
 
 // loop measures the replaced program's design in the same run.
@@ -84,20 +84,20 @@ type oldLoop struct {
 func runLoop() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	loaded, err := daemon.Load(config.Options{})
+	loaded, err := setup.Load(config.Options{})
 	if err != nil {
 		return err
 	}
 	c := loaded.Config
-	l := &oldLoop{cfg: c, rules: daemon.MessageRules(c)}
-	if l.queue, err = daemon.Queue(c, c.JDPay.NotifyQueueName); err != nil {
+	l := &oldLoop{cfg: c, rules: setup.MessageRules(c)}
+	if l.queue, err = setup.Queue(c, c.JDPay.NotifyQueueName); err != nil {
 		return err
 	}
-	if l.account, err = daemon.OpenDatabase(c.ConnectionStrings.Account); err != nil {
+	if l.account, err = setup.OpenDatabase(c.ConnectionStrings.Account); err != nil {
 		return err
 	}
 	defer l.account.Close()
-	if l.main, err = daemon.OpenDatabase(c.ConnectionStrings.Main); err != nil {
+	if l.main, err = setup.OpenDatabase(c.ConnectionStrings.Main); err != nil {
 		return err
 	}
 	defer l.main.Close()

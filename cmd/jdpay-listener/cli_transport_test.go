@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/setup"
 )
 
 // spaced replaces the spaces between a table's columns, whose width does not matter.
@@ -43,8 +43,8 @@ func TestTransportTable(t *testing.T) {
 	})
 	t.Run("as JSON", func(t *testing.T) {
 		out, _, _ := inProcess(t, "", "config", "check", "--json")
-		var got struct{ Transport []daemon.Link }
-		if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Transport) != 7 || got.Transport[0].Credentials != daemon.Exposed || !got.Transport[1].Local {
+		var got struct{ Transport []setup.Link }
+		if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Transport) != 7 || got.Transport[0].Credentials != setup.Exposed || !got.Transport[1].Local {
 			t.Errorf("%v: %+v", err, got)
 		}
 	})

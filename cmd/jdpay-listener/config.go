@@ -10,6 +10,7 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -41,7 +42,7 @@ the columns of the business tables, and shows how each connection is secured; th
   jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := daemon.Load(a.options())
+			loaded, err := setup.Load(a.options())
 			var faults config.Faults
 			if err != nil && !errors.As(err, &faults) {
 				return err
@@ -52,7 +53,7 @@ the columns of the business tables, and shows how each connection is secured; th
 			}
 			links := transportsOf(findings)
 			if len(links) == 0 {
-				links = daemon.Links(loaded.Config)
+				links = setup.Links(loaded.Config)
 			}
 			if a.json {
 				_ = a.printJSON(map[string]any{

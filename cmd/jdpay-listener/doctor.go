@@ -5,6 +5,7 @@ import (
 
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -21,7 +22,7 @@ checked because something else failed is marked so.`,
   jdpay-listener doctor --json --config /etc/jdpay/appsettings.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := daemon.Load(a.options())
+			loaded, err := setup.Load(a.options())
 			if err != nil {
 				return err
 			}

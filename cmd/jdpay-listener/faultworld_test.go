@@ -21,6 +21,7 @@ import (
 	"jdpay-listener/internal/sandbox/jdserver"
 	"jdpay-listener/internal/sandbox/mnsserver"
 	"jdpay-listener/internal/sandbox/schema"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -149,7 +150,7 @@ func (w *faultWorld) env() []string {
 		"Redis__Server=" + w.redis.Addr(), "Ops__Listen=127.0.0.1:0", "Logging__LogLevel__Default=Debug", "Host__Instance=" + w.schema,
 		"Jobs__Concurrency__pay-info=1",
 	}
-	for _, kind := range daemon.Kinds {
+	for _, kind := range setup.Kinds {
 		env = append(env, "Jobs__Retry__"+kind+"__FirstWait=100ms", "Jobs__Retry__"+kind+"__MaxWait=400ms")
 	}
 	return env
@@ -157,7 +158,7 @@ func (w *faultWorld) env() []string {
 
 // start starts the daemon, and starts it again when it ends by itself, as systemd would. It returns when it is ready.
 func (w *faultWorld) start() error {
-	loaded, err := daemon.Load(config.Options{Environ: w.env(), Dir: w.t.TempDir()})
+	loaded, err := setup.Load(config.Options{Environ: w.env(), Dir: w.t.TempDir()})
 	if err != nil {
 		return err
 	}

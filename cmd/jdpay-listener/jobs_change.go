@@ -10,9 +10,9 @@ import (
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 )
 
 // target returns the filter of the jobs that retry and discard change: those with the ids in args, or with --all those that
@@ -54,7 +54,7 @@ same message id, JD the same status, the pay info the same row. No payment is se
 			return a.change(cmd, args, &s, &by, func(n int) lang.Message { return lang.M("%d jobs are due now", n) }, func(ids string) error {
 				return lang.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", ids)
 			}, func(c *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
-				return store.Retry(cmd.Context(), who, f, daemon.Timeouts(c), replay)
+				return store.Retry(cmd.Context(), who, f, setup.Timeouts(c), replay)
 			})
 		},
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/printable"
+	"jdpay-listener/internal/setup"
 )
 
 // Exit codes of the contract.
@@ -149,7 +149,7 @@ func (a *app) options() config.Options { return config.Options{Files: a.files, S
 // load reads the configuration and drops its warnings, which run, config check and doctor print: most do not concern the
 // other commands.
 func (a *app) load() (*config.Config, error) {
-	loaded, err := daemon.Load(a.options())
+	loaded, err := setup.Load(a.options())
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/setup"
 )
 
 // probeTimeout is a little longer than the daemon's own checks of readiness may take.
@@ -36,7 +36,7 @@ fault elsewhere does not matter here.`,
   jdpay-listener probe --ready --config /etc/jdpay/appsettings.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := daemon.Load(a.options())
+			loaded, err := setup.Load(a.options())
 			var faults config.Faults
 			if err != nil && !errors.As(err, &faults) {
 				return err

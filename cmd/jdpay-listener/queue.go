@@ -11,11 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/setup"
 )
 
 func (a *app) queueCommand() *cobra.Command {
@@ -112,7 +112,7 @@ type peekedMessage struct {
 
 // peek looks at a queue and changes nothing.
 func peek(ctx context.Context, c *config.Config, name string, limit int) (*peeked, error) {
-	queue, err := daemon.Queue(c, name)
+	queue, err := setup.Queue(c, name)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +124,10 @@ func peek(ctx context.Context, c *config.Config, name string, limit int) (*peeke
 	if err != nil && !errors.Is(err, mns.ErrEmpty) && len(messages) == 0 {
 		return nil, err
 	}
-	rules := daemon.MessageRules(c)
+	rules := setup.MessageRules(c)
 	var replies *payment.ReplyRules
 	if name == c.SyncReply.QueueName {
-		genuine, meaning := daemon.ReplyRules(c)
+		genuine, meaning := setup.ReplyRules(c)
 		rules, replies = genuine, &meaning
 	}
 	found := &peeked{Queue: name, Active: counts.Active, Inactive: counts.Inactive, Delayed: counts.Delayed, Messages: []peekedMessage{}}

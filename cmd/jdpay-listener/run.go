@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/setup"
 )
 
 // gcPercent lets the heap grow to five times the live memory, which is small and bounded: under load that saves a fifth of
@@ -33,7 +34,7 @@ Host:ShutdownTimeout and releases the rest for other replicas; a second signal s
 				debug.SetMemoryLimit(memoryLimit)
 			}
 			options := a.options()
-			loaded, err := daemon.Load(options)
+			loaded, err := setup.Load(options)
 			if err != nil {
 				return err
 			}

@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/printable"
+	"jdpay-listener/internal/setup"
 )
 
 // sending has the flags of send.
@@ -169,7 +169,7 @@ func (a *app) message(c *config.Config, s sending, who string) (string, error) {
 	}
 	env := message.Envelope{Data: base64.StdEncoding.EncodeToString(text)}
 	env.Fields = []message.Field{{Name: "timestamp", Value: strconv.FormatInt(now.UnixMilli(), 10)}, {Name: "data", Value: env.Data}}
-	body := map[string]string{"sign": daemon.SignProfile(c).Sign(env, c.JDPay.Md5Key[0].Reveal())}
+	body := map[string]string{"sign": setup.SignProfile(c).Sign(env, c.JDPay.Md5Key[0].Reveal())}
 	for _, f := range env.Fields {
 		body[f.Name] = f.Value
 	}

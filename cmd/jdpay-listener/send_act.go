@@ -12,8 +12,8 @@ import (
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/setup"
 )
 
 // recordTimeout bounds recording the result of a send, also after the command was interrupted.
@@ -69,7 +69,7 @@ type sentMessage struct {
 // put sends a message. Since a queue takes part in no transaction, one row of jdpay_audit is written before sending and one
 // with the result after it. If the first row cannot be written, nothing is sent.
 func (a *app) put(ctx context.Context, c *config.Config, name, body string, s sending, who auditlog.Operator) (sent sentMessage, err error) {
-	queue, err := daemon.Queue(c, name)
+	queue, err := setup.Queue(c, name)
 	if err != nil {
 		return sent, err
 	}
@@ -81,7 +81,7 @@ func (a *app) put(ctx context.Context, c *config.Config, name, body string, s se
 	write := func(ctx context.Context, change auditlog.Change) (int64, error) {
 		if s.order != "" {
 			change.Refs = []string{s.order}
-		} else if in := inspect.Message(daemon.MessageRules(c), nil, body); in.Notification != nil {
+		} else if in := inspect.Message(setup.MessageRules(c), nil, body); in.Notification != nil {
 			change.Refs = []string{in.Notification.OrderNo}
 		}
 		entries, err := auditlog.Do(ctx, db, who, func(*sql.Tx) ([]auditlog.Change, error) { return []auditlog.Change{change}, nil })

@@ -5,9 +5,10 @@ import (
 
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 )
 
-// The texts of the fields of a link, which package daemon has as they are: each has its translation.
+// The texts of the fields of a link, which packages setup and daemon have as they are: each has its translation.
 var _ = []string{
 	lang.Mark("yes"), lang.Mark("no"), lang.Mark("if offered"), lang.Mark("authority"), lang.Mark("any issuer"), lang.Mark("none"), lang.Mark("protected"),
 	lang.Mark("to whoever answers"), lang.Mark("in clear"), lang.Mark("not encrypted"), lang.Mark("no connection"), lang.Mark("not looked at: through a proxy"),
@@ -15,7 +16,7 @@ var _ = []string{
 }
 
 // printTransports prints how each connection is secured. A dash means that it was not checked.
-func (a *app) printTransports(links []daemon.Link) {
+func (a *app) printTransports(links []setup.Link) {
 	if len(links) == 0 {
 		return
 	}
@@ -36,7 +37,7 @@ func (a *app) printTransports(links []daemon.Link) {
 }
 
 // transportsOf returns the links of the findings that have one.
-func transportsOf(findings []daemon.Finding) (links []daemon.Link) {
+func transportsOf(findings []daemon.Finding) (links []setup.Link) {
 	for _, f := range findings {
 		if f.Transport != nil {
 			links = append(links, *f.Transport)

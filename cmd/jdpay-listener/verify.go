@@ -14,11 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/setup"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -58,9 +58,9 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 				return err
 			}
 			var replies *payment.ReplyRules
-			rules := daemon.MessageRules(c)
+			rules := setup.MessageRules(c)
 			if reply {
-				genuine, meaning := daemon.ReplyRules(c)
+				genuine, meaning := setup.ReplyRules(c)
 				rules, replies = genuine, &meaning
 			}
 			in := inspect.Message(rules, replies, body)
@@ -117,7 +117,7 @@ func (a *app) keptMessage(ctx context.Context, id string) (c *config.Config, kin
 // loadSections reads the configuration for a command that needs only some sections and no queue. Faults elsewhere are
 // ignored.
 func (a *app) loadSections(sections ...string) (*config.Config, error) {
-	loaded, err := daemon.Load(a.options())
+	loaded, err := setup.Load(a.options())
 	var faults config.Faults
 	if errors.As(err, &faults) {
 		noQueue := func(f config.Fault) bool { return f.Key == "JDPay:NotifyQueueName" }

@@ -15,6 +15,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/setup"
 )
 
 type options struct {
@@ -93,11 +94,11 @@ func logger(o options, s *screen) *slog.Logger {
 
 // startDaemon runs the real daemon on the generated configuration, as `jdpay-listener migrate` and `run` would.
 func startDaemon(ctx context.Context, company *sandbox.Company, log *slog.Logger) (ops net.Addr, stop func() error, err error) {
-	loaded, err := daemon.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
+	loaded, err := setup.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := daemon.OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	db, err := setup.OpenDatabase(loaded.Config.ConnectionStrings.Account)
 	if err != nil {
 		return nil, nil, err
 	}

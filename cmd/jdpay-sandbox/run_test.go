@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -127,11 +127,11 @@ func TestKeepRunning(t *testing.T) {
 	if settings == nil {
 		t.Fatalf("the configuration is not printed: %s", out.String())
 	}
-	loaded, err := daemon.Load(config.Options{Files: settings[1:], Environ: []string{}})
+	loaded, err := setup.Load(config.Options{Files: settings[1:], Environ: []string{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	queue, err := daemon.Queue(loaded.Config, sandbox.NotifyQueue)
+	queue, err := setup.Queue(loaded.Config, sandbox.NotifyQueue)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,19 +2,14 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
-	"database/sql"
 	"fmt"
-	"log/slog"
 	"time"
 
-	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
-	"jdpay-listener/internal/redisstore"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -23,11 +18,11 @@ func (d *daemon) openDatabases(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var err error
-	if d.account, err = OpenDatabase(d.cfg.ConnectionStrings.Account); err != nil {
+	if d.account, err = setup.OpenDatabase(d.cfg.ConnectionStrings.Account); err != nil {
 		return fmt.Errorf("ConnectionStrings:Account: %w", err)
 	}
 	d.ends.add("account database", d.account.Close)
-	if d.main, err = OpenDatabase(d.cfg.ConnectionStrings.Main); err != nil {
+	if d.main, err = setup.OpenDatabase(d.cfg.ConnectionStrings.Main); err != nil {
 		return fmt.Errorf("ConnectionStrings:Main: %w", err)
 	}
 	d.ends.add("main database", d.main.Close)
@@ -48,40 +43,9 @@ func (d *daemon) openDatabases(ctx context.Context) error {
 	return nil
 }
 
-// OpenDatabase opens a database by its connection string, without connecting yet.
-func OpenDatabase(connection config.Secret) (*sql.DB, error) {
-	parsed, _, err := sqldb.ParseConnectionString(connection.Reveal())
-	if err != nil {
-		return nil, err
-	}
-	return sqldb.Open(parsed.Config, parsed.MaxPoolSize)
-}
-
-func mnsClient(c *config.Config, onRequest func(queue, op, result string, took time.Duration)) (*mns.Client, error) {
-	o := mnsConfig(c)
-	o.OnRequest = onRequest
-	return mns.NewClient(o)
-}
-
-// Queue returns an MNS queue of the configured account.
-func Queue(c *config.Config, name string) (*mns.Queue, error) {
-	client, err := mnsClient(c, nil)
-	if err != nil {
-		return nil, err
-	}
-	return client.Queue(name)
-}
-
-// newSession returns an MQTT session beside the daemon's, for a purpose; see sessionOptions.
-func newSession(c *config.Config, purpose string, log *slog.Logger) (*device.Session, error) {
-	o := sessionOptions(c, purpose)
-	o.Log = log
-	return device.NewSession(o)
-}
-
 // newSession returns the daemon's MQTT session.
 func (d *daemon) newSession() (*device.Session, error) {
-	o := sessionOptions(d.cfg, "")
+	o := setup.SessionOptions(d.cfg, "")
 	o.OnUp = func() { d.runner.Resume(payment.KindPayComplete) }
 	o.OnAck = func(took time.Duration) { d.observe(depMQTT, took) }
 	o.Log = d.log
@@ -90,7 +54,7 @@ func (d *daemon) newSession() (*device.Session, error) {
 
 // newJD returns the client of JD's API. While JD is down, the steps that need it pause.
 func (d *daemon) newJD() (*jdapi.Client, error) {
-	o := jdOptions(d.cfg)
+	o := setup.JDOptions(d.cfg)
 	o.OnReply = func(took time.Duration) { d.observe(depJD, took) }
 	o.OnOpen = func(err error) {
 		d.log.Error("JD is down; waybill updates wait until it answers again", "error", err)
@@ -100,15 +64,4 @@ func (d *daemon) newJD() (*jdapi.Client, error) {
 		d.runner.Resume(payment.KindWaybillStatus)
 	}
 	return jdapi.New(o)
-}
-
-// newRedis connects to Redis lazily, or returns nil when it is off. An unreachable Redis is no error here, an
-// unreadable CA file is. onTLS, which may be nil, is called for each encrypted connection.
-func newRedis(c *config.Config, onTLS func(tls.ConnectionState), log *slog.Logger) (*redisstore.Store, error) {
-	o, _, on, err := redisOptions(c)
-	if !on || err != nil {
-		return nil, err
-	}
-	o.OnTLS, o.Log = onTLS, log
-	return redisstore.New(o)
 }

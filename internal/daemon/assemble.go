@@ -2,14 +2,16 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"time"
 
 	"jdpay-listener/internal/alert"
-	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/setup"
 )
 
 // assemble opens the databases and builds the services in the order of a payment's way. Nothing runs yet.
@@ -28,7 +30,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.store.Log = d.log
 	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
 	parcels.Log = d.log
-	d.payments = &payments{log: d.log, jobs: d.store, parcels: parcels, rules: rules(c).Message}
+	d.payments = &payments{log: d.log, jobs: d.store, parcels: parcels, rules: setup.MessageRules(c)}
 	d.ends.add("lines about payments", d.payments.flush)
 	tries := &reporter{log: d.log, metrics: d.metrics, payments: d.payments, slo: promises{metrics: d.metrics, confirm: c.Mqtt.RequireReply}}
 	d.tries, d.tables = tries, d.tableChecks()
@@ -47,13 +49,13 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.ends.add("alerts", func() error { d.sender.Close(); return nil })
 	d.alerts = alert.NewTeller(alert.Options{
 		Store: d.store, Runner: d.runner, Account: d.account, Main: d.main, Sender: d.sender, Instance: c.Host.Instance, States: d.troubles, Log: d.log,
-	}, alertSettings(c))
+	}, setup.AlertSettings(c))
 	tries.alerts = d.alerts
 	keeper := payment.NewKeeper(d.runner)
 	keeper.Alert = d.alertEvent(alert.CauseDamaged,
 		"A message was damaged each time it was received. It is kept as job {job}; a payment may be missing: ask JD to send it again.",
 		"一条消息每次接收都已损坏，已保存为任务 {job}；可能缺少一笔支付，请京东重新推送。")
-	client, err := mnsClient(c, d.countRequest)
+	client, err := setup.MNSClient(c, d.countRequest)
 	if err != nil {
 		return err
 	}
@@ -66,10 +68,10 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.slo.told, Ended: tries.ended, Alert: d.alertEvent(alert.CauseDiffers,
 		"The payment of order {order} was settled although its amount differs ({error}): correct the order, or refund the difference.",
 		"订单 {order} 的支付金额不符（{error}），但已入账：请更正订单或退还差额。")}
-	d.settler = payment.NewSettler(rules(c), payTypes(c), &payment.Orders{DB: d.account}, d.runner, report)
+	d.settler = payment.NewSettler(setup.PaymentRules(c), setup.PayTypes(c), &payment.Orders{DB: d.account}, d.runner, report)
 
 	// The steps: cabinet, JD, pay info.
-	redis, err := newRedis(c, nil, d.log)
+	redis, err := setup.Redis(c, nil, d.log)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 
 	// Cabinets' replies.
-	messageRules, replyRules := ReplyRules(c)
+	messageRules, replyRules := setup.ReplyRules(c)
 	replies := payment.NewReplies(messageRules, replyRules, d.store, d.settler, d.runner, report)
 	replies.Parcels = parcels
 	if redis != nil {
@@ -127,7 +129,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 
 	// Documents for people.
 	if c.Elasticsearch.Url != "" {
-		client, err := elastic.New(elasticOptions(c))
+		client, err := setup.Elastic(c)
 		if err != nil {
 			return err
 		}
@@ -156,7 +158,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 }
 
 func register[T any](d *daemon, kind string, k job.Kind, handle func(context.Context, *job.Job, T) (job.Outcome, error)) error {
-	return job.Register(d.runner, kind, k, policy(d.cfg, kind), handle)
+	return job.Register(d.runner, kind, k, setup.Policy(d.cfg, kind), handle)
 }
 
 // listen adds a listener that keeps the queue's messages as jobs of the kind.
@@ -205,4 +207,12 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 	d.listeners = append(d.listeners, l)
 	d.queues = append(d.queues, queue)
 	return nil
+}
+
+// leaseName is the owner's name in this process's leases. Host:Instance may be configured and stay the same after a crash;
+// the owner must not, or a restarted process would take its predecessor's leases for its own.
+func leaseName(instance string) string {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return instance + ":" + hex.EncodeToString(random[:])
 }

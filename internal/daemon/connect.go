@@ -7,19 +7,16 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/url"
 	"time"
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/redisstore"
+	"jdpay-listener/internal/setup"
 )
 
 // Connect checks every dependency that the configuration names, how its connection is secured, and the columns of the
@@ -62,14 +59,14 @@ func connectProbes(c *config.Config) []probe {
 			return lang.M("visibility %s, retention %s", config.FormatDuration(a.VisibilityTimeout), config.FormatDuration(a.Retention)), queueFault(key, err)
 		}})
 	}
-	if _, _, on, _ := redisOptions(c); on {
+	if setup.UsesRedis(c) {
 		probes = append(probes, probe{"redis", "", lang.M("check section Redis, and that the server is up; without it cabinets are looked up in the database and replies wait"), func(ctx context.Context) (lang.Message, error) {
 			return withRedis(c, func(store *redisstore.Store) (lang.Message, error) { return lang.M("answers"), store.Ping(ctx) })
 		}})
 	}
 	if c.Elasticsearch.Url != "" {
 		probes = append(probes, probe{"elasticsearch", "", lang.M("check section Elasticsearch, and that the server is up; without it only its documents are missing"), func(ctx context.Context) (lang.Message, error) {
-			client, err := elastic.New(elasticOptions(c))
+			client, err := setup.Elastic(c)
 			if err != nil {
 				return lang.Message{}, err
 			}
@@ -77,7 +74,7 @@ func connectProbes(c *config.Config) []probe {
 			return lang.M("answers"), client.Ping(ctx)
 		}})
 	}
-	for _, t := range AlertTargets(c) {
+	for _, t := range setup.AlertTargets(c) {
 		probes = append(probes, probe{"alerts " + t.Name, "", lang.M("check Alerts:%s:Url and the network; jdpay-listener alert --test sends a test", t.Name), func(ctx context.Context) (lang.Message, error) {
 			return reach(ctx, t.URL, "")
 		}})
@@ -87,7 +84,7 @@ func connectProbes(c *config.Config) []probe {
 
 // reach connects to an http or https address, and sends nothing.
 func reach(ctx context.Context, address, caFile string) (lang.Message, error) {
-	reachable, err := dialURL(ctx, address)
+	reachable, err := setup.Dial(ctx, address)
 	if err == nil {
 		err = handshake(ctx, address, caFile, func(*tls.ConnectionState) {})
 	}
@@ -108,7 +105,7 @@ func queueProbe(queue string) string { return "mns queue " + queue }
 
 // withRedis calls use with a client of Redis.
 func withRedis(c *config.Config, use func(*redisstore.Store) (lang.Message, error)) (lang.Message, error) {
-	store, err := newRedis(c, nil, slog.New(slog.DiscardHandler))
+	store, err := setup.Redis(c, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return lang.Message{}, err
 	}
@@ -118,7 +115,7 @@ func withRedis(c *config.Config, use func(*redisstore.Store) (lang.Message, erro
 
 // withSession calls use with a connected MQTT session, or returns why the first attempt to connect failed.
 func withSession(ctx context.Context, c *config.Config, purpose string, use func(*device.Session) (lang.Message, error)) (lang.Message, error) {
-	session, err := newSession(c, purpose, slog.New(slog.DiscardHandler))
+	session, err := device.NewSession(examined(c, purpose))
 	if err != nil {
 		return lang.Message{}, err
 	}
@@ -142,39 +139,8 @@ func withSession(ctx context.Context, c *config.Config, purpose string, use func
 	}
 }
 
-// dialURL connects to a server, or to the proxy that the environment names for it, and sends nothing.
-func dialURL(ctx context.Context, address string) (lang.Message, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return lang.Message{}, err
-	}
-	reachable := lang.M("reachable")
-	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
-		return lang.Message{}, err
-	} else if proxy != nil {
-		u, reachable = proxy, lang.M("its proxy %s is reachable", proxy.Host)
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", dialAddress(u))
-	if err != nil {
-		return lang.Message{}, err
-	}
-	return reachable, conn.Close()
-}
-
-// dialAddress is host:port of an address, which may leave the port to its scheme.
-func dialAddress(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
-		if port == "" {
-			port = "80"
-		}
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
 func queueAttributes(ctx context.Context, c *config.Config, name string) (mns.Attributes, error) {
-	q, err := Queue(c, name)
+	q, err := setup.Queue(c, name)
 	if err != nil {
 		return mns.Attributes{}, err
 	}

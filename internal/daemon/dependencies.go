@@ -8,6 +8,7 @@ import (
 
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/redisstore"
+	"jdpay-listener/internal/setup"
 )
 
 // The names of dependencies in metrics.
@@ -52,7 +53,7 @@ func (d *daemon) addDependencies(jd *jdapi.Client, redis *redisstore.Store) {
 			if jd.Breaker() == jdapi.Open {
 				return jdapi.ErrNotCalled
 			}
-			_, err := dialURL(ctx, d.cfg.JDApi.BaseUrl)
+			_, err := setup.Dial(ctx, d.cfg.JDApi.BaseUrl)
 			return err
 		}},
 	}

@@ -13,6 +13,7 @@ import (
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/mns"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -48,7 +49,7 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 			return detail, queueFault(key, err)
 		}})
 	}
-	if _, _, on, _ := redisOptions(c); on {
+	if setup.UsesRedis(c) {
 		probes = append(probes, probe{"redis rights", "redis", lang.M("see the server's log"), func(ctx context.Context) (lang.Message, error) { return redisRights(ctx, c) }})
 	}
 	return examine(ctx, c, probes)
@@ -56,7 +57,7 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 
 // queueSettings compares a queue's settings with the daemon's timeouts.
 func queueSettings(ctx context.Context, c *config.Config, name string) (lang.Message, error) {
-	queue, err := Queue(c, name)
+	queue, err := setup.Queue(c, name)
 	if err != nil {
 		return lang.Message{}, err
 	}

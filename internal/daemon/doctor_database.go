@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"database/sql"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -123,7 +125,7 @@ func (d databaseProbes) fault(err error) error {
 }
 
 func withDatabase[T any](ctx context.Context, connection config.Secret, use func(*sql.DB) (T, error)) (result T, err error) {
-	db, err := OpenDatabase(connection)
+	db, err := setup.OpenDatabase(connection)
 	if err != nil {
 		return result, err
 	}
@@ -223,7 +225,7 @@ func namedLock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 		return lang.Message{}, err
 	}
 	defer conn.Close()
-	name := leaseName("jdpay-doctor")
+	name := "jdpay-doctor:" + rand.Text()
 	var got, mine, released sql.NullBool
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0)", name).Scan(&got); err != nil {
 		return lang.Message{}, lang.Errorf("taking a named lock: %v", err)

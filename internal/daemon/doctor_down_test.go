@@ -13,17 +13,17 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
 // TestExamineNothing examines dependencies that are all down: each is told once, and what needs it is not checked.
 func TestExamineNothing(t *testing.T) {
-	loaded := mustLoad(
+	loaded := load(
 		t, "ConnectionStrings__Account=Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush", "ConnectionStrings__Main=Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush",
-		"Mns__Endpoint=http://127.0.0.1:1", "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "SyncReply__QueueName=replies", "Mqtt__Server=127.0.0.1", "Mqtt__Port=1",
+		"Mns__Endpoint=http://127.0.0.1:1", "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "JDPay__NotifyQueueName=notify", "SyncReply__QueueName=replies", "Mqtt__Server=127.0.0.1", "Mqtt__Port=1",
 		"JDApi__BaseUrl=http://127.0.0.1:1", "Redis__Server=127.0.0.1:1", "Elasticsearch__Url=http://127.0.0.1:1",
 	)
-	loaded.Files = nil // its name is relative to a folder that is not the working directory
 	failed := map[string]string{}
 	for _, f := range Examine(t.Context(), loaded) {
 		if f.Failed() {
@@ -93,7 +93,7 @@ func TestDatabaseFaults(t *testing.T) {
 func TestPackets(t *testing.T) {
 	server := testenv.MariaDB(t)
 	name := server.Create(t)
-	own, err := OpenDatabase(config.NewSecret("Server=" + server.Host + ";Port=" + strconv.Itoa(server.Port) + ";Database=" + name + ";Uid=root;SslMode=None"))
+	own, err := setup.OpenDatabase(config.NewSecret("Server=" + server.Host + ";Port=" + strconv.Itoa(server.Port) + ";Database=" + name + ";Uid=root;SslMode=None"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,13 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/redisstore"
+	"jdpay-listener/internal/setup"
 )
 
 // examined are the options of a session beside the daemon's. Two at once need two purposes, since a purpose is part of the
 // client id.
 func examined(c *config.Config, purpose string) device.Options {
-	o := sessionOptions(c, purpose)
+	o := setup.SessionOptions(c, purpose)
 	o.Log = slog.New(slog.DiscardHandler)
 	return o
 }

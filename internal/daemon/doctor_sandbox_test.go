@@ -5,6 +5,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/sandbox/mysqlserver"
+	"jdpay-listener/internal/setup"
 )
 
 // TestLockChecksOnTheSandbox makes the checks of sessions on the sandbox's database, which knows less SQL than MySQL.
@@ -14,7 +15,7 @@ func TestLockChecksOnTheSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	db, err := OpenDatabase(config.NewSecret(server.DSN("company")))
+	db, err := setup.OpenDatabase(config.NewSecret(server.DSN("company")))
 	if err != nil {
 		t.Fatal(err)
 	}

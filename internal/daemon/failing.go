@@ -13,6 +13,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -42,7 +43,7 @@ type failingKind struct {
 func isFailure(e job.End) bool {
 	var notCalled *jdapi.NotCalledError
 	switch {
-	case e.Err == nil || e.State != job.Ready || e.Kind == job.KindAlert || !slices.Contains(Kinds, e.Kind):
+	case e.Err == nil || e.State != job.Ready || e.Kind == job.KindAlert || !slices.Contains(setup.Kinds, e.Kind):
 		return false
 	case !e.Free:
 		return true

@@ -15,6 +15,7 @@ import (
 	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
+	"jdpay-listener/internal/setup"
 )
 
 // indexer writes a document of each concluded job to Elasticsearch. A worker, in one replica at a time, follows the job table,
@@ -245,7 +246,7 @@ func hasNoTemplates(err error) bool {
 // EnsureTemplate installs the index template of the configured Elasticsearch unless this or a newer version is there, and
 // reports whether it did so.
 func EnsureTemplate(ctx context.Context, c *config.Config) (installed bool, err error) {
-	client, err := elastic.New(elasticOptions(c))
+	client, err := setup.Elastic(c)
 	if err != nil {
 		return false, err
 	}

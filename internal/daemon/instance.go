@@ -7,6 +7,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"jdpay-listener/internal/setup"
 )
 
 const (
@@ -96,7 +98,7 @@ func (d *daemon) instanceWatch() ([]server, error) {
 	if d.loaded.Source("Host:Instance") == "" {
 		return nil, nil
 	}
-	db, err := OpenDatabase(d.cfg.ConnectionStrings.Account)
+	db, err := setup.OpenDatabase(d.cfg.ConnectionStrings.Account)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -38,7 +39,7 @@ func TestInstanceWatch(t *testing.T) {
 	server := testenv.MariaDB(t)
 	one, two := server.Create(t), server.Create(t)
 	start := func(schema, instance string) (log *lockedBuffer, stop func()) {
-		db, err := OpenDatabase(config.NewSecret("Server=" + server.Host + ";Port=" + strconv.Itoa(server.Port) + ";Database=" + schema + ";Uid=root;SslMode=None"))
+		db, err := setup.OpenDatabase(config.NewSecret("Server=" + server.Host + ";Port=" + strconv.Itoa(server.Port) + ";Database=" + schema + ";Uid=root;SslMode=None"))
 		if err != nil {
 			t.Fatal(err)
 		}

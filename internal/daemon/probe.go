@@ -9,6 +9,7 @@ import (
 
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 )
 
 // Finding is the result of one check of the daemon's surroundings.
@@ -21,7 +22,7 @@ type Finding struct {
 	Detail    lang.Message `json:"detail"`
 	Remedy    lang.Message `json:"remedy,omitzero"` // what to change; every finding has one that is not simply ok
 	// Transport is how the connection is secured; nil: the finding is about something else.
-	Transport *Link `json:"transport,omitempty"`
+	Transport *setup.Link `json:"transport,omitempty"`
 }
 
 // Failed reports whether the check was made and failed.

@@ -18,6 +18,7 @@ import (
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/setup"
 )
 
 // Options of Run beside the configuration.
@@ -116,7 +117,7 @@ func (d *daemon) run(ctx context.Context) error {
 
 // effects returns the services that steps and operators need.
 func (d *daemon) effects() []server {
-	probes := opsServer(d.cfg)
+	probes := setup.OpsServer(d.cfg)
 	probes.Health, probes.Metrics, probes.Class, probes.Log = d.health, d.metrics, errorClass, d.log
 	probes.OnListen = func(a net.Addr) {
 		select {

@@ -15,6 +15,7 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/sandbox"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -26,11 +27,11 @@ func company(t *testing.T) (*sandbox.Company, *config.Loaded) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { company.Close() })
-	loaded, err := Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
+	loaded, err := setup.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	db, err := setup.OpenDatabase(loaded.Config.ConnectionStrings.Account)
 	if err != nil {
 		t.Fatal(err)
 	}

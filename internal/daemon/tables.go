@@ -12,8 +12,11 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// tablesInterval is the pause between two looks at the business tables.
-const tablesInterval = time.Minute
+const (
+	// tablesInterval is the pause between two looks at the business tables.
+	tablesInterval = time.Minute
+	tablesTimeout  = 10 * time.Second // of a look at one database
+)
 
 // tableCheck compares the business tables of one database with what the daemon needs: at the start and every minute. A
 // company's migration may drop a column while the daemon runs.
@@ -59,7 +62,7 @@ func (d *daemon) checkTables(ctx context.Context) error {
 }
 
 func (d *daemon) checkTable(ctx context.Context, c *tableCheck) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, tablesTimeout)
 	defer cancel()
 	err := inspect.CheckTables(ctx, c.db, c.tables)
 	missing, isMissing := errors.AsType[*inspect.MissingError](err)

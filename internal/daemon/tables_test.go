@@ -17,6 +17,7 @@ import (
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/schema"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -28,7 +29,7 @@ func TestMissingColumnIsTold(t *testing.T) {
 	if err := company.Prepare(payment); err != nil {
 		t.Fatal(err)
 	}
-	db, err := OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	db, err := setup.OpenDatabase(loaded.Config.ConnectionStrings.Account)
 	if err != nil {
 		t.Fatal(err)
 	}

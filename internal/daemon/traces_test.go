@@ -24,6 +24,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -94,7 +95,7 @@ func TestTraces(t *testing.T) {
 	p := loaded.Config.Jobs.Retry["waybill-status"]
 	p.FirstWait = 100 * time.Millisecond
 	loaded.Config.Jobs.Retry["waybill-status"] = p
-	db, err := OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	db, err := setup.OpenDatabase(loaded.Config.ConnectionStrings.Account)
 	if err != nil {
 		t.Fatal(err)
 	}

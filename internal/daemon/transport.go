@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -17,13 +19,14 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 )
 
 // transports connects to every dependency and reports how the connection is secured. Less security than the configuration
 // asks for is a warning; with Security:Strict, a link that is not encrypted and verified fails. Those that failed, by the
 // names of their findings, are not opened again.
 func transports(ctx context.Context, c *config.Config, failed map[string]bool) []Finding {
-	links := Links(c)
+	links := setup.Links(c)
 	findings := make([]Finding, len(links))
 	var wg sync.WaitGroup
 	for i, asked := range links {
@@ -44,7 +47,7 @@ func transports(ctx context.Context, c *config.Config, failed map[string]bool) [
 }
 
 // transport compares an open link with what the configuration asks for. Loading the configuration has warned of the latter.
-func transport(asked, l Link, strict bool) Finding {
+func transport(asked, l setup.Link, strict bool) Finding {
 	f := Finding{Name: "transport: " + l.Name, OK: true, Detail: lang.M("encrypted: %s, verified: %s, credentials: %s", lang.Marked(l.Encrypted), lang.Marked(l.Verified), lang.Marked(l.Credentials)), Transport: &l}
 	if l.Session != "" {
 		f.Detail = lang.Join([]lang.Message{f.Detail, lang.Marked(l.Session)}, "; ")
@@ -63,7 +66,7 @@ const noConnection = "no connection"
 var errNotInspected = errors.New("not looked at")
 
 // observe connects and returns the link as its connection is.
-func observe(ctx context.Context, c *config.Config, l Link) Link {
+func observe(ctx context.Context, c *config.Config, l setup.Link) setup.Link {
 	var session string
 	var err error
 	verified := true
@@ -106,6 +109,24 @@ func observe(ctx context.Context, c *config.Config, l Link) Link {
 	return l
 }
 
+// alertAddress is the address that a key of section Alerts holds.
+func alertAddress(c *config.Config, key string) string {
+	if key == "Alerts:Heartbeat" {
+		return c.Alerts.Heartbeat.Reveal()
+	}
+	for _, t := range setup.AlertTargets(c) {
+		if key == "Alerts:"+t.Name+":Url" {
+			return t.URL
+		}
+	}
+	return ""
+}
+
+// sessionName returns protocol and cipher of a TLS connection, for setup.Link.Observed.
+func sessionName(s tls.ConnectionState) string {
+	return tls.VersionName(s.Version) + " " + tls.CipherSuiteName(s.CipherSuite)
+}
+
 // sessionWord is the form of a protocol's or cipher's name; other texts of a server are not printed.
 var sessionWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
@@ -146,7 +167,7 @@ func handshake(ctx context.Context, address, caFile string, onTLS func(*tls.Conn
 	if err != nil {
 		return err
 	}
-	conn, err := (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", dialAddress(u))
+	conn, err := (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")))
 	if err != nil {
 		return err
 	}
@@ -160,7 +181,7 @@ func handshake(ctx context.Context, address, caFile string, onTLS func(*tls.Conn
 func redisSession(ctx context.Context, c *config.Config, onTLS func(*tls.ConnectionState)) error {
 	var mu sync.Mutex // the client opens connections concurrently
 	var last *tls.ConnectionState
-	store, err := newRedis(c, func(state tls.ConnectionState) {
+	store, err := setup.Redis(c, func(state tls.ConnectionState) {
 		mu.Lock()
 		defer mu.Unlock()
 		last = &state

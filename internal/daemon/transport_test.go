@@ -14,21 +14,24 @@ import (
 	"testing"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
-// settings loads a configuration that is complete with the given keys, NAME=value as in the environment.
-func settings(t *testing.T, environ ...string) *config.Config {
+// load loads a configuration that is complete with the given keys, NAME=value as in the environment.
+func load(t *testing.T, environ ...string) *config.Loaded {
 	t.Helper()
-	loaded, err := Load(config.Options{Dir: t.TempDir(), Environ: append([]string{
-		"ConnectionStrings__Account=Server=127.0.0.1;Port=1;Database=d;Uid=u;SslMode=None", "ConnectionStrings__Main=Server=127.0.0.1;Port=1;Database=d;Uid=u;SslMode=None",
-		"Mns__Endpoint=http://127.0.0.1:1", "JDPay__NotifyQueueName=q", "JDPay__Md5Key=a-key-of-the-tests", "Mqtt__Server=127.0.0.1", "Mqtt__Port=1",
-		"JDApi__BaseUrl=http://127.0.0.1:1", "JDApi__ProducerCode=P", "JDApi__CloudProducerCode=C",
-	}, environ...)})
+	loaded, err := setup.Load(config.Options{Dir: t.TempDir(), Environ: testenv.Settings(environ...)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return loaded.Config
+	return loaded
+}
+
+// settings is the configuration that load loads.
+func settings(t *testing.T, environ ...string) *config.Config {
+	t.Helper()
+	return load(t, environ...).Config
 }
 
 // TestObserve connects to real servers, which have certificates of an authority of the test.
@@ -115,8 +118,8 @@ func TestObserve(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := settings(t, tt.environ...)
-			links := Links(c)
-			at := slices.IndexFunc(links, func(l Link) bool { return l.Name == tt.of })
+			links := setup.Links(c)
+			at := slices.IndexFunc(links, func(l setup.Link) bool { return l.Name == tt.of })
 			if at < 0 {
 				t.Fatalf("%s is not among the links", tt.of)
 			}
@@ -152,10 +155,10 @@ func TestJDCertificateIsChecked(t *testing.T) {
 }
 
 func TestTransportFindings(t *testing.T) {
-	full := Links(settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=VerifyFull"))[0]
-	none := Links(settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=None"))[0]
+	full := setup.Links(settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=VerifyFull"))[0]
+	none := setup.Links(settings(t, "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p;SslMode=None"))[0]
 	tests := map[string]struct {
-		asked, seen Link
+		asked, seen setup.Link
 		strict      bool
 		want        string
 	}{

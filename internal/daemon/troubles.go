@@ -11,16 +11,8 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/setup"
 )
-
-// alertSettings are what the configuration says about alerts.
-func alertSettings(c *config.Config) alert.Settings {
-	a := c.Alerts
-	return alert.Settings{
-		Language: lang.Lang(a.Language), Zone: c.Payment.Location(), Console: a.Console, Heartbeat: a.Heartbeat.Reveal(), Targets: AlertTargets(c),
-	}
-}
 
 // troubles returns what is wrong at the moment as this instance sees it: kinds of jobs that fail, and missing tables and
 // columns. It is over when no instance has said so for a while.
@@ -52,6 +44,7 @@ func (d *daemon) alertEvent(cause, en, zh string) func(ctx context.Context, msg 
 
 const (
 	heartbeatInterval = time.Minute
+	heartbeatTimeout  = 20 * time.Second
 	healthInterval    = 5 * time.Second // between looks whether the daemon is healthy again
 )
 
@@ -82,7 +75,7 @@ func (d *daemon) heartbeat(ctx context.Context) {
 
 // beat asks the address if the daemon is healthy: no loop is stuck, and what it needs is usable.
 func (d *daemon) beat(ctx context.Context, address string) (asked bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
 	if len(d.health.Stuck()) > 0 || len(d.health.NotReady(ctx)) > 0 {
 		return false, nil
@@ -99,7 +92,7 @@ type TestedAlert struct {
 
 // TestAlerts sends a test to each receiver of alerts, and asks the heartbeat's address.
 func TestAlerts(ctx context.Context, c *config.Config) (results []TestedAlert) {
-	s := alertSettings(c)
+	s := setup.AlertSettings(c)
 	sender := alert.NewSender(s.Targets)
 	defer sender.Close()
 	n := alert.NewTest(s, c.Host.Instance)

@@ -17,11 +17,11 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/robotserver"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -41,7 +41,7 @@ func TestRunningDaemonTells(t *testing.T) {
 	if err := company.Prepare(payment); err != nil {
 		t.Fatal(err)
 	}
-	db, err := OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	db, err := setup.OpenDatabase(loaded.Config.ConnectionStrings.Account)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +100,12 @@ func TestHeartbeatOnlyWhileHealthy(t *testing.T) {
 func TestTroublesThatAnInstanceSees(t *testing.T) {
 	since := time.Date(2025, 11, 20, 12, 0, 0, 0, time.UTC)
 	missing := &inspect.MissingError{Tables: []inspect.Table{{Name: "kernel_device_group"}}}
+	loaded, err := setup.Load(config.Options{Dir: t.TempDir(), Environ: testenv.Settings("Payment__TimeZone=Asia/Tokyo")})
+	if err != nil {
+		t.Fatal(err)
+	}
 	d := &daemon{
-		cfg:    mustLoad(t, "Payment__TimeZone=Asia/Tokyo").Config,
+		cfg:    loaded.Config,
 		tries:  &reporter{},
 		tables: []*tableCheck{{name: "account"}, {name: "main", work: "work waits", missing: missing}},
 	}
@@ -119,25 +123,5 @@ func TestTroublesThatAnInstanceSees(t *testing.T) {
 	}
 	if text := got[0].Text["en"]; !strings.Contains(text, "since 21:00:00") {
 		t.Errorf("the text says %q", text)
-	}
-}
-
-// TestAlertSettings are those of section Alerts, with the receivers that have an address.
-func TestAlertSettings(t *testing.T) {
-	c := mustLoad(t, "Alerts__Language=en", "Alerts__Console=https://console.test", "Alerts__Heartbeat=https://beat.test/1", "Payment__TimeZone=Asia/Tokyo",
-		"Alerts__DingTalk__Url=https://robot.test/d", "Alerts__DingTalk__Secret=secret-d", "Alerts__WeCom__Url=https://robot.test/w",
-		"Alerts__Webhook__Url=https://robot.test/h", "Alerts__Webhook__Secret=secret-h").Config
-	got := alertSettings(c)
-	if zone := got.Zone.String(); zone != "Asia/Tokyo" {
-		t.Errorf("zone %s", zone)
-	}
-	got.Zone = nil
-	want := alert.Settings{Language: lang.English, Console: "https://console.test", Heartbeat: "https://beat.test/1", Targets: []alert.Target{
-		{Name: alert.DingTalk, URL: "https://robot.test/d", Secret: "secret-d"},
-		{Name: alert.WeCom, URL: "https://robot.test/w"},
-		{Name: alert.Webhook, URL: "https://robot.test/h", Secret: "secret-h"},
-	}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("want (-), got (+):\n%s", diff)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/setup"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 
 // addWorkers registers the workers that run in one replica at a time.
 func (d *daemon) addWorkers() error {
-	evidence := &payment.Evidence{Jobs: d.store, Profile: SignProfile(d.cfg), Keys: append(Reveal(d.cfg.JDPay.Md5Key), Reveal(d.cfg.SyncReply.Md5Key)...)}
+	evidence := &payment.Evidence{Jobs: d.store, Profile: setup.SignProfile(d.cfg), Keys: append(setup.Reveal(d.cfg.JDPay.Md5Key), setup.Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
 		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
 		register(d, job.KindLate, job.Kind{Priority: job.Low}, job.KeepTold),

@@ -1,4 +1,4 @@
-package daemon
+package setup
 
 import (
 	"strings"
@@ -8,13 +8,14 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/jdapi"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/redisstore"
 )
 
-// The adapters' options, made from the configuration. Load checks them; the daemon and its probes are built from them.
+// The adapters' options, made from the configuration. Load checks them; the daemon's clients and doctor's are built from them.
 
 func mnsConfig(c *config.Config) mns.Config {
 	return mns.Config{
@@ -23,9 +24,9 @@ func mnsConfig(c *config.Config) mns.Config {
 	}
 }
 
-// sessionOptions are those of an MQTT session. Its purpose, empty for commands, makes its client id unique: the broker ends an
+// SessionOptions are those of an MQTT session. Its purpose, empty for commands, makes its client id unique: the broker ends an
 // older session of the same id.
-func sessionOptions(c *config.Config, purpose string) device.Options {
+func SessionOptions(c *config.Config, purpose string) device.Options {
 	m := c.Mqtt
 	if purpose != "" {
 		purpose += "-"
@@ -37,7 +38,8 @@ func sessionOptions(c *config.Config, purpose string) device.Options {
 	}
 }
 
-func jdOptions(c *config.Config) jdapi.Options {
+// JDOptions are those of the client of JD's API.
+func JDOptions(c *config.Config) jdapi.Options {
 	j := c.JDApi
 	headers := make(map[string]string, len(j.Headers))
 	for name, value := range j.Headers {
@@ -89,7 +91,8 @@ func elasticOptions(c *config.Config) elastic.Options {
 	}
 }
 
-func opsServer(c *config.Config) *ops.Server {
+// OpsServer is the server of probes and metrics with its address and token alone.
+func OpsServer(c *config.Config) *ops.Server {
 	return &ops.Server{Listen: c.Ops.Listen, Token: c.Ops.Token.Reveal()}
 }
 
@@ -109,15 +112,10 @@ func AlertTargets(c *config.Config) (targets []alert.Target) {
 	return targets
 }
 
-// alertAddress is the address that a key of section Alerts holds.
-func alertAddress(c *config.Config, key string) string {
-	if key == "Alerts:Heartbeat" {
-		return c.Alerts.Heartbeat.Reveal()
+// AlertSettings are what the configuration says about alerts.
+func AlertSettings(c *config.Config) alert.Settings {
+	a := c.Alerts
+	return alert.Settings{
+		Language: lang.Lang(a.Language), Zone: c.Payment.Location(), Console: a.Console, Heartbeat: a.Heartbeat.Reveal(), Targets: AlertTargets(c),
 	}
-	for _, t := range AlertTargets(c) {
-		if key == "Alerts:"+t.Name+":Url" {
-			return t.URL
-		}
-	}
-	return ""
 }

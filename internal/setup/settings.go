@@ -1,9 +1,6 @@
-package daemon
+package setup
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"time"
 
 	"jdpay-listener/internal/config"
@@ -14,14 +11,6 @@ import (
 
 // Kinds are the kinds of jobs that the configuration has limits and schedules for.
 var Kinds = []string{payment.KindSettle, payment.KindReply, payment.KindPayComplete, payment.KindWaybillStatus, payment.KindPayInfo, payment.KindPublishReply, job.KindAlert}
-
-// leaseName is the owner's name in this process's leases. Host:Instance may be configured and stay the same after a crash;
-// the owner must not, or a restarted process would take its predecessor's leases for its own.
-func leaseName(instance string) string {
-	var random [4]byte
-	_, _ = rand.Read(random[:]) // never fails
-	return instance + ":" + hex.EncodeToString(random[:])
-}
 
 // MessageRules are what the configuration says about genuine messages of the notify queue.
 func MessageRules(c *config.Config) message.Rules {
@@ -36,8 +25,8 @@ func MessageRules(c *config.Config) message.Rules {
 	}
 }
 
-// rules are what the configuration says about which payments are settled.
-func rules(c *config.Config) payment.Rules {
+// PaymentRules are what the configuration says about which payments are settled.
+func PaymentRules(c *config.Config) payment.Rules {
 	return payment.Rules{
 		Message:            MessageRules(c),
 		AmountCheck:        payment.AmountCheck(c.Payment.AmountCheck),
@@ -74,12 +63,13 @@ func Reveal(secrets []config.Secret) []string {
 	return out
 }
 
-func payTypes(c *config.Config) payment.PayTypes {
+// PayTypes are the codes of payment channels in the company's tables.
+func PayTypes(c *config.Config) payment.PayTypes {
 	return payment.PayTypes{Known: c.Payment.PayTypes, Default: c.Payment.DefaultPayType}
 }
 
-// policy is what the configuration says about jobs of a kind.
-func policy(c *config.Config, kind string) job.Policy {
+// Policy is what the configuration says about jobs of a kind.
+func Policy(c *config.Config, kind string) job.Policy {
 	retry := c.Jobs.RetryOf(kind)
 	return job.Policy{
 		Concurrency: c.Jobs.ConcurrencyOf(kind),
@@ -94,27 +84,4 @@ func Timeouts(c *config.Config) map[string]time.Duration {
 		out[kind] = c.Jobs.RetryOf(kind).Timeout
 	}
 	return out
-}
-
-// reload applies changed settings that need no restart, and logs those that do.
-func (d *daemon) reload(ctx context.Context) {
-	load := func() (*config.Loaded, error) { return Load(*d.opts.Reload) }
-	config.Watch(ctx, reloadInterval, load, d.loaded, func(next *config.Loaded, restart []string) {
-		c := next.Config
-		if d.opts.Level != nil {
-			d.opts.Level.Set(c.Logging.LogLevel.Default)
-		}
-		types := payTypes(c)
-		d.settler.PayTypes.Store(&types)
-		d.alerts.Configure(alertSettings(c))
-		for _, kind := range Kinds {
-			d.runner.SetPolicy(kind, policy(c, kind))
-		}
-		d.log.Info("configuration reloaded", "files", next.Files)
-		for _, key := range restart {
-			d.log.Warn("a changed setting needs a restart to apply", "key", key)
-		}
-	}, func(err error) {
-		d.log.Error("the changed configuration is refused; the old one stays in force", "error", err)
-	})
 }

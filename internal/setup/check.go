@@ -1,4 +1,6 @@
-package daemon
+// Package setup makes of the configuration what the other packages take: it has each of them check its part, and opens
+// databases, queues, sessions and clients.
+package setup
 
 import (
 	"cmp"
@@ -29,7 +31,7 @@ func judge(l *config.Loaded) {
 	judgeMessages(l)
 	judgeTestOrders(l)
 	judgeBroker(l)
-	report(l, jdOptions(c).Check(), "JDApi", map[string]string{
+	report(l, JDOptions(c).Check(), "JDApi", map[string]string{
 		"BaseURL": "JDApi:BaseUrl", "Path": "JDApi:UpdateWaybillStatusPath", "CAFile": "JDApi:CaFile",
 	})
 	judgeRedis(l)
@@ -38,9 +40,9 @@ func judge(l *config.Loaded) {
 	}
 	judgeNames(l)
 	for _, kind := range slices.Sorted(maps.Keys(c.Jobs.Retry)) {
-		report(l, policy(c, kind).Schedule.Check(), "Jobs:Retry:"+kind, nil)
+		report(l, Policy(c, kind).Schedule.Check(), "Jobs:Retry:"+kind, nil)
 	}
-	report(l, opsServer(c).Check(), "Ops", nil)
+	report(l, OpsServer(c).Check(), "Ops", nil)
 	judgeAlerts(l)
 	judgeLinks(l)
 }
@@ -133,7 +135,7 @@ func nearest(name string, names []string, otherwise string) string {
 // judgeBroker also splits an address in Mqtt:Server, such as the replaced program's EMQServer, into server, port and TLS.
 func judgeBroker(l *config.Loaded) {
 	m := &l.Config.Mqtt
-	o := sessionOptions(l.Config, "")
+	o := SessionOptions(l.Config, "")
 	if l.Source("Mqtt:Port") == "" {
 		o.Port = 0 // the default port does not contradict the address
 	}

@@ -1,4 +1,4 @@
-package daemon
+package setup
 
 import (
 	"net"
@@ -11,7 +11,7 @@ import (
 // TestDialURL runs each case in a process of its own: net/http reads the proxy's variables once.
 func TestDialURL(t *testing.T) {
 	if address := os.Getenv("DIAL_URL"); address != "" {
-		detail, err := dialURL(t.Context(), address)
+		detail, err := Dial(t.Context(), address)
 		t.Logf("got %s, error %v", detail, err)
 		return
 	}

@@ -1,7 +1,6 @@
-package daemon
+package setup
 
 import (
-	"crypto/tls"
 	"net"
 	"net/url"
 
@@ -205,9 +204,4 @@ func urlLink(name, key, address, sent string) Link {
 	u, err := url.Parse(address)
 	l.Local = err == nil && check.IsLoopback(u.Hostname())
 	return l.encrypted(err == nil && u.Scheme == "https")
-}
-
-// sessionName returns protocol and cipher of a TLS connection, for Link.Observed.
-func sessionName(s tls.ConnectionState) string {
-	return tls.VersionName(s.Version) + " " + tls.CipherSuiteName(s.CipherSuite)
 }
