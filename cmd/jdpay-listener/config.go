@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/doctor"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/setup"
 )
@@ -47,9 +47,9 @@ the columns of the business tables, and shows how each connection is secured; th
 			if err != nil && !errors.As(err, &faults) {
 				return err
 			}
-			var findings []daemon.Finding
+			var findings []doctor.Finding
 			if connect && err == nil {
-				findings = daemon.Connect(cmd.Context(), loaded.Config)
+				findings = doctor.Connect(cmd.Context(), loaded.Config)
 			}
 			links := transportsOf(findings)
 			if len(links) == 0 {
@@ -109,7 +109,7 @@ func (a *app) printSettings(loaded *config.Loaded) {
 	}
 }
 
-func (a *app) printFindings(findings []daemon.Finding) {
+func (a *app) printFindings(findings []doctor.Finding) {
 	if len(findings) == 0 {
 		return
 	}
@@ -141,7 +141,7 @@ func (a *app) printFindings(findings []daemon.Finding) {
 	}
 }
 
-func failedFindings(findings []daemon.Finding) error {
+func failedFindings(findings []doctor.Finding) error {
 	failed, unchecked := 0, 0
 	for _, f := range findings {
 		switch {

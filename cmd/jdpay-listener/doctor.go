@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/doctor"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/setup"
 )
@@ -26,9 +26,9 @@ checked because something else failed is marked so.`,
 			if err != nil {
 				return err
 			}
-			findings := daemon.Examine(cmd.Context(), loaded)
+			findings := doctor.Examine(cmd.Context(), loaded)
 			for _, w := range loaded.Warnings {
-				findings = append(findings, daemon.Finding{Name: "configuration", OK: true, Warning: true, Detail: lang.Plain(w), Remedy: lang.M("see docs/configuration.md")})
+				findings = append(findings, doctor.Finding{Name: "configuration", OK: true, Warning: true, Detail: lang.Plain(w), Remedy: lang.M("see docs/configuration.md")})
 			}
 			if a.json {
 				err = a.printJSON(findings)

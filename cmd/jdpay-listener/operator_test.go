@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/doctor"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/sandbox"
@@ -117,14 +117,14 @@ func TestOperator(t *testing.T) {
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, jdserver.Options{})
-	examine := func(want int) map[string]daemon.Finding {
+	examine := func(want int) map[string]doctor.Finding {
 		t.Helper()
 		out, errOut, code := s.try("doctor", "--json")
-		var findings []daemon.Finding
+		var findings []doctor.Finding
 		if err := json.Unmarshal([]byte(out), &findings); err != nil || code != want {
 			t.Fatalf("exit %d, %v\n%s%s", code, err, out, errOut)
 		}
-		byName := map[string]daemon.Finding{}
+		byName := map[string]doctor.Finding{}
 		for _, f := range findings {
 			byName[f.Name] = f
 		}

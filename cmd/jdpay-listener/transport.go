@@ -3,12 +3,12 @@ package main
 import (
 	"cmp"
 
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/doctor"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/setup"
 )
 
-// The texts of the fields of a link, which packages setup and daemon have as they are: each has its translation.
+// The texts of the fields of a link, which packages setup and doctor have as they are: each has its translation.
 var _ = []string{
 	lang.Mark("yes"), lang.Mark("no"), lang.Mark("if offered"), lang.Mark("authority"), lang.Mark("any issuer"), lang.Mark("none"), lang.Mark("protected"),
 	lang.Mark("to whoever answers"), lang.Mark("in clear"), lang.Mark("not encrypted"), lang.Mark("no connection"), lang.Mark("not looked at: through a proxy"),
@@ -37,7 +37,7 @@ func (a *app) printTransports(links []setup.Link) {
 }
 
 // transportsOf returns the links of the findings that have one.
-func transportsOf(findings []daemon.Finding) (links []setup.Link) {
+func transportsOf(findings []doctor.Finding) (links []setup.Link) {
 	for _, f := range findings {
 		if f.Transport != nil {
 			links = append(links, *f.Transport)

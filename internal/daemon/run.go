@@ -1,4 +1,4 @@
-// Package daemon builds the program's services from the configuration, runs them, and checks their surroundings.
+// Package daemon builds the program's services from the configuration and runs them.
 package daemon
 
 import (

@@ -1,4 +1,6 @@
-package daemon
+// Package doctor checks what is around the daemon: whether each dependency that the configuration names can be reached, how its
+// connection is secured, and what in the surroundings should be changed.
+package doctor
 
 import (
 	"context"
@@ -32,7 +34,7 @@ const (
 func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 	c := loaded.Config
 	account := accountDatabase(c)
-	probes := slices.Concat(connectProbes(c), account.doctor(), mainDatabase(c).doctor(), []probe{
+	probes := slices.Concat(connectProbes(c), account.beyondConnect(), mainDatabase(c).beyondConnect(), []probe{
 		account.probe("durability", lang.M("see the section on clusters and fail-over in docs/operations.md"), durable),
 		account.probe("locks", lang.M("connect to the server itself, or through a proxy that keeps a session on one server"), namedLock),
 		account.probe("packets", account.start, packets),

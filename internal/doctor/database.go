@@ -1,4 +1,4 @@
-package daemon
+package doctor
 
 import (
 	"context"
@@ -62,8 +62,8 @@ func (d databaseProbes) on(run func(context.Context, *sql.DB) (lang.Message, err
 	}
 }
 
-// doctor are the probes beyond those of Connect.
-func (d databaseProbes) doctor() []probe {
+// beyondConnect are the probes that Connect does not make.
+func (d databaseProbes) beyondConnect() []probe {
 	writes := d.probe("writes", lang.M("connect to the primary: check the address, or the proxy in front of the servers"), func(ctx context.Context, db *sql.DB) (lang.Message, error) { return writes(d.writable(ctx, db)) })
 	writes.needs = d.writeNeeds
 	return []probe{
