@@ -8,7 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/alert"
+	"jdpay-listener/internal/setup"
 )
 
 func (a *app) alertCommand() *cobra.Command {
@@ -29,7 +30,7 @@ heartbeat's address. Says of each what happened. Exits with 1 if one of them doe
 			if err != nil {
 				return err
 			}
-			results := daemon.TestAlerts(cmd.Context(), c)
+			results := alert.TryReceivers(cmd.Context(), setup.AlertSettings(c), c.Host.Instance)
 			if len(results) == 0 {
 				return errors.New("no receiver is configured: set Alerts:DingTalk:Url, Alerts:WeCom:Url, Alerts:Feishu:Url or Alerts:Webhook:Url")
 			}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/sandbox/robotserver"
 )
 
@@ -62,7 +62,7 @@ func TestAlertTest(t *testing.T) {
 
 	robots[robotserver.WeCom].Answer(0, `{"errcode":93000,"errmsg":"invalid webhook url `+robotserver.Token+`"}`)
 	out, errOut := run(section+fmt.Sprintf(`, "Heartbeat": %q`, deadMan.URL+"/"+robotserver.Token), exitFailed, "--test", "--json")
-	var results []daemon.TestedAlert
+	var results []alert.Tried
 	if err := json.Unmarshal([]byte(out), &results); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

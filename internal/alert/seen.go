@@ -62,15 +62,3 @@ func (t *Teller) TellOutage(ctx context.Context, status Status, since time.Time,
 		Since: since, At: time.Now(), Instance: t.opts.Instance,
 	})
 }
-
-// NewTest returns a notice that asks whether its receivers take notices. It is a new one each time.
-func NewTest(s Settings, instance string) *Notice {
-	now := time.Now()
-	return &Notice{
-		ID: fmt.Sprintf("%s:%s:%s:%d", job.KindAlert, Test, instance, now.UnixNano()), Status: Test, Cause: causeTest, Language: string(s.Language),
-		Title: causeTitle(causeTest, "", 1, s.Language), Text: []string{pick([2]string{
-			"This receiver is told when payments need a person. Nothing is wrong now.", "支付需要人工处理时会通知这里。目前一切正常。",
-		}, s.Language)},
-		Commands: []string{"jdpay-listener doctor"}, Console: s.Console, Since: now, At: now, Instance: instance,
-	}
-}

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"jdpay-listener/internal/alert"
-	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/setup"
 )
 
 // troubles returns what is wrong at the moment as this instance sees it: kinds of jobs that fail, and missing tables and
@@ -81,33 +79,4 @@ func (d *daemon) beat(ctx context.Context, address string) (asked bool, err erro
 		return false, nil
 	}
 	return true, d.sender.Get(ctx, address)
-}
-
-// TestedAlert is what a receiver did with a test.
-type TestedAlert struct {
-	Target string `json:"target"`
-	OK     bool   `json:"ok"`
-	Error  string `json:"error,omitempty"` // why not; it holds no address or secret
-}
-
-// TestAlerts sends a test to each receiver of alerts, and asks the heartbeat's address.
-func TestAlerts(ctx context.Context, c *config.Config) (results []TestedAlert) {
-	s := setup.AlertSettings(c)
-	sender := alert.NewSender(s.Targets)
-	defer sender.Close()
-	n := alert.NewTest(s, c.Host.Instance)
-	add := func(target string, err error) {
-		result := TestedAlert{Target: target, OK: err == nil}
-		if err != nil {
-			result.Error = inspect.ErrorLine(err).String()
-		}
-		results = append(results, result)
-	}
-	for _, t := range s.Targets {
-		add(t.Name, sender.Send(ctx, t.Name, n, s.Zone))
-	}
-	if s.Heartbeat != "" {
-		add("heartbeat", sender.Get(ctx, s.Heartbeat))
-	}
-	return results
 }
