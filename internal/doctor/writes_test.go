@@ -18,7 +18,7 @@ func TestWritesNotPermitted(t *testing.T) {
 	for user, rights := range map[string]string{"doctor_reads": "SELECT", "doctor_reads_some": "SELECT, UPDATE (payment_type)", "doctor_writes": "SELECT, UPDATE"} {
 		for _, stmt := range []string{
 			"ALTER TABLE kernel_postorder_pay_info ADD COLUMN IF NOT EXISTS payment_type INT",
-			fmt.Sprintf("CREATE USER %s IDENTIFIED BY 'x'", user),
+			fmt.Sprintf("CREATE OR REPLACE USER %s IDENTIFIED BY 'x'", user),
 			fmt.Sprintf("GRANT %s ON %s.kernel_postorder_pay_info TO %s", rights, name, user),
 		} {
 			if _, err := root.Exec(stmt); err != nil {

@@ -19,7 +19,7 @@ func TestVersionNotReadable(t *testing.T) {
 	if _, _, err := Migrate(t.Context(), root); err != nil {
 		t.Fatal(err)
 	}
-	for _, stmt := range []string{"CREATE USER sees_one_table IDENTIFIED BY 'x'", "GRANT SELECT ON " + name + ".jdpay_job TO sees_one_table"} {
+	for _, stmt := range []string{"CREATE OR REPLACE USER sees_one_table IDENTIFIED BY 'x'", "GRANT SELECT ON " + name + ".jdpay_job TO sees_one_table"} {
 		if _, err := root.Exec(stmt); err != nil {
 			t.Fatal(err)
 		}
