@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -47,7 +50,7 @@ of it is there. The daemon does the same before its first document if its user t
 			result := map[string]any{"from": from, "to": to}
 			installed := false
 			if elasticsearch {
-				if installed, err = daemon.EnsureTemplate(cmd.Context(), c); err != nil {
+				if installed, err = ensureTemplate(cmd.Context(), c); err != nil {
 					return err
 				}
 				result["template_installed"] = installed
@@ -71,4 +74,19 @@ of it is there. The daemon does the same before its first document if its user t
 	}
 	cmd.Flags().BoolVar(&elasticsearch, "elasticsearch", false, "also install the index template in Elasticsearch")
 	return cmd
+}
+
+// ensureTemplate installs the index template of the configured Elasticsearch unless this or a newer version is there, and
+// reports whether it did so.
+func ensureTemplate(ctx context.Context, c *config.Config) (installed bool, err error) {
+	client, err := setup.Elastic(c)
+	if err != nil {
+		return false, err
+	}
+	defer client.Close()
+	installed, err = client.EnsureTemplate(ctx)
+	if err != nil {
+		return false, fmt.Errorf("elasticsearch: %w", err)
+	}
+	return installed, nil
 }

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"jdpay-listener/internal/alert"
+	"jdpay-listener/internal/document"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/report"
 	"jdpay-listener/internal/setup"
 )
 
@@ -30,16 +32,17 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.store.Log = d.log
 	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
 	parcels.Log = d.log
-	d.payments = &payments{log: d.log, jobs: d.store, parcels: parcels, rules: setup.MessageRules(c)}
-	d.ends.add("lines about payments", d.payments.flush)
-	tries := &reporter{log: d.log, metrics: d.metrics, payments: d.payments, slo: promises{metrics: d.metrics, confirm: c.Mqtt.RequireReply}}
+	tries := report.New(report.Options{
+		Log: d.log, Metrics: d.metrics, Confirm: c.Mqtt.RequireReply, Jobs: d.store, Parcels: parcels, Rules: setup.MessageRules(c),
+	})
+	d.ends.add("lines about payments", tries.Flush)
 	d.tries, d.tables = tries, d.tableChecks()
 
 	d.traces = d.newTraces(ctx)
 
 	// From the queue to jobs.
 	options := job.Options{
-		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: tries.ended, Beat: d.health.Loop("job runner", loopTimeout), Log: d.log,
+		Idle: !c.Jobs.Enabled, DrainTimeout: c.Host.ShutdownTimeout, OnEnd: tries.Ended, Beat: d.health.Loop("job runner", loopTimeout), Log: d.log,
 	}
 	if d.traces != nil {
 		options.Try = d.traces.try
@@ -50,7 +53,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	d.alerts = alert.NewTeller(alert.Options{
 		Store: d.store, Runner: d.runner, Account: d.account, Main: d.main, Sender: d.sender, Instance: c.Host.Instance, States: d.troubles, Log: d.log,
 	}, setup.AlertSettings(c))
-	tries.alerts = d.alerts
+	tries.Alerts = d.alerts
 	keeper := payment.NewKeeper(d.runner)
 	keeper.Alert = d.alertEvent(alert.CauseDamaged,
 		"A message was damaged each time it was received. It is kept as job {job}; a payment may be missing: ask JD to send it again.",
@@ -65,10 +68,10 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 
 	// Settling.
-	report := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.slo.told, Ended: tries.ended, Alert: d.alertEvent(alert.CauseDiffers,
+	reports := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.Told, Ended: tries.Ended, Alert: d.alertEvent(alert.CauseDiffers,
 		"The payment of order {order} was settled although its amount differs ({error}): correct the order, or refund the difference.",
 		"订单 {order} 的支付金额不符（{error}），但已入账：请更正订单或退还差额。")}
-	d.settler = payment.NewSettler(setup.PaymentRules(c), setup.PayTypes(c), &payment.Orders{DB: d.account}, d.runner, report)
+	d.settler = payment.NewSettler(setup.PaymentRules(c), setup.PayTypes(c), &payment.Orders{DB: d.account}, d.runner, reports)
 
 	// The steps: cabinet, JD, pay info.
 	redis, err := setup.Redis(c, nil, d.log)
@@ -89,7 +92,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 	d.ends.add("jd client", func() error { jd.Close(); return nil })
 	steps := &payment.StepHandlers{
-		Parcels: parcels, Cabinets: d.session, JD: jd, Report: report,
+		Parcels: parcels, Cabinets: d.session, JD: jd, Report: reports,
 		CommandTTL: c.Mqtt.CommandTtl, RequireReply: c.Mqtt.RequireReply, ReplyTimeout: c.Mqtt.ReplyTimeout,
 		ProducerCode: c.JDApi.ProducerCode, CloudProducerCode: c.JDApi.CloudProducerCode,
 		PayTimeIsNow: c.Payment.PayInfoTime == "now", Zone: c.Payment.Location(),
@@ -110,7 +113,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 
 	// Cabinets' replies.
 	messageRules, replyRules := setup.ReplyRules(c)
-	replies := payment.NewReplies(messageRules, replyRules, d.store, d.settler, d.runner, report)
+	replies := payment.NewReplies(messageRules, replyRules, d.store, d.settler, d.runner, reports)
 	replies.Parcels = parcels
 	if redis != nil {
 		replies.Publisher = redis
@@ -134,10 +137,10 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 			return err
 		}
 		d.ends.add("elasticsearch client", func() error { client.Close(); return nil })
-		d.indexer = newIndexer(client, documents{messageRules, replyRules, d.settler.PayTypes.Load, parcels.Labels}, d.store, d.metrics, d.log)
-		d.indexer.resume = func() { d.runner.Resume(indexWorker) }
-		tries.indexer = d.indexer
-		if err := d.addWorker(job.Worker{Name: indexWorker, Period: indexInterval, Run: d.indexer.run}); err != nil {
+		builder := document.Builder{Message: messageRules, Replies: replyRules, PayTypes: d.settler.PayTypes.Load, Labels: parcels.Labels}
+		d.indexer = document.NewIndexer(client, builder, d.store, func() { d.runner.Resume(document.WorkerName) }, d.metrics, d.log)
+		tries.OnFinished = d.indexer.Ring
+		if err := d.addWorker(d.indexer.Worker()); err != nil {
 			return err
 		}
 	}
@@ -183,10 +186,10 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 			}
 			start, err := keeper.Keep(ctx, kind, queue, msgs)
 			if err != nil {
-				d.tries.slo.notKept(kind, queue, msgs, time.Now())
+				d.tries.NotKept(kind, queue, msgs)
 				return nil, err
 			}
-			d.metrics.ObserveStage(stageKeep, time.Since(begin))
+			d.tries.Kept(time.Since(begin))
 			if traced != nil {
 				traced()
 			}

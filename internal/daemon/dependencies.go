@@ -68,7 +68,7 @@ func (d *daemon) addDependencies(jd *jdapi.Client, redis *redisstore.Store) {
 		}
 	}
 	if d.indexer != nil {
-		d.dependencies = append(d.dependencies, &dependency{name: depElastic, timed: true, every: rareInterval, probe: d.indexer.client.Ping})
+		d.dependencies = append(d.dependencies, &dependency{name: depElastic, timed: true, every: rareInterval, probe: d.indexer.Ping})
 	}
 	for _, p := range d.dependencies {
 		d.metrics.Up.WithLabelValues(p.name)

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -46,11 +45,4 @@ func databaseAttr(name string, connection config.Secret) slog.Attr {
 		return slog.Group(name)
 	}
 	return slog.Group(name, "server", db.Config.Addr, "database", db.Config.DBName, "user", db.Config.User)
-}
-
-// logAlert returns a function that logs what a person should see now.
-func logAlert(log *slog.Logger) func(ctx context.Context, msg string, attrs ...any) {
-	return func(ctx context.Context, msg string, attrs ...any) {
-		log.Log(ctx, slog.LevelError, msg, append([]any{"alert", true}, attrs...)...)
-	}
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"jdpay-listener/internal/document"
 )
 
 // ecsHandler writes JSON lines with the field names of the Elastic Common Schema, for pipelines to Elasticsearch. What the schema
@@ -31,7 +33,7 @@ func newECSHandler(w io.Writer, opts slog.HandlerOptions, version string) slog.H
 		return a
 	}
 	return ecsHandler{slog.NewJSONHandler(w, &opts).WithAttrs([]slog.Attr{
-		slog.String("ecs.version", ecsVersion), slog.String("service.name", "jdpay-listener"), slog.String("service.version", version), slog.String("event.dataset", "jdpay-listener.log"),
+		slog.String("ecs.version", document.ECSVersion), slog.String("service.name", "jdpay-listener"), slog.String("service.version", version), slog.String("event.dataset", "jdpay-listener.log"),
 	})}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/document"
 )
 
 // TestECS requires the names of the Elastic Common Schema, and everything else under jdpay.
@@ -46,7 +47,7 @@ func TestECS(t *testing.T) {
 		}
 		delete(m, "@timestamp")
 		for name, want := range map[string]string{
-			"ecs.version": ecsVersion, "service.name": "jdpay-listener", "service.version": "1.2.3", "service.node.name": "host-1", "event.dataset": "jdpay-listener.log",
+			"ecs.version": document.ECSVersion, "service.name": "jdpay-listener", "service.version": "1.2.3", "service.node.name": "host-1", "event.dataset": "jdpay-listener.log",
 		} {
 			if m[name] != want {
 				t.Errorf("%s is %v, want %v", name, m[name], want)
@@ -91,7 +92,7 @@ func TestECS(t *testing.T) {
 
 // logCalls are the functions and methods that make a log line, with the number of arguments before the first key.
 var logCalls = map[string]int{
-	"Debug": 1, "Info": 1, "Warn": 1, "Error": 1, "Log": 3, "With": 0, "Group": 1, "attrs": 1, "logAlert": 1, "Alert": 2, "DebugContext": 2, "InfoContext": 2,
+	"Debug": 1, "Info": 1, "Warn": 1, "Error": 1, "Log": 3, "With": 0, "Group": 1, "attrs": 1, "Alert": 2, "DebugContext": 2, "InfoContext": 2,
 	"WarnContext": 2, "ErrorContext": 2,
 }
 
@@ -123,10 +124,6 @@ func TestLogKeys(t *testing.T) {
 		switch f := call.Fun.(type) {
 		case *ast.Ident:
 			name = f.Name
-		case *ast.CallExpr: // logAlert(log)(ctx, msg, …)
-			if id, ok := f.Fun.(*ast.Ident); ok && id.Name == "logAlert" {
-				name = "Alert"
-			}
 		case *ast.SelectorExpr:
 			name = f.Sel.Name
 			switch x := f.X.(type) {
@@ -137,7 +134,7 @@ func TestLogKeys(t *testing.T) {
 			}
 		}
 		first, ok := logCalls[name]
-		isLog := strings.EqualFold(on, "log") || on == "slog" || slices.Contains([]string{"attrs", "logAlert", "Alert"}, name)
+		isLog := strings.EqualFold(on, "log") || on == "slog" || on == "alert" || slices.Contains([]string{"attrs", "Alert"}, name)
 		if ok && isLog && !call.Ellipsis.IsValid() {
 			for i := first; i < len(call.Args); i += 2 {
 				check(files.Position(call.Args[i].Pos()), call.Args[i])

@@ -65,7 +65,7 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 			since = began
 		case !told && time.Since(since) >= outageAlertTimeout:
 			told = true
-			logAlert(w.log)(ctx, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), lang.English),
+			alert.Log(ctx, w.log, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), lang.English),
 				"outage_ms", time.Since(since).Milliseconds(), "error", err)
 			tell(alert.Opened, err.Error())
 		case told && !reminded && time.Since(since) >= job.TroubleReminder:

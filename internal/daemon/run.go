@@ -14,10 +14,12 @@ import (
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/document"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/report"
 	"jdpay-listener/internal/setup"
 )
 
@@ -73,14 +75,13 @@ type daemon struct {
 	session       *device.Session
 	listeners     []*mns.Listener
 	queues        []*mns.Queue
-	indexer       *indexer // nil: off
-	tries         *reporter
+	indexer       *document.Indexer // nil: off
+	tries         *report.Reporter
 	dependencies  []*dependency
 	alerts        *alert.Teller
 	sender        *alert.Sender // of alerts and heartbeats
 	tables        []*tableCheck // of the account and of the main database
-	payments      *payments
-	traces        *traces // nil: off
+	traces        *traces       // nil: off
 	watches       []server
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
@@ -135,7 +136,7 @@ func (d *daemon) effects() []server {
 // work returns the services that run jobs, and the workers.
 func (d *daemon) work() []server {
 	services := append(append(d.localWorkers(), d.watches...), d.runner, &outageWatch{check: d.store.CheckWritable, tell: d.alerts.TellOutage, log: d.log}, d.alerts,
-		task{"lines about payments", d.payments.run})
+		task{"lines about payments", d.tries.Run})
 	if d.opts.Reload != nil {
 		services = append(services, task{"configuration reload", d.reload})
 	}
@@ -149,7 +150,7 @@ func (d *daemon) queue() []server {
 		services = append(services, l)
 	}
 	if d.indexer != nil { // these services stop first
-		services = append(services, task{"end of documents", d.indexer.hurry})
+		services = append(services, task{"end of documents", d.indexer.Hurry})
 	}
 	return append(services, task{"readiness notice", d.announce}, task{"heartbeat", d.heartbeat})
 }

@@ -6,17 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
-	"jdpay-listener/internal/ops"
-	"jdpay-listener/internal/payment"
-)
-
-// Stages of a payment that have a duration of their own in the metric jdpay_stage_seconds, beside those that are kinds of jobs.
-const (
-	stageKeep   = "keep"
-	stageNotify = "notify_to_command"
 )
 
 // openStates are the states whose jobs are counted in the metric jdpay_jobs.
@@ -39,42 +30,14 @@ func (d *daemon) startSeries() {
 			m.Paused.WithLabelValues(u.Kind).Set(paused)
 		}
 	})
-	for _, stage := range append([]string{stageKeep, payment.KindSettle, stageNotify}, payment.Steps...) {
-		m.Stage.WithLabelValues(stage)
-	}
-	for _, p := range ops.Promises {
-		m.Promised.WithLabelValues(p.Name)
-		m.PromisesKept.WithLabelValues(p.Name)
-	}
 	m.Documents.WithLabelValues("stored")
-	for _, outcome := range payment.SettlementOutcomes {
-		m.Settlements.WithLabelValues(string(outcome))
-	}
+	d.tries.StartSeries(d.runner.Kinds())
 	for _, kind := range d.runner.Kinds() {
-		for _, reason := range failureReasons {
-			m.Failures.WithLabelValues(kind, reason)
-		}
 		for _, state := range openStates {
 			m.Jobs.WithLabelValues(kind, string(state))
 		}
 		m.OldestJob.WithLabelValues(kind)
-		for _, e := range endings(kind) {
-			m.Finished.WithLabelValues(kind, string(e.State), string(e.Outcome))
-		}
 	}
-}
-
-// endings lists how the jobs of a kind can end by themselves; of a periodic worker it is empty.
-func endings(kind string) []payment.Ending {
-	if kind == job.KindAlert {
-		return []payment.Ending{
-			{State: job.Done, Outcome: alert.Sent},
-			{State: job.Done, Outcome: alert.NotAddressed},
-			{State: job.Parked, Outcome: job.Abandoned},
-			{State: job.Parked, Outcome: job.MalformedArgs},
-		}
-	}
-	return payment.Endings[kind]
 }
 
 // countRequest counts a request to MNS. A long poll's duration says nothing about MNS.

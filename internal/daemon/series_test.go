@@ -9,6 +9,7 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
+	"jdpay-listener/internal/testenv"
 )
 
 // TestGaugesOfJobsFallToZero requires that a kind whose last job ended has 0 jobs and the age 0, and that a periodic worker,
@@ -24,7 +25,7 @@ func TestGaugesOfJobsFallToZero(t *testing.T) {
 	want := func(when string, ready, parked, age float64) {
 		t.Helper()
 		d.showAges()
-		series := gather(t, d.metrics)
+		series := testenv.Gather(t, d.metrics.Registry)
 		got := []float64{series["jdpay_jobs settle ready"], series["jdpay_jobs settle parked"], math.Round(series["jdpay_oldest_job_age_seconds settle"])}
 		if want := []float64{ready, parked, age}; !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", when, got, want)
@@ -39,28 +40,7 @@ func TestGaugesOfJobsFallToZero(t *testing.T) {
 	want("with a backlog", 3, 1, 120)
 	d.countJobs([]job.Count{{Kind: "purge", State: job.Running, Jobs: 1, Oldest: 24 * time.Hour, Worker: true}})
 	want("when it is done", 0, 0, 0)
-	if n := gather(t, d.metrics)["jdpay_jobs purge running"]; n != 1 {
+	if n := testenv.Gather(t, d.metrics.Registry)["jdpay_jobs purge running"]; n != 1 {
 		t.Errorf("%v rows of the worker", n)
 	}
-}
-
-// gather returns the values of all counters and gauges, by the metric's name and the values of its labels; of a histogram the
-// number of its observations.
-func gather(t *testing.T, m *ops.Metrics) map[string]float64 {
-	t.Helper()
-	families, err := m.Registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	series := map[string]float64{}
-	for _, f := range families {
-		for _, s := range f.Metric {
-			name := f.GetName()
-			for _, l := range s.Label {
-				name += " " + l.GetValue()
-			}
-			series[name] = s.Counter.GetValue() + s.Gauge.GetValue() + float64(s.Histogram.GetSampleCount())
-		}
-	}
-	return series
 }

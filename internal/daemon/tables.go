@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/sqldb"
 )
@@ -78,7 +79,7 @@ func (d *daemon) checkTable(ctx context.Context, c *tableCheck) error {
 		if before == nil {
 			c.since = time.Now()
 		}
-		logAlert(d.log)(ctx, "the "+c.name+" database lacks tables or columns; "+c.work, "database", c.name, "error", missing.Error(), "remedy", missing.Remedy())
+		alert.Log(ctx, d.log, "the "+c.name+" database lacks tables or columns; "+c.work, "database", c.name, "error", missing.Error(), "remedy", missing.Remedy())
 	case missing == nil && before != nil:
 		d.log.Info("the "+c.name+" database has all tables and columns again", "database", c.name, "outage_ms", time.Since(c.since).Milliseconds())
 	}

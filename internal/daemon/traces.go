@@ -85,7 +85,7 @@ func (t *traces) keep(queue string, batch []mns.Message, msgs []payment.Message)
 		_, spans[i] = t.Start(ctx, "keep "+queue, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(append(messaging(queue, "process"),
 			attribute.String("messaging.message.id", printable.Text(m.ID)), attribute.Int("jdpay.delivery", m.DequeueCount))...))
 		if !m.EnqueuedAt.IsZero() {
-			spans[i].SetAttributes(attribute.Float64("jdpay.in_queue_ms", milliseconds(time.Since(m.EnqueuedAt))))
+			spans[i].SetAttributes(attribute.Float64("jdpay.in_queue_ms", 1000*time.Since(m.EnqueuedAt).Seconds()))
 		}
 		msgs[i].Trace = tracing.Traceparent(spans[i].SpanContext())
 	}

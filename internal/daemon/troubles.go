@@ -15,9 +15,7 @@ import (
 // troubles returns what is wrong at the moment as this instance sees it: kinds of jobs that fail, and missing tables and
 // columns. It is over when no instance has said so for a while.
 func (d *daemon) troubles() (list []job.Trouble) {
-	for kind, k := range d.tries.failing.told() {
-		list = append(list, alert.FailingKind(kind, k.since, k.cause, d.cfg.Payment.Location()))
-	}
+	list = d.tries.Troubles(d.cfg.Payment.Location())
 	for _, c := range d.tables {
 		if missing, ok := errors.AsType[*inspect.MissingError](c.lacks()); ok {
 			list = append(list, alert.MissingTables(c.name, c.work, missing))
@@ -30,7 +28,7 @@ func (d *daemon) troubles() (list []job.Trouble) {
 // the attributes order_no, job_id and error.
 func (d *daemon) alertEvent(cause, en, zh string) func(ctx context.Context, msg string, attrs ...any) {
 	return func(ctx context.Context, msg string, attrs ...any) {
-		logAlert(d.log)(ctx, msg, attrs...)
+		alert.Log(ctx, d.log, msg, attrs...)
 		values := map[string]string{}
 		for i := 0; i+1 < len(attrs); i += 2 {
 			values[fmt.Sprint(attrs[i])] = fmt.Sprint(attrs[i+1])

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +21,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/report"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/robotserver"
 	"jdpay-listener/internal/setup"
@@ -98,30 +101,35 @@ func TestHeartbeatOnlyWhileHealthy(t *testing.T) {
 
 // TestTroublesThatAnInstanceSees are the kinds of whose failure a person was told, and the tables that a database lacks.
 func TestTroublesThatAnInstanceSees(t *testing.T) {
-	since := time.Date(2025, 11, 20, 12, 0, 0, 0, time.UTC)
 	missing := &inspect.MissingError{Tables: []inspect.Table{{Name: "kernel_device_group"}}}
 	loaded, err := setup.Load(config.Options{Dir: t.TempDir(), Environ: testenv.Settings("Payment__TimeZone=Asia/Tokyo")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{
-		cfg:    loaded.Config,
-		tries:  &reporter{},
-		tables: []*tableCheck{{name: "account"}, {name: "main", work: "work waits", missing: missing}},
-	}
-	d.tries.failing.kinds = map[string]*failingKind{
-		payment.KindSettle:  {since: since, told: true, cause: "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'"},
-		payment.KindPayInfo: {since: since, cause: "nobody was told yet"},
-	}
-	want := []job.Trouble{
-		alert.FailingKind(payment.KindSettle, since, "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'", time.FixedZone("", 9*3600)),
-		alert.MissingTables("main", "work waits", missing),
-	}
-	got := d.troubles()
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("want (-), got (+):\n%s", diff)
-	}
-	if text := got[0].Text["en"]; !strings.Contains(text, "since 21:00:00") {
-		t.Errorf("the text says %q", text)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("Error 1054 (42S22): Unknown column 'pay_type' in 'SET'")
+		failed := func(kind string, err error) job.End {
+			return job.End{Job: &job.Job{ID: 1, Kind: kind}, State: job.Ready, Err: err}
+		}
+		d := &daemon{
+			cfg: loaded.Config, tries: report.New(report.Options{Log: slog.New(slog.DiscardHandler), Metrics: ops.NewMetrics()}),
+			tables: []*tableCheck{{name: "account"}, {name: "main", work: "work waits", missing: missing}},
+		}
+		since := time.Now()
+		d.tries.Ended(failed(payment.KindSettle, broken))
+		time.Sleep(report.FailingTimeout)
+		d.tries.Ended(failed(payment.KindSettle, broken))
+		d.tries.Ended(failed(payment.KindPayInfo, errors.New("nobody is told yet")))
+		want := []job.Trouble{
+			alert.FailingKind(payment.KindSettle, since, broken.Error(), time.FixedZone("", 9*3600)),
+			alert.MissingTables("main", "work waits", missing),
+		}
+		got := d.troubles()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("want (-), got (+):\n%s", diff)
+		}
+		if text := got[0].Text["en"]; !strings.Contains(text, "since 09:00:00") { // the bubble's clock begins at midnight UTC
+			t.Errorf("the text says %q", text)
+		}
+	})
 }

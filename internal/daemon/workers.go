@@ -6,9 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jdpay-listener/internal/alert"
+	"jdpay-listener/internal/document"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/report"
 	"jdpay-listener/internal/setup"
 )
 
@@ -54,12 +57,8 @@ func (d *daemon) addWorker(w job.Worker) error {
 
 func (d *daemon) purge(ctx context.Context) error {
 	if d.indexer != nil {
-		unwritten, err := d.store.Untaken(ctx, indexWorker, d.cfg.Jobs.KeepDone)
-		if err != nil {
+		if err := d.indexer.TellUnwritten(ctx, d.cfg.Jobs.KeepDone); err != nil {
 			return err
-		}
-		if unwritten > 0 {
-			d.log.Warn("jobs are deleted that Elasticsearch has no documents of: it did not take them for longer than Jobs:KeepDone", "jobs", unwritten)
 		}
 	}
 	n, err := d.store.Purge(ctx, d.cfg.Jobs.KeepDone, d.cfg.Jobs.KeepRejected)
@@ -80,7 +79,7 @@ func (d *daemon) gracePeriod(ctx context.Context) error {
 		if reason == "" {
 			reason = "no try has failed yet"
 		}
-		logAlert(d.log)(ctx, "a paid order's step is late", "order_no", s.Ref, "kind", s.Kind, "job_id", s.ID, "state", s.State,
+		alert.Log(ctx, d.log, "a paid order's step is late", "order_no", s.Ref, "kind", s.Kind, "job_id", s.ID, "state", s.State,
 			"try", s.Tries, "age_ms", s.Age.Milliseconds(), "error", reason)
 	}
 	if err := d.alerts.NoteLate(ctx, late); err != nil {
@@ -96,7 +95,7 @@ func (d *daemon) localWorkers() []server {
 		d.watched(job.Worker{Name: "dependencies", Period: dependenciesInterval, Run: d.probeDependencies}),
 		d.watched(job.Worker{Name: "acts", Period: actsInterval, Run: d.acts}),
 		d.watched(job.Worker{Name: "tables", Period: tablesInterval, Run: d.checkTables}),
-		d.watched(job.Worker{Name: "failing", Period: failingTimeout, Run: d.checkFailing}),
+		d.watched(job.Worker{Name: "failing", Period: report.FailingTimeout, Run: func(ctx context.Context) error { return d.tries.CheckFailing(ctx, d.store) }}),
 	}
 }
 
@@ -112,7 +111,7 @@ func (d *daemon) watched(w job.Worker) job.Worker {
 			result, failed = "error", 1
 		}
 		d.metrics.WorkerError.WithLabelValues(w.Name).Set(failed)
-		if told := (awayError{}); !errors.As(err, &told) { // else the indexer has logged it
+		if logged := (document.AwayError{}); !errors.As(err, &logged) {
 			switch before := failing.Swap(err != nil); {
 			case err != nil && !before:
 				d.log.Warn("worker failed; it runs again at its time", "worker", w.Name, "error", err)

@@ -1,4 +1,4 @@
-package daemon
+package document
 
 import (
 	"context"
@@ -56,14 +56,14 @@ func newIndexed(t *testing.T) *indexed {
 }
 
 // indexer is one of a replica that has just started.
-func (w *indexed) indexer(t *testing.T) *indexer {
+func (w *indexed) indexer(t *testing.T) *Indexer {
 	t.Helper()
 	client, err := elastic.New(elastic.Options{URL: w.url, Index: "jdpay-events"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return newIndexer(client, testDocuments(), job.NewMySQL(w.db), ops.NewMetrics(), slog.New(slog.NewTextHandler(w.log, nil)))
+	return NewIndexer(client, testBuilder(), job.NewMySQL(w.db), func() {}, ops.NewMetrics(), slog.New(slog.NewTextHandler(w.log, nil)))
 }
 
 // end adds jobs that ended just now.
@@ -101,7 +101,7 @@ func (w *indexed) want(t *testing.T, refused int) {
 }
 
 // counted is how many documents are counted with this result.
-func counted(t *testing.T, x *indexer, result string) float64 {
+func counted(t *testing.T, x *Indexer, result string) float64 {
 	t.Helper()
 	var m dto.Metric
 	if err := x.metrics.Documents.WithLabelValues(result).Write(&m); err != nil {
@@ -299,8 +299,8 @@ func TestIndexerHastens(t *testing.T) {
 	w := newIndexed(t)
 	x := w.indexer(t)
 	runner := job.NewRunner(x.store, "a", job.Options{})
-	x.resume = func() { runner.Resume(indexWorker) }
-	if err := runner.AddWorker(job.Worker{Name: indexWorker, Period: indexInterval, Run: x.run}); err != nil {
+	x.resume = func() { runner.Resume(WorkerName) }
+	if err := runner.AddWorker(x.Worker()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -321,7 +321,7 @@ func TestIndexerHastens(t *testing.T) {
 	for i := range 3 {
 		w.end(t, 1)
 		begun := time.Now()
-		x.ring()
+		x.Ring()
 		testenv.Eventually(t, 20*time.Second, "the document", func() bool { return stored() == i+1 })
 		if took := time.Since(begun); took > indexInterval/2 {
 			t.Errorf("the document was there after %s", took)
@@ -330,7 +330,7 @@ func TestIndexerHastens(t *testing.T) {
 	stop() // the worker, as the daemon does first
 	services.Wait()
 	w.end(t, 5)
-	x.ring()
+	x.Ring()
 	cancel()
 	if err := <-served; err != context.Canceled {
 		t.Error(err)
@@ -356,12 +356,12 @@ func TestStopWhileElasticsearchHangs(t *testing.T) {
 	w.end(t, 3)
 	stopping, stop := context.WithCancel(t.Context())
 	var services sync.WaitGroup
-	services.Go(func() { x.hurry(stopping) })
+	services.Go(func() { x.Hurry(stopping) })
 	services.Go(func() {
 		if err := x.run(t.Context()); err == nil {
 			t.Error("run: no error")
 		}
-		x.ring()
+		x.Ring()
 		_ = x.Serve(stopping)
 	})
 	<-asked
@@ -383,11 +383,10 @@ func TestStopWhileElasticsearchHangs(t *testing.T) {
 func TestPurgeTellsOfMissingDocuments(t *testing.T) {
 	t.Parallel()
 	w := newIndexed(t)
-	_, loaded := company(t)
-	d := &daemon{cfg: loaded.Config, log: slog.New(slog.NewTextHandler(w.log, nil)), store: job.NewMySQL(w.db), indexer: w.indexer(t)}
+	x := w.indexer(t)
 	w.es.FailNext(1_000_000, 503)
 	w.end(t, 3)
-	if err := d.indexer.run(t.Context()); err == nil {
+	if err := x.run(t.Context()); err == nil {
 		t.Error("run: no error")
 	}
 	if _, err := w.db.Exec("UPDATE jdpay_cursor SET finished_at = DATE_SUB(finished_at, INTERVAL 8 DAY)"); err != nil {
@@ -396,8 +395,12 @@ func TestPurgeTellsOfMissingDocuments(t *testing.T) {
 	if _, err := w.db.Exec("UPDATE jdpay_job SET created_at = DATE_SUB(created_at, INTERVAL 8 DAY), finished_at = DATE_SUB(finished_at, INTERVAL 8 DAY) WHERE id <= 2"); err != nil {
 		t.Fatal(err)
 	}
+	const keep = 7 * 24 * time.Hour
 	for range 2 {
-		if err := d.purge(t.Context()); err != nil {
+		if err := x.TellUnwritten(t.Context(), keep); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.store.Purge(t.Context(), keep, keep); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package daemon
+package report
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/testenv"
 )
 
 // TestPromises counts payments by how and when they ended. A payment that never gets there must count as one whose promise is
@@ -91,14 +92,14 @@ func TestManyBrokenPromisesTakeBoundedMemory(t *testing.T) {
 		t.Errorf("%d are remembered", n)
 	}
 	p.miss(ops.Told, fmt.Sprint(3*maxBroken-10))
-	if n := gather(t, p.metrics)["jdpay_slo_total told"]; n != 3*maxBroken+1 {
+	if n := testenv.Gather(t, p.metrics.Registry)["jdpay_slo_total told"]; n != 3*maxBroken+1 {
 		t.Errorf("%v counted", n)
 	}
 }
 
 func checkPromises(t *testing.T, m *ops.Metrics, want string) {
 	t.Helper()
-	series, got := gather(t, m), ""
+	series, got := testenv.Gather(t, m.Registry), ""
 	for _, p := range ops.Promises {
 		if total := series["jdpay_slo_total "+p.Name]; total > 0 {
 			got += fmt.Sprintf(" %s %v/%v", p.Name, series["jdpay_slo_good_total "+p.Name], total)

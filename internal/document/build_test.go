@@ -1,4 +1,4 @@
-package daemon
+package document
 
 import (
 	"context"
@@ -15,13 +15,13 @@ import (
 	"jdpay-listener/internal/sandbox"
 )
 
-// testDocuments are documents by default rules; parcels have the cabinet D1.
-func testDocuments() documents {
-	return documents{
-		rules:    message.Rules{BodyEncoding: message.BodyAuto, Format: message.Format{Zone: time.UTC}},
-		replies:  payment.ReplyRules{MessageID: "messageId", Device: "deviceSn", Code: "code"},
-		payTypes: func() *payment.PayTypes { return &payment.PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10} },
-		labels: func(_ context.Context, ids []int64) (map[int64]payment.Label, error) {
+// testBuilder goes by the default rules; parcels have the cabinet D1.
+func testBuilder() Builder {
+	return Builder{
+		Message:  message.Rules{BodyEncoding: message.BodyAuto, Format: message.Format{Zone: time.UTC}},
+		Replies:  payment.ReplyRules{MessageID: "messageId", Device: "deviceSn", Code: "code"},
+		PayTypes: func() *payment.PayTypes { return &payment.PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10} },
+		Labels: func(_ context.Context, ids []int64) (map[int64]payment.Label, error) {
 			labels := map[int64]payment.Label{}
 			for _, id := range ids {
 				labels[id] = payment.Label{DeviceSN: "D1", Waybill: "JD1"}
@@ -87,12 +87,12 @@ func TestDocuments(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := testDocuments()
+			b := testBuilder()
 			if tt.down {
-				d.labels = func(context.Context, []int64) (map[int64]payment.Label, error) { return nil, errors.New("down") }
+				b.Labels = func(context.Context, []int64) (map[int64]payment.Label, error) { return nil, errors.New("down") }
 			}
 			tt.row.ID, tt.row.Created, tt.row.Finished = 5, created, &finished
-			docs := d.of(t.Context(), []job.Row{tt.row})
+			docs := b.build(t.Context(), []job.Row{tt.row})
 			if len(docs) != 1 || docs[0].ID != "5-1796083199500000" || !docs[0].At.Equal(finished) {
 				t.Fatalf("documents %+v", docs)
 			}
@@ -107,7 +107,7 @@ func TestDocuments(t *testing.T) {
 			for field, value := range map[string]any{
 				"@timestamp": "2026-11-30T23:59:59.5Z", "event.start": "2026-11-30T23:59:58Z", "event.end": "2026-11-30T23:59:59.5Z",
 				"event.id": docs[0].ID, "event.kind": "event", "event.dataset": "jdpay.jobs", "event.duration": 1.5e9,
-				"duration_ms": 1500.0, "job_id": 5.0, "service.name": "jdpay-listener", "ecs.version": ecsVersion,
+				"duration_ms": 1500.0, "job_id": 5.0, "service.name": "jdpay-listener", "ecs.version": ECSVersion,
 			} {
 				want[field] = value
 			}
@@ -120,9 +120,9 @@ func TestDocuments(t *testing.T) {
 
 // TestDocumentsOfAnotherEnd: the same end has the same id, another end of the job another one.
 func TestDocumentsOfAnotherEnd(t *testing.T) {
-	d := testDocuments()
+	b := testBuilder()
 	id := func(finished time.Time) string {
-		return d.of(t.Context(), []job.Row{{ID: 5, Kind: "k", State: job.Done, Finished: &finished}})[0].ID
+		return b.build(t.Context(), []job.Row{{ID: 5, Kind: "k", State: job.Done, Finished: &finished}})[0].ID
 	}
 	end := time.Date(2026, 11, 30, 0, 0, 0, 1000, time.UTC)
 	first, again, other := id(end), id(end), id(end.Add(time.Microsecond))

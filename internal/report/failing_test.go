@@ -1,4 +1,4 @@
-package daemon
+package report
 
 import (
 	"bytes"
@@ -54,10 +54,10 @@ func TestFailingKindIsOneAlert(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var out bytes.Buffer
-				r := &reporter{log: slog.New(slog.NewJSONHandler(&out, nil)), metrics: ops.NewMetrics()}
+				r := New(Options{Log: slog.New(slog.NewJSONHandler(&out, nil)), Metrics: ops.NewMetrics()})
 				first := 0
 				for second := range 90 {
-					r.ended(c.tries(second))
+					r.Ended(c.tries(second))
 					if first == 0 && strings.Contains(out.String(), `"alert":true`) {
 						first = second
 					}

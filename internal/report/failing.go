@@ -1,4 +1,4 @@
-package daemon
+package report
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/jdapi"
@@ -18,8 +19,8 @@ import (
 )
 
 const (
-	// failingTimeout is how long tries of a kind fail, and none succeeds, until a person is told.
-	failingTimeout = 30 * time.Second
+	// FailingTimeout is how long tries of a kind fail, and none succeeds, until a person is told.
+	FailingTimeout = 30 * time.Second
 	// failingJobs is how many jobs make a trouble of the whole kind of errors that are about one order's rows each.
 	failingJobs = 3
 )
@@ -74,7 +75,7 @@ func (f *failing) failed(e job.End, now time.Time) (since time.Time, tell bool) 
 		k.jobs = append(k.jobs, e.ID)
 	}
 	k.cause = e.Err.Error()
-	if k.told || now.Sub(k.since) < failingTimeout || isAboutOneOrder(e) && len(k.jobs) < failingJobs {
+	if k.told || now.Sub(k.since) < FailingTimeout || isAboutOneOrder(e) && len(k.jobs) < failingJobs {
 		return time.Time{}, false
 	}
 	k.told = true
@@ -106,36 +107,45 @@ func (f *failing) told() map[string]failingKind {
 	return told
 }
 
-// noteFailing alerts when tries of a kind have failed for failingTimeout and none has succeeded, and logs the end of that.
-func (r *reporter) noteFailing(e job.End) {
+// noteFailing alerts when tries of a kind have failed for FailingTimeout and none has succeeded, and logs the end of that.
+func (r *Reporter) noteFailing(e job.End) {
 	switch {
 	case isFailure(e):
 		if since, tell := r.failing.failed(e, time.Now()); tell {
-			logAlert(r.log)(context.Background(), "tries of a kind fail and none succeeds; its work waits", attrs(e,
+			alert.Log(context.Background(), r.opts.Log, "tries of a kind fail and none succeeds; its work waits", attrs(e,
 				"cause", inspect.Cause(e.Err.Error(), lang.English), "failing_ms", time.Since(since).Milliseconds())...)
-			r.alerts.StatesChanged()
+			r.Alerts.StatesChanged()
 		}
 	case e.State == job.Done, e.State == job.Waiting:
 		r.endFailing(e.Kind, "tries of a kind succeed again")
 	}
 }
 
-func (r *reporter) endFailing(kind, msg string) {
+func (r *Reporter) endFailing(kind, msg string) {
 	if since, told := r.failing.over(kind); told {
-		r.log.Info(msg, "kind", kind, "outage_ms", time.Since(since).Milliseconds())
+		r.opts.Log.Info(msg, "kind", kind, "outage_ms", time.Since(since).Milliseconds())
 	}
 }
 
-// checkFailing ends the failure of kinds that have nothing left to try: another instance may have done it, or a person.
-func (d *daemon) checkFailing(ctx context.Context) error {
+// Troubles returns the kinds of whose failure a person was told. Their texts have times of zone.
+func (r *Reporter) Troubles(zone *time.Location) (list []job.Trouble) {
+	for kind, k := range r.failing.told() {
+		list = append(list, alert.FailingKind(kind, k.since, k.cause, zone))
+	}
+	return list
+}
+
+// CheckFailing ends the failure of kinds that have nothing left to try: another instance may have done it, or a person. Call it
+// every FailingTimeout. An outage of the database is no error.
+func (r *Reporter) CheckFailing(ctx context.Context, jobs *job.MySQL) error {
 	var errs []error
-	for kind := range d.tries.failing.told() {
-		left, err := d.store.HasOlder(ctx, kind, failingTimeout)
+	for kind := range r.failing.told() {
+		left, err := jobs.HasOlder(ctx, kind, FailingTimeout)
 		switch {
 		case err != nil && !sqldb.IsDown(err):
 			errs = append(errs, err)
 		case err == nil && !left:
-			d.tries.endFailing(kind, "no job of a kind waits any more")
+			r.endFailing(kind, "no job of a kind waits any more")
 		}
 	}
 	return errors.Join(errs...)

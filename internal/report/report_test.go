@@ -1,4 +1,4 @@
-package daemon
+package report
 
 import (
 	"bytes"
@@ -14,10 +14,10 @@ import (
 // TestManyForeignRepliesCauseOneAlert requires one alert for many replies that do not count, and none for a few.
 func TestManyForeignRepliesCauseOneAlert(t *testing.T) {
 	var out bytes.Buffer
-	r := &reporter{log: slog.New(slog.NewJSONHandler(&out, nil)), metrics: ops.NewMetrics()}
+	r := New(Options{Log: slog.New(slog.NewJSONHandler(&out, nil)), Metrics: ops.NewMetrics()})
 	alerts := func() int { return strings.Count(out.String(), `"alert":true`) }
 	for n := range 3 * burstSize {
-		r.ended(job.End{Job: &job.Job{Kind: payment.KindReply, Ref: "R1"}, State: job.Done, Outcome: payment.ReplyForeign})
+		r.Ended(job.End{Job: &job.Job{Kind: payment.KindReply, Ref: "R1"}, State: job.Done, Outcome: payment.ReplyForeign})
 		if want := min(1, (n+1)/burstSize); alerts() != want {
 			t.Fatalf("after %d replies %d alerts, want %d:\n%s", n+1, alerts(), want, out.String())
 		}

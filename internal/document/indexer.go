@@ -1,9 +1,9 @@
-package daemon
+// Package document writes documents of concluded jobs to Elasticsearch, for people who search there. It is in no payment's way.
+package document
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -11,19 +11,17 @@ import (
 	"sync/atomic"
 	"time"
 
-	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
-	"jdpay-listener/internal/setup"
 )
 
-// indexer writes a document of each concluded job to Elasticsearch. A worker, in one replica at a time, follows the job table,
+// Indexer writes a document of each concluded job to Elasticsearch. A worker, in one replica at a time, follows the job table,
 // so an outage only delays documents, and nothing of it is in a payment's way. Serve has the worker run soon after a job of
 // this instance has ended; the worker's period finds the jobs of others.
-type indexer struct {
+type Indexer struct {
 	client  *elastic.Client
-	docs    documents
+	builder Builder
 	store   *job.MySQL
 	resume  func() // makes this instance look for due work
 	metrics *ops.Metrics
@@ -44,7 +42,8 @@ type indexer struct {
 }
 
 const (
-	indexWorker = "elasticsearch"
+	// WorkerName is the name of the indexer's worker, and of its cursor in jdpay_cursor.
+	WorkerName = "elasticsearch"
 	// indexInterval is between two looks at the table while no job ends.
 	indexInterval = 15 * time.Second
 	// indexDelay is how long jobs that end together are collected.
@@ -64,17 +63,19 @@ const (
 	maxRefusalTypes = 20        // label values; the rest is "other"
 )
 
-func newIndexer(client *elastic.Client, docs documents, store *job.MySQL, metrics *ops.Metrics, log *slog.Logger) *indexer {
-	x := &indexer{
-		client: client, docs: docs, store: store, metrics: metrics, log: log, resume: func() {}, rung: make(chan struct{}, 1), refusals: map[string]time.Time{},
+// NewIndexer returns an indexer that writes by a client what builder makes. resume has this instance look for due
+// work; see job.Runner.Resume.
+func NewIndexer(client *elastic.Client, builder Builder, store *job.MySQL, resume func(), metrics *ops.Metrics, log *slog.Logger) *Indexer {
+	x := &Indexer{
+		client: client, builder: builder, store: store, resume: resume, metrics: metrics, log: log, rung: make(chan struct{}, 1), refusals: map[string]time.Time{},
 	}
 	x.life, x.interrupt = context.WithCancel(context.Background())
-	x.follower = job.Follower{Store: store, Name: indexWorker, Take: x.write}
+	x.follower = job.Follower{Store: store, Name: WorkerName, Take: x.write}
 	return x
 }
 
-// ring says that a job of this instance has ended. It never waits.
-func (x *indexer) ring() {
+// Ring says that a job of this instance has ended. It never waits.
+func (x *Indexer) Ring() {
 	select {
 	case x.rung <- struct{}{}:
 	default:
@@ -82,16 +83,16 @@ func (x *indexer) ring() {
 }
 
 // String names the service in the supervisor's logs.
-func (x *indexer) String() string { return "elasticsearch indexer" }
+func (x *Indexer) String() string { return "elasticsearch indexer" }
 
 // Serve makes the worker due when jobs have ended, until ctx ends. Then it writes what is left itself: the worker has stopped.
-func (x *indexer) Serve(ctx context.Context) error {
+func (x *Indexer) Serve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-x.rung:
 			if !x.hasten(ctx) {
-				x.ring()
+				x.Ring()
 			}
 		}
 	}
@@ -110,14 +111,14 @@ func (x *indexer) Serve(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// hurry waits until the process begins to stop, and has the worker's look end soon after that.
-func (x *indexer) hurry(ctx context.Context) {
+// Hurry waits until ctx ends, when the process begins to stop, and has the worker's look end soon after that.
+func (x *Indexer) Hurry(ctx context.Context) {
 	<-ctx.Done()
 	time.AfterFunc(stopGrace, x.interrupt)
 }
 
 // hasten makes the worker due as soon as its last run, in whatever replica, is some time ago. It reports false if ctx ended first.
-func (x *indexer) hasten(ctx context.Context) bool {
+func (x *Indexer) hasten(ctx context.Context) bool {
 	for pause := indexDelay; ; pause = 2 * indexDelay {
 		rest := otherRest
 		switch {
@@ -129,7 +130,7 @@ func (x *indexer) hasten(ctx context.Context) bool {
 		if sleep(ctx, pause); ctx.Err() != nil {
 			return false
 		}
-		due, err := x.store.Hasten(ctx, indexWorker, indexInterval, rest)
+		due, err := x.store.Hasten(ctx, WorkerName, indexInterval, rest)
 		if due {
 			x.resume()
 		}
@@ -148,11 +149,28 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// awayError is an error of Elasticsearch, not of the database.
-type awayError struct{ error }
+// AwayError is an error of Elasticsearch, not of the database. The indexer has logged it.
+type AwayError struct{ error }
+
+// Worker returns the worker that writes the documents, in one replica at a time.
+func (x *Indexer) Worker() job.Worker {
+	return job.Worker{Name: WorkerName, Period: indexInterval, Run: x.run}
+}
+
+// TellUnwritten logs how many jobs that ended longer than age ago have no documents yet: job.MySQL.Purge deletes them unread.
+func (x *Indexer) TellUnwritten(ctx context.Context, age time.Duration) error {
+	unwritten, err := x.store.Untaken(ctx, WorkerName, age)
+	if unwritten > 0 {
+		x.log.Warn("jobs are deleted that Elasticsearch has no documents of: it did not take them for longer than Jobs:KeepDone", "jobs", unwritten)
+	}
+	return err
+}
+
+// Ping asks Elasticsearch whether it is there.
+func (x *Indexer) Ping(ctx context.Context) error { return x.client.Ping(ctx) }
 
 // run is the worker's: it writes all that has ended. While Elasticsearch is away it snoozes, which is no failure of a job.
-func (x *indexer) run(ctx context.Context) error {
+func (x *Indexer) run(ctx context.Context) error {
 	look, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(x.life, cancel)()
@@ -160,16 +178,16 @@ func (x *indexer) run(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil && x.life.Err() != nil {
 		now := time.Now()
 		x.awaySince.CompareAndSwap(nil, &now) // so that the stop does not wait for it again
-		err = awayError{err}
+		err = AwayError{err}
 	}
-	var away awayError
+	var away AwayError
 	if errors.As(err, &away) {
 		return job.Snooze(indexInterval, err)
 	}
 	return err
 }
 
-func (x *indexer) look(ctx context.Context) error {
+func (x *Indexer) look(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	defer func() { x.lastRun.Store(time.Now().UnixNano()) }()
@@ -177,19 +195,19 @@ func (x *indexer) look(ctx context.Context) error {
 	return err
 }
 
-// write writes documents of jobs; it returns an awayError if they are to be written again.
-func (x *indexer) write(ctx context.Context, rows []job.Row) error {
+// write writes documents of jobs; it returns an AwayError if they are to be written again.
+func (x *Indexer) write(ctx context.Context, rows []job.Row) error {
 	err := x.ensureTemplate(ctx)
 	var refused []elastic.Refusal
 	if err == nil {
-		refused, err = x.client.Write(ctx, x.docs.of(ctx, rows))
+		refused, err = x.client.Write(ctx, x.builder.build(ctx, rows))
 	}
 	if ctx.Err() != nil {
 		return ctx.Err() // the process stops; that is no outage
 	}
 	x.noteAway(err)
 	if err != nil {
-		return awayError{err}
+		return AwayError{err}
 	}
 	x.metrics.Documents.WithLabelValues("stored").Add(float64(len(rows) - len(refused)))
 	x.noteRefusals(refused)
@@ -197,7 +215,7 @@ func (x *indexer) write(ctx context.Context, rows []job.Row) error {
 }
 
 // noteAway logs the beginning and the end of an outage, once each.
-func (x *indexer) noteAway(err error) {
+func (x *Indexer) noteAway(err error) {
 	since := x.awaySince.Load()
 	switch {
 	case err != nil && since == nil:
@@ -213,7 +231,7 @@ func (x *indexer) noteAway(err error) {
 
 // ensureTemplate installs the index template before the first document. Without the right to do so, or on a server that does not
 // know templates of this form, documents are written all the same.
-func (x *indexer) ensureTemplate(ctx context.Context) error {
+func (x *Indexer) ensureTemplate(ctx context.Context) error {
 	if x.template {
 		return nil
 	}
@@ -243,25 +261,10 @@ func hasNoTemplates(err error) bool {
 	return refused.Status < http.StatusInternalServerError || refused.Status == http.StatusNotImplemented
 }
 
-// EnsureTemplate installs the index template of the configured Elasticsearch unless this or a newer version is there, and
-// reports whether it did so.
-func EnsureTemplate(ctx context.Context, c *config.Config) (installed bool, err error) {
-	client, err := setup.Elastic(c)
-	if err != nil {
-		return false, err
-	}
-	defer client.Close()
-	installed, err = client.EnsureTemplate(ctx)
-	if err != nil {
-		return false, fmt.Errorf("elasticsearch: %w", err)
-	}
-	return installed, nil
-}
-
 var exceptionName = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
 // noteRefusals counts documents that are lost to Elasticsearch, and tells of each type of refusal once in refusalInterval.
-func (x *indexer) noteRefusals(refused []elastic.Refusal) {
+func (x *Indexer) noteRefusals(refused []elastic.Refusal) {
 	first, count := map[string]elastic.Refusal{}, map[string]int{}
 	for _, r := range refused {
 		kind := r.Type

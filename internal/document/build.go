@@ -1,4 +1,4 @@
-package daemon
+package document
 
 import (
 	"context"
@@ -15,32 +15,33 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// documents makes Elasticsearch documents of concluded jobs, from their rows.
-type documents struct {
-	rules    message.Rules
-	replies  payment.ReplyRules
-	payTypes func() *payment.PayTypes
-	labels   func(ctx context.Context, orderIDs []int64) (map[int64]payment.Label, error)
+// Builder makes documents of concluded jobs, from their rows.
+type Builder struct {
+	Message  message.Rules
+	Replies  payment.ReplyRules
+	PayTypes func() *payment.PayTypes // those in force
+	// Labels returns the cabinets and waybills of orders; see payment.Parcels.
+	Labels func(ctx context.Context, orderIDs []int64) (map[int64]payment.Label, error)
 }
 
 const (
-	// ecsVersion is the version of the Elastic Common Schema from which the fields with dots are.
-	ecsVersion = "8.11.0"
+	// ECSVersion is the version of the Elastic Common Schema from which the fields with dots are.
+	ECSVersion = "8.11.0"
 	// labelsTimeout is short: while the main database is down, documents go without device_sn and waybill.
 	labelsTimeout = 2 * time.Second
 )
 
-// of returns the documents of rows. A document's id names the job and the time of its end, so the same end has the same id and
+// build returns the documents of rows. A document's id names the job and the time of its end, so the same end has the same id and
 // another end, after a retry, another one.
-func (d *documents) of(ctx context.Context, rows []job.Row) []elastic.Document {
+func (b *Builder) build(ctx context.Context, rows []job.Row) []elastic.Document {
 	docs := make([]elastic.Document, len(rows))
 	orders := make([]int64, len(rows))
 	for i, r := range rows {
 		body := describe(r)
-		orders[i] = d.addArgs(body, r)
+		orders[i] = b.addArgs(body, r)
 		docs[i] = elastic.Document{ID: body["event.id"].(string), At: *r.Finished, Body: body}
 	}
-	d.addLabels(ctx, docs, orders)
+	b.addLabels(ctx, docs, orders)
 	return docs
 }
 
@@ -48,7 +49,7 @@ func (d *documents) of(ctx context.Context, rows []job.Row) []elastic.Document {
 func describe(r job.Row) map[string]any {
 	took := max(r.Finished.Sub(r.Created), 0)
 	body := map[string]any{
-		"@timestamp": r.Finished.UTC(), "ecs.version": ecsVersion, "service.name": "jdpay-listener",
+		"@timestamp": r.Finished.UTC(), "ecs.version": ECSVersion, "service.name": "jdpay-listener",
 		"event.kind": "event", "event.dataset": "jdpay.jobs", "event.id": fmt.Sprintf("%d-%d", r.ID, r.Finished.UnixMicro()),
 		"event.action": r.Kind, "event.outcome": ecsOutcome(r.State, r.Outcome),
 		"event.start": r.Created.UTC(), "event.end": r.Finished.UTC(), "event.duration": took.Nanoseconds(),
@@ -87,13 +88,13 @@ func ecsOutcome(state job.State, outcome job.Outcome) string {
 
 // addArgs adds what the job's arguments say, and returns the id of the order whose parcel the job is about; 0 if it is about
 // none.
-func (d *documents) addArgs(body map[string]any, r job.Row) (orderID int64) {
+func (b *Builder) addArgs(body map[string]any, r job.Row) (orderID int64) {
 	switch r.Kind {
 	case payment.KindSettle, payment.KindReply:
 		if r.State == job.Rejected { // nothing that it says may be trusted
 			return 0
 		}
-		return d.addMessage(body, r)
+		return b.addMessage(body, r)
 	case payment.KindPayComplete, payment.KindWaybillStatus, payment.KindPayInfo:
 		var args struct {
 			OrderID int64 `json:"order_id"`
@@ -107,24 +108,24 @@ func (d *documents) addArgs(body map[string]any, r job.Row) (orderID int64) {
 }
 
 // addMessage adds what a genuine message says: a payment, or a cabinet's reply. It was verified when the job was carried out.
-func (d *documents) addMessage(body map[string]any, r job.Row) (orderID int64) {
-	env, p, err := message.ReadUnverified(r.Args, d.rules.BodyEncoding)
+func (b *Builder) addMessage(body map[string]any, r job.Row) (orderID int64) {
+	env, p, err := message.ReadUnverified(r.Args, b.Message.BodyEncoding)
 	if err != nil {
 		return 0
 	}
 	if r.Kind == payment.KindReply && !p.IsPayment() {
-		reply := p.Get(d.replies.MessageID)
-		body["reply_to"], body["device_sn"], body["code"] = message.Cut(reply, 64), message.Cut(p.Get(d.replies.Device), 64), message.Cut(p.Get(d.replies.Code), 40)
+		reply := p.Get(b.Replies.MessageID)
+		body["reply_to"], body["device_sn"], body["code"] = message.Cut(reply, 64), message.Cut(p.Get(b.Replies.Device), 64), message.Cut(p.Get(b.Replies.Code), 40)
 		if id, ok := device.ParseMessageID(reply); ok {
 			body["order_id"] = id
 		}
 		return 0
 	}
-	n, err := d.rules.Notification(env, p)
+	n, err := b.Message.Notification(env, p)
 	if err != nil {
 		return 0
 	}
-	body["amount"], body["pay_type"], body["pay_time"] = json.Number(n.Amount.String()), d.payTypes().Code(n.PayType), n.PayTime.UTC()
+	body["amount"], body["pay_type"], body["pay_time"] = json.Number(n.Amount.String()), b.PayTypes().Code(n.PayType), n.PayTime.UTC()
 	if n.ExternalID != "" {
 		body["external_id"] = n.ExternalID
 	}
@@ -135,14 +136,14 @@ func (d *documents) addMessage(body map[string]any, r job.Row) (orderID int64) {
 }
 
 // addLabels adds the cabinet and the waybill of the parcels that steps were about, as the main database has them now.
-func (d *documents) addLabels(ctx context.Context, docs []elastic.Document, orders []int64) {
+func (b *Builder) addLabels(ctx context.Context, docs []elastic.Document, orders []int64) {
 	wanted := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(orders))), func(id int64) bool { return id == 0 })
 	if len(wanted) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, labelsTimeout)
 	defer cancel()
-	labels, err := d.labels(ctx, wanted)
+	labels, err := b.Labels(ctx, wanted)
 	if err != nil {
 		return // the daemon's services log an outage of the main database
 	}
