@@ -178,7 +178,7 @@ func (c *company) command(ctx context.Context, name string) error {
 		c.to = Addresses{"http://127.0.0.1:9", "http://127.0.0.1:9"}
 	}
 	cmd := exec.CommandContext(ctx, c.binary, name)
-	cmd.Env, cmd.Dir = c.env(), c.dir
+	cmd.Env, cmd.Dir = c.env(c.extra...), c.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("jdpay-listener %s: %w\n%s", name, err, out[max(0, len(out)-2000):])
 	}
