@@ -16,11 +16,18 @@ const purgeRows = 500
 // It walks the primary key from the oldest job up to the first that is too young, a few rows at a time, and rests after
 // each step for as long as the step took: payments go on meanwhile. Jobs are stored in the order of their creation, so
 // no other index is needed, and the walk meets only what is old or was kept on purpose.
+//
+// What is old is decided once, at the beginning: a payment is stored before its steps and ends before them, so no purge leaves
+// it without them.
 func (s *MySQL) Purge(ctx context.Context, keepDone, keepRejected time.Duration) (deleted int64, err error) {
-	youngest := min(keepDone, keepRejected)
+	var now time.Time
+	if err := s.DB.QueryRowContext(ctx, "SELECT "+dbNow).Scan(&now); err != nil {
+		return 0, fmt.Errorf("reading the database's time: %w", err)
+	}
+	done, rejected := now.Add(-keepDone), now.Add(-keepRejected)
 	for last := int64(0); ; {
 		begin := time.Now()
-		old, next, more, err := s.purgeable(ctx, last, keepDone, keepRejected, youngest)
+		old, next, more, err := s.purgeable(ctx, last, done, rejected)
 		if err != nil {
 			return deleted, fmt.Errorf("looking for old jobs: %w", err)
 		}
@@ -47,13 +54,15 @@ func (s *MySQL) Purge(ctx context.Context, keepDone, keepRejected time.Duration)
 	}
 }
 
-// purgeable looks at the jobs after id last: which of them may go, where to go on, and whether to.
-func (s *MySQL) purgeable(ctx context.Context, last int64, keepDone, keepRejected, youngest time.Duration) (old []any, next int64, more bool, err error) {
-	ago := "DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)"
-	rows, err := s.DB.QueryContext(ctx, `SELECT id, created_at < `+ago+`,
-		COALESCE((state = 'done' AND finished_at < `+ago+`) OR (state = 'rejected' AND finished_at < `+ago+`), 0)
-		FROM jdpay_job WHERE id > ? ORDER BY id LIMIT ?`,
-		youngest.Microseconds(), keepDone.Microseconds(), keepRejected.Microseconds(), last, purgeRows)
+// purgeable looks at the jobs after id last: which of them may go, because they ended before these times, where to go on, and
+// whether to.
+func (s *MySQL) purgeable(ctx context.Context, last int64, done, rejected time.Time) (old []any, next int64, more bool, err error) {
+	youngest := done
+	if rejected.After(done) {
+		youngest = rejected
+	}
+	rows, err := s.DB.QueryContext(ctx, `SELECT id, created_at < ?, COALESCE((state = 'done' AND finished_at < ?) OR (state = 'rejected' AND finished_at < ?), 0)
+		FROM jdpay_job WHERE id > ? ORDER BY id LIMIT ?`, youngest, done, rejected, last, purgeRows)
 	if err != nil {
 		return nil, 0, false, err
 	}

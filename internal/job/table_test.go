@@ -102,6 +102,50 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// TestPurgeKeepsPaymentsWhole: a payment and its steps, which ended a moment later, become old while a purge runs. The purge must not
+// delete the steps and leave the payment, which it has passed.
+func TestPurgeKeepsPaymentsWhole(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	const keep = 24 * time.Hour
+	const created = "UTC_TIMESTAMP(6) - INTERVAL 2 DAY"
+	s.fill(t, 1, "settle", "done", created+", UTC_TIMESTAMP(6) - INTERVAL 1 DAY + INTERVAL 2 SECOND")
+	s.fill(t, purgeRows, "old", "done", created+", "+created) // so that the step is on the next page
+	s.fill(t, 1, "step", "done", created+", UTC_TIMESTAMP(6) - INTERVAL 1 DAY + INTERVAL 2 SECOND")
+
+	held, err := s.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback() // below
+	if _, err := held.Exec("SELECT id FROM jdpay_job WHERE unique_key = 'old:1' FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	purged := make(chan error, 1)
+	go func() {
+		_, err := s.Store.(*MySQL).Purge(t.Context(), keep, keep)
+		purged <- err
+	}()
+	count := func(query string) (n int) {
+		if err := s.db.QueryRow(query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	testenv.Eventually(t, 10*time.Second, "the payment is old", func() bool {
+		return count("SELECT COUNT(*) FROM jdpay_job WHERE kind IN ('settle', 'step') AND finished_at < UTC_TIMESTAMP(6) - INTERVAL 1 DAY") == 2
+	})
+	if err := held.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-purged; err != nil {
+		t.Fatal(err)
+	}
+	if left := count("SELECT COUNT(*) FROM jdpay_job WHERE kind IN ('settle', 'step')"); left == 1 || count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'old'") > 0 {
+		t.Errorf("%d of the payment's two jobs are left", left)
+	}
+}
+
 func TestBacklog(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
