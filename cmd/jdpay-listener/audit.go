@@ -20,7 +20,8 @@ func (a *app) auditCommand() *cobra.Command {
 		Short: "Check that no payment is lost or settled twice, or name each one that is",
 		Long: `Checks that every kept message and every paid order is in exactly one place: finished with all its steps, in progress, or
 parked; that settled orders are paid; and that steps and orders agree. It only reads, and may run on a live system.
-Prints counts, names each offender, and exits with 1 if there is one.
+Prints counts, names each offender, and exits with 1 if there is one. Of payments that ended longer ago than Jobs:KeepDone it
+checks what is left: their finished jobs are purged.
 
 It also checks the acts of operators in jdpay_audit: each has the hash of the one before it. It prints the newest one as
 ID:HASH. Keep that elsewhere and give it with --acts next time: otherwise it cannot detect that the newest acts were
@@ -47,7 +48,7 @@ deleted, or that all were replaced.`,
 			}
 			defer account.Close()
 			defer main.Close()
-			found, err := inspect.Audit{Account: account, Main: main, PaidElsewhere: elsewhere}.Run(cmd.Context())
+			found, err := inspect.Audit{Account: account, Main: main, KeepDone: c.Jobs.KeepDone, PaidElsewhere: elsewhere}.Run(cmd.Context())
 			if err != nil {
 				return a.advise(cmd.Context(), account, main, err)
 			}

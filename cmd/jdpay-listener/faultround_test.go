@@ -174,7 +174,7 @@ func (r *faultRound) problems() (found []string) {
 	if n := len(w.cabinet.messageIDs(r.wrong.ID)) + calls[r.wrong.Waybill()]; n > 0 {
 		addProblem("%s (wrong amount): a command was sent or JD was called", no)
 	}
-	audited, err := inspect.Audit{Account: w.db, Main: w.db}.Run(context.Background())
+	audited, err := inspect.Audit{Account: w.db, Main: w.db, KeepDone: 168 * time.Hour}.Run(context.Background())
 	if err != nil {
 		addProblem("audit: %v", err)
 		return found

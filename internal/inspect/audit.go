@@ -20,6 +20,8 @@ import (
 // agree. It only reads, in pages, and may run on a live system: it reads one consistent snapshot of the account database.
 type Audit struct {
 	Account, Main *sql.DB
+	// KeepDone is for how long finished jobs are kept (Jobs:KeepDone). What ended earlier may have been purged.
+	KeepDone time.Duration
 	// PaidElsewhere allows recently paid orders that no job settled: other programs mark orders paid, too.
 	PaidElsewhere bool
 }
@@ -39,7 +41,14 @@ type Offender struct {
 	Problem lang.Message `json:"problem"`
 }
 
-const auditPage = 1000
+const (
+	auditPage = 1000
+	// payTimeTolerance is how much later than the settling of its payment an order's pay_time may be: it is a wall clock some eight
+	// hours ahead of UTC.
+	payTimeTolerance = 24 * time.Hour
+	// stepTolerance is the same of a step's creation: one transaction, of which each statement has its own time.
+	stepTolerance = time.Hour
+)
 
 // Run audits.
 func (a Audit) Run(ctx context.Context) (*Audited, error) {
@@ -49,7 +58,7 @@ func (a Audit) Run(ctx context.Context) (*Audited, error) {
 		return nil, fmt.Errorf("beginning a snapshot: %w", err)
 	}
 	defer tx.Rollback() // it only reads
-	for _, check := range []func(context.Context, *sql.Tx) error{r.rows, r.settled, r.duplicates, r.steps, r.orders} {
+	for _, check := range []func(context.Context, *sql.Tx) error{r.begin, r.rows, r.settled, r.duplicates, r.steps, r.orders} {
 		if err := check(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -71,12 +80,30 @@ type auditRun struct {
 	found   *Audited
 	settles map[string]int64 // the job that settled an order, by order number
 	copies  map[string]int64 // a job with outcome duplicate, by order number
-	oldest  time.Time        // when the oldest kept message was received
+	first   time.Time        // when the first message that is done was received; zero: none is done
+	purged  time.Time        // what ended earlier may have been purged, whether or not older jobs are left
 	written []any            // post order ids whose pay info must exist
 }
 
 func (r *auditRun) addOffender(what, problem lang.Message) {
 	r.found.Offenders = append(r.found.Offenders, Offender{what, problem})
+}
+
+// begin reads the time of the snapshot.
+func (r *auditRun) begin(ctx context.Context, tx *sql.Tx) error {
+	var now time.Time
+	if err := tx.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
+		return fmt.Errorf("reading the database's time: %w", err)
+	}
+	r.purged = now.Add(-r.KeepDone)
+	return nil
+}
+
+// complete reports whether the settle jobs of all payments that were settled after the time must be in the table. They may be missing
+// from before the daemon's first payment, and from before KeepDone: purged, while messages that were rejected or wait for a
+// person stay longer.
+func (r *auditRun) complete(at time.Time) bool {
+	return !r.first.IsZero() && at.After(r.first) && at.After(r.purged)
 }
 
 // rows checks that no row contradicts itself, and counts.
@@ -96,8 +123,8 @@ func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 				if j.Outcome == payment.Duplicate {
 					r.copies[j.Ref] = j.ID
 				}
-				if r.oldest.IsZero() {
-					r.oldest = j.Created
+				if j.State == job.Done && r.first.IsZero() {
+					r.first = j.Created
 				}
 			case slices.Contains(payment.Steps, j.Kind):
 				r.found.Steps[j.Kind+" "+where]++
@@ -154,10 +181,27 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 
 // duplicates checks that the order of each duplicate was settled. If not, the order was marked paid and its steps may never
 // have been created.
-func (r *auditRun) duplicates(context.Context, *sql.Tx) error {
-	for no, id := range r.copies {
-		if _, ok := r.settles[no]; !ok && !r.PaidElsewhere {
-			r.addOffender(lang.M("order %s", no), lang.M("job %d is a duplicate of its payment, and no job settled it: another program marked it paid, or its steps are lost", id))
+func (r *auditRun) duplicates(ctx context.Context, tx *sql.Tx) error {
+	if r.PaidElsewhere {
+		return nil
+	}
+	var numbers []any
+	for no := range r.copies {
+		if _, ok := r.settles[no]; !ok {
+			numbers = append(numbers, no)
+		}
+	}
+	for some := range slices.Chunk(numbers, auditPage) {
+		orders, err := ordersByNumber(ctx, tx, some)
+		if err != nil {
+			return err
+		}
+		for _, no := range some {
+			no := no.(string)
+			if paid := orders[no].paidAt; paid.Valid && !paid.Time.Add(-payTimeTolerance).After(r.purged) {
+				continue // the job that settled it may have been purged before the copy
+			}
+			r.addOffender(lang.M("order %s", no), lang.M("job %d is a duplicate of its payment, and no job settled it: another program marked it paid, or its steps are lost", r.copies[no]))
 		}
 	}
 	return nil
@@ -178,8 +222,8 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 			if j.Kind == payment.KindPayInfo && j.Outcome == payment.Written {
 				r.written = append(r.written, text)
 			}
-			// The settle job of a step that took days is purged before the step.
-			if _, ok := r.settles[j.Ref]; !ok && !r.oldest.IsZero() && j.Created.After(r.oldest.Add(time.Hour)) {
+			// A payment is settled, and its steps are created, in one transaction.
+			if _, ok := r.settles[j.Ref]; !ok && r.complete(j.Created.Add(-stepTolerance)) {
 				r.addOffender(lang.M("order %s", j.Ref), lang.M("has a step (job %d), and no job that settled it", j.ID))
 			}
 		}
@@ -216,9 +260,7 @@ func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 				continue
 			}
 			r.found.PaidUnknown++
-			// pay_time is a wall clock some eight hours ahead of UTC, and earlier than the message: a day covers both.
-			recent := at.Valid && !r.oldest.IsZero() && at.Time.After(r.oldest.Add(24*time.Hour))
-			if recent && !r.PaidElsewhere {
+			if at.Valid && r.complete(at.Time.Add(-payTimeTolerance)) && !r.PaidElsewhere {
 				r.addOffender(lang.M("order %s", no.String), lang.M("paid at %s, and no job settled it: another program did, or its jobs are gone", at.Time.Format(time.DateTime)))
 			}
 		}
@@ -250,13 +292,14 @@ func (r *auditRun) payInfos(ctx context.Context) error {
 
 // auditOrder has the columns of an order that the audit needs.
 type auditOrder struct {
-	id   int64
-	paid bool
+	id     int64
+	paid   bool
+	paidAt sql.NullTime // by a wall clock, see payTimeTolerance
 }
 
 // ordersByNumber reads orders without locking them.
 func ordersByNumber(ctx context.Context, tx *sql.Tx, numbers []any) (map[string]auditOrder, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT order_id, order_no, is_paid <> 0 FROM kernelorder_charge WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
+	rows, err := tx.QueryContext(ctx, "SELECT order_id, order_no, is_paid <> 0, pay_time FROM kernelorder_charge WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
 	if err != nil {
 		return nil, fmt.Errorf("reading orders: %w", err)
 	}
@@ -266,10 +309,11 @@ func ordersByNumber(ctx context.Context, tx *sql.Tx, numbers []any) (map[string]
 		var id sql.NullInt64
 		var no string
 		var paid sql.NullBool
-		if err := rows.Scan(&id, &no, &paid); err != nil {
+		var paidAt sql.NullTime
+		if err := rows.Scan(&id, &no, &paid, &paidAt); err != nil {
 			return nil, fmt.Errorf("reading orders: %w", err)
 		}
-		found[no] = auditOrder{id: id.Int64, paid: paid.Bool}
+		found[no] = auditOrder{id.Int64, paid.Bool, paidAt}
 	}
 	return found, rows.Err()
 }

@@ -2,14 +2,21 @@ package inspect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/payment"
 )
+
+// keepDone is for how long these tests keep finished jobs.
+const keepDone = 7 * 24 * time.Hour
 
 func (w *world) audit(elsewhere bool) *Audited {
 	w.t.Helper()
-	found, err := Audit{Account: w.db, Main: w.db, PaidElsewhere: elsewhere}.Run(w.t.Context())
+	found, err := Audit{Account: w.db, Main: w.db, KeepDone: keepDone, PaidElsewhere: elsewhere}.Run(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -104,4 +111,53 @@ func TestAuditOnALiveSystem(t *testing.T) {
 		t.Errorf("in the end: %+v", found)
 	}
 	t.Logf("auditing %d orders took %s", orders, time.Since(begin))
+}
+
+// TestAuditAfterPurges audits what is left of a month: finished jobs are purged after a week, one by one, while rejected and parked
+// messages stay for months. What has been purged is no offender; the same a day ago is.
+func TestAuditAfterPurges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	// The first message of the month was rejected, another one is parked. The first that is done came three weeks ago, waited for its
+	// order, and was settled two days ago.
+	w.insert(1, job.Rejected, payment.BadSignature, "FORGED")
+	w.insert(1, job.Parked, payment.AmountMismatch, "R-PARKED")
+	w.exec("UPDATE jdpay_job SET created_at = UTC_TIMESTAMP(6) - INTERVAL 30 DAY, finished_at = UTC_TIMESTAMP(6) - INTERVAL 30 DAY")
+	w.order(1, "8.00")
+	w.insert(1, job.Done, job.Discarded, "R1")
+	w.exec("UPDATE jdpay_job SET created_at = UTC_TIMESTAMP(6) - INTERVAL 21 DAY, finished_at = UTC_TIMESTAMP(6) - INTERVAL 2 DAY WHERE ref = 'R1'")
+
+	paid := func(id int64, daysAgo int) {
+		w.order(id, "8.00")
+		w.exec("UPDATE kernelorder_charge SET is_paid = 1, pay_time = UTC_TIMESTAMP() + INTERVAL 8 HOUR - INTERVAL ? DAY WHERE order_id = ?", daysAgo, id)
+	}
+	step := func(id int64, daysAgo int, state job.State, outcome job.Outcome) {
+		w.exec("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, next_try_at, created_at, finished_at) VALUES (?, ?, ?, '{}', ?, ?, 15, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) - INTERVAL ? DAY, UTC_TIMESTAMP(6))",
+			payment.KindWaybillStatus, payment.StepKey(payment.KindWaybillStatus, id), fmt.Sprint("R", id), state, outcome, daysAgo)
+	}
+	paid(2, 15)                            // all of its jobs are purged
+	paid(3, 9)                             // its waybill was told to JD today
+	step(3, 9, job.Done, payment.Updated)  //
+	paid(4, 20)                            // its step is parked
+	step(4, 20, job.Parked, job.Abandoned) //
+	paid(5, 10)                            // the message came once more, three days ago
+	w.insert(1, job.Done, payment.Duplicate, "R5")
+	if found := w.audit(false); len(found.Offenders) > 0 {
+		t.Errorf("after purges: %+v", found.Offenders)
+	}
+
+	for id := range int64(3) {
+		paid(6+id, 1)
+	}
+	step(7, 1, job.Parked, job.Abandoned)
+	w.insert(1, job.Done, payment.Duplicate, "R8")
+	var got []string
+	for _, o := range w.audit(false).Offenders {
+		got = append(got, o.What.String()+" "+o.Problem.String())
+	}
+	for _, want := range []string{"order R6 paid at", "order R7 has a step", "order R8 job"} {
+		if !slices.ContainsFunc(got, func(o string) bool { return strings.HasPrefix(o, want) }) {
+			t.Errorf("no offender %q in %q", want, got)
+		}
+	}
 }
