@@ -17,6 +17,9 @@ func printTable(w io.Writer, r *Results) {
 	defer t.Flush()
 	row := func(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
 	fmt.Fprintf(t, "\n%s, %d cores, %d GiB, Linux %s, %s, %s\n%s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.MemGiB, r.Machine.Kernel, r.Machine.Go, r.Machine.Database, r.Machine.Settings)
+	if r.Machine.FsyncMS > 0 { // else the run is of an earlier version
+		row("in this hour: an fsync %.1f ms, SHA-256 %.0f MB/s on one core", r.Machine.FsyncMS, r.Machine.HashMBs)
+	}
 	if len(r.Drains) > 0 {
 		row("\nbacklog drained\tJD\tpayments\tper second\tCPU µs\tMariaDB µs\tstatements\tMNS requests\tpeak MiB\t")
 		for _, d := range r.Drains {
