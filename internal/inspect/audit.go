@@ -198,7 +198,7 @@ func (r *auditRun) duplicates(ctx context.Context, tx *sql.Tx) error {
 		}
 		for _, no := range some {
 			no := no.(string)
-			if paid := orders[no].paidAt; paid.Valid && !paid.Time.Add(-payTimeTolerance).After(r.purged) {
+			if paid := orders[no].paidAt; paid.Valid && !paid.Time.IsZero() && !paid.Time.Add(-payTimeTolerance).After(r.purged) {
 				continue // the job that settled it may have been purged before the copy
 			}
 			r.addOffender(lang.M("order %s", no), lang.M("job %d is a duplicate of its payment, and no job settled it: another program marked it paid, or its steps are lost", r.copies[no]))

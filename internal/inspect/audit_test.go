@@ -151,11 +151,14 @@ func TestAuditAfterPurges(t *testing.T) {
 	}
 	step(7, 1, job.Parked, job.Abandoned)
 	w.insert(1, job.Done, payment.Duplicate, "R8")
+	paid(9, 10)
+	w.exec("SET STATEMENT sql_mode = '' FOR UPDATE kernelorder_charge SET pay_time = '0000-00-00 00:00:00' WHERE order_id = 9") // says nothing
+	w.insert(1, job.Done, payment.Duplicate, "R9")
 	var got []string
 	for _, o := range w.audit(false).Offenders {
 		got = append(got, o.What.String()+" "+o.Problem.String())
 	}
-	for _, want := range []string{"order R6 paid at", "order R7 has a step", "order R8 job"} {
+	for _, want := range []string{"order R6 paid at", "order R7 has a step", "order R8 job", "order R9 job"} {
 		if !slices.ContainsFunc(got, func(o string) bool { return strings.HasPrefix(o, want) }) {
 			t.Errorf("no offender %q in %q", want, got)
 		}
