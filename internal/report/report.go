@@ -47,7 +47,7 @@ func New(o Options) *Reporter {
 	return r
 }
 
-// Run writes lines about payments of which other instances have done a part, until ctx ends.
+// Run writes lines about payments of which other instances have done a part, until ctx ends. It and Flush need Options.Jobs.
 func (r *Reporter) Run(ctx context.Context) { r.payments.run(ctx) }
 
 // Flush writes the lines about payments that can be written before the program ends.
