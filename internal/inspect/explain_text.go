@@ -161,6 +161,10 @@ var explanations = map[string]text{
 		"A payment for order {order} is not settled because the database cannot hold JD's trade number exactly ({reason}). Enlarge the column, then `jobs retry {job}`.",
 		"订单 {order} 的支付没有入账，因为数据库无法准确保存京东的交易号（{reason}）。请扩大该列，然后执行 `jobs retry {job}`。",
 	},
+	string(payment.StepsExist): {
+		"A payment for order {order} is not settled: the order is not marked paid, but has steps of an earlier payment ({reason}). Find out who set the order back. If it is to be paid by this payment, mark the order paid by hand, have its steps carried out again with `jobs retry --replay`, and `jobs discard {job}`; else refund it with JD and `jobs discard {job}`.",
+		"订单 {order} 的支付没有入账：订单未标记为已支付，却已有上一次支付的步骤（{reason}）。请查明是谁改回了订单。如应由这笔支付付清，请手工将订单标记为已支付，用 `jobs retry --replay` 重新执行其步骤，然后执行 `jobs discard {job}`；否则通过京东退款后执行 `jobs discard {job}`。",
+	},
 	string(payment.NotSuccess): {
 		"JD reports about order {order} something other than a successful payment, and nothing was settled ({reason}). Ask JD if that is right, then `jobs discard {job}`.",
 		"京东就订单 {order} 发来的不是支付成功的消息，没有入账（{reason}）。请向京东核实，然后执行 `jobs discard {job}`。",

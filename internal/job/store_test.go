@@ -83,10 +83,30 @@ func TestStoreKeepsSameWorkOnce(t *testing.T) {
 		if done := insert(t, s, "a", NewRow{Kind: "k", Key: first[0].Key, Leased: true}); len(done) != 0 {
 			t.Errorf("finished work was inserted again: %v", keysOf(done))
 		}
-		// Jobs without a key are distinct.
-		insert(t, s, "a", NewRow{Kind: "k"}, NewRow{Kind: "k"})
-		if got := len(claim(t, s, "a", map[string]int{"k": 10})); got != 3 { // z and the two without a key
-			t.Errorf("%d jobs left to claim, want 3", got)
+		// The same key twice in one statement.
+		twice := insert(t, s, "a", NewRow{Kind: "k", Key: "twice"}, NewRow{Kind: "k", Key: "behind"}, NewRow{Kind: "k", Key: "twice"}, NewRow{Kind: "k", Key: "last", Leased: true})
+		if diff := cmp.Diff([]string{"last"}, keysOf(twice)); diff != "" {
+			t.Errorf("leased at once (-want +got):\n%s", diff)
+		}
+		left := keysOf(claim(t, s, "a", map[string]int{"k": 10}))
+		if diff := cmp.Diff([]string{"behind", "twice", "z"}, slices.Sorted(slices.Values(left))); diff != "" {
+			t.Errorf("left to claim (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestStoreKeepsNewWorkOnly(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		got, err := s.InsertNew(t.Context(), nil, "a", []NewRow{{Kind: "k", Key: "x", Leased: true}, {Kind: "k", Key: "y"}})
+		if err != nil || len(got) != 1 || got[0].Key != "x" {
+			t.Fatalf("inserted %v, %v", keysOf(got), err)
+		}
+		if got, err := s.InsertNew(t.Context(), nil, "a", []NewRow{{Kind: "k", Key: "z"}, {Kind: "k", Key: "y"}}); !errors.Is(err, ErrExists) {
+			t.Errorf("a key that exists: %v, %v", keysOf(got), err)
+		}
+		if left := keysOf(claim(t, s, "a", map[string]int{"k": 10})); len(left) != 1 || left[0] != "y" {
+			t.Errorf("left to claim: %v", left)
 		}
 	})
 }

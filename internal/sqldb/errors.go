@@ -52,6 +52,9 @@ func isRolledBack(err error) bool { return isNumber(err, 1020, 1213, 3101) }
 // IsDuplicate reports whether err says that a row with the same unique key exists.
 func IsDuplicate(err error) bool { return isNumber(err, 1062) }
 
+// IsNull reports whether err says that a column that cannot be NULL was given NULL.
+func IsNull(err error) bool { return isNumber(err, 1048) }
+
 // IsRefusedValue reports whether err says that the server refuses a value for its content: 1264 out of range, 1265 truncated,
 // 1300 and 1366 not of the character set, 1406 too long, 1153 a statement of too many bytes.
 func IsRefusedValue(err error) bool { return isNumber(err, 1153, 1264, 1265, 1300, 1366, 1406) }
