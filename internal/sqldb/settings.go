@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -111,7 +112,8 @@ type preparation struct {
 	version string   // of the server
 	names   []string // of the variables in the order in which the query returns them
 	wanted  []string
-	query   string
+	set     string // the statements that set them
+	read    string // the query that reads them back
 }
 
 // prepare sets what the daemon relies on, and reads it back. The first connection learns which variables the server has; the
@@ -119,7 +121,7 @@ type preparation struct {
 func (s *session) prepare(ctx context.Context) error {
 	known := s.pool.preparation.Load()
 	if known != nil {
-		version, err := s.apply(ctx, known)
+		version, err := s.readBack(ctx, known, known.set+known.read)
 		if err == nil && version == known.version || err != nil && !errors.As(err, new(*SessionError)) {
 			return err
 		}
@@ -129,7 +131,7 @@ func (s *session) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.apply(ctx, known); err != nil {
+	if _, err := s.readBack(ctx, known, known.set+known.read); err != nil {
 		return err
 	}
 	s.pool.preparation.Store(known)
@@ -175,7 +177,8 @@ func (s *session) learn(ctx context.Context) (*preparation, error) {
 		p.names, p.wanted = append(p.names, name), append(p.wanted, "utf8mb4")
 	}
 	// ROLLBACK: init_connect may have begun a transaction.
-	p.query = "SET " + strings.Join(sets, ", ") + "; ROLLBACK; SELECT @@version, @@SESSION." + strings.Join(p.names, ", @@SESSION.")
+	p.set = "SET " + strings.Join(sets, ", ") + "; ROLLBACK; "
+	p.read = "SELECT @@version, @@SESSION." + strings.Join(p.names, ", @@SESSION.")
 	return p, nil
 }
 
@@ -187,9 +190,9 @@ func literal(value string) string {
 	return "'" + value + "'"
 }
 
-// apply sets the variables, reads them back and returns the server's version, or a *SessionError.
-func (s *session) apply(ctx context.Context, p *preparation) (version string, err error) {
-	rows, err := s.rows(ctx, p.query)
+// readBack runs the query, which ends with p.read, and returns the server's version, or a *SessionError.
+func (s *session) readBack(ctx context.Context, p *preparation, query string) (version string, err error) {
+	rows, err := s.rows(ctx, query)
 	switch {
 	case err != nil && isServerError(err) && !IsDown(err):
 		return "", &SessionError{cause: err}
@@ -261,4 +264,48 @@ func (s *session) rows(ctx context.Context, query string) (texts [][]string, err
 		}
 		texts = append(texts, row)
 	}
+}
+
+// CheckSessions returns a *SessionError if sessions lose in later packets what they were given, as behind a proxy that
+// lends one connection to several clients. While one is looked at, the others have a transaction open, so that such a proxy
+// needs more than one connection.
+func CheckSessions(ctx context.Context, db *sql.DB) error {
+	conns := make([]*sql.Conn, min(3, db.Stats().MaxOpenConnections))
+	for i := range conns {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		conns[i] = conn
+	}
+	for i, looked := range conns {
+		all := func(statement string) error {
+			for j, other := range conns {
+				if j == i {
+					continue
+				}
+				if _, err := other.ExecContext(ctx, statement); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if err := all("START TRANSACTION"); err != nil {
+			return err
+		}
+		err := looked.Raw(func(c any) error {
+			s, ok := c.(*session)
+			if !ok {
+				return errors.New("the connection is not one of Open")
+			}
+			p := s.pool.preparation.Load()
+			_, err := s.readBack(ctx, p, p.read)
+			return err
+		})
+		if err := errors.Join(err, all("ROLLBACK")); err != nil {
+			return err
+		}
+	}
+	return nil
 }

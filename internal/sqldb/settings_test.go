@@ -205,7 +205,7 @@ func TestOneRoundTripToPrepare(t *testing.T) {
 	connect(1 + first)
 	connect(1)
 	unknown := known
-	unknown.query = strings.Replace(known.query, "@@SESSION.max_statement_time", "@@SESSION.max_execution_time", 1) // MySQL's
+	unknown.read = strings.Replace(known.read, "@@SESSION.max_statement_time", "@@SESSION.max_execution_time", 1) // MySQL's
 	c.preparation.Store(&unknown)
 	connect(1 + first)
 	connect(1)
@@ -230,6 +230,43 @@ func TestSandboxSession(t *testing.T) {
 	var isolation string
 	if err := db.QueryRow("SELECT @@SESSION.transaction_isolation").Scan(&isolation); err != nil || isolation != "READ-COMMITTED" {
 		t.Errorf("%s, %v", isolation, err)
+	}
+}
+
+// TestSettingsThatAreLost connects through a proxy whose connections have other settings in the next packet.
+func TestSettingsThatAreLost(t *testing.T) {
+	server := testenv.MariaDB(t)
+	cfg := mysql.NewConfig()
+	cfg.Net, cfg.Addr, cfg.User, cfg.DBName = "tcp", server.Addr(), "root", server.Create(t)
+	inner, err := newConnector(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		change func(string) string
+		lost   bool
+	}{
+		"kept": {nil, false},
+		"lost": {func(query string) string {
+			if strings.HasPrefix(query, "SELECT @@version") {
+				return "SET autocommit = 0; " + query
+			}
+			return query
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, pool := range []int{1, 2, 5} {
+				db := sql.OpenDB(&connector{Connector: &between{Connector: inner, change: tt.change}})
+				defer db.Close()
+				db.SetMaxOpenConns(pool)
+				if err := db.PingContext(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := CheckSessions(t.Context(), db); errors.As(err, new(*SessionError)) != tt.lost || err != nil && !tt.lost {
+					t.Errorf("%d connections: %v", pool, err)
+				}
+			}
+		})
 	}
 }
 
