@@ -13,12 +13,15 @@ import (
 )
 
 // IsDown reports whether err says that the database cannot be used at all at the moment (unreachable, shutting down,
-// out of connections, read-only after a fail-over), as opposed to an error of this statement or its rows.
+// out of connections, read-only after a fail-over, without sessions as the daemon needs them), as opposed to an error of this
+// statement or its rows.
 func IsDown(err error) bool {
 	var netErr net.Error
 	switch {
 	case err == nil:
 		return false
+	case errors.As(err, new(*SessionError)):
+		return true
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, &netErr):
