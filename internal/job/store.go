@@ -20,9 +20,9 @@ type Store interface {
 	// InsertNew is Insert for jobs that nobody may have stored before: it returns ErrExists if a key exists. The caller must then
 	// roll the transaction back.
 	InsertNew(ctx context.Context, tx *sql.Tx, lease string, rows []NewRow) ([]*Job, error)
-	// InsertRejected stores a job that nobody is to work on, with its outcome and reason, and returns its id, or 0 when its
+	// InsertFinished stores a job that nobody is to work on, with its outcome and reason, and returns its id, or 0 when its
 	// key exists.
-	InsertRejected(ctx context.Context, n NewRow, outcome Outcome, reason string) (id int64, err error)
+	InsertFinished(ctx context.Context, n NewRow, state State, outcome Outcome, reason string) (id int64, err error)
 	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due; of a
 	// long backlog with one priority those that are due longest come first, whatever their tries.
 	// Jobs of instances that died are due as well.

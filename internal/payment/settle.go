@@ -28,6 +28,7 @@ const (
 	NotSuccess     job.Outcome = "not_success"
 	BadExternalID  job.Outcome = "bad_external_id" // the column cannot hold JD's trade number exactly
 	StepsExist     job.Outcome = "steps_exist"     // the order is not paid, and has steps of an earlier payment
+	NotStorable    job.Outcome = "not_storable"    // the database refuses the message itself
 	BadSignature   job.Outcome = "bad_signature"
 	Malformed      job.Outcome = "malformed"
 )
@@ -38,7 +39,7 @@ const ClassUnknownOrder = "unknown_order"
 // IsSettlement reports whether an outcome is one of a payment and not of a cabinet's reply.
 func IsSettlement(outcome job.Outcome) bool {
 	switch outcome {
-	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID, StepsExist:
+	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID, StepsExist, NotStorable:
 		return true
 	}
 	return false

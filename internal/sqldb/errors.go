@@ -60,7 +60,7 @@ func IsNull(err error) bool { return isNumber(err, 1048) }
 
 // IsRefusedValue reports whether err says that the server refuses a value for its content: 1264 out of range, 1265 truncated,
 // 1300 and 1366 not of the character set, 1406 too long, 1153 a statement of too many bytes.
-func IsRefusedValue(err error) bool { return isNumber(err, 1153, 1264, 1265, 1300, 1366, 1406) }
+func IsRefusedValue(err error) bool { return isNumber(err, errTooLarge, 1264, 1265, 1300, 1366, 1406) }
 
 func isNumber(err error, numbers ...uint16) bool {
 	var e *mysql.MySQLError

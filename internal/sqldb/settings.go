@@ -178,7 +178,7 @@ func (s *session) learn(ctx context.Context) (*preparation, error) {
 	}
 	// ROLLBACK: init_connect may have begun a transaction.
 	p.set = "SET " + strings.Join(sets, ", ") + "; ROLLBACK; "
-	p.read = "SELECT @@version, @@SESSION." + strings.Join(p.names, ", @@SESSION.")
+	p.read = "SELECT @@version, @@SESSION.max_allowed_packet, @@SESSION." + strings.Join(p.names, ", @@SESSION.")
 	return p, nil
 }
 
@@ -198,17 +198,20 @@ func (s *session) readBack(ctx context.Context, p *preparation, query string) (v
 		return "", &SessionError{cause: err}
 	case err != nil:
 		return "", fmt.Errorf("preparing a database session: %w", err)
-	case len(rows) != 1 || len(rows[0]) != 1+len(p.names):
+	case len(rows) != 1 || len(rows[0]) != 2+len(p.names):
 		return "", &SessionError{Wrong: []string{"they cannot be read back"}}
 	}
 	var wrong []string
-	for i, got := range rows[0][1:] {
+	for i, got := range rows[0][2:] {
 		if !sameValue(got, p.wanted[i]) {
 			wrong = append(wrong, fmt.Sprintf("%s is %s and not %s", p.names[i], got, p.wanted[i]))
 		}
 	}
 	if wrong != nil {
 		return "", &SessionError{Wrong: wrong}
+	}
+	if bytes, err := strconv.Atoi(rows[0][1]); err == nil {
+		s.maxPacket = bytes
 	}
 	return rows[0][0], nil
 }
