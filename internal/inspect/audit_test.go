@@ -32,10 +32,10 @@ func TestAuditNamesEachOffender(t *testing.T) {
 	}
 	w.exec("UPDATE kernelorder_charge SET is_paid = 1, external_id = 'OTHER' WHERE order_id = 3")
 	w.serve()
-	w.keep(pay("R1", "8.00"), pay("R2", "8.00"), pay("R3", "8.00"), pay("R4", "9.99"), "junk")
+	w.keep(w.pay("R1", "8.00"), w.pay("R2", "8.00"), w.pay("R3", "8.00"), w.pay("R4", "9.99"), "junk")
 	w.eventually("R1 and R2 are done", 2+6, "SELECT COUNT(*) FROM jdpay_job WHERE state = 'done'")
 	w.eventually("the others are finished", 5, "SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND finished_at IS NOT NULL")
-	w.keep(pay("R1", "8.00"))
+	w.keep(w.pay("R1", "8.00"))
 	w.eventually("the copy is a duplicate", 1, "SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'duplicate'")
 
 	clean := w.audit(false)
@@ -56,7 +56,7 @@ func TestAuditNamesEachOffender(t *testing.T) {
 		{"a pay info is lost", "UPDATE kernel_postorder_pay_info SET post_order_id = 'x' WHERE post_order_id = '2'", "UPDATE kernel_postorder_pay_info SET post_order_id = '2' WHERE post_order_id = 'x'", "order id 2", "no row in kernel_postorder_pay_info"},
 		{"a job has an unknown state", "UPDATE jdpay_job SET state = 'limbo' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done' WHERE unique_key = 'pay-info:2'", "job", "there is no such state"},
 		{"a running job has no lease", "UPDATE jdpay_job SET state = 'running', finished_at = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', finished_at = created_at WHERE unique_key = 'pay-info:2'", "job", "leased by nobody"},
-		{"a dead instance's job is not taken over", "UPDATE jdpay_job SET state = 'running', finished_at = NULL, kind = 'stray', lease = 'dead', lease_until = '2026-01-01' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', kind = 'pay-info', finished_at = created_at, lease = NULL, lease_until = NULL WHERE unique_key = 'pay-info:2'", "job", "its owner is gone"},
+		{"a dead instance's job is not taken over", "UPDATE jdpay_job SET state = 'running', finished_at = NULL, kind = 'stray', lease = 'dead', lease_until = '2020-01-01' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', kind = 'pay-info', finished_at = created_at, lease = NULL, lease_until = NULL WHERE unique_key = 'pay-info:2'", "job", "its owner is gone"},
 		{"a finished job has no outcome", "UPDATE jdpay_job SET outcome = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET outcome = 'written' WHERE unique_key = 'pay-info:2'", "job", "without an outcome"},
 		{"no job settled a paid order", "UPDATE kernelorder_charge SET pay_time = '2999-01-01' WHERE order_id = 3", "UPDATE kernelorder_charge SET pay_time = NULL WHERE order_id = 3", "order R3", "no job settled it"},
 	} {
@@ -98,7 +98,7 @@ func TestAuditOnALiveSystem(t *testing.T) {
 	audits := 0
 	for id := 0; id < orders; id += 10 {
 		for n := range 10 {
-			w.keep(pay(fmt.Sprint("R", id+n+1), "8.00"))
+			w.keep(w.pay(fmt.Sprint("R", id+n+1), "8.00"))
 		}
 		audits++
 		if found := w.audit(false); len(found.Offenders) > 0 {
