@@ -32,10 +32,10 @@ func TestAuditNamesEachOffender(t *testing.T) {
 	}
 	w.exec("UPDATE kernelorder_charge SET is_paid = 1, external_id = 'OTHER' WHERE order_id = 3")
 	w.serve()
-	w.keep(w.pay("R1", "8.00"), w.pay("R2", "8.00"), w.pay("R3", "8.00"), w.pay("R4", "9.99"), "junk")
+	w.keep(pay("R1", "8.00"), pay("R2", "8.00"), pay("R3", "8.00"), pay("R4", "9.99"), "junk")
 	w.eventually("R1 and R2 are done", 2+6, "SELECT COUNT(*) FROM jdpay_job WHERE state = 'done'")
 	w.eventually("the others are finished", 5, "SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND finished_at IS NOT NULL")
-	w.keep(w.pay("R1", "8.00"))
+	w.keep(pay("R1", "8.00"))
 	w.eventually("the copy is a duplicate", 1, "SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'duplicate'")
 
 	clean := w.audit(false)
@@ -98,7 +98,7 @@ func TestAuditOnALiveSystem(t *testing.T) {
 	audits := 0
 	for id := 0; id < orders; id += 10 {
 		for n := range 10 {
-			w.keep(w.pay(fmt.Sprint("R", id+n+1), "8.00"))
+			w.keep(pay(fmt.Sprint("R", id+n+1), "8.00"))
 		}
 		audits++
 		if found := w.audit(false); len(found.Offenders) > 0 {

@@ -118,7 +118,7 @@ func TestExplainWordsTheCause(t *testing.T) {
 	w.order(1, "8.00")
 	w.exec("ALTER TABLE kernelorder_charge DROP COLUMN pay_type")
 	w.serve()
-	w.keep(w.pay("R1", "8.00"))
+	w.keep(pay("R1", "8.00"))
 	w.eventually("a try fails", 1, "SELECT COUNT(*) FROM jdpay_job WHERE ref = 'R1' AND last_error IS NOT NULL")
 	trace, err := LookUp(t.Context(), w.db, w.db, "R1")
 	if err != nil {

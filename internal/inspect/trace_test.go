@@ -36,7 +36,7 @@ func (t *Trace) story() (lines []string) {
 func TestEventsAreInTheOrderOfTime(t *testing.T) {
 	at := func(second int) time.Time { return time.Date(2020, 11, 20, 4, 0, second, 0, time.UTC) }
 	end := func(second int) *time.Time { e := at(second); return &e }
-	settle := job.Row{ID: 1, Kind: payment.KindSettle, Key: "settle:notify:M1", Args: pay("R1", "8.00", "2020-11-20 12:00:00"), State: job.Done, Outcome: payment.Settled, Tries: 1, Enqueued: end(-4), Created: at(0), NextTry: at(0), Finished: end(1)}
+	settle := job.Row{ID: 1, Kind: payment.KindSettle, Key: "settle:notify:M1", Args: pay("R1", "8.00"), State: job.Done, Outcome: payment.Settled, Tries: 1, Enqueued: end(-4), Created: at(0), NextTry: at(0), Finished: end(1)}
 	step := func(id int64, kind string, state job.State, change func(r *job.Row)) job.Row {
 		r := job.Row{ID: id, Kind: kind, State: state, Tries: 1, Created: at(1), NextTry: at(1), Enqueued: end(-40)}
 		change(&r)
@@ -92,16 +92,16 @@ func TestLookUp(t *testing.T) {
 		return nil
 	}
 	w.serve()
-	w.keep(w.pay("R1", "8.00"), w.pay("R2", "5.00"))
+	w.keep(pay("R1", "8.00"), pay("R2", "5.00"))
 	w.eventually("R1 is done, and R2's cabinet is tried again", 5, "SELECT COUNT(*) FROM jdpay_job WHERE ref = 'R1' AND state = 'done' OR ref = 'R2' AND last_error LIKE '%no luck%'")
 
 	t.Run("a settled order with everything that belongs to it", func(t *testing.T) {
 		got := w.lookUp("R1")
 		want := &Trace{
 			OrderNo: "R1",
-			Order:   &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00", PayTime: w.paidAt, PayType: "2", ExternalID: "X-R1"},
+			Order:   &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00", PayTime: paidAt, PayType: "2", ExternalID: "X-R1"},
 			Parcel:  &TracedParcel{Waybill: "JD1", DeviceSN: "D1", DeviceType: 6, CellSN: "A1"},
-			PayInfo: &TracedPayInfo{Status: 1, Type: 2, Time: w.paidAt, Message: "寄件支付"},
+			PayInfo: &TracedPayInfo{Status: 1, Type: 2, Time: paidAt, Message: "寄件支付"},
 			Now:     got.Now, Jobs: got.Jobs, Acts: []auditlog.Entry{}, Events: got.Events,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -151,7 +151,7 @@ func TestRealWorkBeforeForgeries(t *testing.T) {
 	w := newWorld(t)
 	w.order(1, "99.00")
 	w.serve()
-	w.keep(w.pay("R1", "8.00"))
+	w.keep(pay("R1", "8.00"))
 	w.eventually("the payment is parked", 1, "SELECT COUNT(*) FROM jdpay_job WHERE outcome = 'amount_mismatch'")
 	w.insert(1008, job.Rejected, payment.BadSignature, "R1")
 	w.insert(1008, job.Done, payment.Duplicate, "R1")

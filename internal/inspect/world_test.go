@@ -35,7 +35,6 @@ type world struct {
 	db     *sql.DB
 	runner *job.Runner
 	keeper *payment.Keeper
-	paidAt string                     // when customers paid, in Beijing's time: just now by the database's clock, since a payment changes its meaning with age
 	refuse func(device.Command) error // the result of sending a command; nil: success
 }
 
@@ -45,9 +44,6 @@ func newWorld(t *testing.T) *world {
 	server := testenv.MariaDB(t)
 	w := &world{t: t, db: openDB(t, server.DSN(server.Create(t, schema.Account, schema.Main)))}
 	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.db.QueryRow("SELECT DATE_FORMAT(UTC_TIMESTAMP() + INTERVAL 8 HOUR, '%Y-%m-%d %H:%i:%s')").Scan(&w.paidAt); err != nil {
 		t.Fatal(err)
 	}
 	w.runner = job.NewRunner(job.NewMySQL(w.db), "instance-"+t.Name(), job.Options{DrainTimeout: time.Second})
@@ -170,12 +166,12 @@ func (w *world) insert(n int, state job.State, outcome job.Outcome, orderNo stri
 		strings.TrimSuffix(strings.Repeat(row+", ", n), ", "), args...)
 }
 
-// pay is a notification of a payment of just now.
-func (w *world) pay(orderNo, amount string) string { return pay(orderNo, amount, w.paidAt) }
+// paidAt is when customers pay in these tests: now, since a payment changes its meaning when it grows old.
+var paidAt = testenv.Now().In(beijing).Format(time.DateTime)
 
 // pay is a signed notification, made without the code under test.
-func pay(orderNo, amount, payTime string) string {
-	return signed(map[string]string{"orderNo": orderNo, "payType": "WXPAY", "payAmount": amount, "payTime": payTime, "externalId": "X-" + orderNo})
+func pay(orderNo, amount string) string {
+	return signed(map[string]string{"orderNo": orderNo, "payType": "WXPAY", "payAmount": amount, "payTime": paidAt, "externalId": "X-" + orderNo})
 }
 
 func signed(payload map[string]string) string {
