@@ -51,7 +51,7 @@ func TestJOSRequest(t *testing.T) {
 	}
 	options := Options{
 		Signer: "jos", Path: "jingdong.ldop.updateWaybillStatus", AppKey: "KEY", AppSecret: "SECRET", AccessToken: "TOKEN",
-		Now: func() time.Time { return time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC) },
+		Now: func() time.Time { return time.Date(2020, 11, 20, 4, 0, 0, 0, time.UTC) },
 	}
 	want := request{
 		"/jingdong.ldop.updateWaybillStatus", "application/x-www-form-urlencoded; charset=utf-8",
@@ -62,10 +62,10 @@ func TestJOSRequest(t *testing.T) {
 			"format":            {"json"},
 			"method":            {"jingdong.ldop.updateWaybillStatus"},
 			"sign_method":       {"md5"},
-			"timestamp":         {"2026-11-20 12:00:00"},
+			"timestamp":         {"2020-11-20 12:00:00"},
 			"v":                 {"2.0"},
-			// printf %s 'SECRET360buy_param_json{"producer":"P1","thirdCode":"D1","waybillCode":"JD1","status":1}access_tokenTOKENapp_keyKEYformatjsonmethodjingdong.ldop.updateWaybillStatussign_methodmd5timestamp2026-11-20 12:00:00v2.0SECRET' | openssl md5
-			"sign": {"5E6504366871036C55C6E7E412D3BF43"},
+			// printf %s 'SECRET360buy_param_json{"producer":"P1","thirdCode":"D1","waybillCode":"JD1","status":1}access_tokenTOKENapp_keyKEYformatjsonmethodjingdong.ldop.updateWaybillStatussign_methodmd5timestamp2020-11-20 12:00:00v2.0SECRET' | openssl md5
+			"sign": {"122DBAD8A2E915EB882046600D38B232"},
 		},
 	}
 	t.Run("to a gateway without a path", func(t *testing.T) {
