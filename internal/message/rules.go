@@ -1,6 +1,7 @@
 package message
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,21 +22,26 @@ type Rules struct {
 }
 
 // Open decodes a message body and verifies its signature. The error is an ErrMalformed or ErrBadSignature. With
-// ErrBadSignature the payload is returned, too, for its order number; it must not be trusted.
+// ErrBadSignature the payload is returned, too, for its order number; it must not be trusted. With ErrMalformed the envelope says
+// whether one of the keys signed the message: then it is lost unless a person reads it.
 func (r Rules) Open(body string) (Envelope, Payload, error) {
 	env, err := ParseEnvelope(body, r.BodyEncoding)
-	if err == nil {
-		err = r.Profile.Unambiguous(env, r.Format.StatusField)
-	}
 	if err != nil {
 		return env, Payload{}, err
 	}
+	ambiguous := r.Profile.Unambiguous(env, r.Format.StatusField)
 	// The payload decides which keys must verify it; it is used for nothing else before that.
 	p, unreadable := DecodePayload(env.Data)
-	if err := r.Profile.Verify(env, r.KeysOf(p)); err != nil {
-		return env, p, err
+	err = r.Profile.Verify(env, r.KeysOf(p))
+	env.Signed = err == nil
+	if halfPayment := (p.Get("orderNo") == "") != (p.Get("payAmount") == ""); !env.Signed && (unreadable != nil || halfPayment) && r.Profile.Verify(env, r.Keys) == nil {
+		env.Signed = true
+		err = cmp.Or(unreadable, Malformedf("a key for payments signed it, and orderNo or payAmount is missing"))
 	}
-	return env, p, unreadable
+	if ambiguous != nil {
+		return env, Payload{}, ambiguous
+	}
+	return env, p, cmp.Or(err, unreadable)
 }
 
 // ReadUnverified decodes a message body without verifying it: for messages that were verified before, and for showing what a
