@@ -87,3 +87,35 @@ func (r Rules) CheckStatus(n Notification) error {
 	}
 	return nil
 }
+
+// Ungated returns the fields of a message that may say that it is no successful payment, if no status field is configured: a
+// status, a trade type that means refund, and the fields of a refund.
+func (r Rules) Ungated(e Envelope, p Payload) (suspicious []Field) {
+	if r.Format.StatusField != "" {
+		return nil
+	}
+	look := func(name, value string) {
+		value = strings.TrimSpace(value)
+		if lower := strings.ReplaceAll(strings.ToLower(name), "_", ""); value != "" && isGate(lower, value) {
+			suspicious = append(suspicious, Field{name, value})
+		}
+	}
+	for name, value := range p.fields {
+		look(name, value)
+	}
+	for _, f := range e.Fields {
+		look(f.Name, f.Value)
+	}
+	return suspicious
+}
+
+// isGate reports whether a field, of which the name is in lower case and without _, may say that there is no payment.
+func isGate(name, value string) bool {
+	switch name {
+	case "status", "paystatus", "tradestatus", "orderstatus", "state", "paystate", "tradestate":
+		return true
+	case "tradetype", "transtype", "biztype", "businesstype":
+		return name == "tradetype" && value == "1" || strings.Contains(strings.ToLower(value), "refund") || strings.Contains(value, "退")
+	}
+	return strings.Contains(name, "refund") && strings.Trim(value, "0.") != ""
+}

@@ -64,6 +64,7 @@ var notificationEndings = []Ending{
 	{job.Parked, UnknownOrder},
 	{job.Parked, NotSuccess},
 	{job.Parked, BadExternalID},
+	{job.Parked, Malformed}, // one of the keys signed it
 	{job.Parked, job.Abandoned},
 	{job.Rejected, BadSignature},
 	{job.Rejected, Malformed},
