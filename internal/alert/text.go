@@ -44,6 +44,7 @@ var causeTitles = map[string][2]string{
 	string(payment.NotStorable):                               {"a message cannot be stored", "消息无法入库"},
 	string(payment.StepsExist):                                {"a payment of an order that was paid before", "订单曾经支付过，再次收到支付"},
 	string(payment.BadExternalID):                             {"a payment cannot be stored", "支付无法入库"},
+	string(payment.Malformed):                                 {"a signed message cannot be read", "签名有效的消息无法解析"},
 	string(payment.NotSuccess):                                {"JD reports a payment that did not succeed", "京东通知支付未成功"},
 	string(payment.Expired):                                   {"a cabinet was not opened in time", "柜门未能及时打开"},
 	string(payment.Refused) + "/" + payment.KindPayComplete:   {"a cabinet did not open", "柜机未开门"},

@@ -86,6 +86,7 @@ type JDPay struct {
 	Exclude             []string `default:"sign" doc:"Envelope fields that are not signed, in any case. Never data or the status field."`
 	Include             []string `doc:"The only fields that are signed, in any case; data and the status field must be among them. Empty: whatever arrived."`
 	CaseInsensitiveSort bool     `default:"false" doc:"Field names are sorted ignoring case instead of by ASCII code."`
+	TrimValues          bool     `default:"false" doc:"Values are signed without surrounding white space, and fields of nothing else like those without a value."`
 	BodyEncoding        string   `default:"auto" oneof:"auto raw base64" doc:"Form of the MNS message body."`
 }
 

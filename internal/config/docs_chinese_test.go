@@ -21,6 +21,7 @@ var chineseDocs = map[string]string{
 	"Fields without a value are not signed.":                                                                                                "没有值的字段不参与签名。",
 	"Envelope fields that are not signed, in any case. Never data or the status field.":                                                     "不参与签名的信封字段，不区分大小写。不能包含 data 和状态字段。",
 	"The only fields that are signed, in any case; data and the status field must be among them. Empty: whatever arrived.":                  "仅这些字段参与签名，不区分大小写；必须包含 data 和状态字段。为空：收到的全部字段。",
+	"Values are signed without surrounding white space, and fields of nothing else like those without a value.":                             "字段值去掉首尾空白后再参与签名；全为空白的字段视为没有值。",
 	"Field names are sorted ignoring case instead of by ASCII code.":                                                                        "字段名排序忽略大小写，而非按 ASCII 码。",
 	"Form of the MNS message body.":                                                                                                         "MNS 消息体的形式。",
 	"Queue with the replies. Empty: the listener is off.":                                                                                   "柜机回复所在的队列。为空：不监听。",

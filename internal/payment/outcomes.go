@@ -66,6 +66,7 @@ var notificationEndings = []Ending{
 	{job.Parked, BadExternalID},
 	{job.Parked, StepsExist},
 	{job.Parked, NotStorable},
+	{job.Parked, Malformed}, // one of the keys signed it
 	{job.Parked, job.Abandoned},
 	{job.Rejected, BadSignature},
 	{job.Rejected, Malformed},

@@ -63,9 +63,11 @@ func TestReplyOutcomes(t *testing.T) {
 		{"an unknown order", replyOf("pay-complete-99", "0"), "done unknown"},
 		{"a message id of another program", replyOf("open-door-4", "0"), "done unknown"},
 		{"forged", strings.Replace(replyOf("pay-complete-4", "0"), `"sign":"`, `"sign":"0`, 1), "rejected bad_signature"},
-		{"no message id", signed(`{"code":"0"}`), "rejected malformed"},
-		{"no code", signed(`{"messageId":"pay-complete-4"}`), "rejected malformed"},
-		{"not JSON", signed(`hello`), "rejected malformed"},
+		{"no message id", signed(`{"code":"0"}`), "parked malformed"},
+		{"no code", signed(`{"messageId":"pay-complete-4"}`), "parked malformed"},
+		{"not JSON", signed(`hello`), "parked malformed"},
+		{"not JSON, forged", strings.Replace(signed(`hello`), `"sign":"`, `"sign":"0`, 1), "rejected bad_signature"},
+		{"no message", `hello`, "rejected malformed"},
 	}
 	var want []string
 	for i, s := range replies {
@@ -303,6 +305,10 @@ func TestEachSideHasItsOwnKeys(t *testing.T) {
 		{"a reply with JD's key", signedBy(testKey, reply), "rejected bad_signature"},
 		{"a payment with JD's key", signedBy(testKey, payment("R3")), "R3 done settled"},
 		{"a reply with the cabinets' key", signedBy(cabinets, reply), "R1 done confirmed"},
+		{"a payment without an amount with JD's key", signedBy(testKey, `{"orderNo":"R2","payType":"WXPAY"}`), "R2 parked malformed"},
+		{"nothing to read with JD's key", signedBy(testKey, "hello"), "parked malformed"},
+		{"nothing to read with the cabinets' key", signedBy(cabinets, "hello"), "parked malformed"},
+		{"nothing to read with no key", signedBy("another key", "hello"), "rejected bad_signature"},
 	} {
 		w.keepReply(s.body)
 		w.repliesDone(i + 1)
