@@ -34,8 +34,8 @@ type Options struct {
 	CAFile string // PEM file with the authorities of JD's certificate; empty: the system's authorities
 
 	Timeout      time.Duration // of a whole call; 0 means 15 s
-	RetryCodes   []string      // codes of a refusal that mean "retry later"
-	DoneCodes    []string      // codes of a refusal that mean "done before": a success
+	RetryCodes   []string      // the service's codes of a refusal that mean "retry later"
+	DoneCodes    []string      // the service's codes of a refusal that mean "done before": a success
 	MaxPerSecond float64       // rate limit; 0 means none
 	MaxConns     int           // connections, all of them reused; 0 means 512
 
@@ -117,7 +117,7 @@ func New(o Options) (*Client, error) {
 			MaxIdleConns:        conns,
 			MaxIdleConnsPerHost: conns,
 			IdleConnTimeout:     30 * time.Second,
-			DisableCompression:  true, // replies are a few dozen bytes
+			DisableCompression:  true, // replies are a few dozen bytes; readable unpacks those that are compressed all the same
 		},
 		// A redirect would send the call, with its secrets, a second time.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
