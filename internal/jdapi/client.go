@@ -107,8 +107,11 @@ func New(o Options) (*Client, error) {
 	}
 	c.breaker = newBreaker(c.timeout, o.OnOpen, o.OnClose)
 	conns := cmp.Or(o.MaxConns, defaultMaxConns)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // HTTP/2 would send every call over a connection that has died without a word
 	c.http = &http.Client{
 		Transport: &http.Transport{
+			Protocols:           protocols,
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
 			TLSClientConfig:     secure,
@@ -199,6 +202,7 @@ func (c *Client) call(parent context.Context, s Status) (Result, error) {
 		return Result{}, interrupted(parent)
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+		c.http.CloseIdleConnections() // if this one has died without a word, so have they
 	}
 	return Result{}, &Error{Class: Retry, HTTPStatus: status, Message: c.sanitize(err.Error()), down: true}
 }
