@@ -109,21 +109,22 @@ func TestJOSReplies(t *testing.T) {
 		"too many calls":                  {`{"error_response":{"code":"2","zh_desc":"调用频繁","en_desc":"limit"}}`, fails(Retry, "2", "调用频繁")},
 		"token refused":                   {`{"error_response":{"code":"19","en_desc":"Invalid access_token"}}`, fails(Permanent, "19", "Invalid access_token")},
 		"permission missing, as a number": {`{"error_response":{"code":24,"msg":"no permission"}}`, fails(Permanent, "24", "no permission")},
-		"an unknown platform error":       {`{"error_response":{"code":"67","zh_desc":"x"}}`, fails(Refused, "67", "x")},
+		"an unknown platform error":       {`{"error_response":{"code":"62","zh_desc":"x"}}`, fails(Refused, "62", "x")},
 		"an error that claims success":    {`{"error_response":{"code":"0","success":true}}`, fails(Refused, "0", "")},
-		"another method's reply":          {`{"c_d_responce":{"code":"0","success":true}}`, fails(Retry, "", "the reply has neither a_b_responce nor error_response")},
-		"the plain api's reply":           {`{"success":true}`, fails(Retry, "", "the reply has neither a_b_responce nor error_response")},
+		"another method's reply":          {`{"c_d_responce":{"code":"0","success":true}}`, fails(Retry, "", errNotJOS)},
+		"the plain api's reply":           {`{"success":true}`, fails(Retry, "", errNotJOS)},
 		"not an object":                   {`null`, fails(Retry, "", "the reply is not a JSON object")},
 		"an inner reply that is text":     {`{"a_b_responce":"ok"}`, fails(Retry, "", "the reply is not a JSON object")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Signer: "jos", Path: "a.b", AppKey: "k", AppSecret: "s", AccessToken: "t", DoneCodes: []string{"HAD"}}
-			res, err := serve(t, o, respond(200, tt.body)).UpdateWaybillStatus(t.Context(), paid)
+			c := serve(t, o, respond(200, tt.body))
+			res, err := c.UpdateWaybillStatus(t.Context(), paid)
 			var got any = res
 			if err != nil {
 				got = failure(t, err)
 			}
-			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
+			if diff := cmp.Diff(shown(c, tt.want, tt.body), got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
