@@ -56,14 +56,20 @@ type Sender struct {
 
 // NewSender returns a sender to these targets.
 func NewSender(targets []Target) *Sender {
+	return &Sender{client: newClient(), targets: targets, limiters: map[string]*rate.Limiter{}}
+}
+
+// newClient returns a client that opens a connection for each request: they are few, and one that firewalls have forgotten
+// since the last request would fail, over HTTP/2 each one until the kernel gives the connection up.
+func newClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	return &Sender{
-		client: &http.Client{
-			Transport: transport, Timeout: requestTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		targets: targets, limiters: map[string]*rate.Limiter{},
+	transport.DisableKeepAlives = true
+	transport.Protocols = new(http.Protocols)
+	transport.Protocols.SetHTTP1(true)
+	return &http.Client{
+		Transport: transport, Timeout: requestTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 

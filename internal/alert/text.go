@@ -41,6 +41,8 @@ var causeTitles = map[string][2]string{
 	string(payment.AmountMismatch):                            {"a payment differs from the order's amount", "支付金额与订单不符"},
 	string(payment.PaidTwice):                                 {"an order was paid twice", "订单重复支付"},
 	string(payment.UnknownOrder):                              {"a payment without an order", "支付对应的订单不存在"},
+	string(payment.NotStorable):                               {"a message cannot be stored", "消息无法入库"},
+	string(payment.StepsExist):                                {"a payment of an order that was paid before", "订单曾经支付过，再次收到支付"},
 	string(payment.BadExternalID):                             {"a payment cannot be stored", "支付无法入库"},
 	string(payment.Malformed):                                 {"a signed message cannot be read", "签名有效的消息无法解析"},
 	string(payment.NotSuccess):                                {"JD reports a payment that did not succeed", "京东通知支付未成功"},

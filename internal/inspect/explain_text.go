@@ -161,6 +161,14 @@ var explanations = map[string]text{
 		"A payment for order {order} is not settled because the database cannot hold JD's trade number exactly ({reason}). Correct the column, then `jobs retry {job}`.",
 		"订单 {order} 的支付没有入账，因为数据库无法准确保存京东的交易号（{reason}）。请更正该列，然后执行 `jobs retry {job}`。",
 	},
+	string(payment.NotStorable): {
+		"A message was refused by the database and only a part of it is stored ({reason}). See `jobs show {job}`, correct the database (max_allowed_packet, column args of jdpay_job), ask JD to send it again, then `jobs discard {job}`.",
+		"数据库拒绝了一条消息，只保存了其中一部分（{reason}）。请看 `jobs show {job}`，修正数据库（max_allowed_packet、jdpay_job 的 args 列），请京东重发，然后执行 `jobs discard {job}`。",
+	},
+	string(payment.StepsExist): {
+		"A payment for order {order} is not settled: the order is not marked paid, but has steps of an earlier payment ({reason}). Find out who set the order back. If it is to be paid by this payment, mark the order paid by hand, have its steps carried out again with `jobs retry --replay`, and `jobs discard {job}`; else refund it with JD and `jobs discard {job}`.",
+		"订单 {order} 的支付没有入账：订单未标记为已支付，却已有上一次支付的步骤（{reason}）。请查明是谁改回了订单。如应由这笔支付付清，请手工将订单标记为已支付，用 `jobs retry --replay` 重新执行其步骤，然后执行 `jobs discard {job}`；否则通过京东退款后执行 `jobs discard {job}`。",
+	},
 	string(payment.NotSuccess): {
 		"JD reports about order {order} something other than a successful payment, and nothing was settled ({reason}). Ask JD if that is right, then `jobs discard {job}`.",
 		"京东就订单 {order} 发来的不是支付成功的消息，没有入账（{reason}）。请向京东核实，然后执行 `jobs discard {job}`。",

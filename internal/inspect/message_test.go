@@ -172,9 +172,9 @@ func signedPayload(p message.Profile, payload string) string {
 }
 
 func statusMessage(p message.Profile, status string) string {
-	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","payTime":"2026-11-20 12:00:00","payStatus":"`+status+`"}`)
+	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","payTime":"2020-11-20 12:00:00","payStatus":"`+status+`"}`)
 }
 
 func noAmount(p message.Profile) string {
-	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payTime":"2026-11-20 12:00:00"}`)
+	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payTime":"2020-11-20 12:00:00"}`)
 }

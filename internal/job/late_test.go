@@ -38,10 +38,10 @@ func TestLateJobsAreReportedOnce(t *testing.T) {
 			insert(t, s, "a", NewRow{Kind: "k", Key: "late", Ref: "R1"}, NewRow{Kind: "k", Key: "reported by an earlier version"}, NewRow{Kind: "k", Key: "replayed"},
 				NewRow{Kind: "k", Key: "done"}, NewRow{Kind: "another", Key: "another"}, NewRow{Kind: "k", Key: "young"})
 			for _, q := range []string{
-				"UPDATE jdpay_job SET created_at = '2026-01-01' WHERE unique_key <> 'young'",
+				"UPDATE jdpay_job SET created_at = '2020-01-01' WHERE unique_key <> 'young'",
 				"UPDATE jdpay_job SET outcome = 'late' WHERE unique_key = 'reported by an earlier version'",
-				"UPDATE jdpay_job SET outcome = 'sent', finished_at = '2026-01-01' WHERE unique_key = 'replayed'",
-				"UPDATE jdpay_job SET outcome = 'sent', finished_at = '2026-01-01', state = 'done' WHERE unique_key = 'done'",
+				"UPDATE jdpay_job SET outcome = 'sent', finished_at = '2020-01-01' WHERE unique_key = 'replayed'",
+				"UPDATE jdpay_job SET outcome = 'sent', finished_at = '2020-01-01', state = 'done' WHERE unique_key = 'done'",
 			} {
 				if _, err := db.Exec(q); err != nil {
 					t.Fatal(err)

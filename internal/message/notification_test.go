@@ -112,9 +112,9 @@ func envelopeOf(payload string) Envelope {
 }
 
 func TestDecodeNotification(t *testing.T) {
-	const full = `{"orderNo":" R1 ","payType":"WXPAY","payAmount":"8.00","payTime":"2026-11-20 12:00:00","orderType":"a","orderSource":"b","externalId":"c","businessType":"d","outBizNo":"e","termNo":"快递","status":"OK"}`
+	const full = `{"orderNo":" R1 ","payType":"WXPAY","payAmount":"8.00","payTime":"2020-11-20 12:00:00","orderType":"a","orderSource":"b","externalId":"c","businessType":"d","outBizNo":"e","termNo":"快递","status":"OK"}`
 	want := Notification{
-		OrderNo: "R1", PayType: "WXPAY", Amount: 800, PayTime: time.Date(2026, 11, 20, 12, 0, 0, 0, beijing),
+		OrderNo: "R1", PayType: "WXPAY", Amount: 800, PayTime: time.Date(2020, 11, 20, 12, 0, 0, 0, beijing),
 		OrderType: "a", OrderSource: "b", ExternalID: "c", BusinessType: "d", OutBizNo: "e", TermNo: "快递",
 	}
 	format := Format{Zone: beijing}
@@ -159,14 +159,14 @@ func TestDecodeNotification(t *testing.T) {
 	})
 	t.Run("over-long descriptions are cut", func(t *testing.T) {
 		long := strings.Repeat("长", 200)
-		got, err := decodeNotification(envelopeOf(fmt.Sprintf(`{"orderNo":"R1","payType":"X","payAmount":"8","payTime":"2026-11-20 12:00:00","orderType":%q}`, long)), format)
+		got, err := decodeNotification(envelopeOf(fmt.Sprintf(`{"orderNo":"R1","payType":"X","payAmount":"8","payTime":"2020-11-20 12:00:00","orderType":%q}`, long)), format)
 		if err != nil || len([]rune(got.OrderType)) != 64 {
 			t.Errorf("%v: %d characters", err, len([]rune(got.OrderType)))
 		}
 	})
 
 	pay := func(name, value string) string {
-		fields := map[string]string{"orderNo": `"R1"`, "payType": `"WXPAY"`, "payAmount": `"8.00"`, "payTime": `"2026-11-20 12:00:00"`}
+		fields := map[string]string{"orderNo": `"R1"`, "payType": `"WXPAY"`, "payAmount": `"8.00"`, "payTime": `"2020-11-20 12:00:00"`}
 		fields[name] = value
 		var parts []string
 		for n, v := range fields {
@@ -182,8 +182,8 @@ func TestDecodeNotification(t *testing.T) {
 		"no payType": pay("payType", ""), "no payAmount": pay("payAmount", ""), "no payTime": pay("payTime", ""),
 		"negative amount": pay("payAmount", "-8.00"), "amount with three decimals": pay("payAmount", "8.001"), "amount with an endless exponent": pay("payAmount", "8e999999999"),
 		"a word as amount": pay("payAmount", `"eight"`), "long externalId": pay("externalId", `"`+strings.Repeat("x", 256)+`"`),
-		"a date without a time": pay("payTime", `"2026-11-20"`), "no such day": pay("payTime", `"2026-02-30 12:00:00"`), "epoch of nine digits": pay("payTime", "176361120"),
-		"endless time": pay("payTime", `"2026-11-20 12:00:00.`+strings.Repeat("0", 60)+`"`),
+		"a date without a time": pay("payTime", `"2020-11-20"`), "no such day": pay("payTime", `"2020-02-30 12:00:00"`), "epoch of nine digits": pay("payTime", "176361120"),
+		"endless time": pay("payTime", `"2020-11-20 12:00:00.`+strings.Repeat("0", 60)+`"`),
 	} {
 		t.Run(name+" is malformed", func(t *testing.T) {
 			if got, err := decodeNotification(envelopeOf(payload), format); !errors.Is(err, ErrMalformed) {
@@ -201,16 +201,16 @@ func TestDecodeNotification(t *testing.T) {
 }
 
 func TestPayTimeLayouts(t *testing.T) {
-	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, beijing)
+	noon := time.Date(2020, 11, 20, 12, 0, 0, 0, beijing)
 	for _, s := range []string{
-		"2026-11-20 12:00:00", "20261120120000", "2026-11-20T12:00:00", "2026-11-20T12:00:00+08:00", "2026-11-20T04:00:00Z",
-		"2026-11-20T04:00:00.000Z", "2026-11-20T12:00:00+0800", "2026-11-20 12:00:00.0", "20261120T120000+0800", "1795147200000", "1795147200",
-		"2026-11-20T12:00", "2026-11-20T04:00Z", "2026-11-20T12:00:00+08", "2026-11-20T12:00+08", "2026-11-20T12:00+08:00", "2026-11-20 12:00", "2026-11-20 12:00:00+08",
-		"2026-11-20 12:00:00 +08:00", "2026-11-20 12:00:00 +0800", "2026/11/20 12:00:00", "2026/11/20 12:00", "20261120T120000", "20261120T1200+08", "2026-11-20T12:00:00.123456789+08:00",
+		"2020-11-20 12:00:00", "20201120120000", "2020-11-20T12:00:00", "2020-11-20T12:00:00+08:00", "2020-11-20T04:00:00Z",
+		"2020-11-20T04:00:00.000Z", "2020-11-20T12:00:00+0800", "2020-11-20 12:00:00.0", "20201120T120000+0800", "1605844800000", "1605844800",
+		"2020-11-20T12:00", "2020-11-20T04:00Z", "2020-11-20T12:00:00+08", "2020-11-20T12:00+08", "2020-11-20T12:00+08:00", "2020-11-20 12:00", "2020-11-20 12:00:00+08",
+		"2020-11-20 12:00:00 +08:00", "2020-11-20 12:00:00 +0800", "2020/11/20 12:00:00", "2020/11/20 12:00", "20201120T120000", "20201120T1200+08", "2020-11-20T12:00:00.123456789+08:00",
 	} {
 		if got, err := parsePayTime(s, beijing); err != nil || !got.Truncate(time.Second).Equal(noon) {
 			t.Errorf("%s: %v, %v", s, got, err)
-		} else if got.Format(time.DateTime) != "2026-11-20 12:00:00" {
+		} else if got.Format(time.DateTime) != "2020-11-20 12:00:00" {
 			t.Errorf("%s: wall clock %s", s, got.Format(time.DateTime))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/testenv"
 )
 
 // requireReply is a change for newWorld: commands wait for replies.
@@ -92,7 +93,7 @@ func TestReplyOutcomes(t *testing.T) {
 		t.Errorf("%d refusals were reported", n)
 	}
 	for _, end := range w.ended.all() {
-		if off := time.Since(end.Now()).Abs(); off > time.Minute {
+		if off := testenv.Now().Sub(end.Now()).Abs(); off > time.Minute {
 			t.Errorf("the end of %s %d is reported for %v", end.Kind, end.ID, end.Now())
 		}
 	}
@@ -295,7 +296,7 @@ func TestEachSideHasItsOwnKeys(t *testing.T) {
 		return fmt.Sprintf(`{"data":%q,"sign":"%x"}`, data, md5.Sum([]byte("data="+data+"&"+key)))
 	}
 	payment := func(orderNo string) string {
-		return fmt.Sprintf(`{"orderNo":%q,"payType":"WXPAY","payAmount":"8.00","payTime":"2026-11-20 12:00:00"}`, orderNo)
+		return fmt.Sprintf(`{"orderNo":%q,"payType":"WXPAY","payAmount":"8.00","payTime":"2020-11-20 12:00:00"}`, orderNo)
 	}
 	reply := `{"messageId":"pay-complete-1","deviceSn":"D1","code":"0"}`
 	var want []string

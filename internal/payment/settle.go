@@ -27,6 +27,8 @@ const (
 	UnknownOrder   job.Outcome = "unknown_order"
 	NotSuccess     job.Outcome = "not_success"
 	BadExternalID  job.Outcome = "bad_external_id" // the column cannot hold JD's trade number exactly
+	StepsExist     job.Outcome = "steps_exist"     // the order is not paid, and has steps of an earlier payment
+	NotStorable    job.Outcome = "not_storable"    // the database refuses the message itself
 	BadSignature   job.Outcome = "bad_signature"
 	Malformed      job.Outcome = "malformed"
 )
@@ -37,7 +39,7 @@ const ClassUnknownOrder = "unknown_order"
 // IsSettlement reports whether an outcome is one of a payment and not of a cabinet's reply.
 func IsSettlement(outcome job.Outcome) bool {
 	switch outcome {
-	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID:
+	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID, StepsExist, NotStorable:
 		return true
 	}
 	return false
@@ -160,6 +162,8 @@ func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (j
 	// Without ctx: a transaction that has begun is not abandoned; settleTimeout bounds it.
 	err = s.batcher.Do(context.Background(), st)
 	switch {
+	case errors.Is(err, job.ErrExists):
+		return "", job.Permanent(StepsExist, fmt.Errorf("order %s is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again? %w", n.OrderNo, err))
 	case err != nil:
 		return "", rollbackVerdict(err)
 	case st.outcome == Settled:
@@ -327,7 +331,8 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			return err
 		}
 		crash.At("settle paid")
-		if steps, err = s.runner.Insert(ctx, tx, newSteps...); err != nil {
+		// New steps, or nothing: an order that was set back after its payment has steps already, and its cabinet would not be told.
+		if steps, err = s.runner.InsertNew(ctx, tx, newSteps...); err != nil {
 			return err
 		}
 		crash.At("settle steps created")

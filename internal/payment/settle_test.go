@@ -14,6 +14,7 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/testenv"
 )
 
 func TestDecide(t *testing.T) {
@@ -117,7 +118,7 @@ func TestSettleOutcomes(t *testing.T) {
 		strings.Replace(pay("R7", "8.00"), `110000001`, `110000002`, 1),
 		"not a message",
 		pay("R7", "eight"),
-		pay("R8", "8", "payTime", "20261120120000", "externalId", "", "termNo", "new"),
+		pay("R8", "8", "payTime", "20201120120000", "externalId", "", "termNo", "new"),
 		pay("R9", "0.00"),
 		pay("R10", "0"),
 	}
@@ -138,16 +139,16 @@ func TestSettleOutcomes(t *testing.T) {
 	rows := w.strings(`SELECT CONCAT_WS('|', order_no, is_paid, COALESCE(pay_type, '-'), COALESCE(pay_amount, '-'), COALESCE(pay_time, '-'), COALESCE(order_type, '-'),
 		COALESCE(order_source, '-'), COALESCE(external_id, '-'), COALESCE(business_type, '-'), COALESCE(out_biz_no, '-'), COALESCE(term_no, '-')) FROM kernelorder_charge ORDER BY order_id`)
 	wantRows := []string{
-		"R1|1|2|8.00|2026-11-20 12:00:00|T|S|X-R1|B|O|N",
-		"R2|1|10|123.45|2026-11-20 12:00:00|-|-|X-R2|-|-|-",
+		"R1|1|2|8.00|" + paidAt + "|T|S|X-R1|B|O|N",
+		"R2|1|10|123.45|" + paidAt + "|-|-|X-R2|-|-|-",
 		"R3|1|-|-|-|-|-|X-R3|-|-|-",
 		"R4|1|-|-|-|-|-|OTHER|-|-|-",
 		"R5|0|-|-|-|-|-|-|-|-|-",
 		"R6|0|-|-|-|-|-|-|-|-|-",
 		"R7|0|-|-|-|-|-|-|-|-|-",
-		"R8|1|2|8.00|2026-11-20 12:00:00|kept|-|-|-|-|new",
+		"R8|1|2|8.00|2020-11-20 12:00:00|kept|-|-|-|-|new",
 		"R9|0|-|-|-|-|-|-|-|-|-",
-		"R10|1|2|0.00|2026-11-20 12:00:00|-|-|X-R10|-|-|-",
+		"R10|1|2|0.00|" + paidAt + "|-|-|X-R10|-|-|-",
 	}
 	if diff := cmp.Diff(wantRows, rows); diff != "" {
 		t.Errorf("orders (-want +got):\n%s", diff)
@@ -324,7 +325,7 @@ func TestStepsInheritTheirOrigin(t *testing.T) {
 	w.order(2, "8.00")
 	w.serve()
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	enqueued := time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
+	enqueued := testenv.Now().UTC().Truncate(time.Second)
 	w.keepMessages(Message{ID: "M1", Body: pay("R1", "8.00"), Enqueued: enqueued, Trace: trace})
 	if _, err := w.keeper.Keep(t.Context(), KindSettle, "notify", []Message{{ID: "M2", Body: pay("R2", "8.00"), Enqueued: enqueued, Trace: trace}}); err != nil {
 		t.Fatal(err)
@@ -333,7 +334,7 @@ func TestStepsInheritTheirOrigin(t *testing.T) {
 	w.eventually("both are done", func() bool {
 		return len(w.strings("SELECT id FROM jdpay_job WHERE state = 'done'")) == 8
 	})
-	want := slices.Repeat([]string{trace + " 2026-11-20 04:00:00.000000"}, 8)
+	want := slices.Repeat([]string{trace + " " + enqueued.Format(time.DateTime) + ".000000"}, 8)
 	if got := w.strings("SELECT CONCAT(trace, ' ', enqueued_at) FROM jdpay_job"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
