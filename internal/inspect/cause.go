@@ -100,8 +100,8 @@ var objections = []cause{
 	{regexp.MustCompile(`^the order was paid already by externalId "(?P<first>[^"\\]*)"; this is "(?P<second>[^"\\]*)": the customer needs a refund$`), text{
 		zh: "该订单已由 externalId “{first}” 支付，本次为 “{second}”，需给客户退款",
 	}},
-	{regexp.MustCompile(`^the order was paid already: externalId "(?P<first>[^"\\]*)", (?P<amount>\S+) yuan, pay type (?P<type>\S+), paid at (?P<at>[^;]+); this is not shown to be a copy of that payment: ` +
-		`externalId "(?P<second>[^"\\]*)", (?P<paid>\S+) yuan, pay type (?P<kind>\S+), paid at (?P<time>.+)$`), text{
+	{regexp.MustCompile(`^the order was paid already: externalId "(?P<first>[^"\\]*)", (?P<amount>\S+) yuan, pay type (?P<type>\S+), (?P<at>[^;]+); this is not shown to be a copy: ` +
+		`externalId "(?P<second>[^"\\]*)", (?P<paid>\S+) yuan, pay type (?P<kind>\S+), (?P<time>.+)$`), text{
 		zh: "该订单已支付（externalId “{first}”，{amount} 元，支付方式 {type}，{at}），无法证明本次是其重复通知（externalId “{second}”，{paid} 元，支付方式 {kind}，{time}）",
 	}},
 	{regexp.MustCompile(`^kernelorder_charge\.external_id does not give externalId "(?P<id>[^"\\]*)" back as it is: `), text{

@@ -129,6 +129,8 @@ func TestExplain(t *testing.T) {
 		"the cabinet refused":         {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
 		"JD refused":                  {order, with(step(5, payment.KindWaybillStatus, job.Parked, payment.Refused, "code 24")), []string{"JD refuses the status of waybill JD1 (code 24)"}, []string{"京东拒绝运单"}},
 		"expired":                     {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Expired, "no reply came")), []string{"Call the customer"}, []string{"请联系客户"}},
+		"signed, not readable":        {&TracedOrder{Amount: "8.00"}, []job.Row{step(5, payment.KindSettle, job.Parked, payment.Malformed, `malformed message: amount "8.001" has a fraction of a fen`)}, []string{"has a right signature", "fraction of a fen", "jobs discard 5"}, []string{"签名有效", "金额 “8.001” 无法识别"}},
+		"unsigned, not readable":      {&TracedOrder{Amount: "8.00"}, []job.Row{step(5, payment.KindSettle, job.Rejected, payment.Malformed, "why")}, []string{"no key of ours signed"}, []string{"没有有效签名"}},
 		"paid twice":                  {order, with(step(5, payment.KindSettle, job.Parked, payment.PaidTwice, "externalId")), []string{"Refund it", "jobs discard 5"}, []string{"退款"}},
 		"another amount": {
 			&TracedOrder{Amount: "8.00"},
