@@ -16,13 +16,15 @@ import (
 // leastPacket is what one message needs with its evidence, each byte escaped; every server's default is at least this.
 const leastPacket = 1 << 20
 
-// ofEngine are the probes of what the job table needs.
+// ofEngine are the probes of what the job table needs, and the main database does not.
 func (d databaseProbes) ofEngine() []probe {
 	rolledBack := d.probe("transactions", lang.M("see the server's manual: transactions must be InnoDB's, at READ COMMITTED"), transactions)
 	rolledBack.needs = "table jdpay_job"
 	return []probe{
 		{"table jdpay_job keys", "table jdpay_job", lang.M("stop the daemon, correct the column or create the index, and run `jdpay-listener audit`"), d.on(jobKeys)},
 		rolledBack,
+		d.probe("locks", lang.M("connect to the server itself, or through a proxy that keeps a session on one server"), namedLock),
+		d.probe("packets", d.start, packets),
 	}
 }
 

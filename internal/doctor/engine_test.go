@@ -54,8 +54,11 @@ var needs = map[string]struct {
 	"main engines":     {[]string{"RENAME TABLE kernel_postorder_pay_info TO pi", "ALTER TABLE pi ENGINE = MyISAM", "CREATE VIEW inner_view AS SELECT * FROM pi", "CREATE VIEW kernel_postorder_pay_info AS SELECT * FROM inner_view"}, "failed", []string{"pi is MyISAM"}},
 	"account triggers": {[]string{"CREATE TRIGGER noted AFTER UPDATE ON kernelorder_charge FOR EACH ROW SET @paid = 1"}, "warned", []string{"kernelorder_charge (noted)", "drop the trigger"}},
 	"main triggers":    {[]string{"CREATE TRIGGER told AFTER INSERT ON kernel_postorder_pay_info FOR EACH ROW SET @told = 1"}, "warned", []string{"kernel_postorder_pay_info (told)"}},
-	"table jdpay_job keys": {[]string{"ALTER TABLE jdpay_job DROP INDEX uk_jdpay_job_unique_key, MODIFY unique_key VARCHAR(100) COLLATE utf8mb4_general_ci NULL, ADD UNIQUE KEY k (unique_key, kind)"}, "failed",
-		[]string{"100 characters", "no unique index on unique_key", "run `jdpay-listener audit`"}},
+	"table jdpay_job keys": {
+		[]string{"ALTER TABLE jdpay_job DROP INDEX uk_jdpay_job_unique_key, MODIFY unique_key VARCHAR(100) COLLATE utf8mb4_general_ci NULL, ADD UNIQUE KEY k (unique_key, kind)"},
+		"failed",
+		[]string{"100 characters", "no unique index on unique_key", "run `jdpay-listener audit`"},
+	},
 	"account database durability":  {[]string{"SET GLOBAL innodb_flush_log_at_trx_commit = 2"}, "warned", []string{"flush_log"}},
 	"main database durability":     {[]string{"SET GLOBAL innodb_flush_log_at_trx_commit = 0"}, "warned", []string{"flush_log"}},
 	"account database packet size": {[]string{"SET GLOBAL max_allowed_packet = 524288"}, "failed", []string{"max_allowed_packet"}},
