@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -188,8 +187,9 @@ func readIDs(ctx context.Context, db querier, query string, args ...any) ([]any,
 	return ids, rows.Err()
 }
 
-func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, error) {
-	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, finished_at IS NOT NULL, COALESCE(trace, ''), enqueued_at, created_at,
+// load reads jobs, in one round trip with a statement before.
+func (s *MySQL) load(ctx context.Context, before, where string, args ...any) ([]*Job, error) {
+	rows, err := sqldb.Query(ctx, s.DB, before+`SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, finished_at IS NOT NULL, COALESCE(trace, ''), enqueued_at, created_at,
 		TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), give_up_at)
 		FROM jdpay_job WHERE `+where, args...)
 	if err != nil {
@@ -215,23 +215,6 @@ func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, er
 		jobs = append(jobs, j)
 	}
 	return jobs, rows.Err()
-}
-
-// history is what the errors column holds.
-func history(fs []Failure) []byte {
-	b, err := json.Marshal(fs)
-	if err != nil { // strings, numbers and times always encode
-		panic(err)
-	}
-	return b
-}
-
-// failures reads the errors column. A text that is not ours is no reason to leave the job undone.
-func failures(history []byte) (fs []Failure) {
-	if len(history) == 0 || json.Unmarshal(history, &fs) != nil {
-		return nil
-	}
-	return fs
 }
 
 // Renew prolongs leases.

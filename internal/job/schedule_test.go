@@ -146,7 +146,7 @@ func TestFailuresOfAClass(t *testing.T) {
 			t.Errorf("before try %d: %d failures, want %d", j.Tries, got, want)
 		}
 		c, _ := conclude(t.Context(), j, Schedule{}, "", 0, "", Retry("no", errors.New("x")))
-		j.Errors = failures(history(c.Errors))
+		j.Errors = failures(encodeHistory(c.Errors))
 		j.Tries += 2 // a crash in between leaves no failure
 	}
 }
