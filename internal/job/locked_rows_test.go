@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,3 +97,40 @@ func TestLockedRowHoldsNoOtherKindUp(t *testing.T) {
 
 // lockWait is how long a session waits for a locked row (sqldb).
 const lockWait = 2 * time.Second
+
+// TestLockedRowHoldsNoOtherLeaseUp: while one of an instance's jobs is locked, the leases of the others are renewed.
+func TestLockedRowHoldsNoOtherLeaseUp(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	var ids []int64
+	for _, j := range insert(t, s, "a", NewRow{Kind: "k", Key: "x", Leased: true}, NewRow{Kind: "k", Key: "locked", Leased: true}, NewRow{Kind: "k", Key: "y", Leased: true}) {
+		ids = append(ids, j.ID)
+	}
+	s.expire(t, "x")
+	s.expire(t, "y")
+	insert(t, s, "another", NewRow{Kind: "k", Key: "lost", Leased: true})
+	lockRows(t, s, "unique_key = 'locked'")
+	lost, err := s.Renew(t.Context(), "a", append(ids, 4))
+	if err != nil || !slices.Equal(lost, []int64{4}) {
+		t.Errorf("lost %v, %v", lost, err)
+	}
+	var renewed int
+	if err := s.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE unique_key IN ('x', 'y') AND lease_until > DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 MINUTE)").Scan(&renewed); err != nil || renewed != 2 {
+		t.Errorf("%d of the other two leases are renewed, %v", renewed, err)
+	}
+}
+
+// TestLockedRowWhenTheClockWasSetBack: what waits is due earlier, except for the row that is locked.
+func TestLockedRowWhenTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	insert(t, s, "a", NewRow{Kind: "k", Key: "x", Delay: time.Hour}, NewRow{Kind: "k", Key: "locked", Delay: time.Hour}, NewRow{Kind: "k", Key: "y", Delay: time.Hour})
+	unlock := lockRows(t, s, "unique_key = 'locked'")
+	if changed, err := s.Store.(*MySQL).takeBack(t.Context(), 2*time.Hour); err != nil || changed != 2 {
+		t.Errorf("%d jobs changed, %v", changed, err)
+	}
+	unlock()
+	if got := keysOf(claim(t, s, "a", map[string]int{"k": 5})); !slices.Equal(got, []string{"x", "y"}) {
+		t.Errorf("due are %v", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"jdpay-listener/internal/crash"
@@ -217,14 +218,31 @@ func (s *MySQL) load(ctx context.Context, before, where string, args ...any) ([]
 	return jobs, rows.Err()
 }
 
-// Renew prolongs leases.
+// Renew prolongs leases. A row that another transaction has locked is left out: it holds the others up only once.
 func (s *MySQL) Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error) {
+	var mu sync.Mutex
+	errs := sqldb.WriteBatch(ids, func(some []int64) error {
+		gone, err := s.renew(ctx, lease, some)
+		mu.Lock()
+		defer mu.Unlock()
+		lost = append(lost, gone...)
+		return err
+	})
+	for _, err := range errs {
+		if err != nil && !sqldb.IsConflict(err) {
+			return nil, fmt.Errorf("renewing %d leases: %w", len(ids), err)
+		}
+	}
+	return lost, nil
+}
+
+func (s *MySQL) renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error) {
 	args := append([]any{lease}, anys(ids)...)
 	leased := "lease = ? AND id IN " + sqldb.In(len(ids))
 	res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET lease_until = "+leaseEnd+" WHERE "+leased, args...)
 	s.lock.answered(err)
 	if err != nil {
-		return nil, fmt.Errorf("renewing %d leases: %w", len(ids), err)
+		return nil, err
 	}
 	if n, err := res.RowsAffected(); err == nil && n == int64(len(ids)) {
 		return nil, nil
