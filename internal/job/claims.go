@@ -210,7 +210,7 @@ func (r *Runner) claimLocked(ctx context.Context, want map[string]int) {
 					"jobs", len(locked), "job_id", locked[0])
 			}
 			if over > 0 {
-				r.opts.Log.Info("due jobs are not locked any more", "kind", kind, "locked_ms", over.Milliseconds())
+				r.opts.Log.Info("due jobs are not locked any more", "kind", kind, "duration_ms", over.Milliseconds())
 			}
 			r.wake.in(lockedPause)
 		})
