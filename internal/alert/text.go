@@ -52,6 +52,7 @@ var causeTitles = map[string][2]string{
 	string(payment.BadDevice):                                 {"a cabinet cannot be addressed", "柜机无法寻址"},
 	string(job.Abandoned):                                     {"work was given up", "任务已放弃"},
 	string(job.MalformedArgs):                                 {"a job cannot be read", "任务无法读取"},
+	string(job.Crashed):                                       {"a job ends its process", "任务导致进程退出"},
 	causeLate:                                                 {"steps of a paid order are late", "已支付订单的步骤超时"},
 	causeFailing:                                              {"no {what} succeeds", "{what} 持续失败"},
 	causeMissing:                                              {"the {what} database lacks tables or columns", "{what}缺少表或列"},

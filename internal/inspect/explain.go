@@ -97,7 +97,7 @@ func (t *Trace) openText(j job.Row) text {
 	case j.LastError == "":
 		return firstText("paused "+j.Kind, "open")
 	case j.Kind == payment.KindSettle || j.Kind == payment.KindReply:
-		if n := len(j.Errors); n > 0 && j.Errors[n-1].Class == payment.ClassUnknownOrder {
+		if last, _ := job.LastFailure(j.Errors); last.Class == payment.ClassUnknownOrder {
 			return firstText("order awaited")
 		}
 		return firstText("again settle")

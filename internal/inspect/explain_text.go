@@ -213,6 +213,10 @@ var explanations = map[string]text{
 		"A part of order {order}'s work failed {tries} times and was given up ({reason}). Repair the cause, then `jobs retry {job}`.",
 		"订单 {order} 的一项任务尝试 {tries} 次均失败，已放弃（{reason}）。请排除原因，然后执行 `jobs retry {job}`。",
 	},
+	string(job.Crashed): {
+		"The process ended each time it ran a job of order {order}, six times in a row, so the job is not run any more ({reason}). See the logs of these moments and report it; `jobs retry {job}` runs it again.",
+		"每次执行订单 {order} 的这个任务时进程都退出，已连续六次，因此不再执行（{reason}）。请查看当时的日志并上报；执行 `jobs retry {job}` 可再次运行。",
+	},
 	"malformed_args": {
 		"A job of order {order} cannot be read ({reason}): somebody edited it, or another version wrote it. See `jobs show {job}`.",
 		"订单 {order} 的一个任务无法读取（{reason}）：可能被人修改，或由其他版本写入。请看 `jobs show {job}`。",

@@ -84,7 +84,7 @@ func (s *MySQL) ConcludeLocked(ctx context.Context, tx *sql.Tx, now time.Time, j
 			continue
 		}
 		end := remember(failures(l.history), Failure{At: now.UTC(), Try: l.Tries, Outcome: outcome, Error: text})
-		if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET errors = ? WHERE id = ?", history(end), l.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET errors = ? WHERE id = ?", encodeHistory(end), l.ID); err != nil {
 			return fmt.Errorf("noting the end of a replayed job: %w", err)
 		}
 	}

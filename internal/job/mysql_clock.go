@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jdpay-listener/internal/sqldb"
@@ -79,7 +80,8 @@ func (s *MySQL) checkClock(ctx context.Context, asked, answered, shown time.Time
 	return changed > 0, nil
 }
 
-// takeBack makes waiting jobs due so much earlier, and ends leases that last longer than any lease does.
+// takeBack makes waiting jobs due so much earlier, and ends leases that last longer than any lease does. It leaves locked rows
+// out.
 func (s *MySQL) takeBack(ctx context.Context, by time.Duration) (changed int, err error) {
 	for _, part := range []struct {
 		column, where string
@@ -94,17 +96,26 @@ func (s *MySQL) takeBack(ctx context.Context, by time.Duration) (changed int, er
 			return changed, err
 		}
 		for chunk := range slices.Chunk(ids, insertRows) {
-			args := append(append([]any{by.Microseconds()}, chunk...), part.beyond.Microseconds())
-			res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET "+part.column+" = DATE_SUB("+part.column+", INTERVAL ? MICROSECOND) WHERE id IN "+
-				sqldb.In(len(chunk))+" AND "+where, args...)
-			if err != nil {
-				return changed, err
+			var moved atomic.Int64
+			errs := sqldb.WriteBatch(chunk, func(some []any) error {
+				args := append(append([]any{by.Microseconds()}, some...), part.beyond.Microseconds())
+				res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET "+part.column+" = DATE_SUB("+part.column+", INTERVAL ? MICROSECOND) WHERE id IN "+
+					sqldb.In(len(some))+" AND "+where, args...)
+				if err != nil {
+					return err
+				}
+				n, err := res.RowsAffected()
+				moved.Add(n)
+				return err
+			})
+			changed += int(moved.Load())
+			for i, err := range errs {
+				if sqldb.IsConflict(err) {
+					s.Log.Warn("the database's clock was set back, and a job's time was not, because another transaction has the job locked", "job_id", chunk[i], "by_ms", by.Milliseconds())
+				} else if err != nil {
+					return changed, err
+				}
 			}
-			n, err := res.RowsAffected()
-			if err != nil {
-				return changed, err
-			}
-			changed += int(n)
 		}
 	}
 	return changed, nil

@@ -60,7 +60,7 @@ func conclusionStatements(lease string, cs []Conclusion) []statement {
 	var order []alike
 	groups := map[alike][]Conclusion{}
 	for _, c := range cs {
-		k := alike{c.State, c.Outcome, c.Free, c.Ref != "", len(c.Errors) > 0, c.Error != ""}
+		k := alike{c.State, c.Outcome, c.Free, c.Ref != "", c.Errors != nil, c.Error != ""}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
@@ -117,9 +117,9 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 		q.WriteString(", last_error = ")
 		each(func(c *Conclusion) any { return c.Error })
 	}
-	if len(c.Errors) > 0 {
+	if c.Errors != nil {
 		q.WriteString(", errors = ")
-		each(func(c *Conclusion) any { return history(c.Errors) })
+		each(func(c *Conclusion) any { return encodeHistory(c.Errors) })
 	}
 	// R-FENCE: a conclusion names the lease; who has lost it changes nothing.
 	q.WriteString(" WHERE lease = ? AND id IN " + sqldb.In(len(same)))

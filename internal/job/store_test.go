@@ -236,7 +236,7 @@ func TestStoreClaimsEachJobOnce(t *testing.T) {
 			keepLock(t, s, lease) // else leases run out on a slow machine, and jobs are claimed twice
 			wg.Go(func() {
 				for idle := 0; idle < 3; {
-					jobs, err := s.Claim(context.Background(), lease, map[string]int{"k": 7})
+					jobs, err := lookAndClaim(context.Background(), s, lease, map[string]int{"k": 7})
 					if err != nil {
 						if !sqldb.IsConflict(err) {
 							t.Error(err)

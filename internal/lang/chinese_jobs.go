@@ -37,10 +37,12 @@ var jobsTexts = map[string]string{
 	"the order cannot be read: %s":                                 "无法读取订单：%s",
 	"no order is found by %q":                                      "没有找到与 %q 匹配的订单",
 
-	"%d jobs are due now":   "%d 个任务将立即执行",
-	"%d jobs are discarded": "已放弃 %d 个任务",
-	"these jobs do not exist, run at this moment, or are done: %s (see jobs show)":                     "以下任务不存在、正在执行或已完成：%s（请看 jobs show）",
-	"these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)": "以下任务不存在、正在执行或已完成：%s（请看 jobs show；已完成的可用 retry --replay）",
-	"the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s":   "账务数据库不可用（ConnectionStrings:Account；请运行 jdpay-listener doctor）：%s",
-	"the main database cannot be used (ConnectionStrings:Main; see jdpay-listener doctor): %s":         "主数据库不可用（ConnectionStrings:Main；请运行 jdpay-listener doctor）：%s",
+	"%d jobs are due now":           "%d 个任务将立即执行",
+	"%d jobs are discarded":         "已放弃 %d 个任务",
+	"%d of %d jobs are changed: %s": "已更改 %d 个任务（共 %d 个）：%s",
+	"%d jobs are changed; %d are not, because another transaction has at least one of them locked: repeat it (%s)": "已更改 %d 个任务；另有 %d 个未更改，因为其中至少一个被其他事务锁定：请重新执行（%s）",
+	"these jobs do not exist, run at this moment, or are done: %s (see jobs show)":                                 "以下任务不存在、正在执行或已完成：%s（请看 jobs show）",
+	"these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)":             "以下任务不存在、正在执行或已完成：%s（请看 jobs show；已完成的可用 retry --replay）",
+	"the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s":               "账务数据库不可用（ConnectionStrings:Account；请运行 jdpay-listener doctor）：%s",
+	"the main database cannot be used (ConnectionStrings:Main; see jdpay-listener doctor): %s":                     "主数据库不可用（ConnectionStrings:Main；请运行 jdpay-listener doctor）：%s",
 }

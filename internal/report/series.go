@@ -44,6 +44,7 @@ func endings(kind string) []payment.Ending {
 			{State: job.Done, Outcome: alert.NotAddressed},
 			{State: job.Parked, Outcome: job.Abandoned},
 			{State: job.Parked, Outcome: job.MalformedArgs},
+			{State: job.Parked, Outcome: job.Crashed},
 		}
 	}
 	return payment.Endings[kind]
