@@ -103,11 +103,17 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		} else {
 			args = append(args, Ready, n.Priority, 0, n.Delay.Microseconds())
 		}
-		if n.Timeout > 0 {
+		switch {
+		case n.Timeout <= 0:
+			q.WriteString("NULL")
+		case n.Since.IsZero():
 			q.WriteString(dbLater)
 			args = append(args, n.Timeout.Microseconds())
-		} else {
-			q.WriteString("NULL")
+		default:
+			// The row has the deadline, so it is the same whoever has the job. A clock that is ahead of the server's prolongs
+			// nothing.
+			q.WriteString("DATE_ADD(LEAST(" + dbNow + ", CAST(? AS DATETIME(6))), INTERVAL ? MICROSECOND)")
+			args = append(args, n.Since, n.Timeout.Microseconds())
 		}
 		if n.Leased {
 			q.WriteString(", ?, " + leaseEnd)
@@ -126,7 +132,7 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		return nil, err
 	}
 	// In the same round trip the rows are read back: what the insert met may be an earlier one of ours whose answer was lost.
-	q.WriteString("; SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE lease = ? AND unique_key IN " + sqldb.In(len(keys)-1))
+	q.WriteString("; SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), give_up_at) FROM jdpay_job WHERE lease = ? AND unique_key IN " + sqldb.In(len(keys)-1))
 	rows, err := s.query(ctx, tx, q.String(), append(args, keys...)...)
 	if err != nil {
 		return nil, err
@@ -138,14 +144,15 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 	for rows.Next() {
 		j := &Job{Tries: 1, began: began, Left: Forever}
 		var age int64
-		if err := rows.Scan(&j.ID, &j.Key, &j.Created, &age); err != nil {
+		var left sql.NullInt64
+		if err := rows.Scan(&j.ID, &j.Key, &j.Created, &age, &left); err != nil {
 			return nil, fmt.Errorf("reading back: %w", err)
 		}
 		n := leased[j.Key]
 		j.Kind, j.Ref, j.Args, j.Priority, j.Enqueued, j.Trace = n.Kind, n.Ref, n.Args, n.Priority, n.Enqueued, n.Trace
 		j.Age = max(time.Duration(age)*time.Microsecond, 0)
-		if n.Timeout > 0 {
-			j.Left = n.Timeout - j.Age
+		if left.Valid {
+			j.Left = time.Duration(left.Int64) * time.Microsecond
 		}
 		mine = append(mine, j)
 	}

@@ -158,7 +158,7 @@ func (w *world) keep(bodies ...string) {
 	var msgs []Message
 	for i, body := range bodies {
 		sum := md5.Sum(fmt.Appendf(nil, "%d%s%d", i, body, time.Now().UnixNano()))
-		msgs = append(msgs, Message{ID: hex.EncodeToString(sum[:]), Body: body})
+		msgs = append(msgs, Message{ID: hex.EncodeToString(sum[:]), Body: body, Enqueued: time.Now()})
 	}
 	w.keepMessages(msgs...)
 }
@@ -177,7 +177,7 @@ func (w *world) keepReply(bodies ...string) {
 	w.t.Helper()
 	var msgs []Message
 	for _, body := range bodies {
-		msgs = append(msgs, Message{ID: rand.Text(), Body: body})
+		msgs = append(msgs, Message{ID: rand.Text(), Body: body, Enqueued: time.Now()})
 	}
 	begin, err := w.keeper.Keep(w.t.Context(), KindReply, "reply", msgs)
 	if err != nil {
