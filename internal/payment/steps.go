@@ -143,6 +143,8 @@ func (h *StepHandlers) PayComplete(ctx context.Context, j *job.Job, s step) (job
 		return "", job.Snooze(aloneWait, err)
 	case errors.As(err, &badTopic), errors.As(err, &refused):
 		return "", job.Permanent(BadDevice, err)
+	case errors.Is(err, device.ErrUnacknowledged) && ctx.Err() != nil:
+		return "", job.RetryAfter(0, err) // it counts, although it was interrupted: the cabinet may have the command, and reply
 	case err != nil:
 		return "", fmt.Errorf("sending the command to cabinet %s: %w", parcel.DeviceSN, err)
 	}
