@@ -41,9 +41,8 @@ func TestOldPaymentOpensNoDoor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.serve()
-	now := time.Now()
-	paidAt := func(at time.Time) string { return at.In(beijing).Format(time.DateTime) }
-	recent, old := paidAt(now), paidAt(now.Add(-2*time.Hour))
+	now := w.now()
+	recent, old := now.In(beijing).Format(time.DateTime), now.Add(-2*time.Hour).In(beijing).Format(time.DateTime)
 	for i, s := range []struct {
 		name     string
 		enqueued time.Time
@@ -99,13 +98,13 @@ func TestCommandExpiresWithItsPayment(t *testing.T) {
 	} {
 		id := int64(i + 1)
 		w.order(id, "8.00")
-		w.keepOld(time.Now().Add(s.after), pay(fmt.Sprint("R", id), "8.00"))
+		w.keepOld(w.now().Add(s.after), pay(fmt.Sprint("R", id), "8.00"))
 		w.eventually(s.name, func() bool { return w.stepState(KindPayComplete, int(id)) == "done sent" })
 		c := w.commandTo(id)
-		if left := time.Until(time.UnixMilli(c.ExpireAt)); (left - s.left).Abs() > 30*time.Second {
+		if left := time.UnixMilli(c.ExpireAt).Sub(w.now()); (left - s.left).Abs() > 30*time.Second {
 			t.Errorf("%s: %s left, want %s", s.name, left, s.left)
 		}
-		if issued := time.UnixMilli(c.IssuedAt); time.Until(issued) > time.Second || c.ExpireAt-c.IssuedAt != testTTL.Milliseconds() {
+		if issued := time.UnixMilli(c.IssuedAt); issued.After(w.now()) || c.ExpireAt-c.IssuedAt != testTTL.Milliseconds() {
 			t.Errorf("%s: issued at %s, expires at %s", s.name, issued, time.UnixMilli(c.ExpireAt))
 		}
 	}
@@ -120,7 +119,7 @@ func TestRetryGivesACommandNewTime(t *testing.T) {
 	w := newWorld(t)
 	w.order(1, "8.00")
 	w.serve()
-	w.keepOld(time.Now().Add(-3*time.Hour), pay("R1", "8.00"))
+	w.keepOld(w.now().Add(-3*time.Hour), pay("R1", "8.00"))
 	w.eventually("it is expired", func() bool { return w.stepState(KindPayComplete, 1) == "parked expired" })
 	ids, err := job.NewMySQL(w.db).Retry(t.Context(), auditlog.Operator{Name: "anna"}, job.Filter{Kind: KindPayComplete, Ref: "R1"},
 		map[string]time.Duration{KindPayComplete: testTTL}, false)
@@ -129,7 +128,7 @@ func TestRetryGivesACommandNewTime(t *testing.T) {
 	}
 	w.eventually("the command is sent", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
 	c := w.commandTo(1)
-	if left := time.Until(time.UnixMilli(c.ExpireAt)); (left-testTTL).Abs() > 30*time.Second || c.ExpireAt-c.IssuedAt != testTTL.Milliseconds() {
+	if left := time.UnixMilli(c.ExpireAt).Sub(w.now()); (left-testTTL).Abs() > 30*time.Second || c.ExpireAt-c.IssuedAt != testTTL.Milliseconds() {
 		t.Errorf("it expires in %s, issued at %s", left, time.UnixMilli(c.IssuedAt))
 	}
 }

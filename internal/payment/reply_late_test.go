@@ -37,7 +37,9 @@ func TestRepliesToASentCommand(t *testing.T) {
 	w.exec("UPDATE jdpay_job SET outcome = 'discarded' WHERE unique_key = 'pay-complete:3'")
 	w.retry(4, true)
 	w.eventually("the replayed command is sent", func() bool { return w.stepState(KindPayComplete, 4) == "done sent" && len(w.cabinets.commands()) == 5 })
-	ended := func(id int) string { return w.strings("SELECT finished_at FROM jdpay_job WHERE unique_key = ?", StepKey(KindPayComplete, int64(id)))[0] }
+	ended := func(id int) string {
+		return w.strings("SELECT finished_at FROM jdpay_job WHERE unique_key = ?", StepKey(KindPayComplete, int64(id)))[0]
+	}
 	sentAt := map[int]string{1: ended(1), 2: ended(2)}
 	var want []string
 	for i, s := range []struct{ name, body, want string }{

@@ -304,7 +304,7 @@ func TestStepsInheritTheirOrigin(t *testing.T) {
 	w.order(2, "8.00")
 	w.serve()
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	enqueued := time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
+	enqueued := w.now().Truncate(time.Second)
 	w.keepMessages(Message{ID: "M1", Body: pay("R1", "8.00"), Enqueued: enqueued, Trace: trace})
 	if _, err := w.keeper.Keep(t.Context(), KindSettle, "notify", []Message{{ID: "M2", Body: pay("R2", "8.00"), Enqueued: enqueued, Trace: trace}}); err != nil {
 		t.Fatal(err)
@@ -313,7 +313,7 @@ func TestStepsInheritTheirOrigin(t *testing.T) {
 	w.eventually("both are done", func() bool {
 		return len(w.strings("SELECT id FROM jdpay_job WHERE state = 'done'")) == 8
 	})
-	want := slices.Repeat([]string{trace + " 2026-11-20 04:00:00.000000"}, 8)
+	want := slices.Repeat([]string{trace + " " + enqueued.Format(time.DateTime) + ".000000"}, 8)
 	if got := w.strings("SELECT CONCAT(trace, ' ', enqueued_at) FROM jdpay_job"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
