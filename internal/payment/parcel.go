@@ -33,6 +33,8 @@ type Parcel struct {
 	Cabinet
 	Waybill string // JD's waybill code; empty if the row's is NULL
 	CellSN  string // the door; empty if none is assigned
+	// OtherCellSN is another door that is assigned as well; empty if there is none.
+	OtherCellSN string
 }
 
 // MissingRowError names a row that the main database lacks. It may be written later, so the step is tried again.
@@ -128,7 +130,8 @@ func (p *Parcels) find(batch []*lookup) []error {
 	return errs
 }
 
-// findAll does many lookups with three queries: parcels, cabinets that are not cached, cells.
+// findAll does many lookups with three queries: parcels, cabinets that are not cached, cells. Two more follow for parcels of
+// cached cabinets whose cells were not found.
 func (p *Parcels) findAll(batch []*lookup) error {
 	ctx, cancel := context.WithTimeout(context.Background(), parcelTimeout)
 	defer cancel()
@@ -143,6 +146,9 @@ func (p *Parcels) findAll(batch []*lookup) error {
 	cells, err := p.cells(ctx, posts, cabinets)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", cellTable, err)
+	}
+	if err := p.askAgain(ctx, posts, cabinets, cells); err != nil {
+		return fmt.Errorf("reading %s and %s again: %w", cabinetTable, cellTable, err)
 	}
 	for _, l := range batch {
 		l.parcel, l.err = assemble(l.id, posts, cabinets, cells)
@@ -167,5 +173,5 @@ func assemble(id string, posts map[string]post, cabinets map[string]cabinet, cel
 	if err := cmp.Or(cabinet.err, cell.err); err != nil {
 		return Parcel{}, err
 	}
-	return Parcel{Cabinet: cabinet.Cabinet, Waybill: post.waybill, CellSN: cell.serial}, nil
+	return Parcel{Cabinet: cabinet.Cabinet, Waybill: post.waybill, CellSN: cell.serial, OtherCellSN: cell.other}, nil
 }

@@ -152,6 +152,9 @@ func (h *StepHandlers) PayComplete(ctx context.Context, j *job.Job, s step) (job
 	if h.Report.Told != nil && !j.Waited {
 		h.Report.Told(j)
 	}
+	if parcel.OtherCellSN != "" && !j.Waited {
+		h.Report.Log.Warn("an order has several cells: the command named the oldest; correct "+cellTable, "order_no", j.Ref, "cell_sn", parcel.CellSN, "other_cell_sn", parcel.OtherCellSN)
+	}
 	h.Report.stage(KindPayComplete, time.Since(j.Began()))
 	if h.RequireReply {
 		return "", job.Wait(h.ReplyTimeout)
