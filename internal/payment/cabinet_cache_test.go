@@ -92,7 +92,7 @@ func TestSeveralCells(t *testing.T) {
 	if c := w.commandTo(1); c.CellSN != "A1" {
 		t.Errorf("the command names cell %q, want the oldest", c.CellSN)
 	}
-	lines := strings.Count(log.String(), "cell_sn=")
+	lines := strings.Count(log.String(), "other_cell_sn=")
 	if lines != 1 || !strings.Contains(log.String(), "order_no=R1 cell_sn=A1 other_cell_sn=B1") {
 		t.Errorf("log:\n%s", log.String())
 	}

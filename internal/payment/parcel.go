@@ -77,6 +77,8 @@ const (
 	maxParcels        = 128
 	parcelConcurrency = 2
 	parcelTimeout     = 10 * time.Second
+	// maxEarlyLookups is how many lookups may wait when settling starts another one: two batches for each goroutine.
+	maxEarlyLookups = 2 * maxParcels * parcelConcurrency
 )
 
 // NewParcels returns the parcels of the main database.
@@ -109,6 +111,15 @@ type pendingLookup struct {
 func (p *Parcels) startLookup(orderID int64) *pendingLookup {
 	l := &lookup{id: strconv.FormatInt(orderID, 10)}
 	return &pendingLookup{l, p.lookups.Add(l), time.Now()}
+}
+
+// startEarly is startLookup for a parcel that nobody waits for yet. It returns nil while too many lookups wait: the main
+// database hangs, and a step looks the parcel up itself when it has a slot. Payments are settled at any rate meanwhile.
+func (p *Parcels) startEarly(orderID int64) *pendingLookup {
+	if p.lookups.Waiting() >= maxEarlyLookups {
+		return nil
+	}
+	return p.startLookup(orderID)
 }
 
 func (l *pendingLookup) wait(ctx context.Context) (Parcel, error) {

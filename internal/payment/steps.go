@@ -46,7 +46,7 @@ type step struct {
 func (s *Settler) newSteps(orderID int64, st *settlement) []job.New {
 	var parcel *pendingLookup
 	if s.Parcels != nil {
-		parcel = s.Parcels.startLookup(orderID)
+		parcel = s.Parcels.startEarly(orderID)
 	}
 	steps := make([]job.New, len(Steps))
 	for i, kind := range Steps {
