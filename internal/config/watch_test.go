@@ -136,7 +136,7 @@ func TestLiveKeys(t *testing.T) {
 		}
 	}
 	want := []string{
-		"Logging:LogLevel:Default", "Payment:PayTypes", "Payment:DefaultPayType", "Jobs:Concurrency", "Jobs:Retry",
+		"Logging:LogLevel:Default", "Payment:PayTypes", "Payment:DefaultPayType", "Mqtt:CommandTtl", "Jobs:Concurrency", "Jobs:Retry",
 		"Alerts:Language", "Alerts:Console", "Alerts:Heartbeat", "Alerts:DingTalk:Url", "Alerts:DingTalk:Secret", "Alerts:WeCom:Url",
 		"Alerts:Feishu:Url", "Alerts:Feishu:Secret", "Alerts:Webhook:Url", "Alerts:Webhook:Secret",
 	}

@@ -115,6 +115,8 @@ var objections = []cause{
 		zh: "{field} 为 “{status}”，不在 Payment:SuccessStatuses 之列",
 	}},
 	{regexp.MustCompile(`^the cabinet refused with code (?P<code>\S+): (?P<said>.*)$`), text{zh: "柜机拒绝，代码 {code}：{said}"}},
+	{regexp.MustCompile(`^its time was over at (?P<at>\S+), before it was stored$`), text{zh: "{at} 已超过有效时间，此后才入账"}},
+	{regexp.MustCompile(`^its time was over at (?P<at>\S+), while the parcel was looked up$`), text{zh: "查询包裹期间，于 {at} 超过了有效时间"}},
 }
 
 // causes are ordered: the first that matches counts.

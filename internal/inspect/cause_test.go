@@ -147,6 +147,8 @@ func TestObjectionsInChinese(t *testing.T) {
 		`malformed message: data is not a JSON object: invalid character 'h' looking for beginning of value`:             "（data 无法解析）",
 		`payStatus is "REFUND", which is not one of Payment:SuccessStatuses`:                                             "（payStatus 为 “REFUND”，不在 Payment:SuccessStatuses 之列）",
 		"the cabinet refused with code 17: door is jammed {order}":                                                       "（柜机拒绝，代码 17：door is jammed {order}）",
+		"its time was over at 2020-01-01T04:00:00Z, before it was stored":                                                "（2020-01-01T04:00:00Z 已超过有效时间，此后才入账）",
+		"its time was over at 2020-01-01T04:00:00Z, while the parcel was looked up":                                      "（查询包裹期间，于 2020-01-01T04:00:00Z 超过了有效时间）",
 		`the order was paid already by externalId "A\"; this is \"B"; this is "X5": the customer needs a refund`:         `externalId "A\"; this is`,
 		"jd will not take the status until something is corrected: http 403: paid 1 yuan, the order's amount is 2 or so": "（jd will not take",
 	} {

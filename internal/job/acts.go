@@ -63,7 +63,11 @@ func (s *MySQL) Retry(ctx context.Context, by auditlog.Operator, f Filter, timeo
 		giveUp += " ELSE NULL END"
 	}
 	const anew = "state IN ('parked', 'rejected') OR outcome = 'discarded'"
-	return s.act(ctx, by, name, f, from, "give_up_at = "+giveUp+`, next_try_at = UTC_TIMESTAMP(6), try_count = IF(state = 'done' AND outcome <> 'discarded', try_count, 0),
+	const keepsTries = "state = 'done' AND outcome <> 'discarded'"
+	// A job that was tried has a history afterwards, although its tries are counted anew: see Locked.Tried.
+	const tried = `CONCAT('[{"at":"', DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ'), '","try":', try_count, ',"error":"an operator had it tried anew"}]')`
+	return s.act(ctx, by, name, f, from, "give_up_at = "+giveUp+`, next_try_at = UTC_TIMESTAMP(6),
+		errors = IF(COALESCE(errors, '') = '' AND try_count > 0 AND NOT (`+keepsTries+"), "+tried+`, errors), try_count = IF(`+keepsTries+`, try_count, 0),
 		finished_at = IF(`+anew+`, NULL, finished_at), outcome = IF(finished_at IS NULL OR `+anew+`, NULL, outcome), state = 'ready'`, args...)
 }
 

@@ -59,7 +59,11 @@ func (m *Memory) Insert(_ context.Context, tx *sql.Tx, lease string, rows []NewR
 			nextTry: now.Add(n.Delay),
 		}
 		if n.Timeout > 0 {
-			r.giveUp = now.Add(n.Timeout)
+			since := now
+			if !n.Since.IsZero() && n.Since.Before(now) {
+				since = n.Since
+			}
+			r.giveUp = since.Add(n.Timeout)
 		}
 		m.rows[r.ID] = r
 		if n.Key != "" {

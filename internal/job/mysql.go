@@ -150,11 +150,17 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		} else {
 			args = append(args, Ready, n.Priority, 0, n.Delay.Microseconds())
 		}
-		if n.Timeout > 0 {
+		switch {
+		case n.Timeout <= 0:
+			q.WriteString("NULL")
+		case n.Since.IsZero():
 			q.WriteString(dbLater)
 			args = append(args, n.Timeout.Microseconds())
-		} else {
-			q.WriteString("NULL")
+		default:
+			// The row has the deadline, so it is the same whoever has the job. A clock that is ahead of the server's prolongs
+			// nothing.
+			q.WriteString("DATE_ADD(LEAST(" + dbNow + ", CAST(? AS DATETIME(6))), INTERVAL ? MICROSECOND)")
+			args = append(args, n.Since, n.Timeout.Microseconds())
 		}
 		if n.Leased {
 			q.WriteString(", ?, " + leaseEnd)
@@ -167,7 +173,7 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 	}
 	q.WriteString(onDuplicate)
 	// R-READ-BACK: a job is stored when its row was read back by its key, not because a statement succeeded.
-	q.WriteString("; SELECT id, unique_key, lease <=> ?, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE unique_key IN " + sqldb.In(len(jobs)))
+	q.WriteString("; SELECT id, unique_key, lease <=> ?, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), give_up_at) FROM jdpay_job WHERE unique_key IN " + sqldb.In(len(jobs)))
 	args = append(args, lease)
 	rest := make(map[string]*NewRow, len(jobs))
 	for i := range jobs {
@@ -185,7 +191,8 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		j := &Job{Tries: 1, began: began, Left: Forever}
 		var age int64
 		var leased bool
-		if err := rows.Scan(&j.ID, &j.Key, &leased, &j.Created, &age); err != nil {
+		var left sql.NullInt64
+		if err := rows.Scan(&j.ID, &j.Key, &leased, &j.Created, &age, &left); err != nil {
 			return nil, nil, fmt.Errorf("reading back: %w", err)
 		}
 		n := rest[j.Key]
@@ -195,8 +202,8 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		}
 		j.Kind, j.Ref, j.Args, j.Priority, j.Enqueued, j.Trace = n.Kind, n.Ref, n.Args, n.Priority, n.Enqueued, n.Trace
 		j.Age = max(time.Duration(age)*time.Microsecond, 0)
-		if n.Timeout > 0 {
-			j.Left = n.Timeout - j.Age
+		if left.Valid {
+			j.Left = time.Duration(left.Int64) * time.Microsecond
 		}
 		mine = append(mine, j)
 	}

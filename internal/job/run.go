@@ -64,7 +64,9 @@ func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule,
 // try calls the handler. A job whose time is up, or during which too many processes ended, is not tried any more. A panic is
 // an error like others, with its stack.
 func (r *Runner) try(ctx context.Context, k *kind, j *Job) (outcome Outcome, err error) {
-	if j.remaining() <= 0 {
+	if expiry := j.Expiry(); j.remaining() <= 0 && expiry.Before(j.Created) {
+		return "", Permanent(k.GaveUp, fmt.Errorf("its time was over at %s, before it was stored", expiry.UTC().Format(time.RFC3339)))
+	} else if j.remaining() <= 0 {
 		last := "it was never tried"
 		if n := len(j.Errors); n > 0 {
 			last = j.Errors[n-1].Error

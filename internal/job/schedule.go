@@ -14,7 +14,7 @@ type Schedule struct {
 	FirstWait time.Duration // before the second try
 	Factor    float64       // each wait is this many times the one before
 	MaxWait   time.Duration // no wait is longer
-	Timeout   time.Duration // since the job's creation: given up afterwards
+	Timeout   time.Duration // since the job's creation, or since New.Since: given up afterwards
 }
 
 // Check returns what is wrong with the schedule.

@@ -92,6 +92,7 @@ type NewRow struct {
 	Priority int
 	Delay    time.Duration // until the first try
 	Timeout  time.Duration // until it is given up; 0: never
+	Since    time.Time     // from when Timeout counts, if that is before now; zero: from now
 	Leased   bool          // this instance begins at once
 	Enqueued time.Time     // see Job; zero: not known
 	Trace    string        // see Job; empty: none

@@ -313,6 +313,7 @@ func TestStorableTime(t *testing.T) {
 		"none":           {},
 		"far future":     {time.UnixMilli(1 << 60), time.Time{}},
 		"far past":       {time.UnixMilli(-1 << 60), time.Time{}},
+		"seconds":        {time.UnixMilli(1_600_000_000), time.Time{}},
 		"the first year": {time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC), time.Time{}},
 	} {
 		if got := storableTime(c.in); got != c.want {

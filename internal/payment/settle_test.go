@@ -14,7 +14,6 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
-	"jdpay-listener/internal/testenv"
 )
 
 func TestDecide(t *testing.T) {
@@ -325,7 +324,7 @@ func TestStepsInheritTheirOrigin(t *testing.T) {
 	w.order(2, "8.00")
 	w.serve()
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	enqueued := testenv.Now().UTC().Truncate(time.Second)
+	enqueued := w.now().Truncate(time.Second)
 	w.keepMessages(Message{ID: "M1", Body: pay("R1", "8.00"), Enqueued: enqueued, Trace: trace})
 	if _, err := w.keeper.Keep(t.Context(), KindSettle, "notify", []Message{{ID: "M2", Body: pay("R2", "8.00"), Enqueued: enqueued, Trace: trace}}); err != nil {
 		t.Fatal(err)
