@@ -91,9 +91,9 @@ type SessionError struct {
 	cause error    // the server's refusal to set one; nil if it said that it did
 }
 
-// Error says what is wrong and what to do about it.
+// Error says what is wrong and what to do about it, in few words: lines of errors are cut.
 func (e *SessionError) Error() string {
-	return "the database's sessions are not as the daemon sets them (" + e.What() + "): connect to the server itself, or through a proxy that keeps the settings of a session, and remove limits of the server (maximum-…) on these variables"
+	return "sessions are not as the daemon sets them (" + e.What() + "): check the proxy, or the server's limits (maximum-…)"
 }
 
 // What names the variables, or the server's refusal.
