@@ -23,6 +23,9 @@ const (
 	// lockTimeout bounds the wait for a row that another transaction has locked; the caller tries again. With the server's
 	// default of 50 s one locked order would delay its whole batch.
 	lockTimeout = 2 * time.Second
+	// tableTimeout bounds the wait of a schema change for its table. Everybody who uses the table later waits behind it, so
+	// it is short, and the change is tried again.
+	tableTimeout = 5 * time.Second
 	// strictMode makes the server refuse a value that does not fit its column, instead of truncating it: a
 	// truncated unique key would make two payments one.
 	strictMode = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
@@ -35,6 +38,7 @@ var ErrLaxMode = errors.New("the session's sql_mode lets the server truncate val
 // connector opens connections whose session suits the daemon, whatever the server's defaults are.
 type connector struct {
 	driver.Connector
+	patient bool // its connections are for schema changes
 	// generation counts how often a server was found to take no writes. Connections of an older generation are not used
 	// again.
 	generation atomic.Int64
@@ -56,17 +60,26 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return s, nil
 }
 
+// setting is a statement that prepares a session. Without an optional one only a safeguard is missing; proxies and embedded
+// servers may not know it.
+type setting struct {
+	stmt     string
+	optional bool
+}
+
 func (s *session) prepare(ctx context.Context) error {
-	for _, set := range []struct {
-		stmt     string
-		optional bool // without it only a safeguard is missing; proxies and embedded servers may not know it
-	}{
+	settings := []setting{
 		{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", false},
 		{"SET SESSION time_zone = '+00:00'", false},
 		{"SET SESSION sql_mode = '" + strictMode + "'", false},
 		{fmt.Sprintf("SET SESSION wait_timeout = %d", int(serverTimeout.Seconds())), true},
 		{fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", int(lockTimeout.Seconds())), true},
-	} {
+	}
+	if s.pool.patient {
+		settings = append(settings, setting{fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(tableTimeout.Seconds())), true},
+			setting{"SET SESSION max_statement_time = 0", true})
+	}
+	for _, set := range settings {
 		if _, err := s.ExecContext(ctx, set.stmt, nil); err != nil && !(set.optional && isServerError(err)) {
 			return fmt.Errorf("preparing a database session (%s): %w", set.stmt, err)
 		}
@@ -104,11 +117,23 @@ func (s *session) text(ctx context.Context, query string) (string, error) {
 // rows are rows matched, and times are UTC. Once a statement has shown that its server takes no writes
 // (read-only after a switch-over, a cluster node that is not ready), no connection that was opened before is used again.
 func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
-	c, err := newConnector(cfg.Clone())
+	return openPool(cfg.Clone(), maxOpen, false)
+}
+
+// OpenForSchema returns a pool of two connections like those of Open, for schema changes: a statement may take as long as it
+// needs, but waits for its table for a few seconds only.
+func OpenForSchema(cfg *mysql.Config) (*sql.DB, error) {
+	cfg = cfg.Clone()
+	cfg.ReadTimeout = 0
+	return openPool(cfg, minPoolSize, true)
+}
+
+func openPool(cfg *mysql.Config, maxOpen int, patient bool) (*sql.DB, error) {
+	c, err := newConnector(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s at %s: %w", cfg.DBName, cfg.Addr, err)
 	}
-	db := sql.OpenDB(&connector{Connector: c})
+	db := sql.OpenDB(&connector{Connector: c, patient: patient})
 	db.SetMaxOpenConns(maxOpen)
 	db.SetMaxIdleConns(maxOpen)
 	db.SetConnMaxIdleTime(idleTimeout)
