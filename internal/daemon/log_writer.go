@@ -71,7 +71,7 @@ func (w *LogWriter) Write(line []byte) (int, error) {
 // isAlertLine recognizes the attribute alert in JSON lines, in those of the Elastic Common Schema and in text. In JSON no value
 // looks like it, since its quotes would be escaped.
 func isAlertLine(line []byte) bool {
-	return bytes.Contains(line, []byte(`"alert":true`)) || bytes.Contains(line, []byte(" alert=true"))
+	return bytes.Contains(line, []byte(`alert":true`)) || bytes.Contains(line, []byte(" alert=true"))
 }
 
 // drop counts lines that are lost. mu is held.
@@ -133,7 +133,7 @@ func (w *LogWriter) run() {
 				continue
 			}
 			w.mu.Lock()
-			w.drop(text[n:])
+			w.drop(lines[max(0, n-(len(text)-len(lines))):])
 			w.mu.Unlock()
 			if !broken && w.onError != nil {
 				w.onError(err)
