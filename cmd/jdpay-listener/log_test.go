@@ -126,7 +126,9 @@ func TestNobodyReadsTheErrors(t *testing.T) {
 	go func() { p.err = p.cmd.Wait(); close(p.done) }()
 	defer p.kill()
 	s.mns.Put(notifyQueue, "x")
-	s.eventually(30*time.Second, "the daemon works", func() bool { return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'rejected'") == 1 })
+	s.eventually(30*time.Second, "the daemon works", func() bool {
+		return s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'rejected'") == 1
+	})
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
