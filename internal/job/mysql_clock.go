@@ -15,12 +15,23 @@ import (
 
 // serverClock compares the database's clock with this machine's monotonic one, to notice that it was set back: a
 // correction, or a fail-over to a host whose clock is behind. The times at which jobs are due were computed by the clock as
-// it was, so everything that waits would wait that much longer. (Set forward it makes work due early, which does no harm.)
+// it was, so everything that waits would wait that much longer. Set forward it makes work due early, which does no harm, and
+// makes rows look old, which a purge must not believe.
 type serverClock struct {
 	mu       sync.Mutex
 	shown    time.Time // by the database, zero before the first look
 	answered time.Time // when it was shown at the latest, by this machine's monotonic clock
+
+	ahead time.Duration // by how much it was set forward and not back since then
+	since time.Time     // when that was last noticed, by this machine's monotonic clock
 }
+
+const (
+	// forwardSlack is what the clock may gain between two looks without being taken for set forward.
+	forwardSlack = 10 * time.Minute
+	// forwardTrusted is how long a clock that was set forward must go on like that until a purge goes by it.
+	forwardTrusted = 24 * time.Hour
+)
 
 // clockSlack is what a server's clock may lose without being taken for set back.
 const clockSlack = time.Second
@@ -43,7 +54,25 @@ func (c *serverClock) setBack(asked, shown time.Time) time.Duration {
 func (c *serverClock) follow(answered, shown time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.shown.IsZero() {
+		switch gained := shown.Sub(c.shown) - answered.Sub(c.answered); {
+		case gained > forwardSlack:
+			c.ahead, c.since = c.ahead+gained, answered
+		case gained < -clockSlack:
+			c.ahead = max(0, c.ahead+gained)
+		}
+	}
 	c.shown, c.answered = shown, answered
+}
+
+// setForward returns by how much the clock is ahead of what this process has lived through, unless it has been so for a day.
+func (c *serverClock) setForward(now time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.since) >= forwardTrusted {
+		c.ahead = 0
+	}
+	return c.ahead
 }
 
 func (c *serverClock) followed() bool {

@@ -95,6 +95,9 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 	if c.State.Finished() {
 		q.WriteString(concluding)
 		args = append(args, c.State, c.Outcome)
+		if c.State == Rejected { // RejectedIn finds it by the time of its end, however long it waited for its try
+			q.WriteString(", next_try_at = UTC_TIMESTAMP(6)")
+		}
 	} else {
 		q.WriteString("state = ?, next_try_at = DATE_ADD(UTC_TIMESTAMP(6), INTERVAL ")
 		args = append(args, c.State)

@@ -41,6 +41,7 @@ type Metrics struct {
 	WorkerLast  *prometheus.GaugeVec     // worker
 	WorkerError *prometheus.GaugeVec     // worker
 	Documents   *prometheus.CounterVec   // result
+	LogDropped  *prometheus.CounterVec   // alert
 
 	table   []Description
 	refresh []func()
@@ -89,6 +90,7 @@ func NewMetrics() *Metrics {
 	m.Failures = m.counter("jdpay_job_failures_total", "Tries of jobs that failed, by the class of the reason.", "kind", "reason")
 	m.Build = m.gauge("jdpay_build_info", "Always 1; the labels say which program runs.", "version", "commit", "goversion")
 	m.Documents = m.counter("jdpay_elasticsearch_documents_total", "Documents that Elasticsearch stored, or refused for good; then the result is the type of its exception.", "result")
+	m.LogDropped = m.counter("jdpay_log_lines_dropped_total", "Lines of the log that were dropped because their reader stood still or they could not be written; alert is true for alerts.", "alert")
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
