@@ -28,9 +28,9 @@ func receiver(t *testing.T, name string) *robotserver.Server {
 // target is how the receiver is configured.
 func target(r *robotserver.Server) Target {
 	if r.Name == WeCom {
-		return Target{r.Name, r.URL(), ""}
+		return Target{Name: r.Name, URL: r.URL()}
 	}
-	return Target{r.Name, r.URL(), robotserver.Secret}
+	return Target{Name: r.Name, URL: r.URL(), Secret: robotserver.Secret}
 }
 
 func notice(lang string) *Notice {
@@ -142,7 +142,7 @@ func TestRefusalsAreErrorsWithoutSecrets(t *testing.T) {
 func TestNoMoreThanTwentyAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &robotserver.Server{Name: DingTalk}
-		s := NewSender([]Target{{DingTalk, "http://robot.test/robot/send?access_token=" + robotserver.Token, robotserver.Secret}})
+		s := NewSender([]Target{{Name: DingTalk, URL: "http://robot.test/robot/send?access_token=" + robotserver.Token, Secret: robotserver.Secret}})
 		s.client.Transport = handler(r.Serve)
 		for begin := time.Now(); time.Since(begin) < 5*time.Minute; {
 			err := s.Send(context.Background(), DingTalk, notice("en"), time.UTC)

@@ -32,6 +32,12 @@ type TooManyError struct {
 	reason     string
 }
 
+// refusedError is a receiver's refusal: it was reached.
+type refusedError string
+
+// Error says what it answered.
+func (e refusedError) Error() string { return string(e) }
+
 // Error says who refused.
 func (e *TooManyError) Error() string { return "too many notices: " + e.reason }
 
@@ -56,14 +62,19 @@ type Sender struct {
 
 // NewSender returns a sender to these targets.
 func NewSender(targets []Target) *Sender {
+	return &Sender{client: newClient(), targets: targets, limiters: map[string]*rate.Limiter{}}
+}
+
+// newClient returns the client of all requests. It speaks HTTP/1.1: of a connection that died HTTP/2 learns late, and each request on it
+// fails until then.
+func newClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	return &Sender{
-		client: &http.Client{
-			Transport: transport, Timeout: requestTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		targets: targets, limiters: map[string]*rate.Limiter{},
+	transport.Protocols = new(http.Protocols)
+	transport.Protocols.SetHTTP1(true)
+	return &http.Client{
+		Transport: transport, Timeout: requestTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
@@ -106,7 +117,7 @@ func (s *Sender) Send(ctx context.Context, name string, n *Notice, zone *time.Lo
 	case slices.Contains(p.tooMany, code):
 		return &TooManyError{refusedWait, refusal(code, text)}
 	}
-	return errors.New("it refuses the notice: " + refusal(code, text))
+	return refusedError("it refuses the notice: " + refusal(code, text))
 }
 
 func refusal(code int, text string) string {
@@ -162,7 +173,7 @@ func (s *Sender) do(req *http.Request) ([]byte, error) {
 	case resp.StatusCode == http.StatusTooManyRequests:
 		return nil, &TooManyError{refusedWait, resp.Status}
 	case resp.StatusCode/100 != 2:
-		return nil, errors.New("it answers " + printable.Text(cut(resp.Status, 80)))
+		return nil, refusedError("it answers " + printable.Text(cut(resp.Status, 80)))
 	}
 	return body, err
 }

@@ -51,9 +51,7 @@ var Endings = map[string][]Ending{
 		{job.Parked, job.Abandoned},
 		{job.Parked, job.MalformedArgs},
 	},
-	KindEvidence:    {{job.Rejected, Counted}},
-	job.KindLate:    {{job.Done, job.Told}},
-	job.KindTrouble: {{job.Done, job.TroubleOver}},
+	KindEvidence: {{job.Rejected, Counted}},
 }
 
 var notificationEndings = []Ending{
