@@ -49,6 +49,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), options)
 	d.sender = alert.NewSender(nil)
+	d.ping = d.sender.Get
 	d.ends.add("receivers of alerts", func() error { d.sender.Close(); return nil })
 	d.alerts = alert.NewTeller(alert.Options{
 		Account: d.account, Main: d.main, Sender: d.sender, Instance: c.Host.Instance, Metrics: d.metrics, Log: d.log,

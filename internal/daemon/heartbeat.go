@@ -52,5 +52,5 @@ func (d *daemon) beat(ctx context.Context, address string) (asked bool, err erro
 	if len(d.health.Stuck()) > 0 || len(d.health.NotReady(ctx)) > 0 {
 		return false, nil
 	}
-	return true, d.sender.Get(ctx, address)
+	return true, d.ping(ctx, address)
 }

@@ -79,9 +79,10 @@ type daemon struct {
 	tries         *report.Reporter
 	dependencies  []*dependency
 	alerts        *alert.Teller
-	sender        *alert.Sender // of alerts and heartbeats
-	tables        []*tableCheck // of the account and of the main database
-	traces        *traces       // nil: off
+	sender        *alert.Sender                                   // of alerts and heartbeats
+	ping          func(ctx context.Context, address string) error // asks the heartbeat's address
+	tables        []*tableCheck                                   // of the account and of the main database
+	traces        *traces                                         // nil: off
 	watches       []server
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
