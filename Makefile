@@ -15,7 +15,7 @@ VERSION           ?= $(or $(patsubst v%,%,$(shell git describe --exact-match --t
 PROGRAMS           = ./cmd/jdpay-listener ./cmd/jdpay-sandbox
 LDFLAGS            = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run build test model lint vuln licenses sbom bench dist image release systemd clean
+.PHONY: help run build test clocks model lint vuln licenses sbom bench dist image release systemd clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ test: ## run all tests, on private servers; installs missing Debian packages and
 	sh .ci/packages
 	$(GO) test -race -shuffle=on -timeout 30m ./...
 	$(GO) -C deploy/kubernetes test ./...
+	GO="$(GO)" sh .ci/clocks 1
+
+clocks: ## run the suites that read times of rows under other clocks and in other zones (minutes); make test makes the first run
+	sh .ci/packages
+	GO="$(GO)" sh .ci/clocks
 
 model: ## search the models of leases and settling, and their variants with one rule removed
 	sh .ci/packages

@@ -2,6 +2,10 @@ module jdpay-listener
 
 go 1.26.0
 
+// No library's client speaks HTTP/2, such as that of the exporter of traces: without pings each request would go over a
+// connection that has died without a word, until the kernel gives it up.
+godebug http2client=0
+
 require (
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/aliyun/aliyun-mns-go-sdk v1.0.11

@@ -66,9 +66,9 @@ func (c *company) checkRows(ctx context.Context, jobs bool, orders Orders, f *fa
 		f.addIf(err == nil && n != want, "%d %s, want %d", n, what, want)
 	}
 	count("orders paid as they should be", `SELECT COUNT(*) FROM (SELECT *, order_id AS id FROM kernelorder_charge WHERE order_id BETWEEN ? AND ?) o
-		WHERE is_paid = 1 AND pay_amount = amount AND pay_time = '2026-11-20 12:00:00' AND pay_type = `+sqlPayType+" AND external_id = CONCAT('X', order_no)", orders.N)
+		WHERE is_paid = 1 AND pay_amount = amount AND pay_time = '`+paidAt+`' AND pay_type = `+sqlPayType+" AND external_id = CONCAT('X', order_no)", orders.N)
 	count("right pay infos", `SELECT COUNT(*) FROM (SELECT *, CAST(post_order_id AS SIGNED) AS id FROM kernel_postorder_pay_info) i
-		WHERE id BETWEEN ? AND ? AND payment_status = 1 AND pay_time = '2026-11-20 12:00:00' AND pay_message = '寄件支付' AND payment_type = `+sqlPayType, orders.N)
+		WHERE id BETWEEN ? AND ? AND payment_status = 1 AND pay_time = '`+paidAt+`' AND pay_message = '寄件支付' AND payment_type = `+sqlPayType, orders.N)
 	if err != nil {
 		return finished, fmt.Errorf("checking the tables: %w", err)
 	}

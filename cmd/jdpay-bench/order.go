@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
 
 	"jdpay-listener/internal/sandbox"
 )
@@ -58,6 +59,9 @@ const (
 
 func (o Orders) contains(id int64) bool { return id >= o.From && id < o.From+int64(o.N) }
 
+// paidAt is when customers pay: now, since audit says less about payments that are older than Jobs:KeepDone.
+var paidAt = time.Now().In(time.FixedZone("CST", 8*3600)).Format(time.DateTime)
+
 // messages are JD's notifications for the orders, signed by the sandbox's code and not by the daemon's.
 func (o Orders) messages() []string {
 	bodies := make([]string, o.N)
@@ -73,7 +77,7 @@ func notification(id int64) string {
 		payType = "ALIPAY"
 	}
 	return sandbox.Payment{
-		OrderNo: orderNo(id), PayType: payType, PayAmount: amount(id), PayTime: "2026-11-20 12:00:00",
+		OrderNo: orderNo(id), PayType: payType, PayAmount: amount(id), PayTime: paidAt,
 		ExternalID: "X" + orderNo(id), OrderType: "SEND", PayStatus: "FINISH",
 	}.Message(sandbox.Md5Key)
 }
@@ -141,10 +145,10 @@ func seedHistory(ctx context.Context, db *sql.DB, orders Orders) error {
 func (o Orders) pay(ctx context.Context, db *sql.DB) error {
 	first, last := o.From, o.From+int64(o.N)-1
 	if _, err := db.ExecContext(ctx, "UPDATE kernelorder_charge JOIN (SELECT seq AS id FROM seq_"+fmt.Sprintf("%d_to_%d", first, last)+`) ids ON order_id = id SET is_paid = 1,
-		pay_type = `+sqlPayType+", pay_amount = amount, pay_time = '2026-01-01 12:00:00', order_type = 'SEND', external_id = CONCAT('X', order_no)"); err != nil {
+		pay_type = `+sqlPayType+", pay_amount = amount, pay_time = '2020-01-01 12:00:00', order_type = 'SEND', external_id = CONCAT('X', order_no)"); err != nil {
 		return fmt.Errorf("paying old orders: %w", err)
 	}
-	if _, err := db.ExecContext(ctx, "INSERT INTO kernel_postorder_pay_info SELECT id, 1, "+sqlPayType+", '2026-01-01 12:00:00', '寄件支付' FROM (SELECT seq AS id FROM seq_"+
+	if _, err := db.ExecContext(ctx, "INSERT INTO kernel_postorder_pay_info SELECT id, 1, "+sqlPayType+", '2020-01-01 12:00:00', '寄件支付' FROM (SELECT seq AS id FROM seq_"+
 		fmt.Sprintf("%d_to_%d", first, last)+") ids"); err != nil {
 		return fmt.Errorf("writing old pay infos: %w", err)
 	}
@@ -159,7 +163,7 @@ func (o Orders) conclude(ctx context.Context, db *sql.DB) error {
 		{"settle", "CONCAT('settle:" + sandbox.NotifyQueue + ":', UPPER(MD5(id)))", "CONCAT('" + body + "', id)", "settled", "20"},
 		{"pay-complete", "CONCAT('pay-complete:', id)", `CONCAT('{"order_id":', id, '}')`, "sent", "25"},
 		{"waybill-status", "CONCAT('waybill-status:', id)", `CONCAT('{"order_id":', id, '}')`, "updated", "15"},
-		{"pay-info", "CONCAT('pay-info:', id)", `CONCAT('{"order_id":', id, ',"pay_type":', ` + sqlPayType + `, ',"pay_time":"2026-01-01 12:00:00"}')`, "written", "15"},
+		{"pay-info", "CONCAT('pay-info:', id)", `CONCAT('{"order_id":', id, ',"pay_type":', ` + sqlPayType + `, ',"pay_time":"2020-01-01 12:00:00"}')`, "written", "15"},
 	} {
 		at := fmt.Sprintf("UTC_TIMESTAMP(6) - INTERVAL 6 DAY + INTERVAL (id - %d) SECOND", o.From)
 		if _, err := db.ExecContext(ctx, `INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, try_count, next_try_at, give_up_at, created_at, finished_at)

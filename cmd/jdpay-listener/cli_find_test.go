@@ -19,7 +19,7 @@ func TestFindPeekAndVerify(t *testing.T) {
 	if err := sandbox.AddOrders(s.db, order); err != nil {
 		t.Fatal(err)
 	}
-	pay := sandbox.Payment{OrderNo: order.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 11:59:58", ExternalID: "EXT-72-01", PayStatus: "FINISH"}
+	pay := sandbox.Payment{OrderNo: order.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: paidAt, ExternalID: "EXT-72-01", PayStatus: "FINISH"}
 	s.mns.Put(notifyQueue, pay.Message(md5Key))
 	s.mns.Put(notifyQueue, pay.Message("forged"))
 	s.mns.Put(notifyQueue, "no message at all")

@@ -19,7 +19,7 @@ func (s *site) addJob(columns map[string]any) (id string) {
 	s.t.Helper()
 	row := map[string]any{
 		"kind": "pay-complete", "ref": "R1", "args": `{"order_id":1}`, "state": "ready", "try_count": 0,
-		"created_at": "2026-11-20 04:00:00", "next_try_at": "2026-11-20 04:00:00",
+		"created_at": "2020-11-20 04:00:00", "next_try_at": "2020-11-20 04:00:00",
 	}
 	maps.Copy(row, columns)
 	var names []string
@@ -40,7 +40,7 @@ func (s *site) addJob(columns map[string]any) (id string) {
 
 // finished returns the columns of a finished job.
 func finished(state, outcome, reason string) map[string]any {
-	return map[string]any{"state": state, "outcome": outcome, "last_error": reason, "try_count": 2, "finished_at": "2026-11-20 04:05:00"}
+	return map[string]any{"state": state, "outcome": outcome, "last_error": reason, "try_count": 2, "finished_at": "2020-11-20 04:05:00"}
 }
 
 func (s *site) jobState(id string) string {
@@ -68,9 +68,9 @@ func TestJobsListAndShow(t *testing.T) {
 	due := s.addJob(map[string]any{"kind": "waybill-status"})
 	running := s.addJob(map[string]any{"kind": "pay-info", "ref": "R2", "state": "running", "lease": "instance-a"})
 	forged := s.addJob(map[string]any{
-		"kind": "settle", "ref": nil, "state": "rejected", "outcome": "bad_signature", "finished_at": "2026-11-20 04:05:00",
+		"kind": "settle", "ref": nil, "state": "rejected", "outcome": "bad_signature", "finished_at": "2020-11-20 04:05:00",
 		"args": "first line\nsecond \x1b]0;owned\x07line", "unique_key": "settle:JDPayNotify:M1",
-		"errors": `[{"at":"2026-11-20T04:01:00Z","try":1,"error":"first"},{"at":"2026-11-20T04:02:00Z","try":2,"error":"second"}]`,
+		"errors": `[{"at":"2020-11-20T04:01:00Z","try":1,"error":"first"},{"at":"2020-11-20T04:02:00Z","try":2,"error":"second"}]`,
 	})
 	for _, tt := range []struct {
 		name string
@@ -94,7 +94,7 @@ func TestJobsListAndShow(t *testing.T) {
 	}
 	t.Run("the table fits a terminal and has no escape sequences", func(t *testing.T) {
 		out := s.run("jobs", "list")
-		mustContain(t, out, "code 17: …", "R1     2026-11-20 12:05:00", "due 2026-11-20 12:00:00", "now")
+		mustContain(t, out, "code 17: …", "R1     2020-11-20 12:05:00", "due 2020-11-20 12:00:00", "now")
 		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 		if len(lines) != 5 {
 			t.Errorf("%d lines, want a head and one for each of 4 jobs:\n%s", len(lines), out)
@@ -125,7 +125,7 @@ func TestJobsListAndShow(t *testing.T) {
 	})
 	t.Run("show prints all of a job", func(t *testing.T) {
 		out := s.run("jobs", "show", forged)
-		mustContain(t, out, "bad_signature", "settle:JDPayNotify:M1", "2026-11-20 12:05:00.000", "try 1", "12:01:00.000  first", "12:02:00.000  second", "\n"+`first line\nsecond \x1b]0;owned\aline`+"\n")
+		mustContain(t, out, "bad_signature", "settle:JDPayNotify:M1", "2020-11-20 12:05:00.000", "try 1", "12:01:00.000  first", "12:02:00.000  second", "\n"+`first line\nsecond \x1b]0;owned\aline`+"\n")
 		if strings.ContainsAny(out, "\x1b\x07") {
 			t.Errorf("an escape sequence is printed: %q", out)
 		}
@@ -148,7 +148,7 @@ func TestJobsRetryAndDiscard(t *testing.T) {
 	s := newSite(t, jdserver.Options{})
 	refused := func(kind string) string {
 		columns := finished("parked", "refused", "why")
-		columns["kind"], columns["give_up_at"] = kind, "2026-11-20 04:15:00"
+		columns["kind"], columns["give_up_at"] = kind, "2020-11-20 04:15:00"
 		return s.addJob(columns)
 	}
 	// changed runs a command with --json and checks how many jobs it changed.

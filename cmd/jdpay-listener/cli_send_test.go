@@ -40,10 +40,10 @@ func TestSendFlags(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("JDPay__Md5Key", "k")
 	t.Run("each one is in the payload", func(t *testing.T) {
-		message, _, _ := inProcess(t, "", "send", "--order", "R1", "--amount", "8.00", "--pay-type", "ALIPAY", "--pay-time", "2026-11-20 12:00:00",
+		message, _, _ := inProcess(t, "", "send", "--order", "R1", "--amount", "8.00", "--pay-type", "ALIPAY", "--pay-time", "2020-11-20 12:00:00",
 			"--external-id", "E1", "--field", "termNo=T=9", "--dry-run")
 		out, errOut, code := inProcess(t, message, "verify")
-		for _, want := range []string{"8.00 yuan", "2026-11-20T12:00:00+08:00", `by "ALIPAY"`, "E1", `"termNo":"T=9"`} {
+		for _, want := range []string{"8.00 yuan", "2020-11-20T12:00:00+08:00", `by "ALIPAY"`, "E1", `"termNo":"T=9"`} {
 			if !strings.Contains(out, want) {
 				t.Errorf("no %s: exit %d\n%s%s", want, code, out, errOut)
 			}

@@ -23,50 +23,50 @@ func TestTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, change := range []string{
-		"UPDATE kernelorder_charge SET is_paid = 1, pay_amount = 8, pay_time = '2026-11-20 11:59:58', pay_type = 2, external_id = 'X1' WHERE order_id = 1",
-		"INSERT INTO kernel_postorder_pay_info VALUES ('1', 1, 2, '2026-11-20 11:59:58', '寄件支付')",
+		"UPDATE kernelorder_charge SET is_paid = 1, pay_amount = 8, pay_time = '2020-11-20 11:59:58', pay_type = 2, external_id = 'X1' WHERE order_id = 1",
+		"INSERT INTO kernel_postorder_pay_info VALUES ('1', 1, 2, '2020-11-20 11:59:58', '寄件支付')",
 	} {
 		if _, err := s.db.Exec(change); err != nil {
 			t.Fatal(err)
 		}
 	}
 	order := func(columns map[string]any) map[string]any { columns["ref"] = paid.No(); return columns }
-	body := sandbox.Payment{OrderNo: paid.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 11:59:58", ExternalID: "X1"}.Message(md5Key)
+	body := sandbox.Payment{OrderNo: paid.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: "2020-11-20 11:59:58", ExternalID: "X1"}.Message(md5Key)
 	ids := []any{
 		s.addJob(order(map[string]any{
 			"kind": "settle", "unique_key": "settle:JDPayNotify:M1", "args": body, "state": "done", "outcome": "settled", "try_count": 1,
-			"created_at": "2026-11-20 04:00:00", "finished_at": "2026-11-20 04:00:00.010",
+			"created_at": "2020-11-20 04:00:00", "finished_at": "2020-11-20 04:00:00.010",
 		})),
 		s.addJob(order(map[string]any{
-			"kind": "pay-complete", "state": "done", "outcome": "sent", "try_count": 2, "created_at": "2026-11-20 04:00:00.010", "finished_at": "2026-11-20 04:00:02",
-			"errors": `[{"at":"2026-11-20T04:00:01Z","try":1,"error":"the broker\n\tsays \u001b[2Jno"}]`,
+			"kind": "pay-complete", "state": "done", "outcome": "sent", "try_count": 2, "created_at": "2020-11-20 04:00:00.010", "finished_at": "2020-11-20 04:00:02",
+			"errors": `[{"at":"2020-11-20T04:00:01Z","try":1,"error":"the broker\n\tsays \u001b[2Jno"}]`,
 		})),
 		s.addJob(order(map[string]any{
-			"kind": "waybill-status", "state": "ready", "try_count": 1, "created_at": "2026-11-20 04:00:00.010", "next_try_at": "2026-11-20 04:00:05.500",
-			"last_error": "http 503", "errors": `[{"at":"2026-11-20T04:00:00.2Z","try":1,"error":"http 503"}]`,
+			"kind": "waybill-status", "state": "ready", "try_count": 1, "created_at": "2020-11-20 04:00:00.010", "next_try_at": "2020-11-20 04:00:05.500",
+			"last_error": "http 503", "errors": `[{"at":"2020-11-20T04:00:00.2Z","try":1,"error":"http 503"}]`,
 		})),
 		s.addJob(order(map[string]any{
 			"kind": "reply", "unique_key": "reply:SyncReply:M2", "state": "done", "outcome": "late", "try_count": 1,
 			"args":       sandbox.Reply{MessageID: "pay-complete-1", Device: "CAB-1", Code: "0", Text: "ok"}.Message(md5Key),
-			"created_at": "2026-11-20 04:00:03", "finished_at": "2026-11-20 04:00:03.004",
+			"created_at": "2020-11-20 04:00:03", "finished_at": "2020-11-20 04:00:03.004",
 		})),
 	}
 	t.Run("in the order of time, in the configured zone", func(t *testing.T) {
-		want := fmt.Sprintf(`order     R1, id 1: paid 8.00 of 8.00 yuan at 2026-11-20 11:59:58, type 2, external id "X1"
+		want := fmt.Sprintf(`order     R1, id 1: paid 8.00 of 8.00 yuan at 2020-11-20 11:59:58, type 2, external id "X1"
 parcel    waybill JD1, cabinet CAB-1 of type 6, cell A01
-pay info  status 1, type 2, 2026-11-20 11:59:58, 寄件支付
+pay info  status 1, type 2, 2020-11-20 11:59:58, 寄件支付
 
 time (Asia/Shanghai)     job  kind
-2026-11-20 12:00:00.000  %[1]s    settle          notification M1 received: 8.00 by WXPAY, external id "X1"
-2026-11-20 12:00:00.010  %[1]s    settle          done: settled, at try 1
-2026-11-20 12:00:00.010  %[2]s    pay-complete    created
-2026-11-20 12:00:00.010  %[3]s    waybill-status  created
-2026-11-20 12:00:00.200  %[3]s    waybill-status  try 1 failed: http 503
-2026-11-20 12:00:01.000  %[2]s    pay-complete    try 1 failed: the broker says \x1b[2Jno
-2026-11-20 12:00:02.000  %[2]s    pay-complete    done: sent, at try 2
-2026-11-20 12:00:03.000  %[4]s    reply           reply M2 received: {"messageId":"pay-complete-1","deviceSn":"CAB-1","code":"0","message":"ok"}
-2026-11-20 12:00:03.004  %[4]s    reply           done: late, at try 1
-2026-11-20 12:00:05.500  %[3]s    waybill-status  try 2 is due at this time
+2020-11-20 12:00:00.000  %[1]s    settle          notification M1 received: 8.00 by WXPAY, external id "X1"
+2020-11-20 12:00:00.010  %[1]s    settle          done: settled, at try 1
+2020-11-20 12:00:00.010  %[2]s    pay-complete    created
+2020-11-20 12:00:00.010  %[3]s    waybill-status  created
+2020-11-20 12:00:00.200  %[3]s    waybill-status  try 1 failed: http 503
+2020-11-20 12:00:01.000  %[2]s    pay-complete    try 1 failed: the broker says \x1b[2Jno
+2020-11-20 12:00:02.000  %[2]s    pay-complete    done: sent, at try 2
+2020-11-20 12:00:03.000  %[4]s    reply           reply M2 received: {"messageId":"pay-complete-1","deviceSn":"CAB-1","code":"0","message":"ok"}
+2020-11-20 12:00:03.004  %[4]s    reply           done: late, at try 1
+2020-11-20 12:00:05.500  %[3]s    waybill-status  try 2 is due at this time
 `, ids...)
 		want = strings.NewReplacer("R1,", paid.No()+",", "waybill JD1,", "waybill "+paid.Waybill()+",").Replace(want)
 		var got strings.Builder

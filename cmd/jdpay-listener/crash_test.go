@@ -145,7 +145,7 @@ func (s *site) drained() bool {
 
 // paymentWithoutOrder returns a payment whose settle job is tried again and claimed, since its order does not exist.
 func (s *site) paymentWithoutOrder() string {
-	return sandbox.Payment{OrderNo: "R404", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 12:00:00", PayStatus: "FINISH"}.Message(md5Key)
+	return sandbox.Payment{OrderNo: "R404", PayType: "WXPAY", PayAmount: "8.00", PayTime: paidAt, PayStatus: "FINISH"}.Message(md5Key)
 }
 
 // maxCrashVisit is the highest number of a visit to a crash point at which a process is killed.

@@ -126,8 +126,11 @@ func (s *site) checkMessage(m sandbox.Sent, o *sandbox.Order) {
 	got := s.strings("SELECT CONCAT(state, ' ', outcome) FROM jdpay_job WHERE kind = 'settle' AND args = ? ORDER BY outcome DESC", m.Body)
 	state := map[string]string{
 		"settled": "done", "paid_twice": "parked", "amount_mismatch": "parked", "unknown_order": "parked", "not_success": "parked",
-		"bad_signature": "rejected", "malformed": "rejected",
+		"bad_signature": "rejected", "malformed": "parked",
 	}[m.Expected]
+	if strings.HasPrefix(m.Body, "<html>") {
+		state = "rejected" // nobody signed it
+	}
 	want := []string{state + " " + m.Expected}
 	if m.Twice {
 		want = append(want, "done duplicate")

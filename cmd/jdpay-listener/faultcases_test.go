@@ -156,9 +156,10 @@ func (c *faultCompany) discover() (cases []faultCase) {
 	}
 	for _, shape := range slices.SortedFunc(maps.Keys(found), byName) {
 		for _, f := range testenv.StatementFaults {
-			fc := found[shape]
-			fc.fault = f
-			cases = append(cases, fc)
+			if fc := found[shape]; f.Fits(shape) {
+				fc.fault = f
+				cases = append(cases, fc)
+			}
 		}
 	}
 	return cases

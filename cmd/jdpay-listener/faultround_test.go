@@ -64,7 +64,7 @@ func (w *faultWorld) begin(o occasion) (*faultRound, error) {
 
 func (r *faultRound) message(o sandbox.Order, key string) string {
 	return sandbox.Payment{
-		OrderNo: o.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 12:00:00", ExternalID: "X" + o.No(), OrderType: "SEND",
+		OrderNo: o.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: paidAt, ExternalID: "X" + o.No(), OrderType: "SEND",
 	}.Message(key)
 }
 
@@ -152,11 +152,11 @@ func (r *faultRound) problems() (found []string) {
 		no, id := o.No(), fmt.Sprint(o.ID)
 		expect(no+" settling", settles[no], `SELECT outcome FROM jdpay_job WHERE ref = ? AND (kind = 'settle' OR kind = 'reply' AND outcome IN ('settled', 'duplicate'))
 			AND outcome <> 'bad_signature' ORDER BY outcome`, no)
-		expect(no+" order", "1|2|8.00|2026-11-20 12:00:00|X"+no, "SELECT CONCAT_WS('|', is_paid, pay_type, pay_amount, pay_time, external_id) FROM kernelorder_charge WHERE order_id = ?", o.ID)
+		expect(no+" order", "1|2|8.00|"+paidAt+"|X"+no, "SELECT CONCAT_WS('|', is_paid, pay_type, pay_amount, pay_time, external_id) FROM kernelorder_charge WHERE order_id = ?", o.ID)
 		expect(no+" pay-complete", commands[no], "SELECT CONCAT(state, ' ', outcome) FROM jdpay_job WHERE unique_key = ?", "pay-complete:"+id)
 		expect(no+" waybill-status", "done updated", "SELECT CONCAT(state, ' ', outcome) FROM jdpay_job WHERE unique_key = ?", "waybill-status:"+id)
 		expect(no+" pay-info", "done written", "SELECT CONCAT(state, ' ', outcome) FROM jdpay_job WHERE unique_key = ?", "pay-info:"+id)
-		expect(no+" pay info", "1|2|2026-11-20 12:00:00|寄件支付", "SELECT CONCAT_WS('|', payment_status, payment_type, pay_time, pay_message) FROM kernel_postorder_pay_info WHERE post_order_id = ?", id)
+		expect(no+" pay info", "1|2|"+paidAt+"|寄件支付", "SELECT CONCAT_WS('|', payment_status, payment_type, pay_time, pay_message) FROM kernel_postorder_pay_info WHERE post_order_id = ?", id)
 		if ids := w.cabinet.messageIDs(o.ID); fmt.Sprint(ids) != fmt.Sprintf("[pay-complete-%d]", o.ID) {
 			addProblem("%s: the cabinet got commands with message ids %v", no, ids)
 		}

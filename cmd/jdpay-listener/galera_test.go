@@ -2,16 +2,21 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 
+	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
 	"jdpay-listener/internal/sandbox/mnsserver"
+	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -66,6 +71,7 @@ func TestGalera(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster.WaitSynced(t, 1)
+	s.checkBursts(cluster)
 	if out, errOut, _ := s.try("doctor"); !strings.Contains(out, "Galera: Synced, 3 nodes") {
 		t.Errorf("doctor does not report the cluster:\n%s%s", out, errOut)
 	}
@@ -78,6 +84,57 @@ func TestGalera(t *testing.T) {
 	s.checkSameOnAll(cluster)
 	for _, p := range replicas {
 		p.stop()
+	}
+}
+
+// checkBursts stores the same jobs on all nodes at the same time, among others of one node alone, as replicas do after an outage.
+// Every one of them must be stored once.
+func (s *site) checkBursts(cluster *testenv.Galera) {
+	s.t.Helper()
+	const bursts, size = 10, 40
+	var stores []*job.MySQL
+	for _, node := range cluster.Nodes {
+		cfg, err := mysql.ParseDSN(node.DSN(s.schema))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		db, err := sqldb.Open(cfg, 4)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { db.Close() })
+		stores = append(stores, job.NewMySQL(db))
+	}
+	want := map[string]bool{}
+	for burst := range bursts {
+		var nodes sync.WaitGroup
+		for n, store := range stores {
+			rows := make([]job.NewRow, size)
+			for i := range rows {
+				key := fmt.Sprintf("burst:%d:%d", burst, i)
+				if i%3 > 0 {
+					key += fmt.Sprint(" of node ", n)
+				}
+				rows[i], want[key] = job.NewRow{Kind: "burst", Key: key, Args: []byte("{}")}, true
+			}
+			rand.Shuffle(size, func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+			nodes.Go(func() {
+				var err error
+				for range 10 { // a transaction that the cluster refuses is tried again, as a redelivery would
+					if _, err = store.Insert(s.t.Context(), nil, "burst", rows); err == nil {
+						return
+					}
+				}
+				s.t.Errorf("node %d: %v", n, err)
+			})
+		}
+		nodes.Wait()
+	}
+	if n := s.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'burst'"); n != len(want) {
+		s.t.Errorf("%d of %d jobs of the bursts are stored", n, len(want))
+	}
+	if _, err := s.db.Exec("DELETE FROM jdpay_job WHERE kind = 'burst'"); err != nil {
+		s.t.Fatal(err)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 	}
 	for query, args := range map[string][]any{
 		"UPDATE kernelorder_charge SET order_no = ?, is_paid = 1, pay_amount = 8, external_id = ? WHERE order_id = 9001": {ref, hostileText},
-		"INSERT INTO kernel_postorder_pay_info VALUES ('9001', 1, 2, '2026-11-20 11:59:58', ?)":                          {hostileText},
+		"INSERT INTO kernel_postorder_pay_info VALUES ('9001', 1, 2, '2020-11-20 11:59:58', ?)":                          {hostileText},
 	} {
 		if _, err := s.db.Exec(query, args...); err != nil {
 			t.Fatal(err)
@@ -44,11 +44,11 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 			}
 		}
 	}
-	history, err := json.Marshal([]map[string]any{{"at": "2026-11-20T04:01:00Z", "try": 1, "error": hostileText}})
+	history, err := json.Marshal([]map[string]any{{"at": "2020-11-20T04:01:00Z", "try": 1, "error": hostileText}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := sandbox.Payment{OrderNo: ref, PayType: hostileText, PayAmount: "8.00", PayTime: "2026-11-20 11:59:58", ExternalID: hostileText}.Message("another-key")
+	body := sandbox.Payment{OrderNo: ref, PayType: hostileText, PayAmount: "8.00", PayTime: "2020-11-20 11:59:58", ExternalID: hostileText}.Message("another-key")
 	short := hostileText[:strings.Index(hostileText, "FALSE")]
 	var ids []string
 	for i, columns := range []map[string]any{
@@ -61,7 +61,7 @@ func TestHostileTextInEveryCommand(t *testing.T) {
 	} {
 		columns["ref"], columns["last_error"], columns["errors"], columns["unique_key"] = ref, hostileText, string(history), fmt.Sprint("settle:q:", hostileText, i)
 		if columns["state"] != "ready" && columns["state"] != "running" {
-			columns["finished_at"] = "2026-11-20 04:05:00"
+			columns["finished_at"] = "2020-11-20 04:05:00"
 		}
 		ids = append(ids, s.addJob(columns))
 	}
@@ -148,7 +148,7 @@ func TestForgeriesAreBounded(t *testing.T) {
 	if err := sandbox.AddOrders(s.db, order); err != nil {
 		t.Fatal(err)
 	}
-	payment := sandbox.Payment{OrderNo: order.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 11:59:58", ExternalID: "X", PayStatus: "FINISH"}
+	payment := sandbox.Payment{OrderNo: order.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: paidAt, ExternalID: "X", PayStatus: "FINISH"}
 	p := s.start()
 	s.mns.Put(notifyQueue, payment.Message(md5Key))
 	s.eventually(30*time.Second, "the payment is parked", func() bool { return s.count("SELECT COUNT(*) FROM jdpay_job WHERE state = 'parked'") == 1 })

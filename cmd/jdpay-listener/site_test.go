@@ -32,6 +32,10 @@ const (
 	commandTimeout = 90 * time.Second // after which a command is killed
 )
 
+// paidAt is when customers pay in tests that send one payment or a few: now, since a payment changes its meaning when it grows
+// old.
+var paidAt = testenv.Now().In(time.FixedZone("CST", 8*3600)).Format(time.DateTime)
+
 // buildOnce builds the program under test, with the race detector like the tests themselves.
 var buildOnce = sync.OnceValues(func() (string, error) { return build("-race") })
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -27,11 +28,17 @@ type storm struct {
 	outages  map[string]outage // that have not ended
 	history  *history
 	reserved []sandbox.Sent // payments for situations; each is sent once
+	bursts   []sandbox.Sent // payments for bursts
 	sent     []sandbox.Sent // all payments so far
 
 	mu      sync.Mutex
 	instead map[string]func() // called for a command in place of confirming it, by the order's id
 }
+
+const (
+	stormBurst     = 20 // payments
+	maxStormBursts = 10
+)
 
 // outage is something that is down.
 type outage struct {
@@ -64,10 +71,11 @@ func TestStorm(t *testing.T) {
 
 	w := newStorm(t, seed)
 	const rate = 20 // payments/s
-	all := ordinary(int(lasts.Seconds()*rate) + 100 + 10*int(lasts.Seconds()))
+	all := ordinary(maxStormBursts*stormBurst + int(lasts.Seconds()*rate) + 100 + 10*int(lasts.Seconds()))
+	w.bursts, all = all[:maxStormBursts*stormBurst], all[maxStormBursts*stormBurst:]
 	stream := all[:int(lasts.Seconds()*rate)]
 	w.reserved = all[len(stream):]
-	for _, m := range stream {
+	for _, m := range slices.Concat(w.bursts, stream) {
 		if err := sandbox.AddOrders(w.db, *m.Order); err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +251,7 @@ func (w *storm) checkHistory() {
 func (w *storm) fail() {
 	some := func() int { return 1 + w.rand.IntN(20) }
 	victim := w.replicas[w.rand.IntN(len(w.replicas))]
-	switch w.rand.IntN(14) {
+	switch w.rand.IntN(16) {
 	case 0, 1, 2:
 		victim.kill()
 	case 3:
@@ -271,7 +279,20 @@ func (w *storm) fail() {
 		w.mns.Inject(mnsserver.Fault{Times: some(), Duplicate: true})
 	case 13:
 		w.mns.Inject(mnsserver.Throttled(some()))
+	case 14, 15:
+		w.burst()
 	}
+}
+
+// burst puts many messages into the queue at once, each of which several replicas receive at the same moment, so that their
+// insertions meet each other's rows.
+func (w *storm) burst() {
+	w.mns.Inject(mnsserver.Fault{Op: mnsserver.BatchReceiveMessage, Queue: notifyQueue, Times: 4, Duplicate: true})
+	n := min(stormBurst, len(w.bursts))
+	for _, m := range w.bursts[:n] {
+		w.pay(m)
+	}
+	w.sent, w.bursts = append(w.sent, w.bursts[:n]...), w.bursts[n:]
 }
 
 // outage begins an outage of up to three seconds, unless the same part is down already. It does not wait for its end.

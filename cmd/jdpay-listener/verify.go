@@ -29,8 +29,8 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "Check whether a message would be accepted, and if not, why",
 		Long: `Reads one raw message from FILE, or from standard input, and shows how the daemon decodes it: its form and fields, the
 text that is hashed (the key masked), the given signature and whether it is the expected one, the decoded notification, and
-which signature profiles match. It uses neither databases nor the network, and of the configuration only the sections JDPay,
-SyncReply and Payment. Exits with 0 only if the message would be accepted.
+which signature profiles match, with the settings to configure. It uses neither databases nor the network, and of the
+configuration only the sections JDPay, SyncReply and Payment. Exits with 0 only if the message would be accepted.
 
 With --job it reads a kept message from the account database instead, such as a rejected one.
 
@@ -80,7 +80,7 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 			case in.Accepted:
 				return err
 			case len(in.Matches) > 0 && in.Matches[0] != in.Profile:
-				return fmt.Errorf("not accepted: %s; set JDPay:SignProfile (and its options) to %s", in.Problem, in.Matches[0])
+				return fmt.Errorf("not accepted: %s; its signature is right with JDPay:SignProfile=%s", in.Problem, in.Matches[0])
 			}
 			return fmt.Errorf("not accepted: %s", in.Problem)
 		},

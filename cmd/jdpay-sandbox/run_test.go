@@ -135,7 +135,7 @@ func TestKeepRunning(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := sandbox.Payment{OrderNo: "R9001", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 12:00:00", ExternalID: "X9001", PayStatus: "FINISH"}
+	mine := sandbox.Payment{OrderNo: "R9001", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2020-11-20 12:00:00", ExternalID: "X9001", PayStatus: "FINISH"}
 	if _, err := queue.Send(ctx, mine.Message(sandbox.Md5Key)); err != nil {
 		t.Fatal(err)
 	}

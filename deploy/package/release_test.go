@@ -14,7 +14,7 @@ func TestReleaseRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const changelog = "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-11-21\n"
+	const changelog = "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2020-11-21\n"
 	for name, tt := range map[string]struct{ version, do, want string }{
 		"nothing against it":            {"1.2.3", "", ""},
 		"its own tag":                   {"1.2.3", "git tag v1.2.3", ""},

@@ -53,6 +53,7 @@ inline keep(p) {
 		:: job[0] = running; lease[0] = p
 		:: job[0] = ready  /* there was no place for it */
 		fi
+	:: job[0] == none && faults > 0 -> faults--  /* it met another row by its id: reported as a success, and nothing is stored */
 #ifdef NO_R_ONE_ROW
 	:: else -> rows++
 #else
@@ -60,7 +61,7 @@ inline keep(p) {
 	:: else
 #endif
 	fi;
-	assert(rows == 1)
+	assert(rows <= 1)
 }
 
 inline delete(p) {
@@ -78,8 +79,13 @@ proctype Poller(byte p) {
 #ifdef NO_R_KEEP_BEFORE_DELETE
 		atomic { up[p] -> delete(p) }
 #endif
-		do
-		:: atomic { up[p] -> keep(p); mine = (job[0] == running && lease[0] == p); break }
+again:		do
+		:: atomic { up[p] -> keep(p);
+#ifndef NO_R_READ_BACK
+			/* R-READ-BACK: a job is stored when its row was read back by its key, not because a statement succeeded. */
+			if :: job[0] != none -> skip :: else -> goto again fi;
+#endif
+			mine = (job[0] == running && lease[0] == p); break }
 		:: atomic { up[p] && faults > 0 -> faults--; keep(p) }  /* kept, the answer is lost: tried again */
 		od;
 #ifndef NO_R_KEEP_BEFORE_DELETE

@@ -65,11 +65,12 @@ func NewSender(targets []Target) *Sender {
 	return &Sender{client: newClient(), targets: targets, limiters: map[string]*rate.Limiter{}}
 }
 
-// newClient returns the client of all requests. It speaks HTTP/1.1: of a connection that died HTTP/2 learns late, and each request on it
-// fails until then.
+// newClient returns a client that opens a connection for each request: they are few, and one that firewalls have forgotten
+// since the last request would fail, over HTTP/2 each one until the kernel gives the connection up.
 func newClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	transport.DisableKeepAlives = true
 	transport.Protocols = new(http.Protocols)
 	transport.Protocols.SetHTTP1(true)
 	return &http.Client{

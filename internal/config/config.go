@@ -86,12 +86,13 @@ type JDPay struct {
 	Exclude             []string `default:"sign" doc:"Envelope fields that are not signed, in any case. Never data or the status field."`
 	Include             []string `doc:"The only fields that are signed, in any case; data and the status field must be among them. Empty: whatever arrived."`
 	CaseInsensitiveSort bool     `default:"false" doc:"Field names are sorted ignoring case instead of by ASCII code."`
+	TrimValues          bool     `default:"false" doc:"Values are signed without surrounding white space, and fields of nothing else like those without a value."`
 	BodyEncoding        string   `default:"auto" oneof:"auto raw base64" doc:"Form of the MNS message body."`
 }
 
 // SyncReply is the second listener: cabinets' replies and JD's synchronous answers.
 type SyncReply struct {
-	QueueName     string   `doc:"Queue with the replies. Empty: the listener is off."`
+	QueueName     string   `doc:"Queue with the replies, not that of JDPay:NotifyQueueName. Empty: the listener is off."`
 	Md5Key        []Secret `doc:"Signing key or keys of cabinets' replies. Empty: those of JDPay:Md5Key, with which payments on this queue must be signed in any case."`
 	Fields        ReplyFields
 	RequireDevice bool     `default:"true" doc:"A reply counts only if it names the cabinet that the command was sent to. false: one that names no cabinet counts, too."`
@@ -176,8 +177,8 @@ type JDApi struct {
 	ProducerCode            string            `required:"true" doc:"Producer of JD sending cabinets (device type 6)."`
 	CloudProducerCode       string            `required:"true" doc:"Producer of all other cabinets."`
 	Timeout                 time.Duration     `default:"15s" doc:"Limit of one call."`
-	RetryCodes              []string          `doc:"Reply codes that are worth another try."`
-	DoneCodes               []string          `doc:"Reply codes that mean it was done before."`
+	RetryCodes              []string          `doc:"Codes in a refusal of JD's service that are worth another try. Errors of the jos platform itself need none: its outages are retried."`
+	DoneCodes               []string          `doc:"Codes in a refusal of JD's service that mean it was done before. An error of the jos platform itself never counts, whatever its code."`
 	CaFile                  string            `doc:"PEM file with the authorities that JD's certificate is checked against. Empty: the system's."`
 	MaxPerSecond            float64           `default:"0" range:"0..100000" doc:"Most calls per second. 0: no limit."`
 }

@@ -19,19 +19,22 @@ type Fault struct {
 
 // String returns the fault as one line: key = "value" (source): problem; remedy. The key is the one that the user wrote.
 func (f Fault) String() string {
-	var b strings.Builder
-	b.WriteString(cmp.Or(f.Given, f.Key))
+	text := f.place() + ": " + f.Problem
+	if f.Remedy != "" {
+		text += "; " + f.Remedy
+	}
+	return text
+}
+
+func (f Fault) place() string {
+	text := cmp.Or(f.Given, f.Key)
 	if f.Value != "" {
-		b.WriteString(` = "` + f.Value + `"`)
+		text += ` = "` + f.Value + `"`
 	}
 	if f.Source != "" {
-		b.WriteString(" (" + f.Source + ")")
+		text += " (" + f.Source + ")"
 	}
-	b.WriteString(": " + f.Problem)
-	if f.Remedy != "" {
-		b.WriteString("; " + f.Remedy)
-	}
-	return b.String()
+	return text
 }
 
 // Faults are all faults of a configuration, as one error.

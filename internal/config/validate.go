@@ -20,7 +20,17 @@ func (l *Loaded) Fault(key, problem, remedy string) {
 	if remedy == "" {
 		remedy = "set it in appsettings.json or as " + variableName(key)
 	}
-	f := Fault{Key: key, Given: l.flats[strings.ToLower(key)], Problem: problem, Remedy: remedy, Source: l.Source(key)}
+	f := l.find(key)
+	f.Problem, f.Remedy = problem, remedy
+	l.faults = append(l.faults, f)
+}
+
+// Mention returns a key with its value and where it was given, for the fault of another key: key = "value" (source).
+func (l *Loaded) Mention(key string) string { return l.find(key).place() }
+
+// find returns a fault of a key without its problem.
+func (l *Loaded) find(key string) Fault {
+	f := Fault{Key: key, Given: l.flats[strings.ToLower(key)], Source: l.Source(key)}
 	for _, o := range l.Config.options() {
 		for _, e := range o.expand() {
 			if e.Key == key && (f.Source != "" || !e.Value.IsZero()) {
@@ -28,7 +38,7 @@ func (l *Loaded) Fault(key, problem, remedy string) {
 			}
 		}
 	}
-	l.faults = append(l.faults, f)
+	return f
 }
 
 // Warn adds a notice about a key, unless the key has a fault.

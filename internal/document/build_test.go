@@ -31,11 +31,11 @@ func testBuilder() Builder {
 	}
 }
 
-var testPayment = sandbox.Payment{OrderNo: "R7", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 12:00:00", ExternalID: "4200"}
+var testPayment = sandbox.Payment{OrderNo: "R7", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2020-11-20 12:00:00", ExternalID: "4200"}
 
 // TestDocuments compares the documents of rows with what is wanted, as JSON and without what all have.
 func TestDocuments(t *testing.T) {
-	created := time.Date(2026, 11, 30, 23, 59, 58, 0, time.UTC)
+	created := time.Date(2020, 11, 30, 23, 59, 58, 0, time.UTC)
 	finished := created.Add(1500 * time.Millisecond)
 	const key = "key"
 	notification := testPayment.Message(key)
@@ -48,11 +48,11 @@ func TestDocuments(t *testing.T) {
 			Kind: payment.KindSettle, Key: "settle:q:M1", Ref: "R7", Args: notification, State: job.Done, Outcome: payment.Settled, Tries: 1,
 			Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Enqueued: &created,
 		}, want: `{"event.action":"settle","event.outcome":"success","state":"done","outcome":"settled","try":1,"order_no":"R7","message_id":"M1",
-			"amount":8.00,"pay_type":2,"pay_time":"2026-11-20T12:00:00Z","external_id":"4200","trace.id":"0af7651916cd43dd8448eb211c80319c","enqueued_at":"2026-11-30T23:59:58Z"}`},
+			"amount":8.00,"pay_type":2,"pay_time":"2020-11-20T12:00:00Z","external_id":"4200","trace.id":"0af7651916cd43dd8448eb211c80319c","enqueued_at":"2020-11-30T23:59:58Z"}`},
 		"payment parked": {row: job.Row{
 			Kind: payment.KindSettle, Key: "settle:q:M1", Ref: "R7", Args: notification, State: job.Parked, Outcome: payment.UnknownOrder, Tries: 3, LastError: "there is no order",
 		}, want: `{"event.action":"settle","event.outcome":"failure","state":"parked","outcome":"unknown_order","try":3,"order_no":"R7","message_id":"M1",
-			"amount":8.00,"pay_type":2,"pay_time":"2026-11-20T12:00:00Z","external_id":"4200","error.message":"there is no order"}`},
+			"amount":8.00,"pay_type":2,"pay_time":"2020-11-20T12:00:00Z","external_id":"4200","error.message":"there is no order"}`},
 		"forged: nothing in it is trusted": {row: job.Row{
 			Kind: payment.KindSettle, Key: "settle:q:M1", Ref: "R7", Args: notification, State: job.Rejected, Outcome: payment.BadSignature, Tries: 1, LastError: "bad signature",
 		}, want: `{"event.action":"settle","event.outcome":"failure","state":"rejected","outcome":"bad_signature","try":1,"order_no":"R7","message_id":"M1","error.message":"bad signature"}`},
@@ -79,7 +79,7 @@ func TestDocuments(t *testing.T) {
 		"payment in the reply queue": {row: job.Row{
 			Kind: payment.KindReply, Key: "reply:q:M3", Ref: "R7", Args: notification, State: job.Done, Outcome: payment.Settled, Tries: 1,
 		}, want: `{"event.action":"reply","event.outcome":"success","state":"done","outcome":"settled","try":1,"order_no":"R7","message_id":"M3",
-			"amount":8.00,"pay_type":2,"pay_time":"2026-11-20T12:00:00Z","external_id":"4200"}`},
+			"amount":8.00,"pay_type":2,"pay_time":"2020-11-20T12:00:00Z","external_id":"4200"}`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestDocuments(t *testing.T) {
 				t.Fatal(err)
 			}
 			for field, value := range map[string]any{
-				"@timestamp": "2026-11-30T23:59:59.5Z", "event.start": "2026-11-30T23:59:58Z", "event.end": "2026-11-30T23:59:59.5Z",
+				"@timestamp": "2020-11-30T23:59:59.5Z", "event.start": "2020-11-30T23:59:58Z", "event.end": "2020-11-30T23:59:59.5Z",
 				"event.id": docs[0].ID, "event.kind": "event", "event.dataset": "jdpay.jobs", "event.duration": 1.5e9,
 				"duration_ms": 1500.0, "job_id": 5.0, "service.name": "jdpay-listener", "ecs.version": ECSVersion,
 			} {
@@ -120,7 +120,7 @@ func TestDocumentsOfAnotherEnd(t *testing.T) {
 	id := func(finished time.Time) string {
 		return b.build(t.Context(), []job.Row{{ID: 5, Kind: "k", State: job.Done, Finished: &finished}})[0].ID
 	}
-	end := time.Date(2026, 11, 30, 0, 0, 0, 1000, time.UTC)
+	end := time.Date(2020, 11, 30, 0, 0, 0, 1000, time.UTC)
 	first, again, other := id(end), id(end), id(end.Add(time.Microsecond))
 	if first != again || first == other {
 		t.Errorf("ids %s, %s, %s", first, again, other)

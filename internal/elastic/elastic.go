@@ -65,7 +65,10 @@ func New(o Options) (*Client, error) {
 	if err := cmp.Or(o.Check().Err("elasticsearch"), err); err != nil {
 		return nil, err
 	}
-	conns := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, IdleConnTimeout: time.Minute}
+	// One idle connection is enough, and one that has died without a word costs one request. Never HTTP/2, which would send
+	// each request over it.
+	conns := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 1, Protocols: new(http.Protocols)}
+	conns.Protocols.SetHTTP1(true)
 	opts := []elastictransport.Option{
 		elastictransport.WithURLs(u), elastictransport.WithDisableRetry(),
 		elastictransport.WithTransport(conns),

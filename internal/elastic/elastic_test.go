@@ -42,7 +42,7 @@ func stand(t *testing.T) (*esserver.Server, *elastic.Client) {
 	return server, client(t, elastic.Options{URL: url, Index: "jdpay-events", APIKey: "key"})
 }
 
-var november = time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC)
+var november = time.Date(2020, 11, 30, 23, 59, 59, 0, time.UTC)
 
 // doc is a document of which the body is its id, with more fields.
 func doc(id string, fields ...any) elastic.Document {
@@ -79,7 +79,7 @@ func TestWrite(t *testing.T) {
 			t.Fatalf("refused %v, %v", refused, err)
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"jdpay-events-2026.11": " 1 2", "jdpay-events-2026.12": " 3"}, ids(t, server)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"jdpay-events-2020.11": " 1 2", "jdpay-events-2020.12": " 3"}, ids(t, server)); diff != "" {
 		t.Error(diff)
 	}
 	if err := c.Ping(t.Context()); err != nil {
@@ -99,7 +99,7 @@ func TestFailedDocuments(t *testing.T) {
 		"a field of another type":           {status: 400, kind: "document_parsing_exception", fails: "2", want: "2"},
 		"the same, before version 8.4":      {status: 400, kind: "mapper_parsing_exception", fails: "1 2 3", want: "1 2 3"},
 		"an unknown reason for one":         {status: 400, kind: "illegal_argument_exception", fails: "3", want: "3"},
-		"an unknown reason for all":         {status: 400, kind: "illegal_argument_exception", fails: "1 2 3", err: "index jdpay-events-2026.11: status 400: illegal_argument_exception"},
+		"an unknown reason for all":         {status: 400, kind: "illegal_argument_exception", fails: "1 2 3", err: "index jdpay-events-2020.11: status 400: illegal_argument_exception"},
 		"a closed index":                    {status: 400, kind: "index_closed_exception", fails: "1 2 3", err: "index_closed_exception"},
 		"too many shards for a new index":   {status: 400, kind: "validation_exception", fails: "1 2 3", err: "validation_exception"},
 		"its queue is full":                 {status: 429, kind: "es_rejected_execution_exception", fails: "2", err: "status 429"},
@@ -127,7 +127,7 @@ func TestFailedDocuments(t *testing.T) {
 				if refused, err := c.Write(t.Context(), docs); err != nil || len(refused) > 0 {
 					t.Errorf("afterwards: refused %v, %v", refused, err)
 				}
-				if n := len(server.Docs()["jdpay-events-2026.11"]); n != 3 {
+				if n := len(server.Docs()["jdpay-events-2020.11"]); n != 3 {
 					t.Errorf("%d documents are stored, want 3", n)
 				}
 				return
@@ -135,14 +135,14 @@ func TestFailedDocuments(t *testing.T) {
 			var got []string
 			for _, r := range refused {
 				got = append(got, r.ID)
-				if r.Type != tt.kind || r.Index != "jdpay-events-2026.11" || r.Reason == "" {
+				if r.Type != tt.kind || r.Index != "jdpay-events-2020.11" || r.Reason == "" {
 					t.Errorf("refused %+v", r)
 				}
 			}
 			if strings.Join(got, " ") != tt.want || err != nil {
 				t.Errorf("refused %v, %v; want %s", got, err, tt.want)
 			}
-			if n := len(server.Docs()["jdpay-events-2026.11"]); n != 3-len(got) {
+			if n := len(server.Docs()["jdpay-events-2020.11"]); n != 3-len(got) {
 				t.Errorf("%d documents are stored", n)
 			}
 		})
@@ -155,7 +155,7 @@ func TestUnencodableDocument(t *testing.T) {
 	if err != nil || len(refused) != 1 || refused[0].ID != "1" || refused[0].Type != "not_encodable" {
 		t.Errorf("refused %v, %v", refused, err)
 	}
-	if diff := cmp.Diff(map[string]string{"jdpay-events-2026.11": " 2"}, ids(t, server)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"jdpay-events-2020.11": " 2"}, ids(t, server)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -219,7 +219,7 @@ func TestLargeRequests(t *testing.T) {
 	}))
 	defer server.Close()
 	c := client(t, elastic.Options{URL: server.URL, Index: "x"})
-	stored := func() int { return len(es.Docs()["x-2026.11"]) }
+	stored := func() int { return len(es.Docs()["x-2020.11"]) }
 	var docs []elastic.Document
 	for i := range 50 {
 		docs = append(docs, doc(fmt.Sprint("a", i), "pad", strings.Repeat("x", 60_000)))
@@ -322,7 +322,7 @@ func TestFieldsHaveTypes(t *testing.T) {
 	if _, err := c.EnsureTemplate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	types := server.Types("jdpay-events-2026.11")
+	types := server.Types("jdpay-events-2020.11")
 	for _, kind := range types {
 		if kind == "" {
 			t.Errorf("types %v", types)

@@ -105,6 +105,17 @@ var objections = []cause{
 	{regexp.MustCompile(`^the order was paid already by externalId "(?P<first>[^"\\]*)"; this is "(?P<second>[^"\\]*)": the customer needs a refund$`), text{
 		zh: "该订单已由 externalId “{first}” 支付，本次为 “{second}”，需给客户退款",
 	}},
+	{regexp.MustCompile(`^the order was paid already: externalId "(?P<first>[^"\\]*)", (?P<amount>\S+) yuan, pay type (?P<type>\S+), paid at (?P<at>[^;]+); this is not shown to be a copy of that payment: ` +
+		`externalId "(?P<second>[^"\\]*)", (?P<paid>\S+) yuan, pay type (?P<kind>\S+), paid at (?P<time>.+)$`), text{
+		zh: "该订单已支付（externalId “{first}”，{amount} 元，支付方式 {type}，{at}），无法证明本次是其重复通知（externalId “{second}”，{paid} 元，支付方式 {kind}，{time}）",
+	}},
+	{regexp.MustCompile(`^kernelorder_charge\.external_id does not give externalId "(?P<id>[^"\\]*)" back as it is: `), text{
+		zh: "kernelorder_charge.external_id 存入 externalId “{id}” 后读回不一致，请改为足够长、字符集完整的 VARCHAR",
+	}},
+	{regexp.MustCompile(`^malformed message: amount "(?P<amount>[^"\\]*)" (?:is|has) `), text{zh: "金额 “{amount}” 无法识别"}},
+	{regexp.MustCompile(`^malformed message: payTime "(?P<time>[^"\\]*)" is not a time`), text{zh: "支付时间 “{time}” 无法识别"}},
+	{regexp.MustCompile(`^malformed message: (?P<field>\w+) is missing$`), text{zh: "缺少 {field}"}},
+	{regexp.MustCompile(`^malformed message: data is `), text{zh: "data 无法解析"}},
 	{regexp.MustCompile(`^(?P<field>\S+) is "(?P<status>[^"\\]*)", which is not one of Payment:SuccessStatuses$`), text{
 		zh: "{field} 为 “{status}”，不在 Payment:SuccessStatuses 之列",
 	}},

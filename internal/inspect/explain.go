@@ -84,6 +84,8 @@ func (t *Trace) openText(j job.Row) text {
 	switch {
 	case j.Outcome == payment.AmountMismatch && t.Order != nil && t.Order.Amount == "":
 		return firstText("no amount")
+	case j.Outcome == payment.Malformed && j.State == job.Parked:
+		return firstText("signed malformed")
 	case j.State.Finished():
 		return firstText(j.Kind+" "+string(j.Outcome), string(j.Outcome), "parked")
 	case j.State == job.Waiting:

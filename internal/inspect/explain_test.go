@@ -98,7 +98,7 @@ func failedWith(j job.Row, class string) job.Row {
 func TestExplain(t *testing.T) {
 	order := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
 	parcel := &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}
-	next := time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
+	next := time.Date(2020, 11, 20, 4, 0, 0, 0, time.UTC)
 	settled := job.Row{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled}
 	step := func(id int64, kind string, state job.State, outcome job.Outcome, reason string) job.Row {
 		return job.Row{ID: id, Kind: kind, State: state, Outcome: outcome, LastError: reason, Tries: 3, NextTry: next}
@@ -122,7 +122,7 @@ func TestExplain(t *testing.T) {
 		"paid by another program":     {order, nil, []string{"its settlement is not in the job table"}, []string{"任务表中没有"}},
 		"a copy":                      {order, []job.Row{{Kind: payment.KindSettle, State: job.Done, Outcome: payment.Duplicate}}, []string{"Copies of its notification are ignored"}, []string{"重复的通知"}},
 		"just received":               {nil, []job.Row{step(1, payment.KindSettle, job.Running, "", "")}, []string{"received just now"}, []string{"正在入账"}},
-		"the order row is not there":  {nil, []job.Row{failedWith(step(1, payment.KindSettle, job.Ready, "", "why"), payment.ClassUnknownOrder)}, []string{"no such order yet", "2026-11-20 12:00:00"}, []string{"还没有这个订单"}},
+		"the order row is not there":  {nil, []job.Row{failedWith(step(1, payment.KindSettle, job.Ready, "", "why"), payment.ClassUnknownOrder)}, []string{"no such order yet", "2020-11-20 12:00:00"}, []string{"还没有这个订单"}},
 		"JD is down":                  {order, with(step(5, payment.KindWaybillStatus, job.Ready, "", "http 503")), []string{"JD has not taken waybill JD1 after 3 tries (http 503)", "12:00:00"}, []string{"京东仍未接受运单 JD1"}},
 		"the cabinet has not replied": {order, with(step(5, payment.KindPayComplete, job.Waiting, "", "")), []string{"sent the command 3 times", "not replied"}, []string{"还没有回复"}},
 		"the cabinet refused":         {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
@@ -188,7 +188,7 @@ func TestExplain(t *testing.T) {
 
 // TestExplainOfOpenAndPausedWork has states in which "Nothing to do" would be wrong, or a text could be missing.
 func TestExplainOfOpenAndPausedWork(t *testing.T) {
-	now := time.Date(2026, 11, 20, 4, 10, 0, 0, time.UTC)
+	now := time.Date(2020, 11, 20, 4, 10, 0, 0, time.UTC)
 	paid := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
 	settled := job.Row{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled, Created: now.Add(-time.Hour)}
 	open := func(kind string, age time.Duration, reason string) job.Row {
@@ -202,7 +202,7 @@ func TestExplainOfOpenAndPausedWork(t *testing.T) {
 	}{
 		"settle found no order":                     {nil, []job.Row{failedWith(open(payment.KindSettle, time.Minute, "why"), payment.ClassUnknownOrder)}, []string{"no such order yet"}, []string{"还没有这个订单"}, "database"},
 		"sent this second":                          {paid, []job.Row{settled, open(payment.KindPayComplete, time.Second, "")}, []string{"is being sent"}, []string{"正在向柜机"}, "down"},
-		"the broker has been down":                  {paid, []job.Row{settled, open(payment.KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2026-11-20 12:00:00", "`doctor`"}, []string{"自 2026-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
+		"the broker has been down":                  {paid, []job.Row{settled, open(payment.KindPayComplete, 10*time.Minute, "")}, []string{"has not been told since 2020-11-20 12:00:00", "`doctor`"}, []string{"自 2020-11-20 12:00:00 起", "`doctor`"}, "Nothing to do"},
 		"JD has been down":                          {paid, []job.Row{settled, open(payment.KindWaybillStatus, 10*time.Minute, "")}, []string{"JD has not been told", "`doctor`"}, []string{"京东"}, "Nothing to do"},
 		"the main database is down":                 {paid, []job.Row{settled, open(payment.KindPayInfo, 10*time.Minute, "")}, []string{"pay info has not been written", "`doctor`"}, []string{"支付信息"}, "Nothing to do"},
 		"no daemon runs":                            {nil, []job.Row{open(payment.KindSettle, 10*time.Minute, "")}, []string{"not settled since", "`doctor`"}, []string{"尚未入账"}, "Nothing to do"},

@@ -142,8 +142,8 @@ var explanations = map[string]text{
 
 	// The job needs a person.
 	string(payment.PaidTwice): {
-		"Order {order} was paid a second time and the second payment is not settled ({reason}). Refund it with JD, then `jobs discard {job}`.",
-		"订单 {order} 被重复支付，第二笔没有入账（{reason}）。请通过京东退款，然后执行 `jobs discard {job}`。",
+		"Order {order} was paid a second time and the second payment is not settled ({reason}). Refund it with JD, unless JD says that it is the same payment; then `jobs discard {job}`.",
+		"订单 {order} 被重复支付，第二笔没有入账（{reason}）。请通过京东退款（若京东确认是同一笔支付则不必），然后执行 `jobs discard {job}`。",
 	},
 	string(payment.AmountMismatch): {
 		"A payment for order {order} is not settled because its amount is wrong ({reason}). Correct the order and `jobs retry {job}`, or refund it and `jobs discard {job}`.",
@@ -158,8 +158,16 @@ var explanations = map[string]text{
 		"{order} 的支付没有入账，因为没有这个订单。请查明订单为何没有写入，补上之后执行 `jobs retry {job}`。",
 	},
 	string(payment.BadExternalID): {
-		"A payment for order {order} is not settled because the database cannot hold JD's trade number exactly ({reason}). Enlarge the column, then `jobs retry {job}`.",
-		"订单 {order} 的支付没有入账，因为数据库无法准确保存京东的交易号（{reason}）。请扩大该列，然后执行 `jobs retry {job}`。",
+		"A payment for order {order} is not settled because the database cannot hold JD's trade number exactly ({reason}). Correct the column, then `jobs retry {job}`.",
+		"订单 {order} 的支付没有入账，因为数据库无法准确保存京东的交易号（{reason}）。请更正该列，然后执行 `jobs retry {job}`。",
+	},
+	string(payment.NotStorable): {
+		"A message was refused by the database and only a part of it is stored ({reason}). See `jobs show {job}`, correct the database (max_allowed_packet, column args of jdpay_job), ask JD to send it again, then `jobs discard {job}`.",
+		"数据库拒绝了一条消息，只保存了其中一部分（{reason}）。请看 `jobs show {job}`，修正数据库（max_allowed_packet、jdpay_job 的 args 列），请京东重发，然后执行 `jobs discard {job}`。",
+	},
+	string(payment.StepsExist): {
+		"A payment for order {order} is not settled: the order is not marked paid, but has steps of an earlier payment ({reason}). Find out who set the order back. If it is to be paid by this payment, mark the order paid by hand, have its steps carried out again with `jobs retry --replay`, and `jobs discard {job}`; else refund it with JD and `jobs discard {job}`.",
+		"订单 {order} 的支付没有入账：订单未标记为已支付，却已有上一次支付的步骤（{reason}）。请查明是谁改回了订单。如应由这笔支付付清，请手工将订单标记为已支付，用 `jobs retry --replay` 重新执行其步骤，然后执行 `jobs discard {job}`；否则通过京东退款后执行 `jobs discard {job}`。",
 	},
 	string(payment.NotSuccess): {
 		"JD reports about order {order} something other than a successful payment, and nothing was settled ({reason}). Ask JD if that is right, then `jobs discard {job}`.",
@@ -170,8 +178,12 @@ var explanations = map[string]text{
 		"与订单 {order} 有关的消息因签名错误被拒绝：可能是伪造，或密钥、签名方式配置有误。请看 `jobs show {job}`，并用 `verify` 查找匹配的签名方式。",
 	},
 	string(payment.Malformed): {
-		"A message about order {order} was refused because it cannot be read ({reason}). See `jobs show {job}` and ask its sender.",
-		"与订单 {order} 有关的消息无法解析，已被拒绝（{reason}）。请看 `jobs show {job}` 并联系发送方。",
+		"A message about order {order} that no key of ours signed was refused because it cannot be read ({reason}). See `jobs show {job}` and ask its sender.",
+		"与订单 {order} 有关的消息没有有效签名，也无法解析，已被拒绝（{reason}）。请看 `jobs show {job}` 并联系发送方。",
+	},
+	"signed malformed": {
+		"A message about order {order} has a right signature and cannot be booked, because it cannot be read ({reason}): the customer has probably paid. See `jobs show {job}`, ask JD, and settle the payment another way; `jobs retry {job}` reads it again, `jobs discard {job}` when it is clear.",
+		"与订单 {order} 有关的消息签名有效，但无法解析，没有入账（{reason}）：客户很可能已付款。请看 `jobs show {job}`，与京东核实并以其他方式处理；`jobs retry {job}` 重新读取，处理完毕后执行 `jobs discard {job}`。",
 	},
 	string(payment.Expired): {
 		"Order {order} is paid, but cabinet {device} did not open in time and the command is not sent any more, because the customer will have left ({reason}). Call the customer; `jobs retry {job}` opens the door now.",

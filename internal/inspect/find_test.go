@@ -17,10 +17,10 @@ import (
 func TestFind(t *testing.T) {
 	w := newWorld(t)
 	for id, o := range map[int64]struct{ no, external, waybill, device string }{
-		1: {"R20261120001", "4200-0011-XYZ", "JDX0012345678", "CAB-7"},
-		2: {"R20261120002", "4200-0012-XYZ", "JD-VC-99", "CAB-7"},
+		1: {"R20201120001", "4200-0011-XYZ", "JDX0012345678", "CAB-7"},
+		2: {"R20201120002", "4200-0012-XYZ", "JD-VC-99", "CAB-7"},
 		3: {"Z9", "", "W3", "D1"},
-		4: {"R20261120001x", "E4", "JDX0012340000", "CAB-70"},
+		4: {"R20201120001x", "E4", "JDX0012340000", "CAB-70"},
 	} {
 		w.exec("INSERT INTO kernelorder_charge (order_id, order_no, amount, external_id) VALUES (?, ?, 8, ?)", id, o.no, o.external)
 		w.exec("INSERT INTO kernel_post_order (post_order_id, device_sn, express_number) VALUES (?, ?, ?)", fmt.Sprint(id), o.device, o.waybill)
@@ -29,20 +29,20 @@ func TestFind(t *testing.T) {
 	w.insert(1, job.Rejected, payment.BadSignature, "JDX0012345678") // whoever sent it shall not hide the waybill
 	w.exec("UPDATE jdpay_job SET unique_key = 'settle:notify:4F2A-1' WHERE ref = 'R-NOWHERE'")
 	for text, want := range map[string][]string{
-		"R20261120001":     {"R20261120001 order number"},
-		"  r20261120002\t": {"R20261120002 order number"},
-		"2":                {"R20261120002 order id"},
+		"R20201120001":     {"R20201120001 order number"},
+		"  r20201120002\t": {"R20201120002 order number"},
+		"2":                {"R20201120002 order id"},
 		"pay-complete-3":   {"Z9 order id"},
-		"4200-0011-XYZ":    {"R20261120001 external id"},
-		"42000012":         {"R20261120002 external id"},
-		"jdx 0012 3456 78": {"R20261120001 waybill"},
-		"jdvc99":           {"R20261120002 waybill"},
-		"5678":             {"R20261120001 waybill"},
-		"ＪＤＸ００１２３４００００": {"R20261120001x waybill"},
-		"cab-7":               {"R20261120002 device", "R20261120001 device"},
-		"cab 7":               {"R20261120001x device", "R20261120002 device", "R20261120001 device"},
+		"4200-0011-XYZ":    {"R20201120001 external id"},
+		"42000012":         {"R20201120002 external id"},
+		"jdx 0012 3456 78": {"R20201120001 waybill"},
+		"jdvc99":           {"R20201120002 waybill"},
+		"5678":             {"R20201120001 waybill"},
+		"ＪＤＸ００１２３４００００": {"R20201120001x waybill"},
+		"cab-7":               {"R20201120002 device", "R20201120001 device"},
+		"cab 7":               {"R20201120001x device", "R20201120002 device", "R20201120001 device"},
 		"D1":                  {"Z9 device"},
-		"1120001":             {"R20261120001x order number", "R20261120001 order number"},
+		"1120001":             {"R20201120001x order number", "R20201120001 order number"},
 		"R-NOWHERE":           {"R-NOWHERE message"},
 		"4F2A-1":              {"R-NOWHERE message"},
 		"nothing like it":     nil,
@@ -70,7 +70,7 @@ func TestFind(t *testing.T) {
 		})
 	}
 	t.Run("no more than the limit", func(t *testing.T) {
-		found, err := Find(t.Context(), w.db, w.db, nil, "20261120", 2)
+		found, err := Find(t.Context(), w.db, w.db, nil, "20201120", 2)
 		if err != nil || len(found.Orders) != 2 || !found.More {
 			t.Errorf("%v: %+v", err, found)
 		}
@@ -88,7 +88,7 @@ func TestFind(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer closed.Close()
-		found, err := Find(t.Context(), w.db, closed, nil, "R20261120001", 2)
+		found, err := Find(t.Context(), w.db, closed, nil, "R20201120001", 2)
 		if err != nil || len(found.Orders) != 1 || len(found.Notes) != 1 || !strings.Contains(found.Notes[0], "the main database cannot be read") {
 			t.Errorf("%v: %+v", err, found)
 		}

@@ -101,20 +101,23 @@ func Signatures(r message.Rules, body string) (signs []string) {
 	return signs
 }
 
-// describe returns a profile's name and the options that are not the default.
+// describe returns a profile's name and the settings of its options that are not the default.
 func describe(p message.Profile) string {
 	var options []string
 	if !p.SkipEmpty {
-		options = append(options, "SkipEmpty=false")
+		options = append(options, "JDPay:SkipEmpty=false")
 	}
 	if p.CaseInsensitiveSort {
-		options = append(options, "CaseInsensitiveSort=true")
+		options = append(options, "JDPay:CaseInsensitiveSort=true")
+	}
+	if p.TrimValues {
+		options = append(options, "JDPay:TrimValues=true")
 	}
 	if len(p.Include) > 0 {
-		options = append(options, "Include="+strings.Join(p.Include, ","))
+		options = append(options, "JDPay:Include="+strings.Join(p.Include, ","))
 	}
 	if exclude := slices.DeleteFunc(slices.Clone(p.Exclude), func(s string) bool { return strings.EqualFold(s, "sign") }); len(exclude) > 0 {
-		options = append(options, "Exclude="+strings.Join(exclude, ","))
+		options = append(options, "JDPay:Exclude=sign,"+strings.Join(exclude, ","))
 	}
 	if len(options) == 0 {
 		return p.Name
@@ -123,13 +126,20 @@ func describe(p message.Profile) string {
 }
 
 // matching returns the profiles with which one of the keys results in the envelope's signature: the configured one first,
-// then the others with its options, then all others. Of profiles that hash the same text only the first is returned.
+// then the others with its options, then all others, those with fewer fields left out and values as they are first. Of profiles that
+// hash the same text only the first is returned.
 func matching(p message.Profile, e message.Envelope, keys []string) (names []string) {
 	variants := []message.Profile{p}
-	for _, fields := range []message.Profile{p, {Exclude: []string{"sign"}}} {
-		for _, skip := range []bool{true, false} {
-			for _, fold := range []bool{false, true} {
-				variants = append(variants, message.Profile{SkipEmpty: skip, CaseInsensitiveSort: fold, Include: fields.Include, Exclude: fields.Exclude})
+	choices := []message.Profile{p}
+	for _, exclude := range exclusions(e) {
+		choices = append(choices, message.Profile{Exclude: exclude})
+	}
+	for _, trim := range []bool{false, true} {
+		for _, fields := range choices {
+			for _, skip := range []bool{true, false} {
+				for _, fold := range []bool{false, true} {
+					variants = append(variants, message.Profile{SkipEmpty: skip, CaseInsensitiveSort: fold, TrimValues: trim, Include: fields.Include, Exclude: fields.Exclude})
+				}
 			}
 		}
 	}
@@ -145,4 +155,31 @@ func matching(p message.Profile, e message.Envelope, keys []string) (names []str
 		}
 	}
 	return names
+}
+
+// exclusions returns lists of fields that JD's products leave unsigned: the names of algorithms, and fields of nothing but white
+// space. Only fields that the envelope has are in them.
+func exclusions(e message.Envelope) [][]string {
+	var signType, encType, blank []string
+	for _, f := range e.Fields {
+		switch strings.ReplaceAll(strings.ToLower(f.Name), "_", "") {
+		case "signtype", "signmethod":
+			signType = append(signType, f.Name)
+		case "enctype", "encrypttype":
+			encType = append(encType, f.Name)
+		}
+		if f.Value != "" && strings.TrimSpace(f.Value) == "" {
+			blank = append(blank, f.Name)
+		}
+	}
+	lists := [][]string{{"sign"}}
+	for _, some := range [][]string{signType, encType, blank} {
+		if len(some) == 0 {
+			continue
+		}
+		for _, list := range slices.Clone(lists) {
+			lists = append(lists, slices.Concat(list, some))
+		}
+	}
+	return lists
 }

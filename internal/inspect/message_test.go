@@ -3,6 +3,7 @@ package inspect
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +109,57 @@ func TestInspectMessage(t *testing.T) {
 	})
 }
 
+// TestRecipesWithUnsignedFields has messages that are signed without some of their fields, or with values without their white space:
+// the recipe is named as settings, and with these settings the message is accepted.
+func TestRecipesWithUnsignedFields(t *testing.T) {
+	rules := message.Rules{Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, BodyEncoding: message.BodyAuto, Format: message.Format{Zone: beijing}, Keys: []string{"k"}}
+	for name, tt := range map[string]struct {
+		fields  map[string]string // beside those of the example
+		profile message.Profile   // that signs them
+		want    string
+	}{
+		"signType":            {map[string]string{"signType": "MD5"}, message.Profile{Name: "kv_amp_bare", Exclude: []string{"signType"}}, "kv_amp_bare (JDPay:Exclude=sign,signType)"},
+		"sign_type":           {map[string]string{"sign_type": "MD5"}, message.Profile{Name: "concat_kv", Exclude: []string{"sign_type"}}, "concat_kv (JDPay:Exclude=sign,sign_type)"},
+		"encType alone":       {map[string]string{"encType": "NONE", "signType": "MD5"}, message.Profile{Name: "kv_amp_key", Exclude: []string{"encType"}}, "kv_amp_key (JDPay:Exclude=sign,encType)"},
+		"both":                {map[string]string{"encType": "NONE", "signType": "MD5"}, message.Profile{Name: "kv_append", Exclude: []string{"encType", "signType"}}, "kv_append (JDPay:Exclude=sign,signType,encType)"},
+		"a blank one":         {map[string]string{"remark": "  ", "payer": " x "}, message.Profile{Name: "kv_amp_bare", Exclude: []string{"remark"}}, "kv_amp_bare (JDPay:Exclude=sign,remark)"},
+		"trimmed":             {map[string]string{"remark": "  ", "payer": " x "}, message.Profile{Name: "values_only", TrimValues: true}, "values_only (JDPay:TrimValues=true)"},
+		"trimmed, with empty": {map[string]string{"remark": "  ", "payer": " x ", "signType": "MD5"}, message.Profile{Name: "kv_amp_bare", TrimValues: true, Exclude: []string{"signType"}}, "kv_amp_bare (JDPay:TrimValues=true, JDPay:Exclude=sign,signType)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.profile.SkipEmpty = true
+			env := example()
+			fields := map[string]string{}
+			for name, value := range tt.fields {
+				env.Fields = slices.DeleteFunc(env.Fields, func(f message.Field) bool { return f.Name == name })
+				env.Fields = append(env.Fields, message.Field{Name: name, Value: value})
+			}
+			for _, f := range env.Fields {
+				fields[f.Name] = f.Value
+			}
+			fields["sign"] = tt.profile.Sign(env, "k")
+			body, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := Message(rules, nil, string(body))
+			if in.Accepted || !slices.Contains(in.Matches, tt.want) {
+				t.Errorf("accepted %v, matches %q, want %s", in.Accepted, in.Matches, tt.want)
+			}
+			right := rules
+			right.Profile = tt.profile
+			if in := Message(right, nil, string(body)); !in.Accepted {
+				t.Errorf("with %s: %s", tt.want, in.Problem)
+			}
+			rules := rules
+			rules.Keys = []string{"another"}
+			if in := Message(rules, nil, string(body)); len(in.Matches) > 0 {
+				t.Errorf("another key matches %q", in.Matches)
+			}
+		})
+	}
+}
+
 func quoted(s string) string {
 	b, _ := json.Marshal(s) // strings always encode
 	return string(b)
@@ -120,9 +172,9 @@ func signedPayload(p message.Profile, payload string) string {
 }
 
 func statusMessage(p message.Profile, status string) string {
-	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","payTime":"2026-11-20 12:00:00","payStatus":"`+status+`"}`)
+	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","payTime":"2020-11-20 12:00:00","payStatus":"`+status+`"}`)
 }
 
 func noAmount(p message.Profile) string {
-	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payTime":"2026-11-20 12:00:00"}`)
+	return signedPayload(p, `{"orderNo":"R1","payType":"WXPAY","payTime":"2020-11-20 12:00:00"}`)
 }

@@ -34,7 +34,7 @@ func (t *Trace) story() (lines []string) {
 }
 
 func TestEventsAreInTheOrderOfTime(t *testing.T) {
-	at := func(second int) time.Time { return time.Date(2026, 11, 20, 4, 0, second, 0, time.UTC) }
+	at := func(second int) time.Time { return time.Date(2020, 11, 20, 4, 0, second, 0, time.UTC) }
 	end := func(second int) *time.Time { e := at(second); return &e }
 	settle := job.Row{ID: 1, Kind: payment.KindSettle, Key: "settle:notify:M1", Args: pay("R1", "8.00"), State: job.Done, Outcome: payment.Settled, Tries: 1, Enqueued: end(-4), Created: at(0), NextTry: at(0), Finished: end(1)}
 	step := func(id int64, kind string, state job.State, change func(r *job.Row)) job.Row {
@@ -99,9 +99,9 @@ func TestLookUp(t *testing.T) {
 		got := w.lookUp("R1")
 		want := &Trace{
 			OrderNo: "R1",
-			Order:   &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00", PayTime: "2026-11-20 12:00:00", PayType: "2", ExternalID: "X-R1"},
+			Order:   &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00", PayTime: paidAt, PayType: "2", ExternalID: "X-R1"},
 			Parcel:  &TracedParcel{Waybill: "JD1", DeviceSN: "D1", DeviceType: 6, CellSN: "A1"},
-			PayInfo: &TracedPayInfo{Status: 1, Type: 2, Time: "2026-11-20 12:00:00", Message: "寄件支付"},
+			PayInfo: &TracedPayInfo{Status: 1, Type: 2, Time: paidAt, Message: "寄件支付"},
 			Now:     got.Now, Jobs: got.Jobs, Acts: []auditlog.Entry{}, Events: got.Events,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -166,9 +166,12 @@ func (w *world) insert(n int, state job.State, outcome job.Outcome, orderNo stri
 		strings.TrimSuffix(strings.Repeat(row+", ", n), ", "), args...)
 }
 
+// paidAt is when customers pay in these tests: now, since a payment changes its meaning when it grows old.
+var paidAt = testenv.Now().In(beijing).Format(time.DateTime)
+
 // pay is a signed notification, made without the code under test.
 func pay(orderNo, amount string) string {
-	return signed(map[string]string{"orderNo": orderNo, "payType": "WXPAY", "payAmount": amount, "payTime": "2026-11-20 12:00:00", "externalId": "X-" + orderNo})
+	return signed(map[string]string{"orderNo": orderNo, "payType": "WXPAY", "payAmount": amount, "payTime": paidAt, "externalId": "X-" + orderNo})
 }
 
 func signed(payload map[string]string) string {

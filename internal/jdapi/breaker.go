@@ -8,8 +8,8 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// breaker is the circuit breaker: open, it prevents calls while JD is down. Failures are no connection, no response and
-// 5xx. A refusal is a success, since JD has responded; a call interrupted by shutdown does not count.
+// breaker is the circuit breaker: open, it prevents calls while JD is down. Failures are no connection, no response, 5xx
+// and the platform's own outages (outageCodes). A refusal is a success, since JD has responded; a call interrupted by shutdown does not count.
 type breaker struct {
 	cb     *gobreaker.CircuitBreaker[Result]
 	opened atomic.Int64 // Unix nanoseconds of the last opening

@@ -34,8 +34,8 @@ type Options struct {
 	CAFile string // PEM file with the authorities of JD's certificate; empty: the system's authorities
 
 	Timeout      time.Duration // of a whole call; 0 means 15 s
-	RetryCodes   []string      // codes of a refusal that mean "retry later"
-	DoneCodes    []string      // codes of a refusal that mean "done before": a success
+	RetryCodes   []string      // the service's codes of a refusal that mean "retry later"
+	DoneCodes    []string      // the service's codes of a refusal that mean "done before": a success
 	MaxPerSecond float64       // rate limit; 0 means none
 	MaxConns     int           // connections, all of them reused; 0 means 512
 
@@ -107,8 +107,11 @@ func New(o Options) (*Client, error) {
 	}
 	c.breaker = newBreaker(c.timeout, o.OnOpen, o.OnClose)
 	conns := cmp.Or(o.MaxConns, defaultMaxConns)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // HTTP/2 would send every call over a connection that has died without a word
 	c.http = &http.Client{
 		Transport: &http.Transport{
+			Protocols:           protocols,
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
 			TLSClientConfig:     secure,
@@ -117,7 +120,7 @@ func New(o Options) (*Client, error) {
 			MaxIdleConns:        conns,
 			MaxIdleConnsPerHost: conns,
 			IdleConnTimeout:     30 * time.Second,
-			DisableCompression:  true, // replies are a few dozen bytes
+			DisableCompression:  true, // replies are a few dozen bytes; readable unpacks those that are compressed all the same
 		},
 		// A redirect would send the call, with its secrets, a second time.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -199,6 +202,7 @@ func (c *Client) call(parent context.Context, s Status) (Result, error) {
 		return Result{}, interrupted(parent)
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+		c.http.CloseIdleConnections() // if this one has died without a word, so have they
 	}
 	return Result{}, &Error{Class: Retry, HTTPStatus: status, Message: c.sanitize(err.Error()), down: true}
 }

@@ -1,9 +1,12 @@
 package jdapi
 
 import (
+	"bytes"
+	"cmp"
 	"net/http"
 	"strings"
-	"unicode"
+
+	"jdpay-listener/internal/printable"
 )
 
 // platformCodes are the codes of JD's open platform that a reply of any of its services can have.
@@ -22,21 +25,40 @@ var platformCodes = map[string]Class{
 	"24": Permanent, // permission missing
 }
 
-// interpret classifies a reply: first by the configured codes, then by the HTTP status, then by the reply itself.
+// outageCodes are the codes by which the platform says that it, or the service behind it, is failing.
+var outageCodes = map[string]bool{
+	"43": true, // error of the platform
+	"65": true, // the service does not answer in time
+	"66": true, // the service is not available
+	"67": true, // the service ended with an unknown error
+	"69": true, // data cannot be had
+}
+
+// interpret classifies a reply: first by the platform's own codes, then by the configured ones, which are the service's,
+// then by the HTTP status, then by the reply itself.
 func (c *Client) interpret(status int, body []byte) (Result, error) {
-	r, err := c.parse(body)
+	var r reply
+	text, err := readable(body)
+	if err == nil {
+		r, err = c.parse(text)
+	}
 	code, message := c.sanitize(r.code), c.sanitize(r.message)
+	start := string(bytes.TrimSpace(text)) // of the reply, for people
 	if err != nil {
-		message = err.Error()
+		message = c.sanitize(strings.TrimSuffix(err.Error()+": "+start, ": "))
 	}
+	isOutage := r.byPlatform && outageCodes[r.code]
 	fail := func(class Class) (Result, error) {
-		return Result{}, &Error{Class: class, HTTPStatus: status, Code: code, Message: message, down: status >= 500}
+		return Result{}, &Error{Class: class, HTTPStatus: status, Code: code, Message: cmp.Or(message, c.sanitize(start)), down: status >= 500 || isOutage}
 	}
+	isService := !r.ok && !r.byPlatform
 	platform, known := platformCodes[r.platform]
 	switch {
-	case c.doneCodes[r.code] && !r.ok:
+	case isOutage, r.byPlatform && platform == Retry:
+		return fail(Retry)
+	case isService && c.doneCodes[r.code]:
 		return Result{Already: true, Code: code, Message: message}, nil
-	case c.retryCodes[r.code] && !r.ok:
+	case isService && c.retryCodes[r.code]:
 		return fail(Retry)
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		return fail(Retry)
@@ -55,16 +77,12 @@ func (c *Client) interpret(status int, body []byte) (Result, error) {
 	return fail(Refused)
 }
 
-const maxMessage = 200 // runes
+const maxMessage = 200 // characters
 
-// sanitize makes a text of JD or the network fit for an error: secrets masked, one line, at most maxMessage.
+// sanitize makes a text of JD or the network fit for an error: secrets masked, one line of printable characters, at most
+// maxMessage.
 func (c *Client) sanitize(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(c.mask.Replace(s), "�"))
+	s = printable.Text(strings.Join(strings.Fields(c.mask.Replace(s)), " "))
 	n := 0
 	for i := range s {
 		if n == maxMessage {

@@ -2,6 +2,7 @@ package jdapi
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -73,11 +74,30 @@ func TestReplies(t *testing.T) {
 				}
 				got = e
 			}
-			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
+			if diff := cmp.Diff(shown(c, tt.want, tt.body), got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// errNotJOS is the error of a reply that is not of the method a.b.
+const errNotJOS = "the reply has neither a_b_responce nor error_response"
+
+// shown returns what is wanted with the start of the reply where JD gave no text, or where the reply was not understood.
+func shown(c *Client, want any, body string) any {
+	e, isError := want.(*Error)
+	if !isError || body == "" {
+		return want
+	}
+	out := *e
+	switch {
+	case e.Message == "":
+		out.Message = c.sanitize(body)
+	case slices.Contains([]string{errNotObject.Error(), errTooLong.Error(), errTooDeep.Error(), errNotJOS}, e.Message):
+		out.Message = c.sanitize(e.Message + ": " + body)
+	}
+	return &out
 }
 
 func TestPlatformCodes(t *testing.T) {

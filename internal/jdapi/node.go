@@ -45,9 +45,6 @@ type member struct {
 
 // parse reads a whole reply, which must be an object.
 func parse(body []byte) (node, error) {
-	if len(body) > maxReply {
-		return node{}, errTooLong
-	}
 	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) || !json.Valid(body) {
 		return node{}, errNotObject
 	}

@@ -64,7 +64,7 @@ func TestServiceRefusals(t *testing.T) {
 		"the platform's code against success": {`{"code":"1","success":true}`, refused("1", "")},
 		"two codes against success":           {`{"code":"0","code":"1","success":true}`, refused("1", "")},
 		"success that is a number":            {`{"code":"0","success":1}`, refused("0", "")},
-		"an error response within":            {`{"code":"0","error_response":{"code":"67","zh_desc":"拒绝"}}`, refused("67", "拒绝")},
+		"an error response within":            {`{"code":"0","error_response":{"code":"62","zh_desc":"拒绝"}}`, refused("62", "拒绝")},
 		"message in an outer object":          {`{"code":"0","message":"no such waybill","result":{"success":false}}`, refused("", "no such waybill")},
 
 		"a code of the service, not the platform's": {`{"code":"0","result":{"success":false,"code":"2"}}`, refused("2", "")},
@@ -93,8 +93,9 @@ func TestServiceRefusals(t *testing.T) {
 		"an empty error code":             {`{"code":"0","success":true,"errorCode":"","errorMsg":null}`, Result{Code: "0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := interpreted(newClient(t, josOptions()), `{"a_b_responce":`+tt.service+`}`)
-			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
+			c, body := newClient(t, josOptions()), `{"a_b_responce":`+tt.service+`}`
+			got := interpreted(c, body)
+			if diff := cmp.Diff(shown(c, tt.want, body), got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -106,8 +107,8 @@ func TestServiceRefusals(t *testing.T) {
 		}
 	})
 	t.Run("two replies of the service", func(t *testing.T) {
-		got := interpreted(newClient(t, josOptions()), `{"a_b_responce":{"code":"0","success":true},"a_b_responce":{"code":"1"}}`)
-		if diff := cmp.Diff(refused("1", ""), got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
+		c, body := newClient(t, josOptions()), `{"a_b_responce":{"code":"0","success":true},"a_b_responce":{"code":"1"}}`
+		if diff := cmp.Diff(shown(c, refused("1", ""), body), interpreted(c, body), cmpopts.IgnoreUnexported(Error{})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
@@ -142,8 +143,9 @@ func TestPlainRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, o := range []Options{{Signer: "none"}, {Signer: "header", Headers: map[string]string{"X-Key": "k"}}} {
 				o.BaseURL = "http://127.0.0.1:1"
-				got := interpreted(newClient(t, o), tt.body)
-				if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
+				c := newClient(t, o)
+				got := interpreted(c, tt.body)
+				if diff := cmp.Diff(shown(c, tt.want, tt.body), got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", o.Signer, diff)
 				}
 			}
@@ -160,7 +162,7 @@ func TestCodesOfDeepRefusals(t *testing.T) {
 		`{"a_b_responce":{"code":"0","result":{"resultCode":100,"resultMessage":"had it"}}}`: Result{Already: true, Code: "100", Message: "had it"},
 		`{"a_b_responce":{"code":"0","result":"{\"success\":false,\"code\":\"BUSY\"}"}}`:     &Error{Class: Retry, HTTPStatus: 200, Code: "BUSY"},
 	} {
-		if diff := cmp.Diff(want, interpreted(c, body), cmpopts.IgnoreUnexported(Error{})); diff != "" {
+		if diff := cmp.Diff(shown(c, want, body), interpreted(c, body), cmpopts.IgnoreUnexported(Error{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", body, diff)
 		}
 	}
@@ -194,8 +196,9 @@ func TestHostileReplies(t *testing.T) {
 		"thousands of items":        {`{"success":true,"x":[0` + strings.Repeat(`,0`, 30_000) + `]}`, Result{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := interpreted(newClient(t, Options{BaseURL: "http://127.0.0.1:1"}), tt.body)
-			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
+			c := newClient(t, Options{BaseURL: "http://127.0.0.1:1"})
+			got := interpreted(c, tt.body)
+			if diff := cmp.Diff(shown(c, tt.want, tt.body), got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,6 +16,8 @@ type reply struct {
 	// platform is the code of the outermost object of a refusal. Codes of inner objects are the service's own: their
 	// numbers have other meanings.
 	platform string
+	// byPlatform: the code is one of the platform itself, so the configured codes, which are the service's, do not apply.
+	byPlatform bool
 }
 
 // The names and values by which JD's services report the result of a call. A reply is a success only if one of them means
@@ -45,6 +48,9 @@ func parsePlain(body []byte) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if e, found := n.platformError(); found { // of a gateway that signs for us
+		return e, nil
+	}
 	if r, refused := n.refusal(n); refused {
 		return r, nil
 	}
@@ -60,11 +66,11 @@ func parseJOS(body []byte, method string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if e, found := n.member("error_response"); found {
-		if e.kind != object {
-			return reply{}, errNotObject
-		}
-		return reply{code: e.code(), message: e.message(), platform: e.code()}, nil
+	if e, found := n.platformError(); found {
+		return e, nil
+	}
+	if _, found := n.member("error_response"); found {
+		return reply{}, errNotObject
 	}
 	name := strings.ReplaceAll(method, ".", "_")
 	service, found := n.member(name + "_responce")
@@ -78,16 +84,37 @@ func parseJOS(body []byte, method string) (reply, error) {
 		return reply{}, errNotObject
 	}
 	if r, refused := n.refusal(service); refused {
+		r.byPlatform = r.code == r.platform && isPlatformCode(r.code)
 		return r, nil
 	}
 	return service.result(body), nil
+}
+
+// platformError finds the platform's own error, {"error_response": {…}}, at any depth: a gateway or a service may wrap it.
+func (n node) platformError() (reply, bool) {
+	for o := range n.objects() {
+		if e := o.keyed("errorresponse"); e.kind == object {
+			return reply{code: e.code(), message: e.message(), platform: e.code(), byPlatform: true}, true
+		}
+	}
+	return reply{}, false
+}
+
+// isPlatformCode reports whether a code in the place of the platform's is one: they have one or two digits, or mean
+// success. Services put longer codes of their own there.
+func isPlatformCode(code string) bool {
+	if slices.Contains(okCodes, strings.ToLower(code)) {
+		return true
+	}
+	_, err := strconv.ParseUint(code, 10, 64)
+	return err == nil && len(code) <= 2
 }
 
 // result is the result of a service's reply in which no object refuses.
 func (n node) result(body []byte) reply {
 	code := n.code()
 	if code != "" && !slices.Contains(okCodes, strings.ToLower(code)) { // the platform's code counts even beside a true flag
-		return reply{code: code, message: n.message(), platform: code}
+		return reply{code: code, message: n.message(), platform: code, byPlatform: isPlatformCode(code)}
 	}
 	for o := range n.objects() {
 		if o.flagged(flagNames...) {

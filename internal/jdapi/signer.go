@@ -5,8 +5,10 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
+	"html"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +61,8 @@ func (c *Client) sign(o Options) {
 	case "header":
 		for name, value := range o.Headers {
 			c.header.Set(name, value)
-			secrets = append(secrets, value)
+			_, token, _ := strings.Cut(value, " ") // of "Bearer TOKEN"
+			secrets = append(secrets, value, token)
 		}
 	case "jos":
 		method := method(o)
@@ -77,14 +80,31 @@ func (c *Client) sign(o Options) {
 		c.header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 		secrets = append(secrets, o.AppSecret, o.AccessToken, o.AppKey)
 	}
-	pairs := []string{}
-	for _, s := range secrets {
-		if len(s) >= minSecret {
-			pairs = append(pairs, s, "***")
-		}
-	}
-	c.mask = strings.NewReplacer(pairs...)
+	c.mask = masks(secrets)
 }
+
+// masks replaces secrets by ***, in each form in which a reply may repeat them; longer ones first, since one may be a part of
+// another.
+func masks(secrets []string) *strings.Replacer {
+	var forms []string
+	for _, s := range secrets {
+		if len(s) < minSecret {
+			continue
+		}
+		quoted, _ := json.Marshal(s) // a text always has a JSON form
+		inJSON, inForm := strings.Trim(string(quoted), `"`), url.QueryEscape(s)
+		lower := percentCode.ReplaceAllStringFunc(inForm, strings.ToLower)
+		forms = append(forms, s, inJSON, strings.ReplaceAll(s, "/", `\/`), html.EscapeString(s), inForm, lower, url.PathEscape(s))
+	}
+	slices.SortStableFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	pairs := make([]string, 0, 2*len(forms))
+	for _, form := range forms {
+		pairs = append(pairs, form, "***")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+var percentCode = regexp.MustCompile("%[0-9A-F]{2}")
 
 // minSecret is the shortest text that is masked in messages; masking every "1" would make them unreadable.
 const minSecret = 4

@@ -9,45 +9,45 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// KeepRejected stores a job that is not worth a try, as evidence: it is rejected from birth, with the outcome and the
+// KeepFinished stores a job that nobody is to try, as evidence: it is rejected or parked from birth, with the outcome and the
 // reason. It returns the row's id, or 0 when a job with this key is stored already. OnEnd is told of a new one.
-func (r *Runner) KeepRejected(ctx context.Context, kind string, args Raw, key string, outcome Outcome, reason error) (id int64, err error) {
+func (r *Runner) KeepFinished(ctx context.Context, kind string, args Raw, key string, state State, outcome Outcome, reason error) (id int64, err error) {
 	k := r.slots.kinds[kind] // kinds are registered before work begins
 	if k == nil {
-		return 0, fmt.Errorf("keeping a rejected %q: %w", kind, errUnknownKind)
+		return 0, fmt.Errorf("keeping a %s %q: %w", state, kind, errUnknownKind)
 	}
 	n := NewRow{Kind: kind, Key: fitKey(key), Args: []byte(args), Priority: k.Priority}
-	id, err = r.store.InsertRejected(ctx, n, outcome, clean(reason.Error()))
+	id, err = r.store.InsertFinished(ctx, n, state, outcome, clean(reason.Error()))
 	if err != nil {
-		return 0, fmt.Errorf("keeping a rejected %q: %w", kind, err)
+		return 0, fmt.Errorf("keeping a %s %q: %w", state, kind, err)
 	}
 	if id != 0 {
 		now := time.Now()
 		r.opts.OnEnd(End{
 			Job:   &Job{ID: id, Kind: kind, Key: n.Key, Args: n.Args, Priority: n.Priority, Created: now, began: now, Left: Forever},
-			State: Rejected, Outcome: outcome, Err: reason,
+			State: state, Outcome: outcome, Err: reason,
 		})
 	}
 	return id, nil
 }
 
-// InsertRejected stores a job that is finished. It is an INSERT of its own and not one that ignores duplicates, since the
+// InsertFinished stores a job that is finished. It is an INSERT of its own and not one that ignores duplicates, since the
 // server's count of rows does not tell those from new ones.
-func (s *MySQL) InsertRejected(ctx context.Context, n NewRow, outcome Outcome, reason string) (id int64, err error) {
+func (s *MySQL) InsertFinished(ctx context.Context, n NewRow, state State, outcome Outcome, reason string) (id int64, err error) {
 	res, err := s.exec(ctx, nil, `INSERT INTO jdpay_job (kind, unique_key, args, state, outcome, priority, next_try_at, last_error, created_at, finished_at)
-		VALUES (?, ?, ?, ?, ?, ?, `+dbNow+`, ?, `+dbNow+`, `+dbNow+`)`, n.Kind, null(n.Key), string(n.Args), Rejected, outcome, n.Priority, reason)
+		VALUES (?, ?, ?, ?, ?, ?, `+dbNow+`, ?, `+dbNow+`, `+dbNow+`)`, n.Kind, null(n.Key), string(n.Args), state, outcome, n.Priority, reason)
 	var refused *mysql.MySQLError
 	switch {
 	case errors.As(err, &refused) && refused.Number == 1062: // the key exists
 		return 0, nil
 	case err != nil:
-		return 0, fmt.Errorf("storing a rejected job: %w", err)
+		return 0, fmt.Errorf("storing a finished job: %w", err)
 	}
 	return res.LastInsertId()
 }
 
-// InsertRejected stores a job that is finished.
-func (m *Memory) InsertRejected(_ context.Context, n NewRow, outcome Outcome, reason string) (id int64, err error) {
+// InsertFinished stores a job that is finished.
+func (m *Memory) InsertFinished(_ context.Context, n NewRow, state State, outcome Outcome, reason string) (id int64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rows == nil {
@@ -59,7 +59,7 @@ func (m *Memory) InsertRejected(_ context.Context, n NewRow, outcome Outcome, re
 	m.next++
 	m.rows[m.next] = &memoryRow{
 		Job:   Job{ID: m.next, Kind: n.Kind, Key: n.Key, Args: n.Args, Priority: n.Priority, Created: time.Now()},
-		state: Rejected, outcome: outcome, lastError: reason,
+		state: state, outcome: outcome, lastError: reason,
 	}
 	if n.Key != "" {
 		m.keys[n.Key] = m.next

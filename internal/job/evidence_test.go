@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestKeepRejected(t *testing.T) {
+func TestKeepFinished(t *testing.T) {
 	eachStore(t, func(t *testing.T, s testStore) {
 		var ends []End
 		r := NewRunner(s, "a", Options{OnEnd: func(e End) { ends = append(ends, e) }})
@@ -17,7 +17,7 @@ func TestKeepRejected(t *testing.T) {
 		}
 		keep := func(key string) int64 {
 			t.Helper()
-			id, err := r.KeepRejected(t.Context(), "k", "body 寄件", key, "malformed", errors.New("damaged"))
+			id, err := r.KeepFinished(t.Context(), "k", "body 寄件", key, Rejected, "malformed", errors.New("damaged"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -37,7 +37,7 @@ func TestKeepRejected(t *testing.T) {
 		if jobs := claim(t, s, "a", map[string]int{"k": 10}); len(jobs) != 0 {
 			t.Errorf("%d rejected jobs are claimed", len(jobs))
 		}
-		if _, err := r.KeepRejected(t.Context(), "unknown", "", "y", "malformed", errors.New("damaged")); err == nil {
+		if _, err := r.KeepFinished(t.Context(), "unknown", "", "y", Rejected, "malformed", errors.New("damaged")); err == nil {
 			t.Error("an unknown kind is accepted")
 		}
 	})

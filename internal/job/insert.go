@@ -30,41 +30,49 @@ type New struct {
 const startTimeout = LeaseTime + ownOrphanTimeout/2
 
 // Insert stores jobs, in the caller's transaction unless tx is nil, and returns a job for each of them in order: nil for one
-// that is stored already. Call Start with them after the commit; after a rollback there is nothing to undo.
+// that is stored already. Without an error, each of them was read back from the table. Call Start with the jobs after the commit;
+// after a rollback there is nothing to undo.
 //
 // It returns an error if a kind is not registered or its arguments have another type.
 func (r *Runner) Insert(ctx context.Context, tx *sql.Tx, news ...New) ([]*Job, error) {
-	rows := make([]NewRow, len(news))
+	return r.insert(ctx, tx, news, r.store.Insert)
+}
+
+// InsertNew is Insert for jobs that nobody may have stored before. It returns ErrExists if one is stored already; the transaction must
+// then be rolled back.
+func (r *Runner) InsertNew(ctx context.Context, tx *sql.Tx, news ...New) ([]*Job, error) {
+	return r.insert(ctx, tx, news, r.store.InsertNew)
+}
+
+func (r *Runner) insert(ctx context.Context, tx *sql.Tx, news []New, store func(context.Context, *sql.Tx, string, []NewRow) ([]*Job, error)) ([]*Job, error) {
+	rows := make([]NewRow, 0, len(news))
+	index := make(map[string]int, len(news)) // of news, by key
 	for i := range news {
 		row, err := r.row(&news[i])
 		if err != nil {
 			return nil, fmt.Errorf("storing a job of kind %q: %w", news[i].Kind, err)
 		}
-		rows[i] = row
-	}
-	r.slots.lease(rows)
-	index := make(map[string]int, len(rows))
-	jobs := make([]*Job, len(rows))
-	for i := range rows {
-		switch n := &rows[i]; {
-		case !n.Leased && n.Delay == 0:
-			jobs[i] = &Job{Kind: n.Kind, Key: n.Key}
-		case n.Leased && n.Key == "":
-			n.Key = n.Kind + ":" + rand.Text() // rows are found again by their key
-			fallthrough
-		default:
-			index[n.Key] = i
+		// A message may stand twice in the merged batches of several pollers. MySQL 5.6 refuses a statement with such rows.
+		if _, twice := index[row.Key]; !twice {
+			index[row.Key] = i
+			rows = append(rows, row)
 		}
 	}
-	leased, err := r.store.Insert(ctx, tx, r.lease, rows)
+	r.slots.lease(rows)
+	jobs := make([]*Job, len(news))
+	for _, n := range rows {
+		if !n.Leased && n.Delay == 0 {
+			jobs[index[n.Key]] = &Job{Kind: n.Kind, Key: n.Key}
+		}
+	}
+	leased, err := store(ctx, tx, r.lease, rows)
 	if err != nil {
 		return nil, err
 	}
 	for _, j := range leased {
-		if i, ok := index[j.Key]; ok {
-			j.value = news[i].Args
-			jobs[i] = j
-		}
+		i := index[j.Key]
+		j.value = news[i].Args
+		jobs[i] = j
 	}
 	return jobs, nil
 }
@@ -82,8 +90,12 @@ func (r *Runner) row(n *New) (NewRow, error) {
 	if err != nil {
 		return NewRow{}, err
 	}
+	key := fitKey(n.Key)
+	if key == "" {
+		key = n.Kind + ":" + rand.Text() // rows are read back by their keys
+	}
 	return NewRow{
-		Kind: n.Kind, Key: fitKey(n.Key), Ref: n.Ref, Args: args, Priority: k.Priority, Delay: n.Delay, Timeout: r.slots.timeout(k),
+		Kind: n.Kind, Key: key, Ref: n.Ref, Args: args, Priority: k.Priority, Delay: n.Delay, Timeout: r.slots.timeout(k),
 		Enqueued: storableTime(n.Enqueued), Trace: n.Trace,
 	}, nil
 }

@@ -73,6 +73,17 @@ func (m *Memory) Insert(_ context.Context, tx *sql.Tx, lease string, rows []NewR
 	return mine, nil
 }
 
+// InsertNew stores jobs of which none may be stored already; tx must be nil.
+func (m *Memory) InsertNew(ctx context.Context, tx *sql.Tx, lease string, rows []NewRow) ([]*Job, error) {
+	m.mu.Lock()
+	exists := slices.ContainsFunc(rows, func(n NewRow) bool { _, ok := m.keys[n.Key]; return ok })
+	m.mu.Unlock()
+	if exists {
+		return nil, ErrExists
+	}
+	return m.Insert(ctx, tx, lease, rows)
+}
+
 func (r *memoryRow) take(lease string, now time.Time) {
 	r.state, r.lease, r.leaseUntil = Running, lease, now.Add(LeaseTime)
 	r.Tries++

@@ -1,9 +1,11 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -65,6 +67,25 @@ func (s *MySQL) query(ctx context.Context, tx *sql.Tx, query string, args ...any
 
 // Insert stores jobs and returns the leased ones.
 func (s *MySQL) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
+	return s.insertAll(ctx, tx, lease, jobs, s.insertMissing)
+}
+
+// InsertNew stores jobs of which none may be stored already, and returns the leased ones.
+func (s *MySQL) InsertNew(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
+	return s.insertAll(ctx, tx, lease, jobs, func(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
+		mine, missing, err := s.insert(ctx, tx, lease, jobs, "")
+		switch {
+		case sqldb.IsDuplicate(err):
+			err = errors.Join(ErrExists, err)
+		case err == nil && len(missing) > 0:
+			err = notStored(missing)
+		}
+		return mine, err
+	})
+}
+
+// insertAll stores jobs with statements of bounded size.
+func (s *MySQL) insertAll(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow, insert func(context.Context, *sql.Tx, string, []NewRow) ([]*Job, error)) ([]*Job, error) {
 	var mine []*Job
 	for rest := jobs; len(rest) > 0; {
 		n, size := 0, 0
@@ -72,7 +93,7 @@ func (s *MySQL) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 			size += len(rest[n].Args)
 			n++
 		}
-		got, err := s.insert(ctx, tx, lease, rest[:n])
+		got, err := insert(ctx, tx, lease, rest[:n])
 		if err != nil {
 			return nil, fmt.Errorf("storing %d jobs: %w", len(jobs), err)
 		}
@@ -82,24 +103,50 @@ func (s *MySQL) Insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 	return mine, nil
 }
 
-func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
+// ifMissing leaves a row alone whose unique key is stored already. It names no AUTO_INCREMENT column: MariaDB and MySQL (bug 66301)
+// give the next row of such a statement the id behind that of a row of another session, where it may meet a row that has nothing to
+// do with it. A row that all the same meets another one than that of its key is an error instead of an update: kind is NOT NULL.
+//
+// Not INSERT IGNORE: that would also swallow a value too long or of the wrong form.
+//
+// R-ONE-ROW: a message that is delivered again meets the unique key and changes nothing.
+const ifMissing = " ON DUPLICATE KEY UPDATE kind = IF(unique_key <=> VALUES(unique_key), kind, NULL)"
+
+// insertMissing stores the jobs whose keys are not stored. What is not found afterwards is stored by itself.
+func (s *MySQL) insertMissing(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow) ([]*Job, error) {
+	mine, missing, err := s.insert(ctx, tx, lease, jobs, ifMissing)
+	if sqldb.IsNull(err) { // a row met another one by its id
+		missing, err = jobs, nil
+	}
+	for i := range missing {
+		got, still, failed := s.insert(ctx, tx, lease, missing[i:i+1], ifMissing)
+		mine, err = append(mine, got...), cmp.Or(err, failed)
+		if failed == nil && len(still) > 0 {
+			err = cmp.Or(err, notStored(still))
+		}
+	}
+	return mine, err
+}
+
+func notStored(missing []NewRow) error {
+	return fmt.Errorf("the server reports success, but the row with unique_key %q, one of %d, is not stored", missing[0].Key, len(missing))
+}
+
+// insert stores jobs with one statement and reads all of them back by their keys, in the same round trip. It returns those that this
+// lease runs now, also those of an earlier insertion whose answer was lost, and those that are not in the table.
+func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []NewRow, onDuplicate string) (mine []*Job, missing []NewRow, err error) {
 	var q strings.Builder
 	q.WriteString("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, priority, try_count, next_try_at, give_up_at, lease, lease_until, trace, enqueued_at, created_at) VALUES ")
-	args := make([]any, 0, len(jobs)*12)
-	leased := make(map[string]*NewRow, len(jobs))
-	keys := make([]any, 1, len(jobs)+1)
-	keys[0] = lease
+	args := make([]any, 0, len(jobs)*13+1)
 	for i := range jobs {
 		n := &jobs[i]
 		if i > 0 {
 			q.WriteByte(',')
 		}
 		q.WriteString("(?, ?, ?, ?, ?, ?, ?, " + dbLater + ", ")
-		args = append(args, n.Kind, null(n.Key), null(n.Ref), string(n.Args))
+		args = append(args, n.Kind, n.Key, null(n.Ref), string(n.Args))
 		if n.Leased {
 			args = append(args, Running, n.Priority, 1, n.Delay.Microseconds())
-			leased[n.Key] = n
-			keys = append(keys, n.Key)
 		} else {
 			args = append(args, Ready, n.Priority, 0, n.Delay.Microseconds())
 		}
@@ -118,30 +165,34 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		q.WriteString(", ?, ?, " + dbNow + ")")
 		args = append(args, null(n.Trace), nullTime(n.Enqueued))
 	}
-	// Not INSERT IGNORE: that would also swallow a value too long or of the wrong form.
-	// R-ONE-ROW: a message that is delivered again meets the unique key and changes nothing.
-	q.WriteString(" ON DUPLICATE KEY UPDATE id = id")
-	if len(leased) == 0 {
-		_, err := s.exec(ctx, tx, q.String(), args...)
-		return nil, err
+	q.WriteString(onDuplicate)
+	// R-READ-BACK: a job is stored when its row was read back by its key, not because a statement succeeded.
+	q.WriteString("; SELECT id, unique_key, lease <=> ?, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE unique_key IN " + sqldb.In(len(jobs)))
+	args = append(args, lease)
+	rest := make(map[string]*NewRow, len(jobs))
+	for i := range jobs {
+		args = append(args, jobs[i].Key)
+		rest[jobs[i].Key] = &jobs[i]
 	}
-	// In the same round trip the rows are read back: what the insert met may be an earlier one of ours whose answer was lost.
-	q.WriteString("; SELECT id, unique_key, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE lease = ? AND unique_key IN " + sqldb.In(len(keys)-1))
-	rows, err := s.query(ctx, tx, q.String(), append(args, keys...)...)
+	rows, err := s.query(ctx, tx, q.String(), args...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	crash.At("inserted")
 	defer rows.Close()
 	began := time.Now()
-	mine := make([]*Job, 0, len(leased))
 	for rows.Next() {
 		j := &Job{Tries: 1, began: began, Left: Forever}
 		var age int64
-		if err := rows.Scan(&j.ID, &j.Key, &j.Created, &age); err != nil {
-			return nil, fmt.Errorf("reading back: %w", err)
+		var leased bool
+		if err := rows.Scan(&j.ID, &j.Key, &leased, &j.Created, &age); err != nil {
+			return nil, nil, fmt.Errorf("reading back: %w", err)
 		}
-		n := leased[j.Key]
+		n := rest[j.Key]
+		delete(rest, j.Key)
+		if n == nil || !leased || !n.Leased {
+			continue
+		}
 		j.Kind, j.Ref, j.Args, j.Priority, j.Enqueued, j.Trace = n.Kind, n.Ref, n.Args, n.Priority, n.Enqueued, n.Trace
 		j.Age = max(time.Duration(age)*time.Microsecond, 0)
 		if n.Timeout > 0 {
@@ -149,7 +200,13 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		}
 		mine = append(mine, j)
 	}
-	return mine, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, nil, fmt.Errorf("reading back: %w", err)
+	}
+	for _, n := range rest {
+		missing = append(missing, *n)
+	}
+	return mine, missing, nil
 }
 
 func null(s string) any {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestServerClock(t *testing.T) {
-	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	noon := time.Date(2020, 11, 20, 12, 0, 0, 0, time.UTC)
 	for name, tt := range map[string]struct {
 		asked time.Duration // when the clock is read again, after the first reading, which took 10 ms
 		shown time.Duration // by the clock then, after noon
@@ -53,7 +53,7 @@ func TestClockSetBack(t *testing.T) {
 			if err := s.db.QueryRow("SELECT UTC_TIMESTAMP(6)").Scan(&shown); err != nil {
 				t.Fatal(err)
 			}
-			return (time.Until(shown) - off).Abs() < time.Minute
+			return (shown.Sub(testenv.Now()) - off).Abs() < time.Minute
 		})
 	}
 	want := map[string]int{"k": 10}

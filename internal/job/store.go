@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 )
 
@@ -12,13 +13,16 @@ import (
 // A lease names the instance that works on a job. It protects the job while the instance lives, which KeepLock proves, and
 // in any case for LeaseTime from the last Renew. All times are taken from the store's own clock.
 type Store interface {
-	// Insert stores jobs, in the caller's transaction unless tx is nil. A job whose key exists is left as it is. Of those
-	// with Leased set it returns the ones that are now running under this lease, whether this call inserted them or an
-	// earlier one whose answer was lost.
+	// Insert stores jobs, in the caller's transaction unless tx is nil. A job whose key exists is left as it is. Without an error
+	// each key was read back, whoever stored it. Of those with Leased set it returns the ones that are now running under this
+	// lease, whether this call inserted them or an earlier one whose answer was lost.
 	Insert(ctx context.Context, tx *sql.Tx, lease string, rows []NewRow) ([]*Job, error)
-	// InsertRejected stores a job that nobody is to work on, with its outcome and reason, and returns its id, or 0 when its
+	// InsertNew is Insert for jobs that nobody may have stored before: it returns ErrExists if a key exists. The caller must then
+	// roll the transaction back.
+	InsertNew(ctx context.Context, tx *sql.Tx, lease string, rows []NewRow) ([]*Job, error)
+	// InsertFinished stores a job that nobody is to work on, with its outcome and reason, and returns its id, or 0 when its
 	// key exists.
-	InsertRejected(ctx context.Context, n NewRow, outcome Outcome, reason string) (id int64, err error)
+	InsertFinished(ctx context.Context, n NewRow, state State, outcome Outcome, reason string) (id int64, err error)
 	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due; of a
 	// long backlog with one priority those that are due longest come first, whatever their tries.
 	// Jobs of instances that died are due as well.
@@ -37,10 +41,13 @@ type Store interface {
 	Lockless() error
 }
 
+// ErrExists means that a job that must be new has the key of one that is stored already.
+var ErrExists = errors.New("a job with this key is stored already")
+
 // NewRow is a job to be stored, as its row has it.
 type NewRow struct {
 	Kind     string
-	Key      string // empty: no other job is the same work
+	Key      string // unique
 	Ref      string
 	Args     []byte
 	Priority int

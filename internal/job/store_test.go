@@ -83,10 +83,30 @@ func TestStoreKeepsSameWorkOnce(t *testing.T) {
 		if done := insert(t, s, "a", NewRow{Kind: "k", Key: first[0].Key, Leased: true}); len(done) != 0 {
 			t.Errorf("finished work was inserted again: %v", keysOf(done))
 		}
-		// Jobs without a key are distinct.
-		insert(t, s, "a", NewRow{Kind: "k"}, NewRow{Kind: "k"})
-		if got := len(claim(t, s, "a", map[string]int{"k": 10})); got != 3 { // z and the two without a key
-			t.Errorf("%d jobs left to claim, want 3", got)
+		// The same key twice in one statement.
+		twice := insert(t, s, "a", NewRow{Kind: "k", Key: "twice"}, NewRow{Kind: "k", Key: "behind"}, NewRow{Kind: "k", Key: "twice"}, NewRow{Kind: "k", Key: "last", Leased: true})
+		if diff := cmp.Diff([]string{"last"}, keysOf(twice)); diff != "" {
+			t.Errorf("leased at once (-want +got):\n%s", diff)
+		}
+		left := keysOf(claim(t, s, "a", map[string]int{"k": 10}))
+		if diff := cmp.Diff([]string{"behind", "twice", "z"}, slices.Sorted(slices.Values(left))); diff != "" {
+			t.Errorf("left to claim (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestStoreKeepsNewWorkOnly(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s testStore) {
+		got, err := s.InsertNew(t.Context(), nil, "a", []NewRow{{Kind: "k", Key: "x", Leased: true}, {Kind: "k", Key: "y"}})
+		if err != nil || len(got) != 1 || got[0].Key != "x" {
+			t.Fatalf("inserted %v, %v", keysOf(got), err)
+		}
+		if got, err := s.InsertNew(t.Context(), nil, "a", []NewRow{{Kind: "k", Key: "z"}, {Kind: "k", Key: "y"}}); !errors.Is(err, ErrExists) {
+			t.Errorf("a key that exists: %v, %v", keysOf(got), err)
+		}
+		if left := keysOf(claim(t, s, "a", map[string]int{"k": 10})); len(left) != 1 || left[0] != "y" {
+			t.Errorf("left to claim: %v", left)
 		}
 	})
 }
@@ -263,7 +283,7 @@ func TestMemoryRefusesTransactions(t *testing.T) {
 // TestStoreOrigin: when a message was enqueued and its trace stay with its job, whichever instance works on it.
 func TestStoreOrigin(t *testing.T) {
 	t.Parallel()
-	enqueued := time.Date(2026, 11, 20, 4, 0, 0, 123_000_000, time.UTC)
+	enqueued := time.Date(2020, 11, 20, 4, 0, 0, 123_000_000, time.UTC)
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	eachStore(t, func(t *testing.T, s testStore) {
 		check := func(what string, jobs []*Job, wantTime time.Time, wantTrace string) {
@@ -287,9 +307,9 @@ func TestStoreOrigin(t *testing.T) {
 // TestStorableTime: a queue may say anything about its times; what no column holds is left out.
 func TestStorableTime(t *testing.T) {
 	t.Parallel()
-	good := time.Date(2026, 11, 20, 12, 0, 0, 123_456_789, time.FixedZone("", 8*3600))
+	good := time.Date(2020, 11, 20, 12, 0, 0, 123_456_789, time.FixedZone("", 8*3600))
 	for name, c := range map[string]struct{ in, want time.Time }{
-		"a moment":       {good, time.Date(2026, 11, 20, 4, 0, 0, 123_456_000, time.UTC)},
+		"a moment":       {good, time.Date(2020, 11, 20, 4, 0, 0, 123_456_000, time.UTC)},
 		"none":           {},
 		"far future":     {time.UnixMilli(1 << 60), time.Time{}},
 		"far past":       {time.UnixMilli(-1 << 60), time.Time{}},

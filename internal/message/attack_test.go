@@ -66,7 +66,7 @@ func body(fields ...string) string {
 }
 
 func payText(orderNo, amount string, more ...string) string {
-	text := fmt.Sprintf(`{"orderNo":%q,"payType":"WXPAY","payAmount":%q,"payTime":"2026-11-20 12:00:00"`, orderNo, amount)
+	text := fmt.Sprintf(`{"orderNo":%q,"payType":"WXPAY","payAmount":%q,"payTime":"2020-11-20 12:00:00"`, orderNo, amount)
 	for i := 0; i < len(more); i += 2 {
 		text += "," + quoted(more[i]) + ":" + quoted(more[i+1])
 	}
@@ -109,7 +109,7 @@ func rulesOf(p Profile, status string) Rules {
 // another payment accepted.
 func TestAttacksOnTheSignature(t *testing.T) {
 	genuine, evil := base64Of(payText("R1", "8.00")), base64Of(payText("R2", "800.00"))
-	const outer = "20261120120001"
+	const outer = "20201120120001"
 	type attack struct {
 		rules  Rules
 		body   string
@@ -244,7 +244,7 @@ func TestGenuineMessagesOfOddForms(t *testing.T) {
 
 // TestPayloadNamesThatDifferInCase: the result does not depend on the order of a map.
 func TestPayloadNamesThatDifferInCase(t *testing.T) {
-	text := `{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","PayAmount":"800.00","payTime":"2026-11-20 12:00:00"}`
+	text := `{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","PayAmount":"800.00","payTime":"2020-11-20 12:00:00"}`
 	seen := map[string]int{}
 	for range 100 {
 		n, err := decodeNotification(envelopeOf(text), Format{Zone: beijing})

@@ -35,6 +35,7 @@ type Envelope struct {
 	Data   string
 	Sign   string
 	Form   string // of the body: JSON, form fields, or one of these inside base64 or a topic's wrapper
+	Signed bool   // with one of the keys; set by Rules.Open only
 }
 
 // ErrMalformed means that a message does not have the agreed form. A retry cannot succeed.

@@ -1,7 +1,9 @@
 package message
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -9,32 +11,41 @@ import (
 // Fen is an exact amount of money: 100 fen are one yuan.
 type Fen int64
 
-// maxFen is the largest amount that the business tables' DECIMAL(12,2) holds.
-const maxFen = 999_999_999_999
+// maxFenDigits is how many digits an amount in fen may have: as many as the business tables' DECIMAL(12,2).
+const maxFenDigits = 12
 
-// ParseYuan parses an amount in yuan: digits and at most two decimals. Every error is an ErrMalformed.
-func ParseYuan(s string) (Fen, error) {
-	whole, frac, point := strings.Cut(s, ".")
-	if point && (len(frac) == 0 || len(frac) > 2) {
-		return 0, Malformedf("amount %q in yuan must have at most two decimals", Cut(s, 40))
-	}
-	return parseFen(s, whole+frac+"00"[len(frac):])
-}
+// ParseYuan parses an amount in yuan: an unsigned decimal number that is a whole number of fen, such as 8, 8.0000, .50 or
+// 6E+2. Every error is an ErrMalformed.
+func ParseYuan(s string) (Fen, error) { return parseFen(s, 2) }
 
-// ParseFen parses an amount in fen: digits only. Every error is an ErrMalformed.
-func ParseFen(s string) (Fen, error) { return parseFen(s, s) }
+// ParseFen is ParseYuan for an amount in fen, such as 800 or 800.0.
+func ParseFen(s string) (Fen, error) { return parseFen(s, 0) }
 
-func parseFen(s, digits string) (Fen, error) {
-	for i := range len(digits) {
-		if digits[i] < '0' || digits[i] > '9' {
-			return 0, Malformedf("amount %q may have digits and a decimal point only", Cut(s, 40))
-		}
+// amountForm is the form of an amount: digits, a point, an exponent. There is no sign before it.
+var amountForm = regexp.MustCompile(`^([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?$`)
+
+// parseFen parses an amount of which one unit is 10^decimals fen. It is exact, and costs no more than its text is long,
+// whatever the exponent.
+func parseFen(s string, decimals int) (Fen, error) {
+	m := amountForm.FindStringSubmatch(s)
+	if m == nil || m[1]+m[2] == "" {
+		return 0, Malformedf("amount %q is no unsigned decimal number", Cut(s, 40))
 	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n > maxFen || s == "" || s[0] == '.' {
-		return 0, Malformedf("amount %q is empty or too large", Cut(s, 40))
+	digits := strings.TrimLeft(m[1]+m[2], "0")
+	if digits == "" {
+		return 0, nil
 	}
-	return Fen(n), nil
+	exponent, err := strconv.Atoi(cmp.Or(m[3], "0")) // at the end of its range if it is out of range
+	whole := len(digits) - len(m[2]) + decimals      // how many digits the whole fen have, without the exponent
+	digits = strings.TrimRight(digits, "0")
+	switch {
+	case err == nil && exponent < len(digits)-whole, err != nil && exponent < 0:
+		return 0, Malformedf("amount %q has a fraction of a fen", Cut(s, 40))
+	case err != nil || exponent > maxFenDigits-whole:
+		return 0, Malformedf("amount %q is too large", Cut(s, 40))
+	}
+	n, err := strconv.ParseInt(digits+strings.Repeat("0", whole+exponent-len(digits)), 10, 64)
+	return Fen(n), err
 }
 
 // String returns the amount in yuan with two decimals.

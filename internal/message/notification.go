@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ type Notification struct {
 	TermNo       string `json:"term_no,omitempty"`
 
 	Status string `json:"status,omitempty"` // the configured status field's value; empty if there is none
-	GBK    bool   `json:"gbk,omitempty"`    // the payload was not UTF-8: JD's older products send GBK
+	GBK    bool   `json:"gbk,omitempty"`    // the payload was not UTF-8: JD's older products send GBK or GB18030
 }
 
 // Format is the configured format of payloads.
@@ -35,20 +36,23 @@ type Format struct {
 }
 
 // maxOrderNo is the length of the order number's column, in characters; the lengths of other columns stand at their fields
-// below.
-const maxOrderNo = 64
+// below. maxExternalID is the length of the longest trade number that is read: whether its column holds it is the database's word.
+const (
+	maxOrderNo    = 64
+	maxExternalID = 255
+)
 
 // Payload is the decoded data of an envelope.
 type Payload struct {
 	Text []byte // JSON, UTF-8
-	GBK  bool   // it arrived as GBK instead of UTF-8
+	GBK  bool   // it arrived as GBK or GB18030 instead of UTF-8
 
 	fields map[string]string // by lower-case name, values as text
 }
 
 // DecodePayload decodes the data of an envelope. Every error is an ErrMalformed.
 func DecodePayload(data string) (p Payload, err error) {
-	data = strings.TrimSpace(data)
+	data = strings.TrimSpace(strings.TrimPrefix(data, "\ufeff"))
 	p.Text = []byte(data)
 	if !strings.HasPrefix(data, "{") {
 		if p.Text, err = decodeBase64(data); err != nil {
@@ -56,11 +60,13 @@ func DecodePayload(data string) (p Payload, err error) {
 		}
 	}
 	if !utf8.Valid(p.Text) {
-		if p.Text, err = simplifiedchinese.GBK.NewDecoder().Bytes(p.Text); err != nil || !utf8.Valid(p.Text) {
-			return p, Malformedf("data is neither UTF-8 nor GBK")
+		// GB18030 has all of GBK, and every other character, too.
+		if p.Text, err = simplifiedchinese.GB18030.NewDecoder().Bytes(p.Text); err != nil || !utf8.Valid(p.Text) {
+			return p, Malformedf("data is neither UTF-8 nor GB18030")
 		}
 		p.GBK = true
 	}
+	p.Text = bytes.TrimPrefix(p.Text, []byte("\ufeff"))
 	o, err := readObject(p.Text)
 	if err != nil {
 		return p, Malformedf("data is not a JSON object: %v", err)
@@ -115,8 +121,8 @@ func (f Format) notification(p Payload) (n Notification, err error) {
 		return n, Malformedf("orderNo %q is longer than %d characters", Cut(n.OrderNo, 40), maxOrderNo)
 	case !typed:
 		return n, Malformedf("payType is missing")
-	case utf8.RuneCountInString(n.ExternalID) > 128:
-		return n, Malformedf("externalId %q is longer than 128 characters", Cut(n.ExternalID, 40))
+	case utf8.RuneCountInString(n.ExternalID) > maxExternalID:
+		return n, Malformedf("externalId %q is longer than %d characters", Cut(n.ExternalID, 40), maxExternalID)
 	}
 	amount := p.Get("payAmount")
 	if amount == "" {
@@ -150,29 +156,39 @@ func fit(s string, maxChars int) string {
 	return s
 }
 
-// payTimeLayouts are the layouts in which JD's products write times. Each may have fractions of a second.
-var payTimeLayouts = []string{
-	"2006-01-02 15:04:05",
-	"2006-01-02T15:04:05",
-	"2006-01-02T15:04:05Z07:00",
-	"2006-01-02T15:04:05Z0700",
-	"2006-01-02 15:04:05Z07:00",
-	"20060102T150405",
-	"20060102T150405Z07:00",
-	"20060102T150405Z0700",
-}
+// payTimeLayouts are the layouts in which JD's products and .NET write times. Each may have fractions of a second, and one digit
+// where month, day or hour have no second one.
+var payTimeLayouts = func() (layouts []string) {
+	zones := []string{"", "Z07:00", "Z0700", "Z07", " Z07:00", " Z0700"}
+	for _, date := range []string{"2006-1-2 ", "2006-1-2T", "2006/1/2 "} {
+		for _, zone := range zones {
+			layouts = append(layouts, date+"15:04:05"+zone, date+"15:04"+zone)
+		}
+	}
+	for _, zone := range zones[:4] {
+		layouts = append(layouts, "20060102T150405"+zone, "20060102T1504"+zone)
+	}
+	return layouts
+}()
+
+// maxPayTime is the length of the longest text that is tried as a time.
+const maxPayTime = 40
 
 func parsePayTime(s string, zone *time.Location) (time.Time, error) {
 	t, ok := time.Time{}, false
 	switch {
 	case s == "":
 		return t, Malformedf("payTime is missing")
+	case len(s) > maxPayTime:
 	case len(s) == 14 && digits(s):
 		parsed, err := time.ParseInLocation("20060102150405", s, zone)
 		t, ok = parsed, err == nil
 	case len(s) == 13 && digits(s):
 		ms, err := strconv.ParseInt(s, 10, 64)
 		t, ok = time.UnixMilli(ms).In(zone), err == nil
+	case len(s) == 10 && digits(s):
+		seconds, err := strconv.ParseInt(s, 10, 64)
+		t, ok = time.Unix(seconds, 0).In(zone), err == nil
 	default:
 		for _, layout := range payTimeLayouts {
 			if parsed, err := time.ParseInLocation(layout, s, zone); err == nil {
@@ -182,7 +198,7 @@ func parsePayTime(s string, zone *time.Location) (time.Time, error) {
 		}
 	}
 	if !ok || t.Year() < 2000 || t.Year() > 2999 {
-		return time.Time{}, Malformedf("payTime %q is not a time: expected 2006-01-02 15:04:05, 20060102150405, ISO 8601 or epoch milliseconds", Cut(s, 40))
+		return time.Time{}, Malformedf("payTime %q is not a time: expected 2006-01-02 15:04:05, 2006/1/2 15:04, 20060102150405, ISO 8601, or epoch seconds or milliseconds", Cut(s, 40))
 	}
 	return t, nil
 }

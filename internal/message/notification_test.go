@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/url"
 	"strings"
 	"testing"
@@ -111,9 +112,9 @@ func envelopeOf(payload string) Envelope {
 }
 
 func TestDecodeNotification(t *testing.T) {
-	const full = `{"orderNo":" R1 ","payType":"WXPAY","payAmount":"8.00","payTime":"2026-11-20 12:00:00","orderType":"a","orderSource":"b","externalId":"c","businessType":"d","outBizNo":"e","termNo":"快递","status":"OK"}`
+	const full = `{"orderNo":" R1 ","payType":"WXPAY","payAmount":"8.00","payTime":"2020-11-20 12:00:00","orderType":"a","orderSource":"b","externalId":"c","businessType":"d","outBizNo":"e","termNo":"快递","status":"OK"}`
 	want := Notification{
-		OrderNo: "R1", PayType: "WXPAY", Amount: 800, PayTime: time.Date(2026, 11, 20, 12, 0, 0, 0, beijing),
+		OrderNo: "R1", PayType: "WXPAY", Amount: 800, PayTime: time.Date(2020, 11, 20, 12, 0, 0, 0, beijing),
 		OrderType: "a", OrderSource: "b", ExternalID: "c", BusinessType: "d", OutBizNo: "e", TermNo: "快递",
 	}
 	format := Format{Zone: beijing}
@@ -158,14 +159,14 @@ func TestDecodeNotification(t *testing.T) {
 	})
 	t.Run("over-long descriptions are cut", func(t *testing.T) {
 		long := strings.Repeat("长", 200)
-		got, err := decodeNotification(envelopeOf(fmt.Sprintf(`{"orderNo":"R1","payType":"X","payAmount":"8","payTime":"2026-11-20 12:00:00","orderType":%q}`, long)), format)
+		got, err := decodeNotification(envelopeOf(fmt.Sprintf(`{"orderNo":"R1","payType":"X","payAmount":"8","payTime":"2020-11-20 12:00:00","orderType":%q}`, long)), format)
 		if err != nil || len([]rune(got.OrderType)) != 64 {
 			t.Errorf("%v: %d characters", err, len([]rune(got.OrderType)))
 		}
 	})
 
 	pay := func(name, value string) string {
-		fields := map[string]string{"orderNo": `"R1"`, "payType": `"WXPAY"`, "payAmount": `"8.00"`, "payTime": `"2026-11-20 12:00:00"`}
+		fields := map[string]string{"orderNo": `"R1"`, "payType": `"WXPAY"`, "payAmount": `"8.00"`, "payTime": `"2020-11-20 12:00:00"`}
 		fields[name] = value
 		var parts []string
 		for n, v := range fields {
@@ -179,9 +180,10 @@ func TestDecodeNotification(t *testing.T) {
 		"not JSON": "hello", "an array": "[]", "null": "null",
 		"no orderNo": pay("orderNo", ""), "empty orderNo": pay("orderNo", `" "`), "long orderNo": pay("orderNo", `"`+strings.Repeat("x", 65)+`"`),
 		"no payType": pay("payType", ""), "no payAmount": pay("payAmount", ""), "no payTime": pay("payTime", ""),
-		"negative amount": pay("payAmount", "-8.00"), "amount with an exponent": pay("payAmount", "8e2"), "amount with three decimals": pay("payAmount", "8.001"),
-		"a word as amount": pay("payAmount", `"eight"`), "long externalId": pay("externalId", `"`+strings.Repeat("x", 129)+`"`),
-		"a date without a time": pay("payTime", `"2026-11-20"`), "no such day": pay("payTime", `"2026-02-30 12:00:00"`), "epoch seconds": pay("payTime", "1763611200"),
+		"negative amount": pay("payAmount", "-8.00"), "amount with three decimals": pay("payAmount", "8.001"), "amount with an endless exponent": pay("payAmount", "8e999999999"),
+		"a word as amount": pay("payAmount", `"eight"`), "long externalId": pay("externalId", `"`+strings.Repeat("x", 256)+`"`),
+		"a date without a time": pay("payTime", `"2020-11-20"`), "no such day": pay("payTime", `"2020-02-30 12:00:00"`), "epoch of nine digits": pay("payTime", "176361120"),
+		"endless time": pay("payTime", `"2020-11-20 12:00:00.`+strings.Repeat("0", 60)+`"`),
 	} {
 		t.Run(name+" is malformed", func(t *testing.T) {
 			if got, err := decodeNotification(envelopeOf(payload), format); !errors.Is(err, ErrMalformed) {
@@ -199,40 +201,80 @@ func TestDecodeNotification(t *testing.T) {
 }
 
 func TestPayTimeLayouts(t *testing.T) {
-	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, beijing)
+	noon := time.Date(2020, 11, 20, 12, 0, 0, 0, beijing)
 	for _, s := range []string{
-		"2026-11-20 12:00:00", "20261120120000", "2026-11-20T12:00:00", "2026-11-20T12:00:00+08:00", "2026-11-20T04:00:00Z",
-		"2026-11-20T04:00:00.000Z", "2026-11-20T12:00:00+0800", "2026-11-20 12:00:00.0", "20261120T120000+0800", "1795147200000",
+		"2020-11-20 12:00:00", "20201120120000", "2020-11-20T12:00:00", "2020-11-20T12:00:00+08:00", "2020-11-20T04:00:00Z",
+		"2020-11-20T04:00:00.000Z", "2020-11-20T12:00:00+0800", "2020-11-20 12:00:00.0", "20201120T120000+0800", "1605844800000", "1605844800",
+		"2020-11-20T12:00", "2020-11-20T04:00Z", "2020-11-20T12:00:00+08", "2020-11-20T12:00+08", "2020-11-20T12:00+08:00", "2020-11-20 12:00", "2020-11-20 12:00:00+08",
+		"2020-11-20 12:00:00 +08:00", "2020-11-20 12:00:00 +0800", "2020/11/20 12:00:00", "2020/11/20 12:00", "20201120T120000", "20201120T1200+08", "2020-11-20T12:00:00.123456789+08:00",
 	} {
-		if got, err := parsePayTime(s, beijing); err != nil || !got.Equal(noon) {
+		if got, err := parsePayTime(s, beijing); err != nil || !got.Truncate(time.Second).Equal(noon) {
 			t.Errorf("%s: %v, %v", s, got, err)
-		} else if got.Format(time.DateTime) != "2026-11-20 12:00:00" {
+		} else if got.Format(time.DateTime) != "2020-11-20 12:00:00" {
 			t.Errorf("%s: wall clock %s", s, got.Format(time.DateTime))
 		}
 	}
 }
 
+func TestShortPayTimes(t *testing.T) {
+	morning := time.Date(2019, 3, 5, 9, 4, 7, 0, beijing)
+	for _, s := range []string{"2019/3/5 9:04:07", "2019-3-5 9:04:07", "2019-03-05 09:04:07", "2019/03/05 09:04:07", "2019-03-05T09:04:07", "20190305090407"} {
+		if got, err := parsePayTime(s, beijing); err != nil || !got.Equal(morning) {
+			t.Errorf("%s: %v, %v", s, got, err)
+		}
+	}
+}
+
+const maxFen = 999_999_999_999
+
 func TestParseAmounts(t *testing.T) {
-	for s, want := range map[string]Fen{"8": 800, "8.0": 800, "8.00": 800, "0.01": 1, "0": 0, "00012.5": 1250, "9999999999.99": maxFen} {
+	for s, want := range map[string]Fen{
+		"8": 800, "8.0": 800, "8.00": 800, "0.01": 1, "0": 0, "00012.5": 1250, "9999999999.99": maxFen,
+		"8.000": 800, "8.0000": 800, "8.": 800, ".5": 50, ".50": 50, ".01": 1, "8E0": 800, "8e0": 800, "6E+2": 60000, "8e2": 80000, "800E-2": 800, "1E-2": 1, "0.08e2": 800,
+		"80000000e-7": 800, "0.000": 0, "0e999999999999999999999": 0, "0E-9": 0, "8e0000000000000000000000000001": 8000, "0.00000001E+10": 10000, "999999999999E-2": maxFen,
+		"8." + strings.Repeat("0", 4000): 800, strings.Repeat("0", 4000) + "8": 800,
+	} {
 		if got, err := ParseYuan(s); err != nil || got != want {
-			t.Errorf("%q yuan: %v, %v", s, int64(got), err)
+			t.Errorf("%.40q yuan: %v, %v", s, int64(got), err)
 		}
 	}
-	for _, s := range []string{"", ".", "8.", ".5", "+8", "-8", "8,00", "8.000", "8.0.0", " 8", "8e2", "0x8", "１", "10000000000.00", strings.Repeat("9", 40)} {
+	for _, s := range []string{
+		"", ".", "+8", "-8", "8,00", "8.001", "8.005", "8.0.0", " 8", "8 ", "0x8", "１", "10000000000.00", strings.Repeat("9", 40), "18.900000000000002",
+		"e", "e2", ".e2", "8e", "8e+", "8e-", "8e1.5", "8ee1", "8e1e1", "--8", "8-", "1e-3", "8E-3", "1e1000000000", "1e-1000000000", "1e999999999999999999999", "1e-999999999999999999999",
+		"9e9223372036854775807", "9e-9223372036854775808", "1e10", "999999999999.9E-2", "NaN", "Infinity", "-0", "+0", "8_0", "8d0",
+	} {
 		if got, err := ParseYuan(s); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%q yuan: %v, %v", s, got, err)
+			t.Errorf("%.40q yuan: %v, %v", s, got, err)
 		}
 	}
-	for s, want := range map[string]Fen{"800": 800, "0": 0, "999999999999": maxFen} {
+	for s, want := range map[string]Fen{"800": 800, "0": 0, "999999999999": maxFen, "800.0": 800, "8.00": 8, "8E2": 800, "80.0e1": 800} {
 		if got, err := ParseFen(s); err != nil || got != want {
 			t.Errorf("%q fen: %v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "8.00", "-1", "1000000000000"} {
+	for _, s := range []string{"", "8.5", "8.005", "-1", "1000000000000", "8e-1"} {
 		if got, err := ParseFen(s); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q fen: %v, %v", s, got, err)
 		}
 	}
+}
+
+// TestAmountsAreExact compares with arithmetic of big numbers, whatever the form.
+func TestAmountsAreExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringMatching(`[0-9]{0,14}(\.[0-9]{0,8})?([eE][+-]?[0-9]{1,2})?`).Draw(t, "amount")
+		got, err := ParseYuan(s)
+		want, ok := new(big.Rat).SetString(s)
+		if ok {
+			want.Mul(want, big.NewRat(100, 1))
+		}
+		if ok = ok && want.IsInt() && want.Cmp(big.NewRat(maxFen, 1)) <= 0; ok != (err == nil) {
+			t.Fatalf("%q: %v, %v; in fen it is %v", s, got, err, want)
+		}
+		if ok && want.Cmp(big.NewRat(int64(got), 1)) != 0 {
+			t.Fatalf("%q: %d, want %v", s, int64(got), want)
+		}
+	})
 }
 
 func TestAmountTextRoundTrip(t *testing.T) {

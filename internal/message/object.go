@@ -3,6 +3,7 @@ package message
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -15,10 +16,17 @@ type member struct {
 	raw  json.RawMessage
 }
 
-// readObject parses a text that is one JSON object and nothing else. The values are slices of the text.
+// readObject parses a text that is one JSON object and nothing else. Inside of strings it may have control characters as they are,
+// such as the line breaks of base64. The values are slices of the text.
 func readObject(text []byte) (object, error) {
 	var whole json.RawMessage
-	if err := json.Unmarshal(text, &whole); err != nil {
+	err := json.Unmarshal(text, &whole)
+	if err != nil {
+		if escaped := escapeControls(text); len(escaped) > len(text) {
+			err = json.Unmarshal(escaped, &whole)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	// From here on the syntax is known to be valid.
@@ -54,6 +62,28 @@ func (o object) get(name string) json.RawMessage {
 		}
 	}
 	return nil
+}
+
+// escapeControls returns a JSON text with the control characters in its strings escaped, as JSON wants them.
+func escapeControls(text []byte) []byte {
+	escaped := make([]byte, 0, len(text)+64)
+	inString := false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '"':
+			inString = !inString
+		case inString && c == '\\' && i+1 < len(text):
+			escaped = append(escaped, c)
+			i++
+			c = text[i]
+		case inString && c < ' ':
+			escaped = fmt.Appendf(escaped, `\u%04x`, c)
+			continue
+		}
+		escaped = append(escaped, c)
+	}
+	return escaped
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,21 +22,26 @@ type Rules struct {
 }
 
 // Open decodes a message body and verifies its signature. The error is an ErrMalformed or ErrBadSignature. With
-// ErrBadSignature the payload is returned, too, for its order number; it must not be trusted.
+// ErrBadSignature the payload is returned, too, for its order number; it must not be trusted. With ErrMalformed the envelope says
+// whether one of the keys signed the message: then it is lost unless a person reads it.
 func (r Rules) Open(body string) (Envelope, Payload, error) {
 	env, err := ParseEnvelope(body, r.BodyEncoding)
-	if err == nil {
-		err = r.Profile.Unambiguous(env, r.Format.StatusField)
-	}
 	if err != nil {
 		return env, Payload{}, err
 	}
+	ambiguous := r.Profile.Unambiguous(env, r.Format.StatusField)
 	// The payload decides which keys must verify it; it is used for nothing else before that.
 	p, unreadable := DecodePayload(env.Data)
-	if err := r.Profile.Verify(env, r.KeysOf(p)); err != nil {
-		return env, p, err
+	err = r.Profile.Verify(env, r.KeysOf(p))
+	env.Signed = err == nil
+	if halfPayment := (p.Get("orderNo") == "") != (p.Get("payAmount") == ""); !env.Signed && (unreadable != nil || halfPayment) && r.Profile.Verify(env, r.Keys) == nil {
+		env.Signed = true
+		err = cmp.Or(unreadable, Malformedf("a key for payments signed it, and orderNo or payAmount is missing"))
 	}
-	return env, p, unreadable
+	if ambiguous != nil {
+		return env, Payload{}, ambiguous
+	}
+	return env, p, cmp.Or(err, unreadable)
 }
 
 // ReadUnverified decodes a message body without verifying it: for messages that were verified before, and for showing what a
@@ -80,4 +86,36 @@ func (r Rules) CheckStatus(n Notification) error {
 		return fmt.Errorf("%s is not in data, and in the envelope it is not signed (JDPay:SignProfile %s): it is not trusted there", field, r.Profile.Name)
 	}
 	return nil
+}
+
+// Ungated returns the fields of a message that may say that it is no successful payment, if no status field is configured: a
+// status, a trade type that means refund, and the fields of a refund.
+func (r Rules) Ungated(e Envelope, p Payload) (suspicious []Field) {
+	if r.Format.StatusField != "" {
+		return nil
+	}
+	look := func(name, value string) {
+		value = strings.TrimSpace(value)
+		if lower := strings.ReplaceAll(strings.ToLower(name), "_", ""); value != "" && isGate(lower, value) {
+			suspicious = append(suspicious, Field{name, value})
+		}
+	}
+	for name, value := range p.fields {
+		look(name, value)
+	}
+	for _, f := range e.Fields {
+		look(f.Name, f.Value)
+	}
+	return suspicious
+}
+
+// isGate reports whether a field, of which the name is in lower case and without _, may say that there is no payment.
+func isGate(name, value string) bool {
+	switch name {
+	case "status", "paystatus", "tradestatus", "orderstatus", "state", "paystate", "tradestate":
+		return true
+	case "tradetype", "transtype", "biztype", "businesstype":
+		return name == "tradetype" && value == "1" || strings.Contains(strings.ToLower(value), "refund") || strings.Contains(value, "退")
+	}
+	return strings.Contains(name, "refund") && strings.Trim(value, "0.") != ""
 }

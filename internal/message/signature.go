@@ -17,6 +17,7 @@ type Profile struct {
 	Exclude             []string // not hashed; case is ignored. Field sign is never hashed
 	Include             []string // if not empty, only these are hashed; case is ignored
 	CaseInsensitiveSort bool
+	TrimValues          bool // hash values without surrounding white space; SkipEmpty then leaves blank ones out, too
 }
 
 // Profiles are the names of all recipes. a and b stand for fields in sorted order, K for the key.
@@ -64,9 +65,9 @@ func (p Profile) Sign(e Envelope, key string) string {
 func (p Profile) Text(e Envelope, key string) string {
 	switch p.Name {
 	case "data_key":
-		return e.Data + key
+		return p.value(e.Data) + key
 	case "key_data":
-		return key + e.Data
+		return key + p.value(e.Data)
 	}
 	fields := p.signed(e)
 	pairs := strings.HasPrefix(p.Name, "kv_")
@@ -101,7 +102,7 @@ func (p Profile) Text(e Envelope, key string) string {
 func (p Profile) signed(e Envelope) []Field {
 	fields := make([]Field, 0, len(e.Fields))
 	for _, f := range e.Fields {
-		if p.signs(f.Name) && !(p.SkipEmpty && f.Value == "") {
+		if f.Value = p.value(f.Value); p.signs(f.Name) && !(p.SkipEmpty && f.Value == "") {
 			fields = append(fields, f)
 		}
 	}
@@ -114,6 +115,14 @@ func (p Profile) signed(e Envelope) []Field {
 		return strings.Compare(a.Name, b.Name)
 	})
 	return fields
+}
+
+// value returns a value as it is hashed.
+func (p Profile) value(s string) string {
+	if p.TrimValues {
+		return strings.TrimSpace(s)
+	}
+	return s
 }
 
 // signs reports whether a field with a value is hashed.

@@ -86,7 +86,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 	w := newWorld(t)
 	w.order(1, "8.00")
 	w.order(2, "8.00")
-	now := time.Now().UTC()
+	now := testenv.Now().UTC()
 	hour := now.Truncate(time.Hour)
 	forged := w.reject(hour, "R1", forgeries(300, "R1")...)
 	ofR2 := w.reject(hour, "R2", forgeries(2*maxOrderEvidence, "R2")...)
@@ -140,7 +140,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 // TestGenuineMessagesAreNotBounded has genuine messages that were rejected because the configuration was wrong: none is
 // deleted.
 func TestGenuineMessagesAreNotBounded(t *testing.T) {
-	hour := time.Now().UTC().Truncate(time.Hour)
+	hour := testenv.Now().UTC().Truncate(time.Hour)
 	t.Run("the key is wrong, and each message names a known order", func(t *testing.T) {
 		w := newWorld(t)
 		for i := range int64(1200) {

@@ -6,14 +6,16 @@ package payment
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"jdpay-listener/internal/batcher"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/sqldb"
 )
 
 // The kinds of jobs that a payment consists of.
@@ -63,13 +65,7 @@ const (
 // NewKeeper returns a Keeper that stores into the runner's table.
 func NewKeeper(runner *job.Runner) *Keeper {
 	k := &Keeper{runner: runner}
-	k.batcher = batcher.New(maxReceivedBatches, keepConcurrency, func(batches []*receivedBatch) []error {
-		err := k.insert(batches)
-		if err == nil {
-			return nil
-		}
-		return slices.Repeat([]error{err}, len(batches))
-	})
+	k.batcher = batcher.New(maxReceivedBatches, keepConcurrency, func(batches []*receivedBatch) []error { return sqldb.WriteBatch(batches, k.insert) })
 	return k
 }
 
@@ -82,6 +78,9 @@ func (k *Keeper) insert(batches []*receivedBatch) error {
 		news = append(news, b.news...)
 	}
 	jobs, err := k.runner.Insert(ctx, nil, news...)
+	if len(batches) == 1 && (sqldb.IsTooLarge(err) || sqldb.IsRefusedValue(err)) {
+		return k.insertApart(ctx, batches[0])
+	}
 	if err != nil {
 		return err
 	}
@@ -89,6 +88,45 @@ func (k *Keeper) insert(batches []*receivedBatch) error {
 		b.jobs, jobs = jobs[:len(b.news)], jobs[len(b.news):]
 	}
 	return nil
+}
+
+// insertApart stores the messages of a batch that the server refuses because of one of them. The one that is refused by itself
+// is parked, with what can be kept of it.
+func (k *Keeper) insertApart(ctx context.Context, b *receivedBatch) error {
+	b.jobs = make([]*job.Job, len(b.news))
+	indexes := make([]int, len(b.news))
+	for i := range indexes {
+		indexes[i] = i
+	}
+	errs := sqldb.WriteBatch(indexes, func(part []int) error {
+		news := make([]job.New, len(part))
+		for i, at := range part {
+			news[i] = b.news[at]
+		}
+		jobs, err := k.runner.Insert(ctx, nil, news...)
+		for i := range jobs {
+			b.jobs[part[i]] = jobs[i]
+		}
+		return err
+	})
+	for i, err := range errs {
+		if sqldb.IsTooLarge(err) || sqldb.IsRefusedValue(err) {
+			errs[i] = k.park(ctx, b.news[i], err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// park stores a message that the database refuses: with as much of its body as the database takes.
+func (k *Keeper) park(ctx context.Context, n job.New, refused error) (err error) {
+	body := string(n.Args.(job.Raw))
+	for kept := body; ; kept = kept[:len(kept)/2] {
+		reason := fmt.Errorf("the database refuses this message; %d of its %d bytes are kept (SHA-256 of all: %x): %w", len(kept), len(body), sha256.Sum256([]byte(body)), refused)
+		_, err = k.runner.KeepFinished(ctx, n.Kind, job.Raw(strings.ToValidUTF8(kept, "")), n.Key, job.Parked, NotStorable, reason)
+		if kept == "" || !sqldb.IsTooLarge(err) && !sqldb.IsRefusedValue(err) {
+			return err
+		}
+	}
 }
 
 // Keep stores messages of a queue as jobs of the kind. A redelivered message that is stored already is left alone. When
@@ -122,7 +160,7 @@ var errDamaged = message.Malformedf("the queue's checksum is of another text: th
 // the deletion fails and the queue delivers the message again, intact, that one is a payment.
 func (k *Keeper) keepDamaged(ctx context.Context, kind, queue string, m Message) error {
 	body := strings.ToValidUTF8(m.Body, "�")
-	id, err := k.runner.KeepRejected(ctx, kind, job.Raw(body), kind+":"+queue+":damaged:"+m.ID, Malformed, errDamaged)
+	id, err := k.runner.KeepFinished(ctx, kind, job.Raw(body), kind+":"+queue+":damaged:"+m.ID, job.Rejected, Malformed, errDamaged)
 	if err != nil {
 		return fmt.Errorf("keeping a damaged message of queue %s: %w", queue, err)
 	}

@@ -11,7 +11,7 @@ type Ending struct {
 // SettlementOutcomes lists the outcomes of notifications: those of kind settle, which a message of the sync-reply queue has as
 // well when it is a notification.
 var SettlementOutcomes = []job.Outcome{
-	Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID, BadSignature, Malformed, job.Abandoned,
+	Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID, StepsExist, NotStorable, BadSignature, Malformed, job.Abandoned,
 }
 
 // Endings lists how the jobs of each kind can end by themselves. An operator can also end any of them as discarded.
@@ -62,6 +62,9 @@ var notificationEndings = []Ending{
 	{job.Parked, UnknownOrder},
 	{job.Parked, NotSuccess},
 	{job.Parked, BadExternalID},
+	{job.Parked, StepsExist},
+	{job.Parked, NotStorable},
+	{job.Parked, Malformed}, // one of the keys signed it
 	{job.Parked, job.Abandoned},
 	{job.Rejected, BadSignature},
 	{job.Rejected, Malformed},

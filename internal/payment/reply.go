@@ -108,7 +108,7 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Out
 	}
 	rep := &reply{job: j, messageID: p.Get(r.replyRules.MessageID), device: p.Get(r.replyRules.Device), code: p.Get(r.replyRules.Code), text: p.Get(r.replyRules.Text), payload: p.Text}
 	if err := r.replyRules.Complete(p); err != nil {
-		return "", job.Reject(Malformed, err)
+		return "", job.Permanent(Malformed, err)
 	}
 	rep.orderID, _ = device.ParseMessageID(rep.messageID)
 	j.Notes = append(j.Notes, "reply_to", message.Cut(rep.messageID, 64), "device_sn", message.Cut(rep.device, 64), "code", message.Cut(rep.code, 40))

@@ -14,6 +14,7 @@ import (
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/testenv"
 )
 
 // requireReply is a change for newWorld: commands wait for replies.
@@ -62,9 +63,11 @@ func TestReplyOutcomes(t *testing.T) {
 		{"an unknown order", replyOf("pay-complete-99", "0"), "done unknown"},
 		{"a message id of another program", replyOf("open-door-4", "0"), "done unknown"},
 		{"forged", strings.Replace(replyOf("pay-complete-4", "0"), `"sign":"`, `"sign":"0`, 1), "rejected bad_signature"},
-		{"no message id", signed(`{"code":"0"}`), "rejected malformed"},
-		{"no code", signed(`{"messageId":"pay-complete-4"}`), "rejected malformed"},
-		{"not JSON", signed(`hello`), "rejected malformed"},
+		{"no message id", signed(`{"code":"0"}`), "parked malformed"},
+		{"no code", signed(`{"messageId":"pay-complete-4"}`), "parked malformed"},
+		{"not JSON", signed(`hello`), "parked malformed"},
+		{"not JSON, forged", strings.Replace(signed(`hello`), `"sign":"`, `"sign":"0`, 1), "rejected bad_signature"},
+		{"no message", `hello`, "rejected malformed"},
 	}
 	var want []string
 	for i, s := range replies {
@@ -90,7 +93,7 @@ func TestReplyOutcomes(t *testing.T) {
 		t.Errorf("%d refusals were reported", n)
 	}
 	for _, end := range w.ended.all() {
-		if off := time.Since(end.Now()).Abs(); off > time.Minute {
+		if off := testenv.Now().Sub(end.Now()).Abs(); off > time.Minute {
 			t.Errorf("the end of %s %d is reported for %v", end.Kind, end.ID, end.Now())
 		}
 	}
@@ -293,7 +296,7 @@ func TestEachSideHasItsOwnKeys(t *testing.T) {
 		return fmt.Sprintf(`{"data":%q,"sign":"%x"}`, data, md5.Sum([]byte("data="+data+"&"+key)))
 	}
 	payment := func(orderNo string) string {
-		return fmt.Sprintf(`{"orderNo":%q,"payType":"WXPAY","payAmount":"8.00","payTime":"2026-11-20 12:00:00"}`, orderNo)
+		return fmt.Sprintf(`{"orderNo":%q,"payType":"WXPAY","payAmount":"8.00","payTime":"2020-11-20 12:00:00"}`, orderNo)
 	}
 	reply := `{"messageId":"pay-complete-1","deviceSn":"D1","code":"0"}`
 	var want []string
@@ -302,6 +305,10 @@ func TestEachSideHasItsOwnKeys(t *testing.T) {
 		{"a reply with JD's key", signedBy(testKey, reply), "rejected bad_signature"},
 		{"a payment with JD's key", signedBy(testKey, payment("R3")), "R3 done settled"},
 		{"a reply with the cabinets' key", signedBy(cabinets, reply), "R1 done confirmed"},
+		{"a payment without an amount with JD's key", signedBy(testKey, `{"orderNo":"R2","payType":"WXPAY"}`), "R2 parked malformed"},
+		{"nothing to read with JD's key", signedBy(testKey, "hello"), "parked malformed"},
+		{"nothing to read with the cabinets' key", signedBy(cabinets, "hello"), "parked malformed"},
+		{"nothing to read with no key", signedBy("another key", "hello"), "rejected bad_signature"},
 	} {
 		w.keepReply(s.body)
 		w.repliesDone(i + 1)

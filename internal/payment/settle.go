@@ -27,6 +27,8 @@ const (
 	UnknownOrder   job.Outcome = "unknown_order"
 	NotSuccess     job.Outcome = "not_success"
 	BadExternalID  job.Outcome = "bad_external_id" // the column cannot hold JD's trade number exactly
+	StepsExist     job.Outcome = "steps_exist"     // the order is not paid, and has steps of an earlier payment
+	NotStorable    job.Outcome = "not_storable"    // the database refuses the message itself
 	BadSignature   job.Outcome = "bad_signature"
 	Malformed      job.Outcome = "malformed"
 )
@@ -37,7 +39,7 @@ const ClassUnknownOrder = "unknown_order"
 // IsSettlement reports whether an outcome is one of a payment and not of a cabinet's reply.
 func IsSettlement(outcome job.Outcome) bool {
 	switch outcome {
-	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID:
+	case Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID, StepsExist, NotStorable:
 		return true
 	}
 	return false
@@ -89,6 +91,7 @@ type Settler struct {
 	batcher *batcher.Batcher[*settlement]
 	unknown onceEach // pay types
 	cut     onceEach // columns that a text did not fit
+	ungated onceEach // fields that look like a status, while none is configured
 }
 
 const (
@@ -114,7 +117,7 @@ type settlement struct {
 	outcome job.Outcome // empty: err prevented a decision
 	err     error       // the reason for the outcome; see decide
 
-	unstorable bool // the column cannot hold the externalId exactly
+	unstorable bool // the column does not give the externalId back as it is
 }
 
 // Handle is the handler of KindSettle.
@@ -126,14 +129,18 @@ func (s *Settler) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Out
 	return s.settle(j, env, p)
 }
 
-// open decodes a kept message and verifies its signature. The error is the job's verdict. A message with a bad signature
-// gets its order number as the job's ref, too: it may be genuine and the configured key wrong.
+// open decodes a kept message and verifies its signature. The error is the job's verdict: a message that one of the keys signed
+// and that cannot be read is parked, because a payment may be lost with it; one that nobody signed is rejected. A message with a
+// bad signature gets its order number as the job's ref, too: it may be genuine and the configured key wrong.
 func open(j *job.Job, rules message.Rules, body string) (message.Envelope, message.Payload, error) {
 	env, p, err := rules.Open(body)
 	switch {
 	case errors.Is(err, message.ErrBadSignature):
 		j.SetRef(p.OrderNo())
 		return env, p, job.Reject(BadSignature, err)
+	case err != nil && env.Signed:
+		j.SetRef(p.OrderNo())
+		return env, p, job.Permanent(Malformed, err)
 	case err != nil:
 		return env, p, job.Reject(Malformed, err)
 	}
@@ -145,8 +152,9 @@ func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (j
 	j.SetRef(p.OrderNo())
 	n, err := s.rules.Message.Notification(env, p)
 	if err != nil {
-		return "", job.Reject(Malformed, err)
+		return "", job.Permanent(Malformed, err)
 	}
+	s.warnUngated(env, p, n.OrderNo)
 	if err := s.rules.Message.CheckStatus(n); err != nil {
 		return "", job.Permanent(NotSuccess, err)
 	}
@@ -154,6 +162,8 @@ func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (j
 	// Without ctx: a transaction that has begun is not abandoned; settleTimeout bounds it.
 	err = s.batcher.Do(context.Background(), st)
 	switch {
+	case errors.Is(err, job.ErrExists):
+		return "", job.Permanent(StepsExist, fmt.Errorf("order %s is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again? %w", n.OrderNo, err))
 	case err != nil:
 		return "", rollbackVerdict(err)
 	case st.outcome == Settled:
@@ -182,6 +192,16 @@ func (st *settlement) addNotes() {
 	}
 }
 
+// warnUngated logs once for each field that it looks like the status of a payment or like a refund, while no status is configured.
+func (s *Settler) warnUngated(env message.Envelope, p message.Payload, orderNo string) {
+	for _, f := range s.rules.Message.Ungated(env, p) {
+		if s.ungated.first(f.Name) {
+			s.report.Log.Warn("a message has a field that may say whether it is a successful payment, and Payment:StatusField is empty: a refund or a failed payment is settled like a payment; "+
+				"set Payment:StatusField to the field and Payment:SuccessStatuses to the values that mean paid", "field", message.Cut(f.Name, 40), "value", message.Cut(f.Value, 40), "order_no", orderNo)
+		}
+	}
+}
+
 // payType returns the company's code of JD's pay type. It logs each unknown one once.
 func (s *Settler) payType(n message.Notification) int {
 	types := s.PayTypes.Load()
@@ -199,7 +219,8 @@ func rollbackVerdict(err error) error {
 	return err
 }
 
-// settleBatch settles a batch. If the database refuses one of its texts, the batch is settled with what the columns can hold.
+// settleBatch settles a batch. If the database refuses one of its texts, the batch is settled with what the columns can hold. A
+// payment whose externalId the column does not give back as it was is not settled.
 func (s *Settler) settleBatch(batch []*settlement) error {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
@@ -212,8 +233,19 @@ func (s *Settler) settleBatch(batch []*settlement) error {
 		}
 		err = s.settleInTx(ctx, batch)
 	}
+	if sqldb.IsBadText(err) && len(batch) == 1 && batch[0].n.ExternalID != "" {
+		// The other texts fit now, so it is the externalId: a number that is too large for its column.
+		batch[0].unstorable = true
+		err = s.settleInTx(ctx, batch)
+	}
+	if errors.Is(err, errAltered) {
+		err = s.settleInTx(ctx, batch)
+	}
 	return err
 }
+
+// errAltered means that the transaction was rolled back, because the column altered an externalId; its settlement is unstorable.
+var errAltered = errors.New("the database altered an externalId")
 
 // field is a text of a notification and its column in kernelorder_charge.
 type field struct {
@@ -247,7 +279,9 @@ func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 		return err
 	}
 	for _, st := range batch {
-		st.unstorable, fitted = fitted[0] != st.n.ExternalID, fitted[1:]
+		// Whether a column of numbers holds a long one, only the server knows; see settleBatch.
+		maybeNumber := fitted[0] == "" && isNumber(st.n.ExternalID)
+		st.unstorable, fitted = fitted[0] != st.n.ExternalID && !maybeNumber, fitted[1:]
 		for _, f := range descriptive(&st.n) {
 			if fitted[0] != *f.value {
 				warnCut(s.report.Log, &s.cut, ordersTable, f.column, "order_no", st.n.OrderNo)
@@ -274,14 +308,15 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 		var concluded []job.Conclusion
 		for _, st := range batch {
 			o := orders[st.n.OrderNo]
-			st.outcome, st.err = decide(o, st.n, s.rules.AmountCheck)
+			claim := st.proof(s.rules.Message.Format.Zone)
+			st.outcome, st.err = decide(o, st.n, claim, s.rules.AmountCheck)
 			if st.outcome == Settled && st.unstorable {
-				st.outcome, st.err = BadExternalID, fmt.Errorf("%s.external_id cannot hold externalId %q exactly: its character set or its length is too small", ordersTable, st.n.ExternalID)
+				st.outcome, st.err = BadExternalID, fmt.Errorf("%s.external_id does not give externalId %q back as it is: make it a VARCHAR that is long enough, with a character set that has all of it", ordersTable, st.n.ExternalID)
 			}
 			if st.outcome != Settled {
 				continue
 			}
-			o.paid, o.externalID = true, st.n.ExternalID // for a second notification of the order in this batch
+			o.paid, o.by = true, claim // for a second notification of the order in this batch
 			paid = append(paid, st)
 			concluded = append(concluded, job.Conclusion{ID: st.job.ID, State: job.Done, Outcome: Settled, Ref: st.n.OrderNo})
 			newSteps = append(newSteps, s.newSteps(o.id, st)...)
@@ -289,11 +324,15 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 		if len(paid) == 0 {
 			return nil
 		}
-		if err := s.orders.markPaid(ctx, tx, paid, orders, s.rules.Message.Format.Zone); err != nil {
+		if err := s.orders.markPaid(ctx, tx, paid, orders); err != nil {
+			return err
+		}
+		if err := s.orders.checkExternalIDs(ctx, tx, paid, orders); err != nil {
 			return err
 		}
 		crash.At("settle paid")
-		if steps, err = s.runner.Insert(ctx, tx, newSteps...); err != nil {
+		// New steps, or nothing: an order that was set back after its payment has steps already, and its cabinet would not be told.
+		if steps, err = s.runner.InsertNew(ctx, tx, newSteps...); err != nil {
 			return err
 		}
 		crash.At("settle steps created")
@@ -321,17 +360,19 @@ func orderNumbers(batch []*settlement) []string {
 
 // decide returns whether a payment is settled, and the reason if it is not. o is nil if there is no such order. An order
 // without an amount accepts every payment except one of 0.00, which would open a cabinet for free. An empty outcome means
-// that the order's row must be corrected first.
-func decide(o *order, n message.Notification, check AmountCheck) (outcome job.Outcome, err error) {
+// that the order's row must be corrected first. by is what the order's row would have of the payment.
+func decide(o *order, n message.Notification, by proof, check AmountCheck) (outcome job.Outcome, err error) {
 	switch {
 	case o == nil:
 		return UnknownOrder, fmt.Errorf("there is no order with order_no %q", n.OrderNo)
 	case o.rowErr != nil:
 		return "", o.rowErr
-	case o.paid && (o.externalID == "" || n.ExternalID == "" || o.externalID == n.ExternalID):
+	case o.paid && by.isOf(o.by):
 		return Duplicate, nil
+	case o.paid && o.by.externalID != "" && n.ExternalID != "":
+		return PaidTwice, fmt.Errorf("the order was paid already by externalId %q; this is %q: the customer needs a refund", o.by.externalID, n.ExternalID)
 	case o.paid:
-		return PaidTwice, fmt.Errorf("the order was paid already by externalId %q; this is %q: the customer needs a refund", o.externalID, n.ExternalID)
+		return PaidTwice, fmt.Errorf("the order was paid already: %s; this is not shown to be a copy of that payment: %s", o.by, by)
 	case check == AmountOff || !o.hasAmount && n.Amount != 0 || o.hasAmount && o.amount == n.Amount && o.amountErr == nil:
 		return Settled, nil
 	case o.amountErr != nil:

@@ -14,11 +14,23 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/testenv"
 )
 
 func TestDecide(t *testing.T) {
-	n := message.Notification{OrderNo: "R1", Amount: 800, ExternalID: "X1"}
-	zero := message.Notification{OrderNo: "R1", ExternalID: "X1"}
+	noon := time.Date(2019, 11, 20, 4, 0, 0, 999, time.UTC)
+	const (
+		at    = "2019-11-20 12:00:00"
+		twice = "the order was paid already: externalId "
+		isNot = "; this is not shown to be a copy of that payment: externalId "
+		this  = "8.00 yuan, pay type 2, paid at " + at
+	)
+	paidBy := func(externalID, at, amount, payType string) *order {
+		return &order{paid: true, by: proof{externalID, at, amount, payType}, hasAmount: true, amount: 1}
+	}
+	n := message.Notification{OrderNo: "R1", Amount: 800, ExternalID: "X1", PayTime: noon}
+	bare := message.Notification{OrderNo: "R1", Amount: 800, PayTime: noon}
+	zero := message.Notification{OrderNo: "R1", ExternalID: "X1", PayTime: noon}
 	const noAmount = "paid 0.00 yuan, the order has no amount: only an order of 0.00 yuan may be paid with nothing"
 	for _, tt := range []struct {
 		name  string
@@ -31,11 +43,20 @@ func TestDecide(t *testing.T) {
 		{"unpaid, equal amount", &order{hasAmount: true, amount: 800}, n, AmountEnforce, Settled, ""},
 		{"unpaid, order without an amount", &order{}, n, AmountEnforce, Settled, ""},
 		{"no order", nil, n, AmountEnforce, UnknownOrder, `there is no order with order_no "R1"`},
-		{"paid by the same externalId", &order{paid: true, externalID: "X1"}, n, AmountEnforce, Duplicate, ""},
-		{"paid by the same externalId, another amount", &order{paid: true, externalID: "X1", hasAmount: true, amount: 1}, n, AmountEnforce, Duplicate, ""},
-		{"paid, the order has no externalId", &order{paid: true}, n, AmountEnforce, Duplicate, ""},
-		{"paid, the notification has no externalId", &order{paid: true, externalID: "X1"}, message.Notification{OrderNo: "R1"}, AmountEnforce, Duplicate, ""},
-		{"paid by another externalId", &order{paid: true, externalID: "X0"}, n, AmountEnforce, PaidTwice, `the order was paid already by externalId "X0"; this is "X1": the customer needs a refund`},
+		{"paid by the same externalId", paidBy("X1", "", "", ""), n, AmountEnforce, Duplicate, ""},
+		{"paid by the same externalId, another amount, time and type", paidBy("X1", "2019-11-20 13:00:00", "0.01", "10"), n, AmountEnforce, Duplicate, ""},
+		{"paid by another externalId", paidBy("X0", at, "8.00", "2"), n, AmountEnforce, PaidTwice, `the order was paid already by externalId "X0"; this is "X1": the customer needs a refund`},
+		{"the order has no externalId, the rest is equal", paidBy("", at, "8.00", "2"), n, AmountEnforce, Duplicate, ""},
+		{"the notification has no externalId, the rest is equal", paidBy("X1", at, "8.00", "2"), bare, AmountEnforce, Duplicate, ""},
+		{"neither has an externalId, the rest is equal", paidBy("", at, "8.00", "2"), bare, AmountEnforce, Duplicate, ""},
+		{
+			"no externalIds, another time", paidBy("", "2019-11-20 13:00:00", "8.00", "2"), bare, AmountEnforce, PaidTwice,
+			`the order was paid already: externalId "", 8.00 yuan, pay type 2, paid at 2019-11-20 13:00:00; this is not shown to be a copy of that payment: externalId "", 8.00 yuan, pay type 2, paid at 2019-11-20 12:00:00`,
+		},
+		{"no externalIds, another amount", paidBy("", at, "8.01", "2"), bare, AmountEnforce, PaidTwice, twice + `"", 8.01 yuan, pay type 2, paid at ` + at + isNot + `"", ` + this},
+		{"no externalIds, another type", paidBy("", at, "8.00", "10"), bare, AmountEnforce, PaidTwice, twice + `"", 8.00 yuan, pay type 10, paid at ` + at + isNot + `"", ` + this},
+		{"paid in cash", paidBy("", "", "", "99"), n, AmountEnforce, PaidTwice, twice + `"", unknown yuan, pay type 99, paid at an unknown time` + isNot + `"X1", ` + this},
+		{"marked paid by hand", paidBy("", "", "", ""), n, AmountEnforce, PaidTwice, twice + `"", unknown yuan, pay type unknown, paid at an unknown time` + isNot + `"X1", ` + this},
 		{"wrong amount", &order{hasAmount: true, amount: 801}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 8.01"},
 		{"wrong amount, check report", &order{hasAmount: true, amount: 801}, n, AmountReport, Settled, "paid 8.00 yuan, the order's amount is 8.01"},
 		{"wrong amount, check off", &order{hasAmount: true, amount: 801}, n, AmountOff, Settled, ""},
@@ -47,10 +68,10 @@ func TestDecide(t *testing.T) {
 		{"0.00 for an amount that cannot be read", &order{hasAmount: true, amountErr: errors.New("bad column")}, zero, AmountEnforce, AmountMismatch, "bad column"},
 		{"8.00 for an order of 0.00", &order{hasAmount: true}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 0.00"},
 		{"0.01 for an order without an amount", &order{}, message.Notification{OrderNo: "R1", Amount: 1}, AmountEnforce, Settled, ""},
-		{"0.00 a second time", &order{paid: true}, zero, AmountEnforce, Duplicate, ""},
+		{"0.00 a second time", paidBy("X1", at, "0.00", "2"), zero, AmountEnforce, Duplicate, ""},
 		{"an amount that cannot be read", &order{hasAmount: true, amountErr: errors.New("bad column")}, n, AmountEnforce, AmountMismatch, "bad column"},
 	} {
-		outcome, err := decide(tt.order, tt.n, tt.check)
+		outcome, err := decide(tt.order, tt.n, (&settlement{n: tt.n, payType: 2}).proof(beijing), tt.check)
 		if text := fmt.Sprint(err); outcome != tt.want || (err == nil) != (tt.err == "") || err != nil && text != tt.err {
 			t.Errorf("%s: %s, %v; want %s, %s", tt.name, outcome, err, tt.want, tt.err)
 		}
@@ -97,7 +118,7 @@ func TestSettleOutcomes(t *testing.T) {
 		strings.Replace(pay("R7", "8.00"), `110000001`, `110000002`, 1),
 		"not a message",
 		pay("R7", "eight"),
-		pay("R8", "8", "payTime", "20261120120000", "externalId", "", "termNo", "new"),
+		pay("R8", "8", "payTime", "20201120120000", "externalId", "", "termNo", "new"),
 		pay("R9", "0.00"),
 		pay("R10", "0"),
 	}
@@ -109,7 +130,7 @@ func TestSettleOutcomes(t *testing.T) {
 	got := w.strings("SELECT CONCAT_WS(' ', ref, state, outcome, try_count > 1) FROM jdpay_job WHERE kind = 'settle' ORDER BY id")
 	want := []string{
 		"R1 done settled 0", "R2 done settled 0", "R3 done duplicate 0", "R4 parked paid_twice 0", "R5 parked amount_mismatch 0", "R6 parked not_success 0",
-		"R404 parked unknown_order 1", "R7 rejected bad_signature 0", "R7 rejected bad_signature 0", "rejected malformed 0", "R7 rejected malformed 0", "R8 done settled 0", "R9 parked amount_mismatch 0",
+		"R404 parked unknown_order 1", "R7 rejected bad_signature 0", "R7 rejected bad_signature 0", "rejected malformed 0", "R7 parked malformed 0", "R8 done settled 0", "R9 parked amount_mismatch 0",
 		"R10 done settled 0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -118,16 +139,16 @@ func TestSettleOutcomes(t *testing.T) {
 	rows := w.strings(`SELECT CONCAT_WS('|', order_no, is_paid, COALESCE(pay_type, '-'), COALESCE(pay_amount, '-'), COALESCE(pay_time, '-'), COALESCE(order_type, '-'),
 		COALESCE(order_source, '-'), COALESCE(external_id, '-'), COALESCE(business_type, '-'), COALESCE(out_biz_no, '-'), COALESCE(term_no, '-')) FROM kernelorder_charge ORDER BY order_id`)
 	wantRows := []string{
-		"R1|1|2|8.00|2026-11-20 12:00:00|T|S|X-R1|B|O|N",
-		"R2|1|10|123.45|2026-11-20 12:00:00|-|-|X-R2|-|-|-",
+		"R1|1|2|8.00|" + paidAt + "|T|S|X-R1|B|O|N",
+		"R2|1|10|123.45|" + paidAt + "|-|-|X-R2|-|-|-",
 		"R3|1|-|-|-|-|-|X-R3|-|-|-",
 		"R4|1|-|-|-|-|-|OTHER|-|-|-",
 		"R5|0|-|-|-|-|-|-|-|-|-",
 		"R6|0|-|-|-|-|-|-|-|-|-",
 		"R7|0|-|-|-|-|-|-|-|-|-",
-		"R8|1|2|8.00|2026-11-20 12:00:00|kept|-|-|-|-|new",
+		"R8|1|2|8.00|2020-11-20 12:00:00|kept|-|-|-|-|new",
 		"R9|0|-|-|-|-|-|-|-|-|-",
-		"R10|1|2|0.00|2026-11-20 12:00:00|-|-|X-R10|-|-|-",
+		"R10|1|2|0.00|" + paidAt + "|-|-|X-R10|-|-|-",
 	}
 	if diff := cmp.Diff(wantRows, rows); diff != "" {
 		t.Errorf("orders (-want +got):\n%s", diff)
@@ -304,7 +325,7 @@ func TestStepsInheritTheirOrigin(t *testing.T) {
 	w.order(2, "8.00")
 	w.serve()
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	enqueued := time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
+	enqueued := testenv.Now().UTC().Truncate(time.Second)
 	w.keepMessages(Message{ID: "M1", Body: pay("R1", "8.00"), Enqueued: enqueued, Trace: trace})
 	if _, err := w.keeper.Keep(t.Context(), KindSettle, "notify", []Message{{ID: "M2", Body: pay("R2", "8.00"), Enqueued: enqueued, Trace: trace}}); err != nil {
 		t.Fatal(err)
@@ -313,7 +334,7 @@ func TestStepsInheritTheirOrigin(t *testing.T) {
 	w.eventually("both are done", func() bool {
 		return len(w.strings("SELECT id FROM jdpay_job WHERE state = 'done'")) == 8
 	})
-	want := slices.Repeat([]string{trace + " 2026-11-20 04:00:00.000000"}, 8)
+	want := slices.Repeat([]string{trace + " " + enqueued.Format(time.DateTime) + ".000000"}, 8)
 	if got := w.strings("SELECT CONCAT(trace, ' ', enqueued_at) FROM jdpay_job"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}

@@ -19,6 +19,7 @@ import (
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/sqldb"
+	"jdpay-listener/internal/testenv"
 )
 
 // stepStates returns "kind state outcome" of an order's steps.
@@ -41,8 +42,9 @@ func TestStepsOfAPayment(t *testing.T) {
 	w.exec("DELETE FROM kernel_smartbox_boxact_info WHERE post_order_id = '2'")
 	w.exec("INSERT INTO kernel_smartbox_boxact_info (main_device_id, act_type, post_order_id, cell_sn) VALUES (1002, 1, '2', 'other act'), (9999, 0, '2', 'other cabinet'), (1001, 0, '1', 'second cell')")
 	w.serve()
-	before := time.Now()
-	w.keep(pay("R1", "8.00"), pay("R2", "8.00", "payType", "CASH", "payTime", "2026-11-20T04:30:00Z"))
+	before := testenv.Now()
+	later := before.Add(time.Minute)
+	w.keep(pay("R1", "8.00"), pay("R2", "8.00", "payType", "CASH", "payTime", later.UTC().Format(time.RFC3339)))
 	w.eventually("all steps are done", func() bool {
 		return len(w.strings("SELECT id FROM jdpay_job WHERE kind <> 'settle' AND state = 'done'")) == 6
 	})
@@ -79,7 +81,7 @@ func TestStepsOfAPayment(t *testing.T) {
 		t.Errorf("JD calls (-want +got):\n%s", diff)
 	}
 	infos := w.strings("SELECT CONCAT_WS('|', post_order_id, payment_status, payment_type, pay_time, pay_message) FROM kernel_postorder_pay_info ORDER BY post_order_id")
-	if diff := cmp.Diff([]string{"1|1|2|2026-11-20 12:00:00|寄件支付", "2|1|10|2026-11-20 12:30:00|寄件支付"}, infos); diff != "" {
+	if diff := cmp.Diff([]string{"1|1|2|" + paidAt + "|寄件支付", "2|1|10|" + later.In(beijing).Format(time.DateTime) + "|寄件支付"}, infos); diff != "" {
 		t.Errorf("pay infos (-want +got):\n%s", diff)
 	}
 }
@@ -243,7 +245,7 @@ func TestPayInfoHasTheTimeOfWriting(t *testing.T) {
 	w.eventually("written", func() bool { return w.stepState(KindPayInfo, 1) == "done written" })
 	got := w.strings("SELECT CAST(pay_time AS CHAR) FROM kernel_postorder_pay_info")
 	at, err := time.ParseInLocation(time.DateTime, got[0], beijing)
-	if err != nil || time.Since(at).Abs() > time.Minute {
+	if err != nil || testenv.Now().Sub(at).Abs() > time.Minute {
 		t.Errorf("pay_time %v, %v", got, err)
 	}
 }
@@ -252,7 +254,7 @@ func TestBadPayInfoDoesNotFailItsBatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.exec("CREATE TRIGGER broken BEFORE INSERT ON kernel_postorder_pay_info FOR EACH ROW BEGIN IF NEW.post_order_id = '3' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'broken row'; END IF; END")
-	errs := sqldb.WriteBatch([]payInfo{{1, 2, "2026-11-20 12:00:00"}, {3, 2, "2026-11-20 12:00:00"}, {4, 10, "2026-11-20 12:00:00"}}, w.steps.Parcels.writeInfos)
+	errs := sqldb.WriteBatch([]payInfo{{1, 2, "2020-11-20 12:00:00"}, {3, 2, "2020-11-20 12:00:00"}, {4, 10, "2020-11-20 12:00:00"}}, w.steps.Parcels.writeInfos)
 	if len(errs) != 3 || errs[0] != nil || errs[1] == nil || errs[2] != nil {
 		t.Errorf("errors %v", errs)
 	}

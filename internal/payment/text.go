@@ -28,11 +28,12 @@ type textColumn struct {
 	charset string // empty: not a column of characters
 	max     int    // length in characters or bytes; 0: the column holds no text
 	bytes   bool   // max is in bytes
+	digits  int    // without max: how many digits every number may have that the column holds
 }
 
 // storable returns what the columns of a table (or view) can hold of these texts. A character that the column's character
 // set lacks becomes '?', converted by the server; a text that is too long is cut after a whole character. For a column that
-// is not for text, only digits are returned, and any other text becomes empty.
+// is not for text, only digits are returned, as many as it surely holds, and any other text becomes empty.
 func storable(ctx context.Context, db querier, table string, texts []columnText) ([]string, error) {
 	columns, err := textColumns(ctx, db, table)
 	if err != nil {
@@ -45,7 +46,7 @@ func storable(ctx context.Context, db querier, table string, texts []columnText)
 	for i, t := range texts {
 		c, known := columns[t.column]
 		switch {
-		case !known || c.max == 0 && strings.Trim(t.value, "0123456789") == "":
+		case !known || c.max == 0 && len(t.value) <= c.digits && isNumber(t.value):
 			fitted[i] = t.value
 			continue
 		case c.max == 0:
@@ -79,8 +80,8 @@ func storable(ctx context.Context, db querier, table string, texts []columnText)
 
 // textColumns reads what the columns of a table or view can hold, by lower-case name.
 func textColumns(ctx context.Context, db querier, table string) (map[string]textColumn, error) {
-	rows, err := db.QueryContext(ctx, `SELECT LOWER(column_name), LOWER(data_type), COALESCE(character_set_name, ''), COALESCE(character_maximum_length, 0)
-		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, table)
+	rows, err := db.QueryContext(ctx, `SELECT LOWER(column_name), LOWER(data_type), COALESCE(character_set_name, ''), COALESCE(character_maximum_length, 0),
+		COALESCE(numeric_precision, 0) - COALESCE(numeric_scale, 0) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, table)
 	if err != nil {
 		return nil, fmt.Errorf("reading the columns of %s: %w", table, err)
 	}
@@ -90,7 +91,7 @@ func textColumns(ctx context.Context, db querier, table string) (map[string]text
 		var name, kind string
 		var c textColumn
 		var length uint64 // LONGTEXT: 4 GiB
-		if err := rows.Scan(&name, &kind, &c.charset, &length); err != nil {
+		if err := rows.Scan(&name, &kind, &c.charset, &length, &c.digits); err != nil {
 			return nil, fmt.Errorf("reading the columns of %s: %w", table, err)
 		}
 		switch {
@@ -99,6 +100,7 @@ func textColumns(ctx context.Context, db querier, table string) (map[string]text
 			c.bytes = true
 		default: // numbers, times, and ENUM or SET, which hold no other texts than their own
 			length = 0
+			c.digits-- // the precision counts digits that not every number of this length may have
 		}
 		c.max = int(min(length, 1<<30))
 		columns[name] = c
@@ -126,6 +128,8 @@ func (c textColumn) cut(s string) string {
 	}
 	return s[:end]
 }
+
+func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 func ascii(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0

@@ -8,6 +8,7 @@ import (
 
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/testenv"
 )
 
 // told is the jobs of which StepHandlers reported that the broker has their commands.
@@ -44,7 +45,7 @@ func TestToldWhateverTheTry(t *testing.T) {
 	}
 	w.order(1, "8.00")
 	w.serve()
-	enqueued := time.Now().Add(-95 * time.Second).UTC().Truncate(time.Microsecond)
+	enqueued := testenv.Now().Add(-95 * time.Second).UTC().Truncate(time.Microsecond)
 	w.keepMessages(Message{ID: "M1", Body: pay("R1", "8.00"), Enqueued: enqueued})
 	w.eventually("the command is sent", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
 	jobs := reported.all()
@@ -84,7 +85,7 @@ func TestConfirmedCommandKnowsItsAge(t *testing.T) {
 	defer w.ended.mu.Unlock()
 	for _, e := range w.ended.ends {
 		if e.Kind == KindPayComplete && e.Outcome == Confirmed {
-			if e.Elapsed() <= 0 || e.Elapsed() > time.Minute || time.Since(e.Now()).Abs() > time.Minute {
+			if e.Elapsed() <= 0 || e.Elapsed() > time.Minute || testenv.Now().Sub(e.Now()).Abs() > time.Minute {
 				t.Errorf("the command is %s old, at %s", e.Elapsed(), e.Now())
 			}
 		}

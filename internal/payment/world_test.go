@@ -191,9 +191,12 @@ func replyOf(messageID, code string) string {
 	return replyFrom(strings.Replace(messageID, "pay-complete-", "D", 1), messageID, code)
 }
 
+// paidAt is when customers pay in these tests: now, since a payment changes its meaning when it grows old.
+var paidAt = testenv.Now().In(beijing).Format(time.DateTime)
+
 // pay is a signed notification, made without the code under test.
 func pay(orderNo, amount string, fields ...string) string {
-	payload := map[string]string{"orderNo": orderNo, "payType": "WXPAY", "payAmount": amount, "payTime": "2026-11-20 12:00:00", "externalId": "X-" + orderNo}
+	payload := map[string]string{"orderNo": orderNo, "payType": "WXPAY", "payAmount": amount, "payTime": paidAt, "externalId": "X-" + orderNo}
 	for i := 0; i < len(fields); i += 2 {
 		payload[fields[i]] = fields[i+1]
 	}

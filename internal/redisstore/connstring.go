@@ -100,7 +100,9 @@ func parseStackExchange(s string) (opts Options, notices []string, err error) {
 		case "user":
 			opts.Username = value
 		case "name":
-			opts.ClientName = value
+			if opts.ClientName = clientName(value); opts.ClientName != value {
+				notices = append(notices, "name: Redis takes only visible ASCII characters in it, the others are left out")
+			}
 		case "servicename":
 			opts.MasterName = value
 		case "ssl":
@@ -142,6 +144,16 @@ func parseStackExchange(s string) (opts Options, notices []string, err error) {
 		opts.Addrs = append(opts.Addrs, net.JoinHostPort(e.host, strconv.Itoa(e.port)))
 	}
 	return opts, notices, nil
+}
+
+// clientName is a client's name without the characters that Redis refuses, as StackExchange.Redis sends it.
+func clientName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '!' || r > '~' {
+			return -1
+		}
+		return r
+	}, name)
 }
 
 // defaultPort is the port that StackExchange.Redis uses for an endpoint without one.

@@ -31,9 +31,18 @@ func TestParseConnectionString(t *testing.T) {
 		"database -1":          {text: "h,defaultDatabase=-1", want: Options{Addrs: []string{"h:6379"}}},
 		"channel prefix":       {text: "h,channelPrefix=x", want: Options{Addrs: []string{"h:6379"}}, notices: []string{"channelPrefix has no effect here; put it in front of the prefix of replies"}},
 		"unknown option":       {text: "h,proxy=Twemproxy", want: Options{Addrs: []string{"h:6379"}}, notices: []string{"part 2" + unknown}},
-		"URL":                  {text: "redis://h", want: Options{Addrs: []string{"h:6379"}}},
-		"URL with all parts":   {text: "rediss://u:p%40w@h:6380/2", want: Options{Addrs: []string{"h:6380"}, Username: "u", Password: "p@w", TLS: true, DB: 2}},
-		"URL, password only":   {text: "redis://:p@h/?db=4", want: Options{Addrs: []string{"h:6379"}, Password: "p", DB: 4}},
+		"client name":          {text: "h,name=jd:pay~1", want: Options{Addrs: []string{"h:6379"}, ClientName: "jd:pay~1"}},
+		"client name with blanks and Chinese": {
+			text: "h,name=JD 支付\tlistener\x00\u00e9,password=p", want: Options{Addrs: []string{"h:6379"}, ClientName: "JDlistener", Password: "p"},
+			notices: []string{"name: Redis takes only visible ASCII characters in it, the others are left out"},
+		},
+		"client name of which nothing is left": {
+			text: "h,name=支付 监听", want: Options{Addrs: []string{"h:6379"}},
+			notices: []string{"name: Redis takes only visible ASCII characters in it, the others are left out"},
+		},
+		"URL":                {text: "redis://h", want: Options{Addrs: []string{"h:6379"}}},
+		"URL with all parts": {text: "rediss://u:p%40w@h:6380/2", want: Options{Addrs: []string{"h:6380"}, Username: "u", Password: "p@w", TLS: true, DB: 2}},
+		"URL, password only": {text: "redis://:p@h/?db=4", want: Options{Addrs: []string{"h:6379"}, Password: "p", DB: 4}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -85,7 +85,6 @@ func New(o Options) (*Store, error) {
 		Username:   o.Username,
 		Password:   o.Password,
 		DB:         o.DB,
-		ClientName: o.ClientName,
 
 		DialTimeout:           cmp.Or(o.ConnectTimeout, defaultConnectTimeout),
 		ReadTimeout:           ioTimeout,
@@ -105,6 +104,9 @@ func New(o Options) (*Store, error) {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		PipelinePoolSize:         -1,
 	}
+	if o.ClientName != "" {
+		u.OnConnect = setName(o.ClientName)
+	}
 	if o.TLS {
 		u.TLSConfig = secure
 		secure.ServerName = o.ServerName
@@ -116,6 +118,19 @@ func New(o Options) (*Store, error) {
 		}
 	}
 	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, ttl: o.CabinetTTL, outage: &outage{log: o.Log}}, nil
+}
+
+// setName names a connection, for people. A server or user that does not permit it is no reason to do without Redis, as it
+// would be with the library's own option.
+func setName(name string) func(context.Context, *redis.Conn) error {
+	return func(ctx context.Context, conn *redis.Conn) error {
+		err := conn.ClientSetName(ctx, name).Err()
+		var answer redis.Error
+		if errors.As(err, &answer) {
+			return nil
+		}
+		return err
+	}
 }
 
 // Close closes the connections.

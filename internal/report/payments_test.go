@@ -53,7 +53,7 @@ var settledAt = time.Now().UTC().Truncate(time.Millisecond)
 
 // newTable is the table after order n was kept and settled, and before its steps ended.
 func newTable() *table {
-	body := sandbox.Payment{OrderNo: "R7", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2026-11-20 12:00:00", ExternalID: "X7"}.Message("a key that is gone")
+	body := sandbox.Payment{OrderNo: "R7", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2020-11-20 12:00:00", ExternalID: "X7"}.Message("a key that is gone")
 	enqueued, finished := settledAt.Add(-1500*time.Millisecond), settledAt.Add(10*time.Millisecond)
 	b := &table{rows: []job.Row{{
 		ID: 1, Kind: payment.KindSettle, Key: "settle:notify:M7", Ref: "R7", Args: body, State: job.Done, Outcome: payment.Settled,

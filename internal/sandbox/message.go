@@ -24,7 +24,7 @@ type Payment struct {
 // written from the specification and does not use the daemon's code, which it tests.
 func Envelope(payload []byte, key string) map[string]string {
 	fields := map[string]string{
-		"merchantNo": "110000001", "timestamp": "20261120120001", "data": base64.StdEncoding.EncodeToString(payload),
+		"merchantNo": "110000001", "timestamp": "20201120120001", "data": base64.StdEncoding.EncodeToString(payload),
 	}
 	names := make([]string, 0, len(fields))
 	for name := range fields {

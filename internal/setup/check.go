@@ -38,6 +38,7 @@ func judge(l *config.Loaded) {
 	if c.Elasticsearch.Url != "" {
 		report(l, elasticOptions(c).Check(), "Elasticsearch", map[string]string{"URL": "Elasticsearch:Url", "CAFile": "Elasticsearch:CaFile"})
 	}
+	judgePairs(l)
 	judgeNames(l)
 	for _, kind := range slices.Sorted(maps.Keys(c.Jobs.Retry)) {
 		report(l, Policy(c, kind).Schedule.Check(), "Jobs:Retry:"+kind, nil)

@@ -50,7 +50,7 @@ func ReplyRules(c *config.Config) (message.Rules, payment.ReplyRules) {
 func SignProfile(c *config.Config) message.Profile {
 	return message.Profile{
 		Name: c.JDPay.SignProfile, SkipEmpty: c.JDPay.SkipEmpty, Exclude: c.JDPay.Exclude, Include: c.JDPay.Include,
-		CaseInsensitiveSort: c.JDPay.CaseInsensitiveSort,
+		CaseInsensitiveSort: c.JDPay.CaseInsensitiveSort, TrimValues: c.JDPay.TrimValues,
 	}
 }
 

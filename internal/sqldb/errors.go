@@ -13,12 +13,15 @@ import (
 )
 
 // IsDown reports whether err says that the database cannot be used at all at the moment (unreachable, shutting down,
-// out of connections, read-only after a fail-over), as opposed to an error of this statement or its rows.
+// out of connections, read-only after a fail-over, without sessions as the daemon needs them), as opposed to an error of this
+// statement or its rows.
 func IsDown(err error) bool {
 	var netErr net.Error
 	switch {
 	case err == nil:
 		return false
+	case errors.As(err, new(*SessionError)):
+		return true
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, &netErr):
@@ -52,9 +55,12 @@ func isRolledBack(err error) bool { return isNumber(err, 1020, 1213, 3101) }
 // IsDuplicate reports whether err says that a row with the same unique key exists.
 func IsDuplicate(err error) bool { return isNumber(err, 1062) }
 
+// IsNull reports whether err says that a column that cannot be NULL was given NULL.
+func IsNull(err error) bool { return isNumber(err, 1048) }
+
 // IsRefusedValue reports whether err says that the server refuses a value for its content: 1264 out of range, 1265 truncated,
 // 1300 and 1366 not of the character set, 1406 too long, 1153 a statement of too many bytes.
-func IsRefusedValue(err error) bool { return isNumber(err, 1153, 1264, 1265, 1300, 1366, 1406) }
+func IsRefusedValue(err error) bool { return isNumber(err, errTooLarge, 1264, 1265, 1300, 1366, 1406) }
 
 func isNumber(err error, numbers ...uint16) bool {
 	var e *mysql.MySQLError

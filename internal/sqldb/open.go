@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -14,23 +13,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-const (
-	// serverTimeout is how long the server keeps a silent connection. A host that lost its power closes no sockets: its
-	// open transactions, their row locks and its named locks end when the server closes its connections.
-	serverTimeout = 15 * time.Second
-	// idleTimeout closes pooled connections before the server does, so that no statement is sent on a closed one.
-	idleTimeout = 10 * time.Second
-	// lockTimeout bounds the wait for a row that another transaction has locked; the caller tries again. With the server's
-	// default of 50 s one locked order would delay its whole batch.
-	lockTimeout = 2 * time.Second
-	// strictMode makes the server refuse a value that does not fit its column, instead of truncating it: a
-	// truncated unique key would make two payments one.
-	strictMode = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
-)
-
-// ErrLaxMode means that a session truncates values that do not fit, although it was set to strict mode. Nothing is written
-// through such a session.
-var ErrLaxMode = errors.New("the session's sql_mode lets the server truncate values that do not fit (SET SESSION sql_mode has no effect): check the proxy in front of the server")
+// driverPacket is the longest packet that the driver sends.
+const driverPacket = 64 << 20
 
 // connector opens connections whose session suits the daemon, whatever the server's defaults are.
 type connector struct {
@@ -38,10 +22,12 @@ type connector struct {
 	// generation counts how often a server was found to take no writes. Connections of an older generation are not used
 	// again.
 	generation atomic.Int64
+	// preparation is how sessions are prepared; nil until the first one is.
+	preparation atomic.Pointer[preparation]
 }
 
-// Connect opens one connection: READ COMMITTED, UTC, strict mode, timeouts for silent clients and lock waits. It returns
-// ErrLaxMode when the session does not become strict.
+// Connect opens one connection and gives its session what the daemon relies on (see settings). It returns a *SessionError
+// when the session does not get it.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	generation := c.generation.Load()
 	opened, err := c.Connector.Connect(ctx)
@@ -54,48 +40,6 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-func (s *session) prepare(ctx context.Context) error {
-	for _, set := range []struct {
-		stmt     string
-		optional bool // without it only a safeguard is missing; proxies and embedded servers may not know it
-	}{
-		{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", false},
-		{"SET SESSION time_zone = '+00:00'", false},
-		{"SET SESSION sql_mode = '" + strictMode + "'", false},
-		{fmt.Sprintf("SET SESSION wait_timeout = %d", int(serverTimeout.Seconds())), true},
-		{fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d", int(lockTimeout.Seconds())), true},
-	} {
-		if _, err := s.ExecContext(ctx, set.stmt, nil); err != nil && !(set.optional && isServerError(err)) {
-			return fmt.Errorf("preparing a database session (%s): %w", set.stmt, err)
-		}
-	}
-	mode, err := s.text(ctx, "SELECT @@SESSION.sql_mode")
-	if err != nil {
-		return fmt.Errorf("reading the session's sql_mode: %w", err)
-	}
-	if !strings.Contains(mode, "STRICT_ALL_TABLES") {
-		return ErrLaxMode
-	}
-	return nil
-}
-
-// text returns the single text that a query yields.
-func (s *session) text(ctx context.Context, query string) (string, error) {
-	rows, err := s.QueryContext(ctx, query, nil)
-	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
-	value := make([]driver.Value, 1)
-	if err := rows.Next(value); err != nil {
-		return "", err
-	}
-	if b, ok := value[0].([]byte); ok {
-		return string(b), nil
-	}
-	return fmt.Sprint(value[0]), nil
 }
 
 // Open returns a pool of at most maxOpen connections to the database of cfg. It does not connect yet.
@@ -130,6 +74,7 @@ func newConnector(cfg *mysql.Config) (driver.Connector, error) {
 	if err := cfg.Apply(mysql.Charset("utf8mb4", cfg.Collation)); err != nil {
 		return nil, fmt.Errorf("setting the character set: %w", err)
 	}
+	cfg.MaxAllowedPacket = driverPacket
 	cfg.Logger = &mysql.NopLogger{} // the driver prints to stderr what it also returns as an error
 	return mysql.NewConnector(cfg)
 }

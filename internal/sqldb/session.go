@@ -30,6 +30,8 @@ type session struct {
 	// endFailed: a COMMIT or ROLLBACK failed. The server may have left the transaction open, with its locks; the next
 	// statements on this connection would belong to it, and the next START TRANSACTION would commit it.
 	endFailed bool
+	// maxPacket is the server's max_allowed_packet, in bytes.
+	maxPacket int
 }
 
 // Close implements driver.Conn. It returns no error: the driver has one only when the server can no longer be
@@ -54,6 +56,9 @@ func (s *session) ExecContext(ctx context.Context, query string, args []driver.N
 	if s.stale() {
 		return nil, driver.ErrBadConn
 	}
+	if err := s.fits(query, args); err != nil {
+		return nil, err
+	}
 	res, err := s.driverConn.ExecContext(ctx, query, args)
 	return res, s.checkWritable(err)
 }
@@ -62,6 +67,9 @@ func (s *session) ExecContext(ctx context.Context, query string, args []driver.N
 func (s *session) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if s.stale() {
 		return nil, driver.ErrBadConn
+	}
+	if err := s.fits(query, args); err != nil {
+		return nil, err
 	}
 	rows, err := s.driverConn.QueryContext(ctx, query, args)
 	return rows, s.checkWritable(err)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -163,44 +162,4 @@ func TestUnwritableServerExpiresItsConnections(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestProxyThatIgnoresSetIsRefused connects through a proxy that accepts SET statements without applying them.
-func TestProxyThatIgnoresSetIsRefused(t *testing.T) {
-	server := testenv.MariaDB(t)
-	cfg := mysql.NewConfig()
-	cfg.Net, cfg.Addr, cfg.User, cfg.DBName = "tcp", server.Addr(), "root", server.Create(t)
-	inner, err := mysql.NewConnector(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := sql.OpenDB(&connector{Connector: setIgnoring{inner}})
-	defer db.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := db.PingContext(ctx); !errors.Is(err, ErrLaxMode) {
-		t.Errorf("connecting through it: %v", err)
-	}
-}
-
-type setIgnoring struct{ driver.Connector }
-
-func (d setIgnoring) Connect(ctx context.Context) (driver.Conn, error) {
-	c, err := d.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := c.(driver.ExecerContext).ExecContext(ctx, "SET SESSION sql_mode = ''", nil); err != nil {
-		return nil, err
-	}
-	return setIgnoringConn{c.(driverConn)}, nil
-}
-
-type setIgnoringConn struct{ driverConn }
-
-func (c setIgnoringConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if len(query) > 4 && query[:4] == "SET " {
-		return driver.ResultNoRows, nil
-	}
-	return c.driverConn.ExecContext(ctx, query, args)
 }

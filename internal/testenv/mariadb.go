@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,11 +23,12 @@ import (
 
 // MySQL is a private MariaDB server. Its superuser is root without a password.
 type MySQL struct {
-	Host string
-	Port int
-	dir  string
-	argv []string
-	proc process
+	Host  string
+	Port  int
+	dir   string
+	clock []string // the command that gives the server another wall clock; empty: this machine's
+	argv  []string
+	proc  process
 }
 
 var (
@@ -86,7 +88,13 @@ func newMariaDB(user string, args ...string) (*MySQL, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &MySQL{Host: "127.0.0.1", Port: port, dir: dir, argv: append([]string{
+	var clock []string
+	if clockShift != 0 {
+		if clock, err = preload(fmt.Sprintf("FAKETIME=%+d", int(clockShift.Seconds()))); err != nil {
+			return nil, err
+		}
+	}
+	return &MySQL{Host: "127.0.0.1", Port: port, dir: dir, clock: clock, argv: append([]string{
 		server, "--no-defaults", "--user=" + user, "--datadir=" + filepath.Join(dir, "data"), "--tmpdir=" + dir, "--bind-address=127.0.0.1",
 		"--port=" + strconv.Itoa(port), "--socket=" + filepath.Join(dir, "s"), "--skip-log-bin", "--skip-name-resolve",
 		"--innodb-flush-log-at-trx-commit=1", "--max-connections=500", "--max-allowed-packet=64M",
@@ -112,7 +120,7 @@ func (m *MySQL) Start() error { return m.startWith() }
 
 // startWith starts the server with additional arguments.
 func (m *MySQL) startWith(args ...string) error {
-	argv := append(m.argv[:len(m.argv):len(m.argv)], args...)
+	argv := slices.Concat(m.clock, m.argv, args)
 	if err := m.proc.start(m.dir, filepath.Join(m.dir, "log"), argv...); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -20,10 +21,19 @@ type StatementFault struct {
 	CutBefore, CutAfter bool
 	// Stall delays the statement, which is run then.
 	Stall time.Duration
+	// RowLost takes the last row out of an INSERT, which succeeds: so it looks when the row meets one that another session
+	// stored meanwhile.
+	RowLost bool
+}
+
+// Fits reports whether statements of the shape can fail in this way: only an INSERT whose rows are read back can lose one.
+func (f StatementFault) Fits(s Shape) bool {
+	return !f.RowLost || strings.HasPrefix(s.Text, "INSERT ") && strings.Contains(s.Text, "; SELECT ")
 }
 
 // StatementFaults are the ways in which statements fail in production: by other transactions, by the network, by a
-// fail-over (read-only), by a cluster's node that is not ready, by a full table space and by a full disk.
+// fail-over (read-only), by a cluster's node that is not ready, by a full table space and by a full disk; and one in which they
+// report a success and lose a row.
 var StatementFaults = []StatementFault{
 	{Name: "1213", Number: 1213, State: "40001", Text: "Deadlock found when trying to get lock; try restarting transaction", RolledBack: true},
 	{Name: "1205", Number: 1205, State: "HY000", Text: "Lock wait timeout exceeded; try restarting transaction"},
@@ -34,6 +44,7 @@ var StatementFaults = []StatementFault{
 	{Name: "1114", Number: 1114, State: "HY000", Text: "The table 'jdpay_job' is full"},
 	{Name: "1021", Number: 1021, State: "HY000", Text: `Disk full (/tmp/#sql); waiting for someone to free some space... (errno: 28 "No space left on device")`},
 	{Name: "stall", Stall: 2 * time.Second},
+	{Name: "row lost", RowLost: true},
 }
 
 // ArmedFault is a fault that the next matching statement causes.

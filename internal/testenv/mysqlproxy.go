@@ -209,6 +209,10 @@ func (c *proxied) fail(a *ArmedFault, packet []byte) bool {
 		injected()
 		_, err := c.server.Write(packet)
 		return err == nil
+	case f.RowLost:
+		injected()
+		_, err := c.server.Write(command(withoutLastRow(string(packet[5:]))))
+		return err == nil
 	case f.RolledBack:
 		if c.ask(command("ROLLBACK")) != nil {
 			return false

@@ -43,7 +43,7 @@ func (s Shape) subject() string {
 func shapeText(query string) string {
 	tokens := sqlTokens(query)
 	if i := slices.Index(tokens, "VALUES"); i > 0 && tokens[0] == "INSERT" {
-		end := slices.Index(tokens[i:], "ON")
+		end := slices.IndexFunc(tokens[i:], func(token string) bool { return token == "ON" || token == ";" })
 		if end < 0 {
 			end = len(tokens) - i
 		}
@@ -124,6 +124,40 @@ func endOfText(query string, i int) int {
 		}
 	}
 	return len(query)
+}
+
+// withoutLastRow takes the last row out of an INSERT; one with a single row becomes a statement without effect.
+func withoutLastRow(query string) string {
+	const before = " VALUES "
+	begin := strings.Index(query, before)
+	if begin < 0 {
+		return query
+	}
+	last, i, depth := begin, begin+len(before), 0 // last is where the last row begins, with the comma before it
+	for ; i < len(query); i++ {
+		switch c := query[i]; {
+		case c == '\'' || c == '"':
+			i = endOfText(query, i) - 1
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case depth > 0 || c == ' ':
+		case c == ',':
+			last = i
+		default: // ON DUPLICATE KEY, or the next statement
+			return cutRow(query, begin, last, i)
+		}
+	}
+	return cutRow(query, begin, last, i)
+}
+
+func cutRow(query string, begin, last, end int) string {
+	if last > begin {
+		return query[:last] + " " + query[end:]
+	}
+	_, rest, _ := strings.Cut(query[end:], ";")
+	return "DO 0;" + rest
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

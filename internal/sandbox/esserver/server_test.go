@@ -64,7 +64,7 @@ func TestOfficialClient(t *testing.T) {
 				t.Fatalf("info: %v, %v", info, err)
 			}
 			info.Body.Close()
-			indexer, err := esutil.NewBulkIndexer(esutil.BulkIndexerConfig{Client: client, Index: "events-2026.11", NumWorkers: 1})
+			indexer, err := esutil.NewBulkIndexer(esutil.BulkIndexerConfig{Client: client, Index: "events-2020.11", NumWorkers: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestOfficialClient(t *testing.T) {
 			if stats := indexer.Stats(); stats.NumFlushed != 3 || stats.NumFailed != 1 {
 				t.Errorf("the indexer counts %+v, want 3 flushed and 1 conflict", stats)
 			}
-			want := map[string][]string{"events-2026.11": {`{"n":1}`, `{"n":2}`}, "other": {`{"n":4}`}}
+			want := map[string][]string{"events-2020.11": {`{"n":1}`, `{"n":2}`}, "other": {`{"n":4}`}}
 			if diff := cmp.Diff(want, docs(s)); diff != "" {
 				t.Error(diff)
 			}
@@ -233,7 +233,7 @@ func TestTemplates(t *testing.T) {
 		t.Error(diff)
 	}
 	for doc, want := range map[string]string{
-		`{"n":1,"at":"2026-11-20T12:00:00.5Z","e.name":"a","other":[1]}`: "", `{"e":{"name":"a"}}`: "",
+		`{"n":1,"at":"2020-11-20T12:00:00.5Z","e.name":"a","other":[1]}`: "", `{"e":{"name":"a"}}`: "",
 		`{"n":1.5}`: "[n] of type [integer]", `{"n":"1"}`: "[n]", `{"at":"today"}`: "[at] of type [date]", `{"e":{"name":1}}`: "[e.name] of type [keyword]", `[1]`: "not an object",
 	} {
 		if _, text := call("POST", "/_bulk", `{"create":{"_index":"x-1"}}`+"\n"+doc+"\n"); strings.Contains(text, `"errors":true`) != (want != "") || !strings.Contains(text, want) {

@@ -63,7 +63,7 @@ type queueDocument struct {
 }
 
 func TestQueueAttributes(t *testing.T) {
-	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	start := time.Date(2020, 11, 20, 12, 0, 0, 0, time.UTC)
 	s := New(Options{Keys: map[string]string{testKey: testSecret}, Queues: []string{testQueue}, Clock: func() time.Time { return start }})
 	c := newClient(t, s)
 	c.now = s.wallClock

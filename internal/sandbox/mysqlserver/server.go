@@ -70,6 +70,10 @@ func (s *Server) Close() error {
 	return err
 }
 
+// noLimit makes of MySQL's greatest sql_select_limit, which means that there is none, the engine's own, and shows MySQL's: the
+// engine takes greater ones for negative.
+var noLimit = strings.NewReplacer("sql_select_limit = 18446744073709551615", "sql_select_limit = 2147483647", "@@SESSION.sql_select_limit,", "18446744073709551615,")
+
 // oneAtATime serializes transactions. The in-memory engine writes a session's copy of a whole table back at commit, so that
 // of two concurrent transactions the later one would undo the earlier.
 type oneAtATime struct {
@@ -87,7 +91,7 @@ func (o *oneAtATime) ComQuery(ctx context.Context, c *mysql.Conn, query string, 
 		return err
 	}
 	defer leave()
-	return o.Handler.ComQuery(ctx, c, query, callback)
+	return o.Handler.ComQuery(ctx, c, noLimit.Replace(query), callback)
 }
 
 // ComMultiQuery runs the first of several statements.
@@ -97,7 +101,7 @@ func (o *oneAtATime) ComMultiQuery(ctx context.Context, c *mysql.Conn, query str
 		return "", err
 	}
 	defer leave()
-	return o.Handler.ComMultiQuery(ctx, c, query, callback)
+	return o.Handler.ComMultiQuery(ctx, c, noLimit.Replace(query), callback)
 }
 
 // ComResetConnection ends the connection's transaction.
