@@ -197,6 +197,9 @@ func (c *channel) end() {
 func (t *Teller) sendGroup(ctx context.Context, c *channel, g *group, s *Settings) (more bool) {
 	n := t.compose(ctx, g, s)
 	err := t.opts.Sender.Send(ctx, c.name, n, s.Zone)
+	if errors.Is(err, ErrNoTarget) {
+		return false // it was taken out of the configuration meanwhile
+	}
 	t.opts.Metrics.Notices.WithLabelValues(c.name, map[bool]string{true: "sent", false: "failed"}[err == nil]).Inc()
 	t.noteResult(c, g, err)
 	if err != nil {

@@ -89,7 +89,7 @@ func TestDocuments(t *testing.T) {
 			}
 			tt.row.ID, tt.row.Created, tt.row.Finished = 5, created, &finished
 			docs := b.build(t.Context(), []job.Row{tt.row})
-			if len(docs) != 1 || docs[0].ID != "5-1796083199500000" || !docs[0].At.Equal(finished) {
+			if len(docs) != 1 || docs[0].ID != "5-1606780799500000" || !docs[0].At.Equal(finished) {
 				t.Fatalf("documents %+v", docs)
 			}
 			text, err := json.Marshal(docs[0].Body)

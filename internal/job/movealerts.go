@@ -35,11 +35,11 @@ func moveAlerts(ctx context.Context, tx *sql.Tx) error {
 			Text  map[string]string `json:"text"`
 			Event bool              `json:"event"`
 		}{}
-		if json.Unmarshal(args, &about) != nil || about.Cause == "" {
-			about.Cause = "unknown" // somebody edited it
-		}
 		key = strings.TrimPrefix(key, "trouble:")
-		if about.Job == 0 && !about.Event {
+		switch err := json.Unmarshal(args, &about); {
+		case err != nil || about.Cause == "":
+			about.Cause = "unknown" // somebody edited it
+		case about.Job == 0 && !about.Event:
 			key = about.Cause
 		}
 		due := any(nil)

@@ -50,7 +50,7 @@ var doctorTexts = map[string]string{
 	"check ConnectionStrings:Main and that the server is up":                        "检查 ConnectionStrings:Main，并确认服务器在运行",
 	"check that the server is up, and server and port in %s":                        "确认服务器在运行，并检查 %s 中的服务器和端口",
 	"check Mqtt:Server and Mqtt:Port, and that the broker is up":                    "检查 Mqtt:Server 和 Mqtt:Port，并确认 MQTT 服务器在运行",
-	"check Alerts:%s:Url and the network; jdpay-listener alert --test sends a test": "检查 Alerts:%s:Url 和网络；jdpay-listener alert --test 可发送测试告警",
+	"check Alerts:%s:Url and the network; jdpay-listener alerts test sends a test": "检查 Alerts:%s:Url 和网络；jdpay-listener alerts test 可发送测试告警",
 	"check JDApi:BaseUrl, JDApi:CaFile and the network":                             "检查 JDApi:BaseUrl、JDApi:CaFile 和网络",
 	"check section Mns and %s":                                                      "检查 Mns 节和 %s",
 	"check section Redis, and that the server is up; without it cabinets are looked up in the database and replies wait": "检查 Redis 节，并确认服务器在运行；没有它时从数据库查询柜机，回复等待发布",
