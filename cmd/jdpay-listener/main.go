@@ -36,7 +36,10 @@ func main() {
 		<-signals
 		cancel()
 		<-signals // a second signal stops at once; nothing is lost
-		fmt.Fprintln(os.Stderr, "stopped at once by a second signal")
+		if log := runningLog.Load(); log != nil {
+			log.Close()
+		}
+		fmt.Fprintln(bounded{os.Stderr}, "stopped at once by a second signal")
 		os.Exit(exitFailed)
 	}()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

@@ -35,9 +35,9 @@ of it is there. The daemon does the same before its first document if its user t
 			if elasticsearch && c.Elasticsearch.Url == "" {
 				return usageError{errors.New("--elasticsearch: set Elasticsearch:Url first")}
 			}
-			db, err := openAccount(c)
+			db, err := setup.OpenForSchema(c.ConnectionStrings.Account)
 			if err != nil {
-				return err
+				return fmt.Errorf("ConnectionStrings:Account: %w", err)
 			}
 			defer db.Close()
 			from, to, err := job.Migrate(cmd.Context(), db)

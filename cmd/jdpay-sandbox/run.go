@@ -98,7 +98,7 @@ func startDaemon(ctx context.Context, company *sandbox.Company, log *slog.Logger
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := setup.OpenDatabase(loaded.Config.ConnectionStrings.Account)
+	db, err := setup.OpenForSchema(loaded.Config.ConnectionStrings.Account)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -62,7 +62,7 @@ func makeDist(name string, environ ...string) (string, error) {
 	script := "git init -q && git add -A && git " + who + " commit -qm t && make dist VERSION=" + version
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(append(os.Environ(), "GIT_AUTHOR_DATE=2020-11-21T12:00:00Z", "GIT_COMMITTER_DATE=2026-11-21T12:00:00Z", "ARCHS=amd64"), environ...)
+	cmd.Env = append(append(os.Environ(), "GIT_AUTHOR_DATE=2026-11-21T12:00:00Z", "GIT_COMMITTER_DATE=2026-11-21T12:00:00Z", "ARCHS=amd64"), environ...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {

@@ -77,6 +77,7 @@ var catalogue = map[string]cause{
 	string(payment.BadDevice):                                 {lang.Mark("a cabinet cannot be addressed"), true, parkedList},
 	string(job.Abandoned):                                     {lang.Mark("work was given up"), true, parkedList},
 	string(job.MalformedArgs):                                 {lang.Mark("a job cannot be read"), true, parkedList},
+	string(job.Crashed):                                       {lang.Mark("a job ends its process"), true, parkedList},
 	CauseLate:                                                 {lang.Mark("work on a payment is late"), true, "jobs list --state ready"},
 	CauseFailing:                                              {lang.Mark("no %s succeeds"), true, "jobs list --kind {what}"},
 	CauseIntake:                                               {lang.Mark("queue %s is not received"), true, "doctor"},

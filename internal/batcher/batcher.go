@@ -71,6 +71,13 @@ func (b *Batcher[T]) Add(item T) *Result {
 	return result
 }
 
+// Waiting is how many items wait for a batch at the moment.
+func (b *Batcher[T]) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue)
+}
+
 // work handles batches until the queue is empty.
 func (b *Batcher[T]) work() {
 	for {

@@ -133,10 +133,21 @@ func TestRetry(t *testing.T) {
 			t.Errorf("its source is %s", got.Source)
 		}
 	})
-	t.Run("unless it is given", func(t *testing.T) {
-		c := mustLoad(t, `{"Mqtt": {"CommandTtl": "5m"}, "Jobs": {"Retry": {"pay-complete": {"Timeout": "7m"}}}}`).Config
-		if got := c.Jobs.RetryOf("pay-complete").Timeout; got != 7*m {
+	t.Run("and a shorter one of its own has no effect", func(t *testing.T) {
+		loaded := mustLoad(t, `{"Mqtt": {"CommandTtl": "5m"}, "Jobs": {"Retry": {"Pay-Complete": {"Timeout": "3m", "MaxWait": "2s"}}}}`)
+		if got := loaded.Config.Jobs.RetryOf("pay-complete"); got.Timeout != 5*m || got.MaxWait != 2*s {
 			t.Errorf("got %v", got)
+		}
+		want := []string{"Jobs:Retry:pay-complete:Timeout: has no effect: Mqtt:CommandTtl (5m) alone says when a command is given up; remove it"}
+		if diff := compare(want, loaded.Warnings); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("and a longer one is refused", func(t *testing.T) {
+		_, err := loadMinimal(t, `{"Mqtt": {"CommandTtl": "5m"}, "Jobs": {"Retry": {"pay-complete": {"Timeout": "7m"}}}}`)
+		got := faultsOf(t, err)
+		if len(got) != 1 || !containsAny(got[0], "Jobs:Retry:pay-complete:Timeout") || !containsAny(got[0], "Mqtt:CommandTtl (5m)") {
+			t.Errorf("%q", got)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 )
@@ -16,13 +17,27 @@ func (l *Loaded) complete() {
 		c.SyncReply.Md5Key = c.JDPay.Md5Key
 		l.sources["syncreply:md5key"] = "JDPay:Md5Key"
 	}
-	if timeout := "Jobs:Retry:" + commandKind + ":Timeout"; l.Source(timeout) == "" {
-		retry := c.Jobs.Retry[commandKind]
-		retry.Timeout = c.Mqtt.CommandTtl
-		c.Jobs.Retry[commandKind] = retry
-		l.sources[strings.ToLower(timeout)] = "Mqtt:CommandTtl"
-	}
+	l.completeCommandTimeout()
 	l.completeElasticsearch()
+}
+
+// completeCommandTimeout makes Mqtt:CommandTtl the only deadline of commands. The Timeout of their schedule, which was a
+// second one, has no effect; a longer one is refused, because who gave it wants doors to open later than they do.
+func (l *Loaded) completeCommandTimeout() {
+	const timeout, ttl = "Jobs:Retry:" + commandKind + ":Timeout", "Mqtt:CommandTtl"
+	c := l.Config
+	retry := c.Jobs.Retry[commandKind]
+	switch given := l.Source(timeout) != ""; {
+	case given && retry.Timeout > c.Mqtt.CommandTtl && !l.faulty(ttl):
+		l.Fault(timeout, fmt.Sprintf("longer than %s (%s), which alone says when a command is given up", ttl, FormatDuration(c.Mqtt.CommandTtl)),
+			"remove it, and make "+ttl+" longer if commands should live longer")
+		return
+	case given:
+		l.Warn(timeout, fmt.Sprintf("has no effect: %s (%s) alone says when a command is given up; remove it", ttl, FormatDuration(c.Mqtt.CommandTtl)))
+	}
+	retry.Timeout = c.Mqtt.CommandTtl
+	c.Jobs.Retry[commandKind] = retry
+	l.sources[strings.ToLower(timeout)] = ttl
 }
 
 // completeElasticsearch moves user and password of the address to their own keys, where they are masked.

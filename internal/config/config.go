@@ -153,7 +153,7 @@ type Mqtt struct {
 	PayCompleteTopic string        `default:"device/{DeviceGroupSN}/pay-complete" required:"true" doc:"Topic of the cabinet command; {DeviceGroupSN}, {PostOrderId} and {DeviceType} are filled in."`
 	RequireReply     bool          `default:"false" doc:"A command counts as done only when the cabinet has replied. If it is false, a command that the broker acknowledged and no cabinet received is not noticed."`
 	ReplyTimeout     time.Duration `default:"10s" doc:"Wait for the reply before the command is sent again."`
-	CommandTtl       time.Duration `default:"15m" doc:"Age at which a command is given up: no door opens long after the customer left."`
+	CommandTtl       time.Duration `default:"15m" live:"true" doc:"Age at which a command is given up, from when MNS took the notification in: no door opens long after the customer left."`
 	Tls              MqttTls
 }
 

@@ -57,8 +57,8 @@ var chineseDocs = map[string]string{
 
 	"A command counts as done only when the cabinet has replied. If it is false, a command that the broker acknowledged and no cabinet received is not noticed.": "柜机回复后命令才算完成。为 false 时，服务器已确认但没有柜机收到的命令不会被发现。",
 
-	"Wait for the reply before the command is sent again.":                            "等待回复的时间，超过后重发命令。",
-	"Age at which a command is given up: no door opens long after the customer left.": "命令的有效时间，超过后放弃：客户离开很久之后不再开门。",
+	"Wait for the reply before the command is sent again.":                                                                    "等待回复的时间，超过后重发命令。",
+	"Age at which a command is given up, from when MNS took the notification in: no door opens long after the customer left.": "命令的有效时间，从 MNS 收到通知算起，超过后放弃：客户离开很久之后不再开门。",
 	"Connect with TLS.": "使用 TLS 连接。",
 	"PEM file with the authorities the broker's certificate is checked against. Empty: the system's.": "校验服务器证书所用 CA 的 PEM 文件。为空：使用系统的 CA。",
 	"PEM file with the client certificate.":                                                           "客户端证书的 PEM 文件。",

@@ -26,7 +26,7 @@ type Retry struct {
 const (
 	// FallbackKind is the key for kinds that are not named.
 	FallbackKind = "default"
-	// commandKind is the kind whose default timeout is Mqtt:CommandTtl.
+	// commandKind is the kind whose timeout is Mqtt:CommandTtl.
 	commandKind = "pay-complete"
 )
 

@@ -30,6 +30,12 @@ type watched struct {
 const watchInterval = 5 * time.Second
 
 func watch(t *testing.T, opts Options, steps func(w *watched)) {
+	t.Helper()
+	watchWith(t, opts, func(w *watched, _ chan<- os.Signal) { steps(w) })
+}
+
+func watchWith(t *testing.T, opts Options, steps func(w *watched, reread chan<- os.Signal)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		current, err := Load(opts)
 		if err != nil {
@@ -37,10 +43,10 @@ func watch(t *testing.T, opts Options, steps func(w *watched)) {
 		}
 		w := &watched{t: t, dir: opts.Dir}
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
+		done, reread := make(chan struct{}), make(chan os.Signal)
 		go func() {
 			defer close(done)
-			Watch(ctx, watchInterval, func() (*Loaded, error) { return Load(opts) }, current, func(next *Loaded, restart []string) {
+			Watch(ctx, watchInterval, reread, func() (*Loaded, error) { return Load(opts) }, current, func(next *Loaded, restart []string) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				w.last = next
@@ -51,7 +57,7 @@ func watch(t *testing.T, opts Options, steps func(w *watched)) {
 				w.refused = append(w.refused, err.Error())
 			})
 		}()
-		steps(w)
+		steps(w, reread)
 		cancel()
 		<-done
 	})
@@ -136,11 +142,30 @@ func TestLiveKeys(t *testing.T) {
 		}
 	}
 	want := []string{
-		"Logging:LogLevel:Default", "Payment:PayTypes", "Payment:DefaultPayType", "Jobs:Concurrency", "Jobs:Retry",
+		"Logging:LogLevel:Default", "Payment:PayTypes", "Payment:DefaultPayType", "Mqtt:CommandTtl", "Jobs:Concurrency", "Jobs:Retry",
 		"Alerts:Language", "Alerts:Console", "Alerts:Heartbeat", "Alerts:DingTalk:Url", "Alerts:DingTalk:Secret", "Alerts:DingTalk:AtMobiles", "Alerts:DingTalk:AtAll", "Alerts:WeCom:Url", "Alerts:WeCom:AtMobiles", "Alerts:WeCom:AtAll",
 		"Alerts:Feishu:Url", "Alerts:Feishu:Secret", "Alerts:Feishu:AtUsers", "Alerts:Feishu:AtAll", "Alerts:Webhook:Url", "Alerts:Webhook:Secret",
 	}
 	if diff := cmp.Diff(want, live); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestWatchRereads: a signal has the files read at once, and said what became of them, although nothing changed.
+func TestWatchRereads(t *testing.T) {
+	opts := testOptions(t)
+	write(t, opts.Dir, "appsettings.json", minimal)
+	watchWith(t, opts, func(w *watched, reread chan<- os.Signal) {
+		reread <- os.Interrupt
+		w.expect([]string{""}, nil)
+		write(t, opts.Dir, "appsettings.json", "{")
+		time.Sleep(2 * watchInterval) // synthetic
+		reread <- os.Interrupt
+		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.refused) != 2 || len(w.applied) != 1 {
+			t.Errorf("refused %q, applied %q", w.refused, w.applied)
+		}
+	})
 }

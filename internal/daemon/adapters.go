@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// openDatabases opens both databases. The daemon cannot start without the account database; without the main one it can.
+// openDatabases opens both databases. The daemon cannot start without the account database, nor where sessions do not get what
+// it relies on; while the main one is down it can.
 func (d *daemon) openDatabases(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -26,7 +28,9 @@ func (d *daemon) openDatabases(ctx context.Context) error {
 		return fmt.Errorf("ConnectionStrings:Main: %w", err)
 	}
 	d.ends.add("main database", d.main.Close)
-	if err := d.account.PingContext(ctx); err != nil {
+	if err := d.account.PingContext(ctx); errors.As(err, new(*sqldb.SessionError)) {
+		return fmt.Errorf("the account database (ConnectionStrings:Account): %w", err)
+	} else if err != nil {
 		return fmt.Errorf("the account database cannot be reached (ConnectionStrings:Account): %w", err)
 	}
 	if err := sqldb.CheckBinlog(ctx, d.account); err != nil {
@@ -35,7 +39,9 @@ func (d *daemon) openDatabases(ctx context.Context) error {
 	if err := job.CheckVersion(ctx, d.account); err != nil {
 		return err
 	}
-	if err := d.main.PingContext(ctx); err != nil {
+	if err := d.main.PingContext(ctx); errors.As(err, new(*sqldb.SessionError)) {
+		return fmt.Errorf("the main database (ConnectionStrings:Main): %w", err)
+	} else if err != nil {
 		d.log.Error("the main database cannot be reached (ConnectionStrings:Main); payments are settled and their steps wait", "error", err)
 	} else if err := sqldb.CheckBinlog(ctx, d.main); err != nil {
 		d.log.Error("the main database cannot be written (ConnectionStrings:Main); payments are settled and their pay infos wait", "error", err)

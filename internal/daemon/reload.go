@@ -10,7 +10,7 @@ import (
 // reload applies changed settings that need no restart, and logs those that do.
 func (d *daemon) reload(ctx context.Context) {
 	load := func() (*config.Loaded, error) { return setup.Load(*d.opts.Reload) }
-	config.Watch(ctx, reloadInterval, load, d.loaded, func(next *config.Loaded, restart []string) {
+	config.Watch(ctx, reloadInterval, d.opts.Reread, load, d.loaded, func(next *config.Loaded, restart []string) {
 		c := next.Config
 		if d.opts.Level != nil {
 			d.opts.Level.Set(c.Logging.LogLevel.Default)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	sdnotify "github.com/coreos/go-systemd/v22/daemon"
@@ -27,11 +28,15 @@ import (
 type Options struct {
 	// Reload says from where a changed configuration is read; nil: changes are ignored.
 	Reload *config.Options
+	// Reread has the configuration read at once, also if nothing seems to have changed.
+	Reread <-chan os.Signal
 	// Version and Commit name the program in the log and in the metric jdpay_build_info.
 	Version, Commit string
 
 	Level *slog.LevelVar // of Log; nil: it does not change
 	Log   *slog.Logger
+	// LogWriter is what Log writes to, if lines that it drops are to be counted.
+	LogWriter *LogWriter
 	// OnReady is called once everything has started, with the address of the ops server: nil if its port cannot be bound yet,
 	// which delays no payment.
 	OnReady func(ops net.Addr)
@@ -50,6 +55,9 @@ func Run(ctx context.Context, loaded *config.Loaded, opts Options) (err error) {
 	d := &daemon{
 		loaded: loaded, cfg: loaded.Config, opts: opts, log: opts.Log.With("instance", loaded.Config.Host.Instance),
 		metrics: ops.NewMetrics(), health: &ops.Health{}, listening: make(chan net.Addr, 1),
+	}
+	if opts.LogWriter != nil {
+		opts.LogWriter.attach(d.log, d.metrics)
 	}
 	defer func() { err = errors.Join(err, d.ends.run()) }()
 	if err := d.assemble(ctx); err != nil {

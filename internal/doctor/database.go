@@ -21,12 +21,16 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
+// keepSettings is the remedy for a *sqldb.SessionError.
+var keepSettings = lang.M("connect to the server itself, or through a proxy that keeps the settings of a session; remove limits of the server (maximum-…) on these variables")
+
 // databaseProbes makes the probes of one database.
 type databaseProbes struct {
 	name, key  string
 	connection config.Secret
 	start      lang.Message // what to check when it cannot be opened
 	indexes    []inspect.Index
+	written    []string // tables
 	// writable makes a write that changes nothing. writeNeeds is the probe without which that says nothing.
 	writable   func(context.Context, *sql.DB) error
 	writeNeeds string
@@ -34,14 +38,14 @@ type databaseProbes struct {
 
 func accountDatabase(c *config.Config) databaseProbes {
 	return databaseProbes{
-		"account database", "ConnectionStrings:Account", c.ConnectionStrings.Account, lang.M("check ConnectionStrings:Account and that the server is up"), inspect.AccountIndexes,
+		"account database", "ConnectionStrings:Account", c.ConnectionStrings.Account, lang.M("check ConnectionStrings:Account and that the server is up"), inspect.AccountIndexes, inspect.AccountWritten,
 		func(ctx context.Context, db *sql.DB) error { return job.NewMySQL(db).CheckWritable(ctx) }, "table jdpay_job",
 	}
 }
 
 func mainDatabase(c *config.Config) databaseProbes {
 	return databaseProbes{
-		"main database", "ConnectionStrings:Main", c.ConnectionStrings.Main, lang.M("check ConnectionStrings:Main and that the server is up"), inspect.MainIndexes,
+		"main database", "ConnectionStrings:Main", c.ConnectionStrings.Main, lang.M("check ConnectionStrings:Main and that the server is up"), inspect.MainIndexes, inspect.MainWritten,
 		inspect.CheckPayInfoWritable, "main database",
 	}
 }
@@ -66,7 +70,13 @@ func (d databaseProbes) on(run func(context.Context, *sql.DB) (lang.Message, err
 func (d databaseProbes) beyondConnect() []probe {
 	writes := d.probe("writes", lang.M("connect to the primary: check the address, or the proxy in front of the servers"), func(ctx context.Context, db *sql.DB) (lang.Message, error) { return writes(d.writable(ctx, db)) })
 	writes.needs = d.writeNeeds
+	short := strings.TrimSuffix(d.name, " database")
+	durability := durable
+	if d.key == "ConnectionStrings:Main" {
+		durability = flushed
+	}
 	return []probe{
+		d.probe("session", keepSettings, keptSettings),
 		d.probe("version", lang.M("upgrade the server"), supportedVersion),
 		d.probe("isolation", lang.M("let sessions set READ COMMITTED: check the proxy in front of the server"), isolation),
 		writes,
@@ -74,7 +84,11 @@ func (d databaseProbes) beyondConnect() []probe {
 		d.probe("binary log", lang.M("set binlog_format = MIXED or ROW on the server"), func(ctx context.Context, db *sql.DB) (lang.Message, error) {
 			return lang.M("takes writes at READ COMMITTED"), sqldb.CheckBinlog(ctx, db)
 		}),
-		{strings.TrimSuffix(d.name, " database") + " indexes", d.name, lang.M("create the index: without it each payment reads, and locks, the whole table"), d.on(func(ctx context.Context, db *sql.DB) (lang.Message, error) {
+		d.probe("durability", lang.M("see the section on clusters and fail-over in docs/operations.md"), durability),
+		d.probe("packet size", lang.M("set max_allowed_packet to 16M on the server, which is its default"), packetSize),
+		{short + " engines", d.name, lang.M("ALTER TABLE … ENGINE = InnoDB for each of them"), d.on(engines(d.written))},
+		{short + " triggers", d.name, lang.M("check the connection and the user's rights"), d.on(triggers(d.written))},
+		{short + " indexes", d.name, lang.M("create the index: without it each payment reads, and locks, the whole table"), d.on(func(ctx context.Context, db *sql.DB) (lang.Message, error) {
 			missing, err := inspect.MissingIndexes(ctx, db, d.indexes)
 			if err == nil && len(missing) > 0 {
 				err = lang.Errorf("missing: %s", strings.Join(missing, "; "))
@@ -88,14 +102,16 @@ func (d databaseProbes) beyondConnect() []probe {
 func (d databaseProbes) fault(err error) error {
 	var notTrusted *tls.CertificateVerificationError
 	var better advice
+	var untried notTried
+	var session *sqldb.SessionError
 	var remedy lang.Message
 	switch number := sqldb.Number(err); {
-	case err == nil, errors.As(err, &better):
+	case err == nil, errors.As(err, &better), errors.As(err, &untried):
 		return err
 	case errors.Is(err, mysql.ErrNoTLS), errors.As(err, &notTrusted):
 		remedy = lang.M("correct SslMode and SslCa in %s, or the server's certificate", d.key)
-	case errors.Is(err, sqldb.ErrLaxMode):
-		remedy = lang.M("connect to the server itself, or through a proxy that keeps the settings of a session")
+	case errors.As(err, &session):
+		return &fault{lang.Errorf("the database's sessions are not as the daemon sets them: %s", session.What()), keepSettings}
 	case number == 1045, number == 1698:
 		remedy = lang.M("correct user and password in %s; the server may also know the user from other hosts only (deploy/grants.sql)", d.key)
 	case number == 1044, number == 1142, number == 1143, number == 1227:
@@ -218,7 +234,7 @@ func clock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	return lang.M("%s off this machine's", off), nil
 }
 
-// namedLock takes a named lock, as the instance lock does.
+// namedLock takes a named lock, as the instance lock does, and looks at it from another session.
 func namedLock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -226,11 +242,14 @@ func namedLock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	}
 	defer conn.Close()
 	name := "jdpay-doctor:" + rand.Text()
-	var got, mine, released sql.NullBool
+	var got, mine, released, other sql.NullBool
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0)", name).Scan(&got); err != nil {
 		return lang.Message{}, lang.Errorf("taking a named lock: %v", err)
 	}
 	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", name).Scan(&mine); err != nil {
+		return lang.Message{}, lang.Errorf("looking at a named lock: %v", err)
+	}
+	if err := db.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) IS NOT NULL", name).Scan(&other); err != nil {
 		return lang.Message{}, lang.Errorf("looking at a named lock: %v", err)
 	}
 	// Behind a proxy the connection may live on when this program has ended, and the lock with it.
@@ -239,6 +258,12 @@ func namedLock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	}
 	if !got.Bool || !mine.Bool {
 		return lang.Message{}, lang.Errorf("a named lock (GET_LOCK) is not held by the connection that took it")
+	}
+	if !other.Bool {
+		return lang.Message{}, advice{
+			lang.M("a named lock (GET_LOCK) is not seen by another session: it is on another server, so lease_until alone says which jobs may be taken over"),
+			lang.M("connect to one server; of a Galera cluster or a replication group, to one member"),
+		}
 	}
 	return lang.M("GET_LOCK works"), nil
 }

@@ -34,10 +34,7 @@ const (
 func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 	c := loaded.Config
 	account := accountDatabase(c)
-	probes := slices.Concat(connectProbes(c), account.beyondConnect(), mainDatabase(c).beyondConnect(), []probe{
-		account.probe("durability", lang.M("see the section on clusters and fail-over in docs/operations.md"), durable),
-		account.probe("locks", lang.M("connect to the server itself, or through a proxy that keeps a session on one server"), namedLock),
-		account.probe("packets", account.start, packets),
+	probes := slices.Concat(connectProbes(c), account.beyondConnect(), mainDatabase(c).beyondConnect(), account.ofEngine(), []probe{
 		{"mqtt round trip", "mqtt broker", lang.M("see the broker's log, and what it lets this user publish"), func(ctx context.Context) (lang.Message, error) { return roundTrip(ctx, c) }},
 		{"mqtt sessions", "mqtt broker", lang.M("see the broker's log"), func(ctx context.Context) (lang.Message, error) { return sessions(ctx, c) }},
 		{"signature self-test", "", lang.M("this program is broken: install it again"), func(context.Context) (lang.Message, error) {

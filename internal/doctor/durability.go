@@ -49,6 +49,19 @@ func durable(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	return d.judge()
 }
 
+// flushed warns of settings with which a power cut loses commits. Replicas of the main database may lack pay infos, which can be
+// written again.
+func flushed(ctx context.Context, db *sql.DB) (lang.Message, error) {
+	d, err := readDurability(ctx, db)
+	if err != nil {
+		return lang.Message{}, err
+	}
+	if bad, remedies := d.unflushed(); bad != nil {
+		return lang.Message{}, advice{lang.Join(bad, "; "), lang.Join(remedies, "; ")}
+	}
+	return lang.M("commits are flushed"), nil
+}
+
 func (d durability) on(names ...string) bool {
 	for _, name := range names {
 		if d[name] == "ON" || d[name] == "1" {
@@ -58,16 +71,25 @@ func (d durability) on(names ...string) bool {
 	return false
 }
 
-func (d durability) judge() (lang.Message, error) {
-	var fine, bad, remedies []lang.Message
-	warn := func(remedy, problem lang.Message) { bad, remedies = append(bad, problem), append(remedies, remedy) }
+// unflushed names the settings with which a power cut loses commits, with what to do.
+func (d durability) unflushed() (bad, remedies []lang.Message) {
 	if flush := d["innodb_flush_log_at_trx_commit"]; flush != "" && flush != "1" {
-		warn(lang.M("set innodb_flush_log_at_trx_commit = 1"), lang.M("innodb_flush_log_at_trx_commit is %s: a power cut loses the last second's commits", flush))
-	} else {
-		fine = append(fine, lang.M("commits are flushed"))
+		bad = append(bad, lang.M("innodb_flush_log_at_trx_commit is %s: a power cut loses the last second's commits", flush))
+		remedies = append(remedies, lang.M("set innodb_flush_log_at_trx_commit = 1"))
 	}
 	if d.on("log_bin") && d["sync_binlog"] != "1" {
-		warn(lang.M("set sync_binlog = 1"), lang.M("sync_binlog is %s: a power cut loses the last commits of the binary log, and a replica never gets them", d["sync_binlog"]))
+		bad = append(bad, lang.M("sync_binlog is %s: a power cut loses the last commits of the binary log, and a replica never gets them", d["sync_binlog"]))
+		remedies = append(remedies, lang.M("set sync_binlog = 1"))
+	}
+	return bad, remedies
+}
+
+func (d durability) judge() (lang.Message, error) {
+	var fine []lang.Message
+	bad, remedies := d.unflushed()
+	warn := func(remedy, problem lang.Message) { bad, remedies = append(bad, problem), append(remedies, remedy) }
+	if flush := d["innodb_flush_log_at_trx_commit"]; flush == "" || flush == "1" {
+		fine = append(fine, lang.M("commits are flushed"))
 	}
 	switch {
 	case d.on("wsrep_on"):
@@ -78,6 +100,8 @@ func (d durability) judge() (lang.Message, error) {
 			warn(lang.M("bring the missing nodes back; have three or more"), lang.M("the Galera cluster has %s nodes: with one more lost the rest has no majority and stops", d["wsrep_cluster_size"]))
 		}
 		fine = append(fine, lang.M("Galera: %s, %s nodes; a named lock is seen on its node only", d["wsrep_local_state_comment"], d["wsrep_cluster_size"]))
+	case d["wsrep_cluster_status"] == "Primary":
+		return lang.Message{}, lang.Errorf("wsrep_on is OFF on this Galera node: no other node gets what is written here")
 	case d["group_replication_group_name"] != "":
 		fine = append(fine, lang.M("group replication"))
 	case d["slaves_connected"] != "0" || d.on("log_bin") && d.on("gtid_mode"):

@@ -31,6 +31,7 @@ func TestDurability(t *testing.T) {
 		"Galera":                            {[]map[string]string{galera}, "ok", nil},
 		"Galera of two":                     {[]map[string]string{galera, {"wsrep_cluster_size": "2"}}, "warn", []string{"2 nodes", "majority"}},
 		"Galera without a majority":         {[]map[string]string{galera, {"wsrep_ready": "OFF", "wsrep_cluster_status": "non-Primary"}}, "fail", []string{"non-Primary"}},
+		"Galera that does not send writes":  {[]map[string]string{galera, {"wsrep_on": "OFF"}}, "fail", []string{"wsrep_on is OFF"}},
 		"Galera that is not flushed either": {[]map[string]string{galera, {"innodb_flush_log_at_trx_commit": "0"}}, "warn", []string{"power cut", "Galera: Synced, 3 nodes"}},
 	} {
 		t.Run(name, func(t *testing.T) {

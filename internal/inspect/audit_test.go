@@ -56,7 +56,7 @@ func TestAuditNamesEachOffender(t *testing.T) {
 		{"a pay info is lost", "UPDATE kernel_postorder_pay_info SET post_order_id = 'x' WHERE post_order_id = '2'", "UPDATE kernel_postorder_pay_info SET post_order_id = '2' WHERE post_order_id = 'x'", "order id 2", "no row in kernel_postorder_pay_info"},
 		{"a job has an unknown state", "UPDATE jdpay_job SET state = 'limbo' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done' WHERE unique_key = 'pay-info:2'", "job", "there is no such state"},
 		{"a running job has no lease", "UPDATE jdpay_job SET state = 'running', finished_at = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', finished_at = created_at WHERE unique_key = 'pay-info:2'", "job", "leased by nobody"},
-		{"a dead instance's job is not taken over", "UPDATE jdpay_job SET state = 'running', finished_at = NULL, kind = 'stray', lease = 'dead', lease_until = '2020-01-01' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', kind = 'pay-info', finished_at = created_at, lease = NULL, lease_until = NULL WHERE unique_key = 'pay-info:2'", "job", "its owner is gone"},
+		{"a dead instance's job is not taken over", "UPDATE jdpay_job SET state = 'running', finished_at = NULL, kind = 'reply-publish', lease = 'dead', lease_until = '2020-01-01' WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET state = 'done', kind = 'pay-info', finished_at = created_at, lease = NULL, lease_until = NULL WHERE unique_key = 'pay-info:2'", "job", "its owner is gone"},
 		{"a finished job has no outcome", "UPDATE jdpay_job SET outcome = NULL WHERE unique_key = 'pay-info:2'", "UPDATE jdpay_job SET outcome = 'written' WHERE unique_key = 'pay-info:2'", "job", "without an outcome"},
 		{"no job settled a paid order", "UPDATE kernelorder_charge SET pay_time = '2999-01-01' WHERE order_id = 3", "UPDATE kernelorder_charge SET pay_time = NULL WHERE order_id = 3", "order R3", "no job settled it"},
 	} {
@@ -77,6 +77,15 @@ func TestAuditNamesEachOffender(t *testing.T) {
 		})
 	}
 
+	t.Run("a dead instance's job of a kind that was removed, or of a worker that was removed", func(t *testing.T) {
+		for _, kind := range []string{"removed", "removed-worker"} {
+			w.exec("INSERT INTO jdpay_job (kind, unique_key, args, state, try_count, next_try_at, lease, lease_until, created_at) VALUES (?, ?, '{}', 'running', 1, '2020-01-01', 'dead', '2020-01-01', '2020-01-01')",
+				kind, job.WorkerKey+kind)
+		}
+		if found := w.audit(false); len(found.Offenders) > 0 {
+			t.Errorf("offenders %+v", found.Offenders)
+		}
+	})
 	t.Run("where other programs mark orders paid, too", func(t *testing.T) {
 		w.exec("UPDATE kernelorder_charge SET pay_time = '2999-01-01' WHERE order_id = 3")
 		defer w.exec("UPDATE kernelorder_charge SET pay_time = NULL WHERE order_id = 3")

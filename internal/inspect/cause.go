@@ -105,8 +105,8 @@ var objections = []cause{
 	{regexp.MustCompile(`^the order was paid already by externalId "(?P<first>[^"\\]*)"; this is "(?P<second>[^"\\]*)": the customer needs a refund$`), text{
 		zh: "该订单已由 externalId “{first}” 支付，本次为 “{second}”，需给客户退款",
 	}},
-	{regexp.MustCompile(`^the order was paid already: externalId "(?P<first>[^"\\]*)", (?P<amount>\S+) yuan, pay type (?P<type>\S+), paid at (?P<at>[^;]+); this is not shown to be a copy of that payment: ` +
-		`externalId "(?P<second>[^"\\]*)", (?P<paid>\S+) yuan, pay type (?P<kind>\S+), paid at (?P<time>.+)$`), text{
+	{regexp.MustCompile(`^the order was paid already: externalId "(?P<first>[^"\\]*)", (?P<amount>\S+) yuan, pay type (?P<type>\S+), (?P<at>[^;]+); this is not shown to be a copy: ` +
+		`externalId "(?P<second>[^"\\]*)", (?P<paid>\S+) yuan, pay type (?P<kind>\S+), (?P<time>.+)$`), text{
 		zh: "该订单已支付（externalId “{first}”，{amount} 元，支付方式 {type}，{at}），无法证明本次是其重复通知（externalId “{second}”，{paid} 元，支付方式 {kind}，{time}）",
 	}},
 	{regexp.MustCompile(`^kernelorder_charge\.external_id does not give externalId "(?P<id>[^"\\]*)" back as it is: `), text{
@@ -120,6 +120,8 @@ var objections = []cause{
 		zh: "{field} 为 “{status}”，不在 Payment:SuccessStatuses 之列",
 	}},
 	{regexp.MustCompile(`^the cabinet refused with code (?P<code>\S+): (?P<said>.*)$`), text{zh: "柜机拒绝，代码 {code}：{said}"}},
+	{regexp.MustCompile(`^its time was over at (?P<at>\S+), before it was stored$`), text{zh: "{at} 已超过有效时间，此后才入账"}},
+	{regexp.MustCompile(`^its time was over at (?P<at>\S+), while the parcel was looked up$`), text{zh: "查询包裹期间，于 {at} 超过了有效时间"}},
 }
 
 // causes are ordered: the first that matches counts.

@@ -137,10 +137,18 @@ func TestExplainWordsTheCause(t *testing.T) {
 // what a cabinet said, in English the text stays.
 func TestObjectionsInChinese(t *testing.T) {
 	for reason, want := range map[string]string{
-		"paid 16.96 yuan, the order's amount is 99.00":                                                                   "（实付 16.96 元，订单金额 99.00 元）",
-		`the order was paid already by externalId "EARLIER"; this is "X5": the customer needs a refund`:                  "（该订单已由 externalId “EARLIER” 支付，本次为 “X5”，需给客户退款）",
+		"paid 16.96 yuan, the order's amount is 99.00":                                                  "（实付 16.96 元，订单金额 99.00 元）",
+		`the order was paid already by externalId "EARLIER"; this is "X5": the customer needs a refund`: "（该订单已由 externalId “EARLIER” 支付，本次为 “X5”，需给客户退款）",
+		`the order was paid already: externalId "", 8.00 yuan, pay type 99, unknown time; this is not shown to be a copy: externalId "X5", 8.00 yuan, pay type 2, 2019-11-20 12:00:00`: "（该订单已支付（externalId “”，8.00 元，支付方式 99，unknown time），无法证明本次是其重复通知（externalId “X5”，8.00 元，支付方式 2，2019-11-20 12:00:00））",
+		`kernelorder_charge.external_id does not give externalId "007" back as it is: make it a VARCHAR that is long enough, with a character set that has all of it`:                  "（kernelorder_charge.external_id 存入 externalId “007” 后读回不一致，请改为足够长、字符集完整的 VARCHAR）",
+		`malformed message: amount "8.001" has a fraction of a fen`: "（金额 “8.001” 无法识别）",
+		`malformed message: payTime "noon" is not a time: expected 2006-01-02 15:04:05, 2006/1/2 15:04, 20060102150405, ISO 8601, or epoch seconds or milliseconds`: "（支付时间 “noon” 无法识别）",
+		`malformed message: payAmount is missing`:                                                                        "（缺少 payAmount）",
+		`malformed message: data is not a JSON object: invalid character 'h' looking for beginning of value`:             "（data 无法解析）",
 		`payStatus is "REFUND", which is not one of Payment:SuccessStatuses`:                                             "（payStatus 为 “REFUND”，不在 Payment:SuccessStatuses 之列）",
 		"the cabinet refused with code 17: door is jammed {order}":                                                       "（柜机拒绝，代码 17：door is jammed {order}）",
+		"its time was over at 2020-01-01T04:00:00Z, before it was stored":                                                "（2020-01-01T04:00:00Z 已超过有效时间，此后才入账）",
+		"its time was over at 2020-01-01T04:00:00Z, while the parcel was looked up":                                      "（查询包裹期间，于 2020-01-01T04:00:00Z 超过了有效时间）",
 		`the order was paid already by externalId "A\"; this is \"B"; this is "X5": the customer needs a refund`:         `externalId "A\"; this is`,
 		"jd will not take the status until something is corrected: http 403: paid 1 yuan, the order's amount is 2 or so": "（jd will not take",
 	} {

@@ -2,11 +2,13 @@ package inspect
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
@@ -95,7 +97,7 @@ func (t *Trace) openText(j job.Row) text {
 	case j.LastError == "":
 		return firstText("paused "+j.Kind, "open")
 	case j.Kind == payment.KindSettle || j.Kind == payment.KindReply:
-		if n := len(j.Errors); n > 0 && j.Errors[n-1].Class == payment.ClassUnknownOrder {
+		if last, _ := job.LastFailure(j.Errors); last.Class == payment.ClassUnknownOrder {
 			return firstText("order awaited")
 		}
 		return firstText("again settle")
@@ -138,6 +140,8 @@ func (t *Trace) doneText() string {
 		return string(payment.Settled)
 	case outcomes[payment.Duplicate], t.Order != nil && t.Order.Paid:
 		return string(payment.Duplicate)
+	case t.discardedBefore():
+		return "discarded and purged"
 	case t.Order != nil:
 		return "unpaid"
 	}
@@ -155,6 +159,20 @@ func (t *Trace) discardedPayment() *job.Row {
 		}
 	}
 	return nil
+}
+
+// discardedBefore reports whether a person discarded a payment of the order that is not in the job table any more: of the purged
+// notification only the act is left.
+func (t *Trace) discardedBefore() bool {
+	return slices.ContainsFunc(t.Acts, func(a auditlog.Entry) bool {
+		var before []job.Acted
+		if a.Act != "discard" || json.Unmarshal(a.Before, &before) != nil {
+			return false
+		}
+		return slices.ContainsFunc(before, func(j job.Acted) bool {
+			return j.Ref == t.OrderNo && (j.Kind == payment.KindSettle || j.Kind == payment.KindReply)
+		})
+	})
 }
 
 // sentence fills the placeholders of a text.

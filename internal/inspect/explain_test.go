@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/payment"
 )
@@ -128,6 +129,8 @@ func TestExplain(t *testing.T) {
 		"the cabinet refused":         {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
 		"JD refused":                  {order, with(step(5, payment.KindWaybillStatus, job.Parked, payment.Refused, "code 24")), []string{"JD refuses the status of waybill JD1 (code 24)"}, []string{"京东拒绝运单"}},
 		"expired":                     {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Expired, "no reply came")), []string{"Call the customer"}, []string{"请联系客户"}},
+		"signed, not readable":        {&TracedOrder{Amount: "8.00"}, []job.Row{step(5, payment.KindSettle, job.Parked, payment.Malformed, `malformed message: amount "8.001" has a fraction of a fen`)}, []string{"has a right signature", "fraction of a fen", "jobs discard 5"}, []string{"签名有效", "金额 “8.001” 无法识别"}},
+		"unsigned, not readable":      {&TracedOrder{Amount: "8.00"}, []job.Row{step(5, payment.KindSettle, job.Rejected, payment.Malformed, "why")}, []string{"no key of ours signed"}, []string{"没有有效签名"}},
 		"paid twice":                  {order, with(step(5, payment.KindSettle, job.Parked, payment.PaidTwice, "externalId")), []string{"Refund it", "jobs discard 5"}, []string{"退款"}},
 		"another amount": {
 			&TracedOrder{Amount: "8.00"},
@@ -249,5 +252,37 @@ func TestExplainWithoutTheMainDatabase(t *testing.T) {
 		if text := trace.Explain(lang, time.UTC); !strings.Contains(text, part) {
 			t.Errorf("%s: %q does not contain %q", lang, text, part)
 		}
+	}
+}
+
+// TestExplainOfADiscardedPaymentWhenItIsPurged: that no notification has arrived must not be said when it is only too old to be
+// in the table.
+func TestExplainOfADiscardedPaymentWhenItIsPurged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.insert(1, job.Parked, payment.AmountMismatch, "R1")
+	w.insert(1, job.Parked, payment.UnknownOrder, "R-GONE")
+	jobs := job.NewMySQL(w.db)
+	if ids, err := jobs.Discard(t.Context(), auditlog.Operator{Name: "anna", Reason: "refunded"}, job.Filter{Kind: payment.KindSettle}); err != nil || len(ids) != 2 {
+		t.Fatalf("%v, %v", ids, err)
+	}
+	w.exec("UPDATE jdpay_job SET created_at = UTC_TIMESTAMP(6) - INTERVAL 8 DAY, finished_at = UTC_TIMESTAMP(6) - INTERVAL 8 DAY")
+	for _, purged := range []bool{false, true} {
+		if purged {
+			if n, err := jobs.Purge(t.Context(), keepDone, keepDone); err != nil || n != 2 {
+				t.Fatalf("%d jobs are purged, %v", n, err)
+			}
+		}
+		for _, no := range []string{"R1", "R-GONE"} {
+			text := w.lookUp(no).Explain(English, beijing)
+			if !strings.Contains(text, "erson discarded") || strings.Contains(text, "retry --replay") == purged {
+				t.Errorf("%s, purged %v: %s", no, purged, text)
+			}
+		}
+	}
+	w.order(2, "8.00")
+	if text := w.lookUp("R2").Explain(English, beijing); !strings.Contains(text, "no genuine notification") {
+		t.Errorf("R2: %s", text)
 	}
 }

@@ -49,6 +49,10 @@ var explanations = map[string]text{
 		"A person discarded the payment of {order} (job {job}): nothing was settled, and there is no such order. When the order exists, `jobs retry --replay {job}` settles the payment; `trace {order}` says who discarded it and why.",
 		"{order} 的支付通知（任务 {job}）已被人工放弃：没有入账，也没有这个订单。订单补上之后可执行 `jobs retry --replay {job}` 入账；`trace {order}` 可查看由谁、因何放弃。",
 	},
+	"discarded and purged": {
+		"A person discarded the payment of {order}: nothing was settled, and its notification was deleted since, as old jobs are. `trace {order}` says who discarded it and why. If the customer has paid and it is not refunded, ask JD to send the notification again.",
+		"{order} 的支付通知已被人工放弃，没有入账；通知已过保留期，现已删除。`trace {order}` 可查看由谁、因何放弃。如果客户已付款且尚未退款，请京东重新推送通知。",
+	},
 	"not marked paid": {
 		"A payment for order {order} was settled here, but the order is not marked paid: somebody changed or removed its row afterwards. See `trace {order}` and `audit`, and correct the row.",
 		"订单 {order} 的支付已在这里入账，但订单没有标记为已支付：该行之后可能被修改或删除。请看 `trace {order}` 和 `audit`，并更正该行。",
@@ -208,6 +212,10 @@ var explanations = map[string]text{
 	"abandoned": {
 		"A part of order {order}'s work failed {tries} times and was given up ({reason}). Repair the cause, then `jobs retry {job}`.",
 		"订单 {order} 的一项任务尝试 {tries} 次均失败，已放弃（{reason}）。请排除原因，然后执行 `jobs retry {job}`。",
+	},
+	string(job.Crashed): {
+		"The process ended each time it ran a job of order {order}, six times in a row, so the job is not run any more ({reason}). See the logs of these moments and report it; `jobs retry {job}` runs it again.",
+		"每次执行订单 {order} 的这个任务时进程都退出，已连续六次，因此不再执行（{reason}）。请查看当时的日志并上报；执行 `jobs retry {job}` 可再次运行。",
 	},
 	"malformed_args": {
 		"A job of order {order} cannot be read ({reason}): somebody edited it, or another version wrote it. See `jobs show {job}`.",

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"jdpay-listener/internal/auditlog"
@@ -167,7 +168,7 @@ func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 
 func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOrder, error) {
 	// The column may ignore case; order numbers must match exactly.
-	rows, err := account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, pay_time, pay_type, external_id
+	rows, err := account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, CAST(pay_time AS CHAR), pay_type, external_id
 		FROM kernelorder_charge WHERE order_no = ?`, orderNo)
 	if sqldb.IsBadText(err) { // the column cannot hold the number, so no row has it
 		return nil, nil
@@ -196,12 +197,11 @@ func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOr
 	return found, rows.Err()
 }
 
-// wallClock formats a DATETIME column, which has a wall clock's time without a zone.
+// wallClock is a DATETIME column's text, which has a wall clock's time without a zone, without fractions of a second. It is no
+// time.Time: a column may hold 0000-00-00 or 2019-11-31, of which the driver would make another date.
 func wallClock(column string) string {
-	if t, err := time.Parse(time.RFC3339Nano, column); err == nil {
-		return t.Format(time.DateTime)
-	}
-	return column
+	text, _, _ := strings.Cut(column, ".")
+	return text
 }
 
 func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParcel, string, error) {
@@ -221,7 +221,7 @@ func tracePayInfo(ctx context.Context, main *sql.DB, orderID int64) (*TracedPayI
 	var p TracedPayInfo
 	var status, payType sql.NullInt64
 	var payTime, message sql.NullString
-	err := main.QueryRowContext(ctx, "SELECT payment_status, payment_type, pay_time, pay_message FROM kernel_postorder_pay_info WHERE post_order_id = ?",
+	err := main.QueryRowContext(ctx, "SELECT payment_status, payment_type, CAST(pay_time AS CHAR), pay_message FROM kernel_postorder_pay_info WHERE post_order_id = ?",
 		strconv.FormatInt(orderID, 10)).Scan(&status, &payType, &payTime, &message)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
@@ -242,6 +242,9 @@ func events(jobs []job.Row) []TracedEvent {
 		replayed := false
 		for _, f := range j.Errors {
 			switch {
+			case f.Class == job.ClassTakeover:
+				add(f.At, "try %d did not end: %s", f.Try, f.Error)
+				continue
 			case f.Outcome == "":
 				add(f.At, "try %d failed: %s", f.Try, f.Error)
 				continue

@@ -46,7 +46,7 @@ func TestEventsAreInTheOrderOfTime(t *testing.T) {
 		settle,
 		step(2, payment.KindPayComplete, job.Waiting, func(r *job.Row) { r.Tries, r.NextTry = 2, at(30) }),
 		step(3, payment.KindWaybillStatus, job.Ready, func(r *job.Row) {
-			r.NextTry, r.Errors = at(20), []job.Failure{{At: at(5), Try: 1, Error: "http 503"}}
+			r.Tries, r.NextTry, r.Errors = 2, at(20), []job.Failure{{At: at(5), Try: 1, Error: "http 503"}, {At: at(6), Try: 2, Error: "instance b ended", Class: job.ClassTakeover}}
 		}),
 		step(4, payment.KindPayInfo, job.Running, func(r *job.Row) { r.Lease, r.NextTry = "instance-a", at(2) }),
 		step(5, payment.KindReply, job.Parked, func(r *job.Row) {
@@ -69,9 +69,10 @@ func TestEventsAreInTheOrderOfTime(t *testing.T) {
 		"reply: done: late, at try 1",
 		"reply-publish: created, to publish the reply to other services",
 		"waybill-status: try 1 failed: http 503",
+		"waybill-status: try 2 did not end: instance b ended",
 		"reply-publish: done: published, at try 1",
 		"reply: parked: abandoned: why",
-		"waybill-status: try 2 is due at this time",
+		"waybill-status: try 3 is due at this time",
 		"pay-complete: sent, command 2; without the cabinet's reply the next one goes at this time",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -143,6 +144,25 @@ func TestLookUp(t *testing.T) {
 			t.Errorf("%v: %+v", err, got)
 		}
 	})
+}
+
+// TestTracedTimesAreTheColumns: a column that holds no date is shown as it is.
+func TestTracedTimesAreTheColumns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.exec("INSERT INTO kernel_postorder_pay_info (post_order_id, payment_status, payment_type, pay_time, pay_message) VALUES ('1', 1, 2, '2019-11-20 12:00:00', '')")
+	for _, at := range []string{"0000-00-00 00:00:00", "2019-00-00 00:00:00", "2019-11-31 08:00:00", "2019-11-20 12:34:56"} {
+		w.exec("SET STATEMENT sql_mode = 'ALLOW_INVALID_DATES' FOR UPDATE kernelorder_charge SET pay_time = ? WHERE order_id = 1", at)
+		w.exec("SET STATEMENT sql_mode = 'ALLOW_INVALID_DATES' FOR UPDATE kernel_postorder_pay_info SET pay_time = ? WHERE post_order_id = '1'", at)
+		if got := w.lookUp("R1"); got.Order.PayTime != at || got.PayInfo.Time != at {
+			t.Errorf("%s is shown as %q and %q", at, got.Order.PayTime, got.PayInfo.Time)
+		}
+	}
+	w.exec("UPDATE kernelorder_charge SET pay_time = NULL WHERE order_id = 1")
+	if got := w.lookUp("R1"); got.Order.PayTime != "" {
+		t.Errorf("NULL is shown as %q", got.Order.PayTime)
+	}
 }
 
 // TestRealWorkBeforeForgeries names an order in 1,008 unsigned messages and in 1,008 copies of its payment. They must not

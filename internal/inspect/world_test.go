@@ -143,9 +143,13 @@ func (w *world) order(id int64, amount any) {
 // keep stores messages as the listener does, and starts their jobs.
 func (w *world) keep(bodies ...string) {
 	w.t.Helper()
+	var now time.Time // by the database's clock
+	if err := w.db.QueryRow("SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
+		w.t.Fatal(err)
+	}
 	var msgs []payment.Message
 	for _, body := range bodies {
-		msgs = append(msgs, payment.Message{ID: rand.Text(), Body: body})
+		msgs = append(msgs, payment.Message{ID: rand.Text(), Body: body, Enqueued: now})
 	}
 	begin, err := w.keeper.Keep(w.t.Context(), payment.KindSettle, "notify", msgs)
 	if err != nil {

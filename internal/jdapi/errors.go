@@ -35,7 +35,7 @@ type Error struct {
 	Class      Class
 	HTTPStatus int    // 0 when no reply came
 	Code       string // of JD; may be empty
-	Message    string // of JD or the network, at most 200 characters, secrets masked
+	Message    string // of JD or the network, or the start of JD's reply; at most 200 characters, secrets masked
 
 	down bool // JD is unreachable or failing: a failure for the circuit breaker
 }

@@ -107,7 +107,7 @@ func TestLimitOfDecompressedReplies(t *testing.T) {
 	if _, err := c.interpret(200, packed(maxReply)); err != nil {
 		t.Errorf("as long as the limit: %v", err)
 	}
-	for _, size := range []int{maxReply + 1, 32 << 20} {
+	for _, size := range []int{maxReply + 1, 2 << 20} {
 		body := packed(size)
 		_, err := c.interpret(200, body)
 		if e := failure(t, err); e.Class != Retry || !strings.HasPrefix(e.Message, errTooLong.Error()+`: {"success":true}`) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/auditlog"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -26,7 +27,7 @@ type Acted struct {
 	Tries   int     `json:"try_count"`
 }
 
-// actPart bounds the jobs of one row of jdpay_audit.
+// actPart bounds the jobs that one transaction of an act changes, and so those of one row of jdpay_audit.
 const actPart = 100
 
 // asked is what an act was asked to do, as jdpay_audit keeps it.
@@ -37,7 +38,7 @@ type asked struct {
 	Ref    string  `json:"ref,omitempty"`
 	Part   int     `json:"part"` // of parts, each with its share of the jobs
 	Parts  int     `json:"parts"`
-	Jobs   int     `json:"jobs"` // in all parts
+	Jobs   int     `json:"jobs"` // that were selected, in all parts
 }
 
 // Retry makes selected jobs due now, with their time to give up counted anew: parked, rejected, waiting and ready ones,
@@ -62,7 +63,11 @@ func (s *MySQL) Retry(ctx context.Context, by auditlog.Operator, f Filter, timeo
 		giveUp += " ELSE NULL END"
 	}
 	const anew = "state IN ('parked', 'rejected') OR outcome = 'discarded'"
-	return s.act(ctx, by, name, f, from, "give_up_at = "+giveUp+`, next_try_at = UTC_TIMESTAMP(6), try_count = IF(state = 'done' AND outcome <> 'discarded', try_count, 0),
+	const keepsTries = "state = 'done' AND outcome <> 'discarded'"
+	// A job that was tried has a history afterwards, although its tries are counted anew: see Locked.Tried.
+	const tried = `CONCAT('[{"at":"', DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ'), '","try":', try_count, ',"error":"an operator had it tried anew"}]')`
+	return s.act(ctx, by, name, f, from, "give_up_at = "+giveUp+`, next_try_at = UTC_TIMESTAMP(6),
+		errors = IF(COALESCE(errors, '') = '' AND try_count > 0 AND NOT (`+keepsTries+"), "+tried+`, errors), try_count = IF(`+keepsTries+`, try_count, 0),
 		finished_at = IF(`+anew+`, NULL, finished_at), outcome = IF(finished_at IS NULL OR `+anew+`, NULL, outcome), state = 'ready'`, args...)
 }
 
@@ -74,52 +79,76 @@ func (s *MySQL) Discard(ctx context.Context, by auditlog.Operator, f Filter) ([]
 		finished_at = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), UTC_TIMESTAMP(6), finished_at), state = 'done'`)
 }
 
-// act changes those of the selected jobs that may be changed, and writes down what became of each, in one transaction.
+// act changes those of the selected jobs that may be changed, a part of them at a time. What became of the jobs of a part is
+// written down in the transaction that changes them. A part with a job that another transaction has locked is left out, and the
+// error names it; the ids are of the jobs that were changed nevertheless.
 func (s *MySQL) act(ctx context.Context, by auditlog.Operator, name string, f Filter, from, set string, args ...any) (ids []int64, err error) {
 	if f.Empty() {
 		return nil, ErrNoFilter
 	}
-	_, err = auditlog.Do(ctx, s.DB, by, func(tx *sql.Tx) (changes []auditlog.Change, err error) {
-		ids = nil
-		// Look without locks, then take by id: a lock by a filter would hold every job up that the filter passes over.
-		where, whereArgs := f.where()
-		where = from + " AND " + where
-		selected, err := readIDs(ctx, tx, "SELECT id FROM jdpay_job WHERE "+where+" ORDER BY id", whereArgs...)
-		if err != nil {
-			return nil, fmt.Errorf("selecting jobs: %w", err)
+	if err := by.Validate(); err != nil {
+		return nil, err
+	}
+	// Look without locks, then take by id: a lock by a filter would hold every job up that the filter passes over.
+	where, whereArgs := f.where()
+	where = from + " AND " + where
+	selected, err := readIDs(ctx, s.DB, "SELECT id FROM jdpay_job WHERE "+where+" ORDER BY id", whereArgs...)
+	if err != nil {
+		return nil, fmt.Errorf("selecting jobs: %w", err)
+	}
+	detail := asked{len(f.IDs), f.States, f.Kind, f.Ref, 0, (len(selected) + actPart - 1) / actPart, len(selected)}
+	locked, conflict := 0, error(nil)
+	for part := range slices.Chunk(selected, actPart) {
+		detail.Part++
+		entries, err := auditlog.Do(ctx, s.DB, by, func(tx *sql.Tx) ([]auditlog.Change, error) {
+			c, err := changeJobs(ctx, tx, part, where, whereArgs, set, args)
+			if err != nil || c == nil {
+				return nil, err
+			}
+			c.Act, c.Detail = name, detail
+			return []auditlog.Change{*c}, nil
+		})
+		switch {
+		case sqldb.IsConflict(err):
+			locked, conflict = locked+len(part), err
+		case err != nil:
+			return ids, lang.Errorf("%d of %d jobs are changed: %s", len(ids), len(selected), err)
 		}
-		for part := range slices.Chunk(selected, actPart) {
-			before, err := acted(ctx, tx, part, where, whereArgs, " FOR UPDATE")
-			if err != nil {
-				return nil, fmt.Errorf("locking jobs: %w", err)
-			}
-			if len(before) == 0 {
-				continue
-			}
-			locked := make([]any, len(before))
-			c := auditlog.Change{Act: name, Before: before}
-			for i, j := range before {
-				locked[i] = j.ID
-				c.Jobs = append(c.Jobs, j.ID)
-				if j.Ref != "" && !slices.Contains(c.Refs, j.Ref) {
-					c.Refs = append(c.Refs, j.Ref)
-				}
-			}
-			if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET "+set+" WHERE id IN "+sqldb.In(len(locked)), append(slices.Clone(args), locked...)...); err != nil {
-				return nil, fmt.Errorf("changing jobs: %w", err)
-			}
-			if c.After, err = acted(ctx, tx, locked, "1 = 1", nil, ""); err != nil {
-				return nil, fmt.Errorf("reading changed jobs: %w", err)
-			}
-			changes = append(changes, c)
-			ids = append(ids, c.Jobs...)
+		for _, e := range entries {
+			ids = append(ids, e.Jobs...)
 		}
-		for i := range changes {
-			changes[i].Detail = asked{len(f.IDs), f.States, f.Kind, f.Ref, i + 1, len(changes), len(ids)}
-		}
-		return changes, nil
-	})
+	}
+	if conflict != nil {
+		err = lang.Errorf("%d jobs are changed; %d are not, because another transaction has at least one of them locked: repeat it (%s)", len(ids), locked, conflict)
+	}
 	return ids, err
+}
+
+// changeJobs changes those of the jobs with these ids that fit a condition, and returns what became of them, or nil if none does.
+func changeJobs(ctx context.Context, tx *sql.Tx, ids []any, where string, whereArgs []any, set string, args []any) (*auditlog.Change, error) {
+	before, err := acted(ctx, tx, ids, where, whereArgs, " FOR UPDATE")
+	if err != nil {
+		return nil, fmt.Errorf("locking jobs: %w", err)
+	}
+	if len(before) == 0 {
+		return nil, nil
+	}
+	locked := make([]any, len(before))
+	c := &auditlog.Change{Before: before}
+	for i, j := range before {
+		locked[i] = j.ID
+		c.Jobs = append(c.Jobs, j.ID)
+		if j.Ref != "" && !slices.Contains(c.Refs, j.Ref) {
+			c.Refs = append(c.Refs, j.Ref)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET "+set+" WHERE id IN "+sqldb.In(len(locked)), append(slices.Clone(args), locked...)...); err != nil {
+		return nil, fmt.Errorf("changing jobs: %w", err)
+	}
+	if c.After, err = acted(ctx, tx, locked, "1 = 1", nil, ""); err != nil {
+		return nil, fmt.Errorf("reading changed jobs: %w", err)
+	}
+	return c, nil
 }
 
 // acted reads the jobs with these ids that fit a condition.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,5 +160,56 @@ func TestOperatorsActTogether(t *testing.T) {
 	head, faults, err := auditlog.Check(t.Context(), s.db, auditlog.Head{})
 	if err != nil || len(faults) > 0 || head.ID < 3 {
 		t.Errorf("head %v, faults %v, %v", head, faults, err)
+	}
+}
+
+// TestActsWorkInSmallTransactions: an act on many jobs holds the rows of one part at a time, a part with a row that another
+// transaction has locked is left out and named, and each part is written down with its effect.
+func TestActsWorkInSmallTransactions(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	s.fill(t, 4*actPart, "k", "parked", "UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)")
+	lockRows(t, s, "unique_key = 'k:150'")
+	locked, parked := 0, 4*actPart
+	done := make(chan error, 1)
+	var ids []int64
+	go func() {
+		var err error
+		ids, err = s.Store.(*MySQL).Retry(t.Context(), operator, Filter{Kind: "k"}, nil, false)
+		done <- err
+	}()
+	// The first part is changed while the act waits for the second one.
+	testenv.Eventually(t, 10*time.Second, "the first part is changed", func() bool {
+		if err := s.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE state = 'parked'").Scan(&parked); err != nil {
+			t.Fatal(err)
+		}
+		return parked < 4*actPart
+	})
+	if parked != 3*actPart {
+		t.Errorf("%d jobs are parked after the first part", parked)
+	}
+	err := <-done
+	if err == nil || !strings.Contains(err.Error(), "300 jobs are changed; 100 are not") || len(ids) != 3*actPart {
+		t.Errorf("%d jobs, %v", len(ids), err)
+	}
+	if err := s.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE state = 'parked'").Scan(&locked); err != nil || locked != actPart {
+		t.Errorf("%d jobs are still parked, %v", locked, err)
+	}
+	acts, err := auditlog.After(t.Context(), s.db, 0)
+	if err != nil || len(acts) != 3 {
+		t.Fatalf("%d acts, %v", len(acts), err)
+	}
+	var named []int64
+	for i, act := range acts {
+		named = append(named, act.Jobs...)
+		if want := fmt.Sprintf(`{"kind":"k","part":%d,"parts":4,"jobs":400}`, []int{1, 3, 4}[i]); string(act.Detail) != want {
+			t.Errorf("row %d: %s, want %s", i, act.Detail, want)
+		}
+	}
+	if !slices.Equal(named, ids) {
+		t.Errorf("the rows name %d jobs, changed are %d", len(named), len(ids))
+	}
+	if _, faults, err := auditlog.Check(t.Context(), s.db, auditlog.Head{}); err != nil || len(faults) > 0 {
+		t.Errorf("faults %v, %v", faults, err)
 	}
 }

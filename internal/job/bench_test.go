@@ -35,7 +35,7 @@ func BenchmarkClaim(b *testing.B) {
 			b.StopTimer()
 			s.insert(b, size, false)
 			b.StartTimer()
-			jobs, err := s.Claim(b.Context(), benchLease, map[string]int{"k": size})
+			jobs, err := lookAndClaim(b.Context(), s, benchLease, map[string]int{"k": size})
 			if err != nil || len(jobs) != size {
 				b.Fatalf("claimed %d of %d: %v", len(jobs), size, err)
 			}

@@ -2,15 +2,11 @@ package job
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"jdpay-listener/internal/sqldb"
 )
-
-// pollInterval is the pause between looks for due jobs: retries, dead instances' work, what found all slots taken.
-const pollInterval = 750 * time.Millisecond
 
 // String names the service in the supervisor's logs.
 func (r *Runner) String() string { return "job runner" }
@@ -34,16 +30,17 @@ func (r *Runner) Serve(ctx context.Context) error {
 	r.slots.setServing(true)
 	for ctx.Err() == nil {
 		if err := r.ensureWorkers(ctx); err != nil {
-			r.noteOutage(err)
+			r.noteOutage(ctx, err)
 		} else {
 			r.claim(ctx)
 			if wait := r.slots.backlogWait(); wait > 0 {
-				r.wake.set(wait)
+				r.wake.in(wait)
 			}
 		}
 		r.opts.Beat()
 		r.wake.wait(ctx)
 	}
+	r.claims.running.Wait() // they end with ctx
 	r.slots.setServing(false)
 	r.drain()
 	release()
@@ -51,27 +48,65 @@ func (r *Runner) Serve(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// claim takes due jobs from the table, as many as there are free slots, and starts them.
+// claim takes due jobs from the table, of each kind as many as there are free slots, and starts them. The claims of the kinds
+// are made side by side, and no kind waits for another's: one that is not over within claimPatience goes on by itself.
 func (r *Runner) claim(ctx context.Context) {
-	r.wake.clear()
-	want := r.slots.wanted()
+	want := r.claims.idle(r.slots.wanted())
 	if len(want) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	look, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	jobs, err := r.store.Claim(ctx, r.lease, want)
-	if sqldb.IsConflict(err) {
+	due, err := r.store.Due(look, r.lease, want, r.claims.lockedIDs())
+	switch {
+	case err == nil:
+		r.conflicts = time.Time{}
+	case sqldb.IsConflict(err) && r.conflicts.IsZero():
+		r.conflicts = time.Now()
 		return
-	}
-	r.noteOutage(err)
-	if err != nil {
+	case sqldb.IsConflict(err) && time.Since(r.conflicts) < conflictPatience:
+		return
+	default:
+		r.noteOutage(ctx, err)
 		return
 	}
 	r.noteLock(r.store.Lockless())
-	r.slots.claimed(want, jobs)
-	r.start(jobs)
+	byKind := map[string][]Due{}
+	for _, d := range due {
+		byKind[d.Kind] = append(byKind[d.Kind], d)
+	}
+	r.claimLocked(ctx, want)
+	ended := make(chan error, len(want))
+	for kind, n := range want {
+		if len(byKind[kind]) == 0 {
+			r.slots.claimed(kind, n, 0)
+			ended <- nil
+			continue
+		}
+		r.claims.begin(kind)
+		go func() {
+			defer r.claims.end(kind)
+			ended <- r.claimKind(ctx, kind, n, byKind[kind])
+		}()
+	}
+	patience := time.NewTimer(claimPatience)
+	defer patience.Stop()
+	for range want {
+		select {
+		case err := <-ended:
+			if err != nil {
+				return
+			}
+		case <-patience.C:
+			return
+		}
+	}
+	r.noteOutage(ctx, nil)
 }
+
+// conflictPatience is how long looks for due jobs may end in conflicts before that is logged. A look locks nothing, but what it
+// does when the database's clock was set back does, and the nodes of a cluster may refuse any statement in this way.
+const conflictPatience = 5 * time.Second
 
 // start runs leased jobs, each in a goroutine of its own, as far as there are slots.
 func (r *Runner) start(jobs []*Job) {
@@ -98,8 +133,14 @@ func (r *Runner) drain() {
 	}
 }
 
-// noteOutage logs the beginning and the end of an outage of the store, once each.
-func (r *Runner) noteOutage(err error) {
+// noteOutage logs the beginning and the end of an outage of the store, once each. What fails because the runner is told to
+// stop says nothing about the store.
+func (r *Runner) noteOutage(ctx context.Context, err error) {
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	r.outageMu.Lock()
+	defer r.outageMu.Unlock()
 	before := r.outage.Load()
 	switch {
 	case err != nil && before == nil:
@@ -122,72 +163,4 @@ func (r *Runner) noteLock(err error) {
 		r.opts.Log.Info("the instance lock is held again")
 	}
 	r.lockless = err != nil
-}
-
-// wake says when the claim loop looks for due jobs next.
-type wake struct {
-	bell chan struct{} // has a buffer of one
-
-	mu sync.Mutex
-	at time.Time // the next time at which a claim makes sense; zero: none before the next poll
-}
-
-// now makes the claim loop look at once.
-func (w *wake) now() {
-	select {
-	case w.bell <- struct{}{}:
-	default:
-	}
-}
-
-// in makes the claim loop look in d at the latest: a job that is due again in a second is claimed in a second.
-func (w *wake) in(d time.Duration) {
-	if w.set(d) && d < pollInterval {
-		w.now() // the loop may be waiting for a later time
-	}
-}
-
-// set is in for the claim loop itself. It reports whether d is sooner than the time that was set.
-func (w *wake) set(d time.Duration) bool {
-	at := time.Now().Add(d)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	sooner := w.at.IsZero() || at.Before(w.at)
-	if sooner {
-		w.at = at
-	}
-	return sooner
-}
-
-// wait waits for the next moment at which a claim makes sense.
-func (w *wake) wait(ctx context.Context) {
-	pause := pollInterval + time.Duration(rand.Int64N(int64(pollInterval/10)))
-	w.mu.Lock()
-	if !w.at.IsZero() {
-		pause = min(pause, max(time.Until(w.at), 0))
-	}
-	w.mu.Unlock()
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-w.bell:
-	case <-t.C:
-	}
-}
-
-// clear forgets the next time: a claim looks now.
-func (w *wake) clear() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = time.Time{}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -20,6 +20,8 @@ type New struct {
 	Ref  string // the order number that the job belongs to
 	// Delay puts the first try off.
 	Delay time.Duration
+	// Since is from when the kind's Timeout counts, if that is before the job is stored; zero: from when it is stored.
+	Since time.Time
 	// Enqueued and Trace become the job's; see Job.
 	Enqueued time.Time
 	Trace    string
@@ -96,14 +98,15 @@ func (r *Runner) row(n *New) (NewRow, error) {
 	}
 	return NewRow{
 		Kind: n.Kind, Key: key, Ref: n.Ref, Args: args, Priority: k.Priority, Delay: n.Delay, Timeout: r.slots.timeout(k),
-		Enqueued: storableTime(n.Enqueued), Trace: n.Trace,
+		Since: storableTime(n.Since), Enqueued: storableTime(n.Enqueued), Trace: n.Trace,
 	}, nil
 }
 
 // storableTime returns a time as a DATETIME(6) column holds it: in UTC, without what is below a microsecond. It is zero for a
-// time that is none: a queue may say anything, and a value that the server refuses would hold the whole batch up.
+// time that is none: a queue may say anything, such as seconds instead of milliseconds (a time in 1970), and a value that the
+// server refuses would hold the whole batch up.
 func storableTime(t time.Time) time.Time {
-	if t = t.UTC().Truncate(time.Microsecond); t.Year() < 1970 || t.Year() > 9999 {
+	if t = t.UTC().Truncate(time.Microsecond); t.Year() < 2000 || t.Year() > 9999 {
 		return time.Time{}
 	}
 	return t

@@ -1,8 +1,8 @@
 // Package job runs durable work: what is a row of table jdpay_job is carried out, whatever crashes, by this process or
 // another one. A payment passes through it twice: as the kept message (kind settle) and as the steps that settling creates.
 //
-// Reading order: a job and its states (job.go), what a handler can say about a try (verdict.go), when the next try comes
-// (schedule.go); new jobs (insert.go), the runner (runner.go), what it has leased (slots.go), its claim loop (claim.go), one
+// Reading order: a job and its states (job.go), its history (history.go), what a handler can say about a try (verdict.go), when the next try comes
+// (schedule.go); new jobs (insert.go), the runner (runner.go), what it has leased (slots.go), its claim loop (claim.go, wake.go, rows.go), one
 // try (run.go) and its conclusion (conclude.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go,
 // memory.go); workers that run at intervals (worker.go); how another system gets concluded jobs (follow.go); and what operators
 // and audits ask of the table (admin.go, acts.go, walk.go, count.go, rejected.go).
@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -43,6 +42,7 @@ const (
 	Abandoned     Outcome = "abandoned"      // given up when its time was over, unless the kind says it otherwise (Kind.GaveUp)
 	Discarded     Outcome = "discarded"      // ended by an operator without being carried out
 	MalformedArgs Outcome = "malformed_args" // the row's arguments cannot be read
+	Crashed       Outcome = "crashed"        // one process after the other ended while it ran the job
 )
 
 // Priorities of kinds: higher runs first.
@@ -133,34 +133,6 @@ func (j *Job) remaining() time.Duration {
 
 // Forever is the time left to a job that is never given up.
 const Forever = time.Duration(math.MaxInt64)
-
-// Failure is one failed try in a job's history, or the end of a replay, which has an outcome.
-type Failure struct {
-	At      time.Time `json:"at"`
-	Try     int       `json:"try"`
-	Error   string    `json:"error"`
-	Outcome Outcome   `json:"outcome,omitempty"` // of a replay
-	Class   string    `json:"class,omitempty"`   // see Retry
-}
-
-// Failures is how many earlier tries failed with this class, of those that the history remembers. Tries before a person's
-// retry, which numbers them anew, do not count.
-func (j *Job) Failures(class string) (n int) {
-	next := j.Tries
-	for _, f := range slices.Backward(j.Errors) {
-		if f.Try >= next {
-			break
-		}
-		next = f.Try
-		if f.Class == class {
-			n++
-		}
-	}
-	return n
-}
-
-// keptFailures is how many failures a job's row remembers.
-const keptFailures = 10
 
 // Raw marks arguments that are stored as they are instead of as JSON: a kept message body.
 type Raw string

@@ -17,6 +17,7 @@ type Locked struct {
 	State    State
 	Outcome  Outcome
 	Tries    int
+	Tried    bool // at any time: Tries begins anew with an operator's retry
 	Created  time.Time
 	Enqueued time.Time // see Job
 	Trace    string    // see Job
@@ -41,7 +42,7 @@ func (s *MySQL) Lock(ctx context.Context, tx *sql.Tx, keys []string) (map[string
 	}
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
 	// R-REPLY-LOCKS: the command's row is locked from the look at its state to its conclusion.
-	rows, err := tx.QueryContext(ctx, `SELECT id, unique_key, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count, created_at,
+	rows, err := tx.QueryContext(ctx, `SELECT id, unique_key, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count, try_count > 0 OR COALESCE(errors, '') <> '', created_at,
 		enqueued_at, COALESCE(trace, ''), IF(finished_at IS NULL, NULL, COALESCE(errors, '')) FROM jdpay_job WHERE unique_key IN `+sqldb.In(len(keys))+` FOR UPDATE`, texts(keys)...)
 	if err != nil {
 		return nil, fmt.Errorf("locking jobs: %w", err)
@@ -50,7 +51,7 @@ func (s *MySQL) Lock(ctx context.Context, tx *sql.Tx, keys []string) (map[string
 	for rows.Next() {
 		var l Locked
 		var enqueued sql.NullTime
-		if err := rows.Scan(&l.ID, &l.Key, &l.Ref, &l.State, &l.Outcome, &l.Tries, &l.Created, &enqueued, &l.Trace, &l.history); err != nil {
+		if err := rows.Scan(&l.ID, &l.Key, &l.Ref, &l.State, &l.Outcome, &l.Tries, &l.Tried, &l.Created, &enqueued, &l.Trace, &l.history); err != nil {
 			return nil, fmt.Errorf("locking jobs: %w", err)
 		}
 		l.Enqueued = enqueued.Time
@@ -84,9 +85,19 @@ func (s *MySQL) ConcludeLocked(ctx context.Context, tx *sql.Tx, now time.Time, j
 			continue
 		}
 		end := remember(failures(l.history), Failure{At: now.UTC(), Try: l.Tries, Outcome: outcome, Error: text})
-		if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET errors = ? WHERE id = ?", history(end), l.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET errors = ? WHERE id = ?", encodeHistory(end), l.ID); err != nil {
 			return fmt.Errorf("noting the end of a replayed job: %w", err)
 		}
+	}
+	return nil
+}
+
+// Overrule parks a locked job that was done: it has turned out that it was not. This end, now, takes the place of the first
+// one, also of a job that is being replayed.
+func (s *MySQL) Overrule(ctx context.Context, tx *sql.Tx, l *Locked, outcome Outcome, reason error) error {
+	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET state = 'parked', outcome = ?, last_error = ?, finished_at = "+dbNow+", lease = NULL, lease_until = NULL WHERE id = ?",
+		outcome, clean(reason.Error()), l.ID); err != nil {
+		return fmt.Errorf("parking a job that was done: %w", err)
 	}
 	return nil
 }

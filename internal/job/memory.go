@@ -59,7 +59,11 @@ func (m *Memory) Insert(_ context.Context, tx *sql.Tx, lease string, rows []NewR
 			nextTry: now.Add(n.Delay),
 		}
 		if n.Timeout > 0 {
-			r.giveUp = now.Add(n.Timeout)
+			since := now
+			if !n.Since.IsZero() && n.Since.Before(now) {
+				since = n.Since
+			}
+			r.giveUp = since.Add(n.Timeout)
 		}
 		m.rows[r.ID] = r
 		if n.Key != "" {
@@ -99,31 +103,54 @@ func (r *memoryRow) hand(now time.Time) *Job {
 	return &j
 }
 
-// Claim leases due jobs.
-func (m *Memory) Claim(_ context.Context, lease string, want map[string]int) ([]*Job, error) {
+// Due finds due jobs.
+func (m *Memory) Due(_ context.Context, lease string, want map[string]int, except map[int64]bool) ([]Due, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	due := map[string][]*memoryRow{}
+	var found []Due
 	for _, r := range m.rows {
-		ready := (r.state == Ready || r.state == Waiting) && !r.nextTry.After(now)
-		orphan := r.state == Running && r.leaseUntil.Before(now) && (m.alive[r.lease] == 0 || r.lease == lease && r.leaseUntil.Before(now.Add(-ownOrphanTimeout)))
-		if want[r.Kind] > 0 && (ready || orphan) {
-			due[r.Kind] = append(due[r.Kind], r)
+		if want[r.Kind] == 0 || except[r.ID] || !m.isDue(r, lease, now) {
+			continue
 		}
+		d := Due{ID: r.ID, Kind: r.Kind, State: r.state, order: order{r.Priority, r.Tries, r.nextTry, r.ID}}
+		if r.state == Running && r.lease != lease {
+			d.history = takenOver(r.Errors, now, r.Tries, r.lease)
+		}
+		found = append(found, d)
 	}
+	return foremost(found, want), nil
+}
+
+func (m *Memory) isDue(r *memoryRow, lease string, now time.Time) bool {
+	switch r.state {
+	case Ready, Waiting:
+		return !r.nextTry.After(now)
+	case Running:
+		return r.leaseUntil.Before(now) && (m.alive[r.lease] == 0 || r.lease == lease && r.leaseUntil.Before(now.Add(-ownOrphanTimeout)))
+	default:
+		return false
+	}
+}
+
+// Claim leases due jobs.
+func (m *Memory) Claim(_ context.Context, lease string, due []Due) ([]*Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
 	var jobs []*Job
-	for kind, rows := range due {
-		slices.SortFunc(rows, func(a, b *memoryRow) int {
-			return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Tries, b.Tries), a.nextTry.Compare(b.nextTry), cmp.Compare(a.ID, b.ID))
-		})
-		for _, r := range rows[:min(len(rows), want[kind])] {
-			waited := r.state == Waiting
-			r.take(lease, now)
-			j := r.hand(now)
-			j.Waited = waited
-			jobs = append(jobs, j)
+	for _, d := range due {
+		r := m.rows[d.ID]
+		if r.state != d.State || !m.isDue(r, lease, now) {
+			continue
 		}
+		if d.history != nil {
+			r.Errors = d.history
+		}
+		r.take(lease, now)
+		j := r.hand(now)
+		j.Waited = d.State == Waiting
+		jobs = append(jobs, j)
 	}
 	byUrgency(jobs)
 	return jobs, nil
@@ -167,7 +194,7 @@ func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conc
 		if c.Error != "" {
 			r.lastError = c.Error
 		}
-		if len(c.Errors) > 0 {
+		if c.Errors != nil {
 			r.Errors = c.Errors
 		}
 	}

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"jdpay-listener/internal/crash"
@@ -150,11 +150,17 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		} else {
 			args = append(args, Ready, n.Priority, 0, n.Delay.Microseconds())
 		}
-		if n.Timeout > 0 {
+		switch {
+		case n.Timeout <= 0:
+			q.WriteString("NULL")
+		case n.Since.IsZero():
 			q.WriteString(dbLater)
 			args = append(args, n.Timeout.Microseconds())
-		} else {
-			q.WriteString("NULL")
+		default:
+			// The row has the deadline, so it is the same whoever has the job. A clock that is ahead of the server's prolongs
+			// nothing.
+			q.WriteString("DATE_ADD(LEAST(" + dbNow + ", CAST(? AS DATETIME(6))), INTERVAL ? MICROSECOND)")
+			args = append(args, n.Since, n.Timeout.Microseconds())
 		}
 		if n.Leased {
 			q.WriteString(", ?, " + leaseEnd)
@@ -167,7 +173,7 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 	}
 	q.WriteString(onDuplicate)
 	// R-READ-BACK: a job is stored when its row was read back by its key, not because a statement succeeded.
-	q.WriteString("; SELECT id, unique_key, lease <=> ?, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE unique_key IN " + sqldb.In(len(jobs)))
+	q.WriteString("; SELECT id, unique_key, lease <=> ?, created_at, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), give_up_at) FROM jdpay_job WHERE unique_key IN " + sqldb.In(len(jobs)))
 	args = append(args, lease)
 	rest := make(map[string]*NewRow, len(jobs))
 	for i := range jobs {
@@ -185,7 +191,8 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		j := &Job{Tries: 1, began: began, Left: Forever}
 		var age int64
 		var leased bool
-		if err := rows.Scan(&j.ID, &j.Key, &leased, &j.Created, &age); err != nil {
+		var left sql.NullInt64
+		if err := rows.Scan(&j.ID, &j.Key, &leased, &j.Created, &age, &left); err != nil {
 			return nil, nil, fmt.Errorf("reading back: %w", err)
 		}
 		n := rest[j.Key]
@@ -195,8 +202,8 @@ func (s *MySQL) insert(ctx context.Context, tx *sql.Tx, lease string, jobs []New
 		}
 		j.Kind, j.Ref, j.Args, j.Priority, j.Enqueued, j.Trace = n.Kind, n.Ref, n.Args, n.Priority, n.Enqueued, n.Trace
 		j.Age = max(time.Duration(age)*time.Microsecond, 0)
-		if n.Timeout > 0 {
-			j.Left = n.Timeout - j.Age
+		if left.Valid {
+			j.Left = time.Duration(left.Int64) * time.Microsecond
 		}
 		mine = append(mine, j)
 	}
@@ -245,8 +252,9 @@ func readIDs(ctx context.Context, db querier, query string, args ...any) ([]any,
 	return ids, rows.Err()
 }
 
-func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, error) {
-	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, finished_at IS NOT NULL, COALESCE(trace, ''), enqueued_at, created_at,
+// load reads jobs, in one round trip with a statement before.
+func (s *MySQL) load(ctx context.Context, before, where string, args ...any) ([]*Job, error) {
+	rows, err := sqldb.Query(ctx, s.DB, before+`SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, finished_at IS NOT NULL, COALESCE(trace, ''), enqueued_at, created_at,
 		TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), give_up_at)
 		FROM jdpay_job WHERE `+where, args...)
 	if err != nil {
@@ -274,31 +282,31 @@ func (s *MySQL) load(ctx context.Context, where string, args ...any) ([]*Job, er
 	return jobs, rows.Err()
 }
 
-// history is what the errors column holds.
-func history(fs []Failure) []byte {
-	b, err := json.Marshal(fs)
-	if err != nil { // strings, numbers and times always encode
-		panic(err)
-	}
-	return b
-}
-
-// failures reads the errors column. A text that is not ours is no reason to leave the job undone.
-func failures(history []byte) (fs []Failure) {
-	if len(history) == 0 || json.Unmarshal(history, &fs) != nil {
-		return nil
-	}
-	return fs
-}
-
-// Renew prolongs leases.
+// Renew prolongs leases. A row that another transaction has locked is left out: it holds the others up only once.
 func (s *MySQL) Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error) {
+	var mu sync.Mutex
+	errs := sqldb.WriteBatch(ids, func(some []int64) error {
+		gone, err := s.renew(ctx, lease, some)
+		mu.Lock()
+		defer mu.Unlock()
+		lost = append(lost, gone...)
+		return err
+	})
+	for _, err := range errs {
+		if err != nil && !sqldb.IsConflict(err) {
+			return nil, fmt.Errorf("renewing %d leases: %w", len(ids), err)
+		}
+	}
+	return lost, nil
+}
+
+func (s *MySQL) renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error) {
 	args := append([]any{lease}, anys(ids)...)
 	leased := "lease = ? AND id IN " + sqldb.In(len(ids))
 	res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET lease_until = "+leaseEnd+" WHERE "+leased, args...)
 	s.lock.answered(err)
 	if err != nil {
-		return nil, fmt.Errorf("renewing %d leases: %w", len(ids), err)
+		return nil, err
 	}
 	if n, err := res.RowsAffected(); err == nil && n == int64(len(ids)) {
 		return nil, nil

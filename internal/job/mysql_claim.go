@@ -1,10 +1,8 @@
 package job
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,12 +11,10 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Claim leases due jobs: first it looks, without locking anything, then it takes what is still free.
-//
-// The look goes by one index and costs as much as there are kinds, states and priorities, and jobs to be taken; neither the
-// table's size nor the backlog matters. What is due longest is looked at first, a window of claimWindow jobs beside those
-// wanted: among them those with the fewest tries come first.
-func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error) {
+// Due finds due jobs. It goes by one index and costs as much as there are kinds, states and priorities, and jobs to be taken;
+// neither the table's size nor the backlog matters. What is due longest is looked at first, a window of claimWindow jobs beside
+// those wanted: among them those with the fewest tries come first.
+func (s *MySQL) Due(ctx context.Context, lease string, want map[string]int, except map[int64]bool) ([]Due, error) {
 	if len(want) == 0 {
 		return nil, nil
 	}
@@ -35,38 +31,62 @@ func (s *MySQL) Claim(ctx context.Context, lease string, want map[string]int) ([
 	if err != nil || len(groups) == 0 {
 		return nil, err
 	}
-	ids, waited, err := s.dueIDs(ctx, lease, want, groups)
-	if err != nil || len(ids) == 0 {
+	found, err := s.dueRows(ctx, lease, want, groups, len(except), shown)
+	if err != nil {
 		return nil, err
 	}
-	// R-CLAIM-STILL-DUE: the statement that takes a job repeats the condition under which it was found.
-	cond, condArgs := s.due(lease)
-	args := append(append([]any{lease}, ids...), condArgs...)
-	if _, err := sqldb.Exec(ctx, s.DB, `UPDATE jdpay_job SET state = 'running', lease = ?, lease_until = `+leaseEnd+`, try_count = try_count + 1
-		WHERE id IN `+sqldb.In(len(ids))+` AND `+cond, args...); err != nil {
-		return nil, fmt.Errorf("claiming jobs: %w", err)
-	}
-	crash.At("claimed")
-	jobs, err := s.load(ctx, "lease = ? AND id IN "+sqldb.In(len(ids)), append([]any{lease}, ids...)...)
-	if err != nil {
-		return nil, fmt.Errorf("reading claimed jobs: %w", err)
-	}
-	for _, j := range jobs {
-		j.Waited = waited[j.ID]
-	}
-	byUrgency(jobs)
-	return jobs, nil
+	found = slices.DeleteFunc(found, func(d Due) bool { return except[d.ID] })
+	return foremost(found, want), nil
 }
 
 const claimWindow = 50
 
 const isReady = "next_try_at <= UTC_TIMESTAMP(6)"
 
-// due is the condition under which a job may be claimed, and its arguments.
-func (s *MySQL) due(lease string) (string, []any) {
-	ready := "state IN ('ready', 'waiting') AND " + isReady
-	orphan, args := s.orphaned(lease)
-	return "(" + ready + " OR state = 'running' AND " + orphan + ")", args
+// Claim leases due jobs and reads them, in one round trip.
+func (s *MySQL) Claim(ctx context.Context, lease string, due []Due) ([]*Job, error) {
+	if len(due) == 0 {
+		return nil, nil
+	}
+	ids, waited, states := make([]any, len(due)), map[int64]bool{}, map[State][]any{}
+	history, historyArgs := "", []any(nil)
+	for i, d := range due {
+		ids[i], waited[d.ID] = d.ID, d.State == Waiting
+		states[d.State] = append(states[d.State], d.ID)
+		if d.history != nil {
+			history += " WHEN ? THEN ?"
+			historyArgs = append(historyArgs, d.ID, encodeHistory(d.history))
+		}
+	}
+	if history != "" {
+		history = "errors = CASE id" + history + " ELSE errors END, "
+	}
+	// R-CLAIM-STILL-DUE: the statement that takes a job repeats the condition under which it was found.
+	var still []string
+	var stillArgs []any
+	for _, state := range []State{Ready, Waiting, Running} {
+		if len(states[state]) == 0 {
+			continue
+		}
+		cond, condArgs := isReady, []any(nil)
+		if state == Running {
+			cond, condArgs = s.orphaned(lease)
+		}
+		still = append(still, "state = ? AND "+cond+" AND id IN "+sqldb.In(len(states[state])))
+		stillArgs = append(append(append(stillArgs, state), condArgs...), states[state]...)
+	}
+	args := slices.Concat(historyArgs, []any{lease}, ids, stillArgs, []any{lease}, ids)
+	jobs, err := s.load(ctx, "UPDATE jdpay_job SET "+history+"state = 'running', lease = ?, lease_until = "+leaseEnd+", try_count = try_count + 1 WHERE id IN "+
+		sqldb.In(len(ids))+" AND ("+strings.Join(still, " OR ")+"); ", "lease = ? AND id IN "+sqldb.In(len(ids)), args...)
+	if err != nil {
+		return nil, fmt.Errorf("claiming %d jobs: %w", len(due), err)
+	}
+	crash.At("claimed")
+	for _, j := range jobs {
+		j.Waited = waited[j.ID]
+	}
+	byUrgency(jobs)
+	return jobs, nil
 }
 
 // orphaned is the condition under which a running job may be claimed, and its arguments: its lease has run out and its
@@ -115,29 +135,19 @@ func (s *MySQL) dueGroups(ctx context.Context, want map[string]int) (groups []gr
 	return groups, shown, rows.Err()
 }
 
-// candidate is a due job.
-type candidate struct {
-	id       int64
-	state    State
-	kind     string
-	priority int
-	tries    int
-	next     time.Time
-}
-
-// dueIDs finds the jobs to be taken, and which of them wait for a reply.
-func (s *MySQL) dueIDs(ctx context.Context, lease string, want map[string]int, groups []group) (ids []any, waited map[int64]bool, err error) {
+// dueRows finds the jobs of these groups that are due, of each group as many as wanted, and some more. The server's clock shows now.
+func (s *MySQL) dueRows(ctx context.Context, lease string, want map[string]int, groups []group, more int, now time.Time) (found []Due, err error) {
 	orphan, orphanArgs := s.orphaned(lease)
 	var parts []string
 	var args []any
 	for _, g := range groups {
-		cond, condArgs := isReady, []any(nil)
+		columns, cond, condArgs := "'', ''", isReady, []any(nil)
 		if g.state == Running {
-			cond, condArgs = orphan, orphanArgs
+			columns, cond, condArgs = "lease, COALESCE(errors, '')", orphan, orphanArgs
 		}
-		parts = append(parts, `SELECT id, state, kind, priority, try_count, next_try_at FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
+		parts = append(parts, "SELECT id, state, kind, priority, try_count, next_try_at, "+columns+` FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
 			WHERE state = ? AND kind = ? AND priority = ? AND `+cond+" ORDER BY next_try_at LIMIT ?")
-		args = append(append(append(args, g.state, g.kind, g.priority), condArgs...), want[g.kind]+claimWindow)
+		args = append(append(append(args, g.state, g.kind, g.priority), condArgs...), want[g.kind]+claimWindow+more)
 	}
 	look := parts[0]
 	if len(parts) > 1 {
@@ -145,32 +155,24 @@ func (s *MySQL) dueIDs(ctx context.Context, lease string, want map[string]int, g
 	}
 	rows, err := s.DB.QueryContext(ctx, look, args...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("looking for due jobs: %w", err)
+		return nil, fmt.Errorf("looking for due jobs: %w", err)
 	}
 	defer rows.Close()
-	found := map[string][]candidate{}
 	for rows.Next() {
-		var c candidate
-		if err := rows.Scan(&c.id, &c.state, &c.kind, &c.priority, &c.tries, &c.next); err != nil {
-			return nil, nil, fmt.Errorf("looking for due jobs: %w", err)
+		var d Due
+		var owner string
+		var history []byte
+		if err := rows.Scan(&d.ID, &d.State, &d.Kind, &d.order.priority, &d.order.tries, &d.order.next, &owner, &history); err != nil {
+			return nil, fmt.Errorf("looking for due jobs: %w", err)
 		}
-		found[c.kind] = append(found[c.kind], c)
+		d.order.id = d.ID
+		if d.State == Running && owner != lease {
+			d.history = takenOver(failures(history), now, d.order.tries, owner)
+		}
+		found = append(found, d)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("looking for due jobs: %w", err)
+		return nil, fmt.Errorf("looking for due jobs: %w", err)
 	}
-	waited = map[int64]bool{}
-	for _, kind := range slices.Sorted(maps.Keys(found)) {
-		list := found[kind]
-		slices.SortFunc(list, func(a, b candidate) int {
-			return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.tries, b.tries), a.next.Compare(b.next))
-		})
-		for _, c := range list[:min(len(list), want[kind])] {
-			ids = append(ids, c.id)
-			if c.state == Waiting {
-				waited[c.id] = true
-			}
-		}
-	}
-	return ids, waited, nil
+	return found, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jdpay-listener/internal/sqldb"
@@ -14,12 +15,23 @@ import (
 
 // serverClock compares the database's clock with this machine's monotonic one, to notice that it was set back: a
 // correction, or a fail-over to a host whose clock is behind. The times at which jobs are due were computed by the clock as
-// it was, so everything that waits would wait that much longer. (Set forward it makes work due early, which does no harm.)
+// it was, so everything that waits would wait that much longer. Set forward it makes work due early, which does no harm, and
+// makes rows look old, which a purge must not believe.
 type serverClock struct {
 	mu       sync.Mutex
 	shown    time.Time // by the database, zero before the first look
 	answered time.Time // when it was shown at the latest, by this machine's monotonic clock
+
+	ahead time.Duration // by how much it was set forward and not back since then
+	since time.Time     // when that was last noticed, by this machine's monotonic clock
 }
+
+const (
+	// forwardSlack is what the clock may gain between two looks without being taken for set forward.
+	forwardSlack = 10 * time.Minute
+	// forwardTrusted is how long a clock that was set forward must go on like that until a purge goes by it.
+	forwardTrusted = 24 * time.Hour
+)
 
 // clockSlack is what a server's clock may lose without being taken for set back.
 const clockSlack = time.Second
@@ -42,7 +54,25 @@ func (c *serverClock) setBack(asked, shown time.Time) time.Duration {
 func (c *serverClock) follow(answered, shown time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.shown.IsZero() {
+		switch gained := shown.Sub(c.shown) - answered.Sub(c.answered); {
+		case gained > forwardSlack:
+			c.ahead, c.since = c.ahead+gained, answered
+		case gained < -clockSlack:
+			c.ahead = max(0, c.ahead+gained)
+		}
+	}
 	c.shown, c.answered = shown, answered
+}
+
+// setForward returns by how much the clock is ahead of what this process has lived through, unless it has been so for a day.
+func (c *serverClock) setForward(now time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.since) >= forwardTrusted {
+		c.ahead = 0
+	}
+	return c.ahead
 }
 
 func (c *serverClock) followed() bool {
@@ -79,7 +109,8 @@ func (s *MySQL) checkClock(ctx context.Context, asked, answered, shown time.Time
 	return changed > 0, nil
 }
 
-// takeBack makes waiting jobs due so much earlier, and ends leases that last longer than any lease does.
+// takeBack makes waiting jobs due so much earlier, and ends leases that last longer than any lease does. It leaves locked rows
+// out.
 func (s *MySQL) takeBack(ctx context.Context, by time.Duration) (changed int, err error) {
 	for _, part := range []struct {
 		column, where string
@@ -94,17 +125,26 @@ func (s *MySQL) takeBack(ctx context.Context, by time.Duration) (changed int, er
 			return changed, err
 		}
 		for chunk := range slices.Chunk(ids, insertRows) {
-			args := append(append([]any{by.Microseconds()}, chunk...), part.beyond.Microseconds())
-			res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET "+part.column+" = DATE_SUB("+part.column+", INTERVAL ? MICROSECOND) WHERE id IN "+
-				sqldb.In(len(chunk))+" AND "+where, args...)
-			if err != nil {
-				return changed, err
+			var moved atomic.Int64
+			errs := sqldb.WriteBatch(chunk, func(some []any) error {
+				args := append(append([]any{by.Microseconds()}, some...), part.beyond.Microseconds())
+				res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET "+part.column+" = DATE_SUB("+part.column+", INTERVAL ? MICROSECOND) WHERE id IN "+
+					sqldb.In(len(some))+" AND "+where, args...)
+				if err != nil {
+					return err
+				}
+				n, err := res.RowsAffected()
+				moved.Add(n)
+				return err
+			})
+			changed += int(moved.Load())
+			for i, err := range errs {
+				if sqldb.IsConflict(err) {
+					s.Log.Warn("the database's clock was set back, and a job's time was not, because another transaction has the job locked", "job_id", chunk[i], "by_ms", by.Milliseconds())
+				} else if err != nil {
+					return changed, err
+				}
 			}
-			n, err := res.RowsAffected()
-			if err != nil {
-				return changed, err
-			}
-			changed += int(n)
 		}
 	}
 	return changed, nil

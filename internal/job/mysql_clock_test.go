@@ -39,6 +39,30 @@ func TestServerClock(t *testing.T) {
 	}
 }
 
+// TestServerClockForward: what the clock gained counts until it is set back, or for a day.
+func TestServerClockForward(t *testing.T) {
+	const day = 24 * time.Hour
+	at, shown := time.Now(), time.Date(2019, 11, 20, 12, 0, 0, 0, time.UTC)
+	var c serverClock
+	for i, step := range []struct{ lived, gained, want time.Duration }{
+		{0, 0, 0},
+		{time.Hour, 5 * time.Minute, 0}, // a correction
+		{time.Second, 365 * day, 365 * day},
+		{23 * time.Hour, 0, 365 * day},
+		{2 * time.Hour, 0, 0}, // it is right, it seems
+		{time.Second, 30 * day, 30 * day},
+		{time.Second, -10 * day, 20 * day},
+		{time.Second, -30 * day, 0},
+		{time.Second, 10 * day, 10 * day},
+	} {
+		at, shown = at.Add(step.lived), shown.Add(step.lived+step.gained)
+		c.follow(at, shown)
+		if got := c.setForward(at); got != step.want {
+			t.Errorf("step %d: it is ahead by %s, want %s", i, got, step.want)
+		}
+	}
+}
+
 // TestClockSetBack sets the server's clock forward and back by five minutes while jobs wait and run. No job may wait longer
 // than its delay, and a dead instance's job must be taken over before the clock has caught up.
 func TestClockSetBack(t *testing.T) {

@@ -60,7 +60,7 @@ func conclusionStatements(lease string, cs []Conclusion) []statement {
 	var order []alike
 	groups := map[alike][]Conclusion{}
 	for _, c := range cs {
-		k := alike{c.State, c.Outcome, c.Free, c.Ref != "", len(c.Errors) > 0, c.Error != ""}
+		k := alike{c.State, c.Outcome, c.Free, c.Ref != "", c.Errors != nil, c.Error != ""}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
@@ -95,6 +95,9 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 	if c.State.Finished() {
 		q.WriteString(concluding)
 		args = append(args, c.State, c.Outcome)
+		if c.State == Rejected { // RejectedIn finds it by the time of its end, however long it waited for its try
+			q.WriteString(", next_try_at = UTC_TIMESTAMP(6)")
+		}
 	} else {
 		q.WriteString("state = ?, next_try_at = DATE_ADD(UTC_TIMESTAMP(6), INTERVAL ")
 		args = append(args, c.State)
@@ -117,9 +120,9 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 		q.WriteString(", last_error = ")
 		each(func(c *Conclusion) any { return c.Error })
 	}
-	if len(c.Errors) > 0 {
+	if c.Errors != nil {
 		q.WriteString(", errors = ")
-		each(func(c *Conclusion) any { return history(c.Errors) })
+		each(func(c *Conclusion) any { return encodeHistory(c.Errors) })
 	}
 	// R-FENCE: a conclusion names the lease; who has lost it changes nothing.
 	q.WriteString(" WHERE lease = ? AND id IN " + sqldb.In(len(same)))

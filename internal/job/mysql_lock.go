@@ -141,14 +141,21 @@ func (s *MySQL) KeepLock(ctx context.Context, lease string) (err error) {
 // pingLock uses the lock's connection: it asks whether the lock is still held, or, in turn, makes the server prove that it
 // takes writes. An old primary would show the lock for ever, and the others look for it on the new one.
 func pingLock(ctx context.Context, conn *sql.Conn, lease string, ask bool) error {
+	if ask {
+		return holdsLock(ctx, conn, lease, pingTimeout)
+	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	if !ask {
-		_, err := conn.ExecContext(ctx, writesNothing)
-		return err
-	}
+	_, err := conn.ExecContext(ctx, writesNothing)
+	return err
+}
+
+// holdsLock returns an error unless the connection holds the named lock and says so in time.
+func holdsLock(ctx context.Context, conn *sql.Conn, name string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	var mine sql.NullBool
-	err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", lease).Scan(&mine)
+	err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", name).Scan(&mine)
 	if err != nil || !mine.Bool {
 		return errors.Join(err, errLockLost)
 	}

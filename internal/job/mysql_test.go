@@ -78,7 +78,7 @@ func TestMigrate(t *testing.T) {
 		VALUES ('k', 'of version 1', NULL, '{}', 'ready', 15, 0, UTC_TIMESTAMP(6), NULL, NULL, NULL, UTC_TIMESTAMP(6))`); err != nil {
 		t.Errorf("a replica of version 1 cannot store a job: %v", err)
 	}
-	if jobs, err := NewMySQL(db).load(t.Context(), "unique_key = 'of version 1'"); err != nil || len(jobs) != 1 || !jobs[0].Enqueued.IsZero() || jobs[0].Trace != "" {
+	if jobs, err := NewMySQL(db).load(t.Context(), "", "unique_key = 'of version 1'"); err != nil || len(jobs) != 1 || !jobs[0].Enqueued.IsZero() || jobs[0].Trace != "" {
 		t.Errorf("a job of a replica of version 1: %+v, %v", jobs, err)
 	}
 	columns := map[string]string{}

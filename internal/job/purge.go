@@ -15,14 +15,26 @@ const purgeRows = 500
 //
 // It walks the primary key from the oldest job up to the first that is too young, a few rows at a time, and rests after
 // each step for as long as the step took: payments go on meanwhile. Jobs are stored in the order of their creation, so
-// no other index is needed, and the walk meets only what is old or was kept on purpose.
+// no other index is needed, and the walk meets only what is old, was kept on purpose, or was created while the database's
+// clock was ahead.
+//
+// When this process has seen that clock jump forward, the jump does not make jobs old for a day: somebody may set it back.
 //
 // What is old is decided once, at the beginning: a payment is stored before its steps and ends before them, so no purge leaves
 // it without them.
 func (s *MySQL) Purge(ctx context.Context, keepDone, keepRejected time.Duration) (deleted int64, err error) {
 	var now time.Time
+	asked := time.Now()
 	if err := s.DB.QueryRowContext(ctx, "SELECT "+dbNow).Scan(&now); err != nil {
 		return 0, fmt.Errorf("reading the database's time: %w", err)
+	}
+	answered := time.Now()
+	if _, err := s.checkClock(ctx, asked, answered, now); err != nil {
+		return 0, err
+	}
+	if ahead := s.clock.setForward(answered); ahead > 0 {
+		s.Log.Warn("the database's clock was set forward; a purge does not go by it for a day", "by_ms", ahead.Milliseconds())
+		now = now.Add(-ahead)
 	}
 	done, rejected := now.Add(-keepDone), now.Add(-keepRejected)
 	for last := int64(0); ; {
@@ -61,7 +73,7 @@ func (s *MySQL) purgeable(ctx context.Context, last int64, done, rejected time.T
 	if rejected.After(done) {
 		youngest = rejected
 	}
-	rows, err := s.DB.QueryContext(ctx, `SELECT id, created_at < ?, COALESCE((state = 'done' AND finished_at < ?) OR (state = 'rejected' AND finished_at < ?), 0)
+	rows, err := s.DB.QueryContext(ctx, `SELECT id, created_at < ? OR created_at > `+dbNow+`, COALESCE((state = 'done' AND finished_at < ?) OR (state = 'rejected' AND finished_at < ?), 0)
 		FROM jdpay_job WHERE id > ? ORDER BY id LIMIT ?`, youngest, done, rejected, last, purgeRows)
 	if err != nil {
 		return nil, 0, false, err
@@ -71,13 +83,13 @@ func (s *MySQL) purgeable(ctx context.Context, last int64, done, rejected time.T
 	more = true
 	for rows.Next() {
 		var id int64
-		var oldEnough, gone bool
-		if err := rows.Scan(&id, &oldEnough, &gone); err != nil {
+		var goOn, gone bool
+		if err := rows.Scan(&id, &goOn, &gone); err != nil {
 			return nil, 0, false, err
 		}
 		n++
 		next = id
-		more = more && oldEnough
+		more = more && goOn
 		if gone {
 			old = append(old, id)
 		}

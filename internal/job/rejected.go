@@ -18,7 +18,7 @@ type RejectedJob struct {
 
 // RejectedIn returns the jobs of these kinds that were rejected in the hour, the oldest first, at most limit of them.
 func (s *MySQL) RejectedIn(ctx context.Context, hour time.Time, kinds []string, limit int) ([]RejectedJob, error) {
-	// A job is rejected at its try, so that next_try_at tells the hour. With all priorities named, the index leads there.
+	// The next_try_at of a rejected job is the time of its end. With all priorities named, the index leads there.
 	rows, err := s.DB.QueryContext(ctx, `SELECT id, COALESCE(unique_key, ''), COALESCE(ref, '') FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
 		WHERE state = 'rejected' AND kind IN `+sqldb.In(len(kinds))+` AND priority IN (5, 10, 15, 20, 25) AND next_try_at >= ? AND next_try_at < ? ORDER BY id LIMIT ?`,
 		append(texts(kinds), hour, hour.Add(time.Hour), limit)...)

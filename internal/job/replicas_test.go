@@ -106,11 +106,18 @@ type killable struct {
 
 var errKilled = errors.New("killed")
 
-func (k *killable) Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error) {
+func (k *killable) Due(ctx context.Context, lease string, want map[string]int, except map[int64]bool) ([]Due, error) {
 	if k.life.Err() != nil {
 		return nil, errKilled
 	}
-	return k.Store.Claim(ctx, lease, want)
+	return k.Store.Due(ctx, lease, want, except)
+}
+
+func (k *killable) Claim(ctx context.Context, lease string, due []Due) ([]*Job, error) {
+	if k.life.Err() != nil {
+		return nil, errKilled
+	}
+	return k.Store.Claim(ctx, lease, due)
 }
 
 func (k *killable) Renew(ctx context.Context, lease string, ids []int64) ([]int64, error) {

@@ -61,9 +61,12 @@ func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule,
 	return end
 }
 
-// try calls the handler. A job whose time is up is not tried any more. A panic is an error like others, with its stack.
+// try calls the handler. A job whose time is up, or during which too many processes ended, is not tried any more. A panic is
+// an error like others, with its stack.
 func (r *Runner) try(ctx context.Context, k *kind, j *Job) (outcome Outcome, err error) {
-	if j.remaining() <= 0 {
+	if expiry := j.Expiry(); j.remaining() <= 0 && expiry.Before(j.Created) {
+		return "", Permanent(k.GaveUp, fmt.Errorf("its time was over at %s, before it was stored", expiry.UTC().Format(time.RFC3339)))
+	} else if j.remaining() <= 0 {
 		last := "it was never tried"
 		if n := len(j.Errors); n > 0 {
 			last = j.Errors[n-1].Error
@@ -71,6 +74,9 @@ func (r *Runner) try(ctx context.Context, k *kind, j *Job) (outcome Outcome, err
 			last = "no reply came"
 		}
 		return "", Permanent(k.GaveUp, fmt.Errorf("given up after %s and %d tries: %s", j.Elapsed().Round(time.Second), j.Tries-1, last))
+	}
+	if n := j.takeovers(); n > maxTakeovers {
+		return "", Permanent(Crashed, fmt.Errorf("%d processes in a row ended while they ran this job; the last: %s", n, j.Errors[len(j.Errors)-1].Error))
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 // Runner carries out jobs of registered kinds: those that Start hands over, and those that it claims from the table.
 // Register kinds, then run Serve.
 //
-// What its goroutines change together is in slots, and nowhere else. Beside Serve's own goroutine, which claims, there is
-// one that holds the instance lock, one that renews leases, and one for each slot that is taken.
+// What its goroutines change together is in slots and claims, and nowhere else. Beside Serve's own goroutine, which looks for
+// due jobs, there is one for each kind of which jobs are being claimed, one that holds the instance lock, one that renews
+// leases, and one for each slot that is taken.
 type Runner struct {
 	store Store
 	lease string
@@ -26,16 +28,19 @@ type Runner struct {
 
 	slots        slots
 	wake         wake
+	claims       claims
 	conclusions  *batcher.Batcher[Conclusion]
 	concludeRows atomic.Int64 // how many conclusions go into one transaction
 	unwritten    atomic.Int64 // jobs whose conclusion could not be written at the first try
-	outage       atomic.Pointer[outage]
-	tries        context.Context // of handlers; ends when the time to finish is over
+	outageMu     sync.Mutex
+	outage       atomic.Pointer[outage] // changed under outageMu
+	tries        context.Context        // of handlers; ends when the time to finish is over
 	interrupt    context.CancelCauseFunc
 
 	// Of Serve's goroutine alone, once it runs.
-	workers  []string // of which the jobs may not exist yet
-	lockless bool     // lease_until alone decides about takeovers, and that was logged
+	workers   []string  // of which the jobs may not exist yet
+	conflicts time.Time // since when looks for due jobs end in conflicts; zero: they do not
+	lockless  bool      // lease_until alone decides about takeovers, and that was logged
 }
 
 // Options of a Runner. The zero value is usable.
@@ -94,7 +99,8 @@ func NewRunner(store Store, lease string, opts Options) *Runner {
 	}
 	r := &Runner{
 		store: store, lease: lease, opts: opts,
-		slots: slots{kinds: map[string]*kind{}, leased: map[int64]*leasedJob{}}, wake: wake{bell: make(chan struct{}, 1)},
+		slots: slots{kinds: map[string]*kind{}, leased: map[int64]*leasedJob{}}, wake: newWake(),
+		claims: claims{busy: map[string]bool{}, locked: map[string]*lockedRows{}},
 	}
 	r.tries, r.interrupt = context.WithCancelCause(context.Background())
 	r.concludeRows.Store(maxConclusions)

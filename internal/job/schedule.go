@@ -14,7 +14,7 @@ type Schedule struct {
 	FirstWait time.Duration // before the second try
 	Factor    float64       // each wait is this many times the one before
 	MaxWait   time.Duration // no wait is longer
-	Timeout   time.Duration // since the job's creation: given up afterwards
+	Timeout   time.Duration // since the job's creation, or since New.Since: given up afterwards
 }
 
 // Check returns what is wrong with the schedule.
@@ -28,7 +28,7 @@ func (s Schedule) Check() (faults check.Faults) {
 // jitterShare is how far a wait strays from the schedule, so that jobs that failed together do not come back together.
 const jitterShare = 0.1
 
-// Wait is the pause after try n (1 is the first): FirstWait × Factor^(n-1), at most MaxWait, ±10 % by jitter, which is
+// Wait is the pause after the n-th try that failed (1 is the first): FirstWait × Factor^(n-1), at most MaxWait, ±10 % by jitter, which is
 // between -1 and 1.
 func (s Schedule) Wait(n int, jitter float64) time.Duration {
 	wait := float64(s.FirstWait) * math.Pow(s.Factor, float64(max(n, 1)-1))

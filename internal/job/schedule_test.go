@@ -62,7 +62,7 @@ func TestConclude(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		ctx     context.Context
-		tries   int
+		tries   int // of which all before this one failed
 		left    time.Duration
 		outcome Outcome
 		err     error
@@ -88,6 +88,9 @@ func TestConclude(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			j := &Job{ID: 7, Tries: max(tt.tries, 1), Age: 10 * time.Second, Left: time.Hour, Created: time.Now(), began: time.Now()}
+			for try := 1; try < tt.tries; try++ {
+				j.Errors = append(j.Errors, Failure{Try: try})
+			}
 			if tt.left != 0 {
 				j.Left = tt.left
 			}
@@ -100,7 +103,7 @@ func TestConclude(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got, nearly, cmpopts.IgnoreFields(Conclusion{}, "Errors")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if (len(got.Errors) == 1) != (got.Error != "") {
+			if (len(got.Errors) == len(j.Errors)+1) != (got.Error != "") {
 				t.Errorf("history %v", got.Errors)
 			}
 		})
@@ -146,7 +149,7 @@ func TestFailuresOfAClass(t *testing.T) {
 			t.Errorf("before try %d: %d failures, want %d", j.Tries, got, want)
 		}
 		c, _ := conclude(t.Context(), j, Schedule{}, "", 0, "", Retry("no", errors.New("x")))
-		j.Errors = failures(history(c.Errors))
+		j.Errors = failures(encodeHistory(c.Errors))
 		j.Tries += 2 // a crash in between leaves no failure
 	}
 }

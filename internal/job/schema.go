@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
-
-	"jdpay-listener/internal/sqldb"
 )
 
 //go:embed schema/*.sql
@@ -21,9 +18,6 @@ var migrations embed.FS
 
 // versionTable is where goose notes which migrations have run.
 const versionTable = "jdpay_job_version"
-
-// migrateWait bounds the wait for another process that migrates at the same moment.
-const migrateWait = 60 * time.Second
 
 // ErrNotMigrated means that the job table, or the table of operators' acts beside it, is missing or older than this
 // program.
@@ -118,45 +112,6 @@ func migrator(db *sql.DB, dir fs.FS, code ...*goose.Migration) (*goose.Provider,
 		return nil, err
 	}
 	return goose.NewProvider("", db, dir, goose.WithStore(store), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(code...))
-}
-
-// Migrate creates or upgrades the tables jdpay_job, jdpay_audit, jdpay_cursor and jdpay_alert and returns the version it was at and is at. It may be repeated, and run
-// while other instances work or migrate.
-func Migrate(ctx context.Context, db *sql.DB) (from, to int64, err error) {
-	if err := sqldb.CheckBinlog(ctx, db); err != nil {
-		return 0, 0, fmt.Errorf("migrating table jdpay_job: %w", err)
-	}
-	// One process at a time: a named lock ends with its connection, so that a killed migration blocks nobody.
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return 0, 0, fmt.Errorf("connecting for migration: %w", err)
-	}
-	defer conn.Close()
-	const lock = "jdpay_migrate"
-	var got sql.NullInt64
-	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", lock, int(migrateWait.Seconds())).Scan(&got); err != nil {
-		return 0, 0, fmt.Errorf("locking for migration: %w", err)
-	}
-	if got.Int64 != 1 {
-		return 0, 0, fmt.Errorf("another process has been migrating for %s: try again when it is done", migrateWait)
-	}
-	defer func() {
-		unlockErr := conn.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", lock).Scan(&got)
-		err = errors.Join(err, unlockErr)
-	}()
-
-	p, err := migrator(db, ownMigrations(), columnMigrations()...)
-	if err != nil {
-		return 0, 0, err
-	}
-	if from, err = p.GetDBVersion(ctx); err != nil {
-		return 0, 0, fmt.Errorf("reading the table's version: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return from, from, fmt.Errorf("migrating table jdpay_job: %w", err)
-	}
-	to, err = p.GetDBVersion(ctx)
-	return from, to, err
 }
 
 // CheckVersion returns ErrNotMigrated if the job table does not fit this program. It changes nothing.

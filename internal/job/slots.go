@@ -15,7 +15,7 @@ import (
 // goroutines of a Runner change together, and only the methods in this file change it:
 //
 //   - who inserts jobs: which of them are leased at once (lease); jobs that are leased and committed (take)
-//   - the claim loop: how many jobs to claim (wanted), what the table still has (claimed), the jobs it claimed (take)
+//   - the claim loop: how many jobs to claim (wanted), what the table still has (claimed), the jobs that were claimed (take)
 //   - the goroutine of a job: its beginning (begin), its end (release), a pause of its kind (pause)
 //   - transactions that conclude jobs themselves: with which outcome (conclude)
 //   - the renewal loop: which leases to renew (toRenew), which were (renewed)
@@ -83,7 +83,7 @@ func (k *kind) paused() bool { return time.Now().Before(k.pausedUntil) }
 // free is how many more jobs may run.
 func (k *kind) free() int { return k.policy.Concurrency - k.running - len(k.fifo) }
 
-// worthAClaim: a claim costs three statements, however few jobs it brings, so it waits until half of the slots are free.
+// worthAClaim: a claim costs three round trips, however few jobs it brings, so it waits until half of the slots are free.
 func (k *kind) worthAClaim(live bool) bool {
 	wait, _ := k.paced(live)
 	return wait == 0 && k.free() >= (k.policy.Concurrency+1)/2 && !k.paused()
@@ -258,19 +258,13 @@ func (s *slots) backlogWait() (shortest time.Duration) {
 	return shortest
 }
 
-// claimed notes of which kinds the table may have more due jobs than were claimed.
-func (s *slots) claimed(want map[string]int, jobs []*Job) {
-	got := map[string]int{}
-	for _, j := range jobs {
-		got[j.Kind]++
-	}
+// claimed notes how many jobs of a kind a claim has brought: the table may have more if it brought all that were wanted.
+func (s *slots) claimed(name string, want, got int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for name, n := range want {
-		k := s.kinds[name]
-		k.spilled = got[name] >= n
-		k.backlog.AllowN(time.Now(), got[name])
-	}
+	k := s.kinds[name]
+	k.spilled = got >= want
+	k.backlog.AllowN(time.Now(), got)
 }
 
 // conclude notes that a handler's own transaction concludes jobs. It counts if the handler then succeeds with that outcome.

@@ -1,9 +1,11 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -23,10 +25,13 @@ type Store interface {
 	// InsertFinished stores a job that nobody is to work on, with its outcome and reason, and returns its id, or 0 when its
 	// key exists.
 	InsertFinished(ctx context.Context, n NewRow, state State, outcome Outcome, reason string) (id int64, err error)
-	// Claim leases due jobs: of each kind in want at most that many, in the order priority, fewest tries, longest due; of a
-	// long backlog with one priority those that are due longest come first, whatever their tries.
-	// Jobs of instances that died are due as well.
-	Claim(ctx context.Context, lease string, want map[string]int) ([]*Job, error)
+	// Due finds due jobs, without locking any: of each kind in want at most that many, in the order priority, fewest tries,
+	// longest due; of a long backlog with one priority those that are due longest come first, whatever their tries. Jobs of
+	// instances that died are due as well. It passes over the jobs in except.
+	Due(ctx context.Context, lease string, want map[string]int, except map[int64]bool) ([]Due, error)
+	// Claim leases those of these jobs that are still due as they were found, and returns them. It waits while another
+	// transaction has one of them locked, and then returns an error (sqldb.IsConflict).
+	Claim(ctx context.Context, lease string, due []Due) ([]*Job, error)
 	// Renew prolongs the lease of jobs and returns the ids of those whose lease is lost.
 	Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error)
 	// Conclude writes what became of jobs, in the caller's transaction unless tx is nil, and returns how many of them
@@ -44,6 +49,40 @@ type Store interface {
 // ErrExists means that a job that must be new has the key of one that is stored already.
 var ErrExists = errors.New("a job with this key is stored already")
 
+// Due is a job that may be claimed, as a look has found it.
+type Due struct {
+	ID    int64
+	Kind  string
+	State State // Ready, Waiting, or Running: its instance is gone
+
+	history []Failure // of a takeover, with the entry about it
+	order   order
+}
+
+// order is what decides which of the due jobs of a kind come first.
+type order struct {
+	priority, tries int
+	next            time.Time
+	id              int64
+}
+
+func (a order) compare(b order) int {
+	return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.tries, b.tries), a.next.Compare(b.next), cmp.Compare(a.id, b.id))
+}
+
+// foremost returns of each kind the first jobs in order, at most as many as wanted.
+func foremost(found []Due, want map[string]int) (due []Due) {
+	slices.SortFunc(found, func(a, b Due) int { return a.order.compare(b.order) })
+	got := map[string]int{}
+	for _, d := range found {
+		if got[d.Kind] < want[d.Kind] {
+			got[d.Kind]++
+			due = append(due, d)
+		}
+	}
+	return due
+}
+
 // NewRow is a job to be stored, as its row has it.
 type NewRow struct {
 	Kind     string
@@ -53,6 +92,7 @@ type NewRow struct {
 	Priority int
 	Delay    time.Duration // until the first try
 	Timeout  time.Duration // until it is given up; 0: never
+	Since    time.Time     // from when Timeout counts, if that is before now; zero: from now
 	Leased   bool          // this instance begins at once
 	Enqueued time.Time     // see Job; zero: not known
 	Trace    string        // see Job; empty: none

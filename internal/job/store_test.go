@@ -236,7 +236,7 @@ func TestStoreClaimsEachJobOnce(t *testing.T) {
 			keepLock(t, s, lease) // else leases run out on a slow machine, and jobs are claimed twice
 			wg.Go(func() {
 				for idle := 0; idle < 3; {
-					jobs, err := s.Claim(context.Background(), lease, map[string]int{"k": 7})
+					jobs, err := lookAndClaim(context.Background(), s, lease, map[string]int{"k": 7})
 					if err != nil {
 						if !sqldb.IsConflict(err) {
 							t.Error(err)
@@ -313,6 +313,7 @@ func TestStorableTime(t *testing.T) {
 		"none":           {},
 		"far future":     {time.UnixMilli(1 << 60), time.Time{}},
 		"far past":       {time.UnixMilli(-1 << 60), time.Time{}},
+		"seconds":        {time.UnixMilli(1_600_000_000), time.Time{}},
 		"the first year": {time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC), time.Time{}},
 	} {
 		if got := storableTime(c.in); got != c.want {

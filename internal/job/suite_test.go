@@ -111,11 +111,20 @@ func insert(t *testing.T, s Store, lease string, jobs ...NewRow) []*Job {
 
 func claim(t *testing.T, s Store, lease string, want map[string]int) []*Job {
 	t.Helper()
-	got, err := s.Claim(t.Context(), lease, want)
+	got, err := lookAndClaim(t.Context(), s, lease, want)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// lookAndClaim claims what is due of all kinds at once.
+func lookAndClaim(ctx context.Context, s Store, lease string, want map[string]int) ([]*Job, error) {
+	due, err := s.Due(ctx, lease, want, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.Claim(ctx, lease, due)
 }
 
 func keysOf(jobs []*Job) []string {

@@ -102,6 +102,49 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// TestPurgePassesTheFuture: rows that were created while the database's clock was ahead do not end a purge.
+func TestPurgePassesTheFuture(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	const day = 24 * time.Hour
+	old := "UTC_TIMESTAMP(6) - INTERVAL 8 DAY, UTC_TIMESTAMP(6) - INTERVAL 8 DAY"
+	s.fill(t, 10, "before", "done", old)
+	s.fill(t, 2*purgeRows, "future", "done", "UTC_TIMESTAMP(6) + INTERVAL 1 YEAR, UTC_TIMESTAMP(6) + INTERVAL 1 YEAR")
+	s.fill(t, 20, "after", "done", old)
+	if n, err := s.Store.(*MySQL).Purge(t.Context(), 7*day, 90*day); err != nil || n != 30 {
+		t.Errorf("%d of 30 old rows are deleted, %v", n, err)
+	}
+}
+
+// TestPurgeDuringAClockJump: the database's clock is set forward by a year under a running instance, and back. Nothing is purged
+// meanwhile that was not old before.
+func TestPurgeDuringAClockJump(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartClocked(t)
+	s := mysqlStore(t, server.DSN(server.Create(t)))
+	m := s.Store.(*MySQL)
+	const day = 24 * time.Hour
+	s.fill(t, 10, "old", "done", "UTC_TIMESTAMP(6) - INTERVAL 8 DAY, UTC_TIMESTAMP(6) - INTERVAL 8 DAY")
+	s.fill(t, 10, "forged", "rejected", "UTC_TIMESTAMP(6) - INTERVAL 8 DAY, UTC_TIMESTAMP(6) - INTERVAL 8 DAY")
+	s.fill(t, 10, "young", "done", "UTC_TIMESTAMP(6) - INTERVAL 1 HOUR, UTC_TIMESTAMP(6) - INTERVAL 1 HOUR")
+	insert(t, s, "a", NewRow{Kind: "k", Key: "due later", Delay: 2 * 365 * day})
+	claim(t, s, "a", map[string]int{"k": 1}) // which looks at the clock
+	for _, off := range []time.Duration{365 * day, 0} {
+		server.Shift(t, off)
+		testenv.Eventually(t, 10*time.Second, "the server's clock is set", func() bool {
+			var shown time.Time
+			if err := s.db.QueryRow("SELECT UTC_TIMESTAMP(6)").Scan(&shown); err != nil {
+				t.Fatal(err)
+			}
+			return (time.Until(shown) - off).Abs() < time.Minute
+		})
+		n, err := m.Purge(t.Context(), 7*day, 90*day)
+		if want := map[bool]int64{true: 10, false: 0}[off > 0]; err != nil || n != want {
+			t.Errorf("with the clock set forward by %s, %d rows are deleted, want %d; %v", off, n, want, err)
+		}
+	}
+}
+
 // TestPurgeKeepsPaymentsWhole: a payment and its steps, which ended a moment later, become old while a purge runs. The purge must not
 // delete the steps and leave the payment, which it has passed.
 func TestPurgeKeepsPaymentsWhole(t *testing.T) {

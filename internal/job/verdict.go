@@ -77,7 +77,7 @@ type Conclusion struct {
 	Wait    time.Duration // until the next try of Ready and Waiting
 	Free    bool          // the try did not count
 	Error   string
-	Errors  []Failure // the whole history to store, if not empty
+	Errors  []Failure // the whole history to store; nil: as it is
 }
 
 // noteReplay makes the end of a replay an entry of the job's history; the row keeps its first conclusion.
@@ -86,11 +86,6 @@ func (c *Conclusion) noteReplay(j *Job) {
 		c.Errors = remember(j.Errors, Failure{At: j.Now().UTC(), Try: j.Tries, Outcome: c.Outcome, Error: c.Error})
 		c.Error = ""
 	}
-}
-
-// remember adds to a job's history, which has a limit.
-func remember(history []Failure, f Failure) []Failure {
-	return append(history[max(0, len(history)-keptFailures+1):len(history):len(history)], f)
 }
 
 // conclude turns the result of a try into what is to be written. It is pure: jitter is between -1 and 1.
@@ -110,7 +105,7 @@ func conclude(ctx context.Context, j *Job, s Schedule, gaveUp Outcome, jitter fl
 		v = verdict{state: Ready, free: true, err: fmt.Errorf("%w: %w", ErrInterrupted, err)}
 	}
 	if v.state == Ready && v.wait < 0 {
-		v.wait = s.Wait(j.Tries, jitter)
+		v.wait = s.Wait(j.failed()+1, jitter)
 	}
 	if left := j.remaining(); v.state == Ready && !v.free && left <= 0 {
 		v.state, v.outcome, v.wait = Parked, gaveUp, 0
@@ -122,6 +117,8 @@ func conclude(ctx context.Context, j *Job, s Schedule, gaveUp Outcome, jitter fl
 	if v.err != nil && !v.free {
 		c.Error = clean(v.err.Error())
 		c.Errors = remember(j.Errors, Failure{At: j.Now().UTC(), Try: j.Tries, Error: c.Error, Class: v.class})
+	} else if n := j.takeovers(); n > 0 { // this try ended, so those before it do not count any more
+		c.Errors = j.Errors[:len(j.Errors)-n]
 	}
 	c.noteReplay(j)
 	return c, v

@@ -16,6 +16,7 @@ var alertTexts = map[string]string{
 	"a cabinet cannot be addressed":              "柜机无法寻址",
 	"work was given up":                          "任务已放弃",
 	"a job cannot be read":                       "任务无法读取",
+	"a job ends its process":                     "任务导致进程退出",
 	"work on a payment is late":                  "支付的处理超时",
 	"no %s succeeds":                             "%s 持续失败",
 	"queue %s is not received":                   "队列 %s 停止接收",

@@ -3,15 +3,15 @@ package mns
 import "sync"
 
 const (
-	// maxDamagedReceives is the receive at which a damaged message is kept. At those before it stays in the queue: the
+	// maxDamagedReceives is the damaged receive at which a message is kept. At those before it stays in the queue: the
 	// next delivery may be intact.
 	maxDamagedReceives = 3
 	// maxCounts limits the messages in receiveCounts.
-	maxCounts = 1024
+	maxCounts = 16 << 10
 )
 
-// receiveCounts counts the receives of damaged messages without a DequeueCount. Beyond maxCounts it starts anew, and the
-// messages are received a few times more.
+// receiveCounts counts the damaged receives of messages. MNS counts all receives (DequeueCount), also intact ones whose keeping
+// failed, and those say nothing about the next. Beyond maxCounts it forgets any one message, which is received a few times more.
 type receiveCounts struct {
 	mu    sync.Mutex
 	times map[string]int // by message id
@@ -20,8 +20,14 @@ type receiveCounts struct {
 func (c *receiveCounts) add(id string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.times == nil || len(c.times) >= maxCounts && c.times[id] == 0 {
+	if c.times == nil {
 		c.times = map[string]int{}
+	}
+	if len(c.times) >= maxCounts && c.times[id] == 0 {
+		for other := range c.times {
+			delete(c.times, other)
+			break
+		}
 	}
 	c.times[id]++
 	return c.times[id]
@@ -33,17 +39,13 @@ func (c *receiveCounts) remove(id string) {
 	delete(c.times, id)
 }
 
-// skipDamaged returns the messages to keep. Damaged ones are left out before their receive maxDamagedReceives: they are
+// skipDamaged returns the messages to keep. Damaged ones are left out before their damaged receive maxDamagedReceives: they are
 // neither kept nor deleted, so that MNS redelivers them.
 func (c *pool) skipDamaged(messages []Message) []Message {
 	keep := make([]Message, 0, len(messages))
 	for _, m := range messages {
 		if m.Damaged {
-			times := m.DequeueCount
-			if times <= 0 {
-				times = c.damaged.add(m.ID)
-			}
-			if times < maxDamagedReceives {
+			if times := c.damaged.add(m.ID); times < maxDamagedReceives {
 				c.log.Warn("a message is damaged and left in the queue; MNS redelivers it", "message_id", sanitize(m.ID), "receives", times)
 				continue
 			}

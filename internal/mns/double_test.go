@@ -118,7 +118,7 @@ func sign(secret, text string) string {
 }
 
 func TestDoubleSignsLikeTheProtocol(t *testing.T) {
-	const text = "GET\n\n\nFri, 20 Nov 2020 19:00:00 GMT\nx-mns-version:2015-06-06\n/queues/demo/messages?waitseconds=10"
+	const text = "GET\n\n\nFri, 20 Nov 2026 19:00:00 GMT\nx-mns-version:2015-06-06\n/queues/demo/messages?waitseconds=10"
 	if got, want := sign(testSecret, text), "q2FLjGD6lwstWvR7Jt7DTkrVUNs="; got != want {
 		t.Errorf("sign() = %q, want the protocol's worked value %q", got, want)
 	}

@@ -44,6 +44,7 @@ type Metrics struct {
 	Alerts      *prometheus.CounterVec   // cause
 	OpenAlerts  *prometheus.GaugeVec     // cause
 	Notices     *prometheus.CounterVec   // receiver, result
+	LogDropped  *prometheus.CounterVec   // alert
 
 	table   []Description
 	refresh []func()
@@ -95,6 +96,7 @@ func NewMetrics() *Metrics {
 	m.Alerts = m.counter("jdpay_alerts_total", "Alerts that have opened, by cause; counted by the instance that stored them.", "cause")
 	m.OpenAlerts = m.gauge("jdpay_alerts_open", "Open alerts, by cause, as the table says every minute.", "cause")
 	m.Notices = m.counter("jdpay_notices_total", "Notices of alerts by receiver and result (sent, failed).", "receiver", "result")
+	m.LogDropped = m.counter("jdpay_log_lines_dropped_total", "Lines of the log that were dropped because their reader stood still or they could not be written; alert is true for alerts.", "alert")
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -198,6 +198,25 @@ func TestMessagesThatTheDaemonRejectedAreBounded(t *testing.T) {
 	}
 }
 
+// TestEvidenceThatWaitedIsBounded: messages are rejected hours after they were due, as after an outage.
+func TestEvidenceThatWaitedIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.order(1, "8.00")
+	e := w.evidence()
+	w.bound(e) // its next run looks at this hour only
+	for i, body := range forgeries(50, "R1") {
+		w.exec(`INSERT INTO jdpay_job (kind, unique_key, args, state, priority, next_try_at, created_at)
+			VALUES ('settle', ?, ?, 'ready', 20, UTC_TIMESTAMP(6) - INTERVAL 5 HOUR, UTC_TIMESTAMP(6) - INTERVAL 5 HOUR)`, fmt.Sprint("settle:notify:waited", i), body)
+	}
+	w.serve()
+	if !testenv.Poll(20*time.Second, func() bool { return w.count("SELECT COUNT(*) FROM jdpay_job WHERE state = 'rejected'") == 50 }) {
+		t.Fatal("the forgeries are not rejected")
+	}
+	if n := w.bound(e); n < 50-4*maxOrderEvidence { // the hour may have changed in between
+		t.Errorf("%d are deleted", n)
+	}
+}
+
 // TestEvidenceIsBoundedInTheSandbox uses the sandbox's server, which parses SQL differently.
 func TestEvidenceIsBoundedInTheSandbox(t *testing.T) {
 	server, err := mysqlserver.Start("account")

@@ -12,6 +12,7 @@ type Ending struct {
 // well when it is a notification.
 var SettlementOutcomes = []job.Outcome{
 	Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID, StepsExist, NotStorable, BadSignature, Malformed, job.Abandoned,
+	Settled, Duplicate, PaidTwice, AmountMismatch, UnknownOrder, NotSuccess, BadExternalID, BadSignature, Malformed, job.Abandoned, job.Crashed,
 }
 
 // Endings lists how the jobs of each kind can end by themselves. An operator can also end any of them as discarded.
@@ -33,6 +34,7 @@ var Endings = map[string][]Ending{
 		{job.Parked, Refused},
 		{job.Parked, BadDevice},
 		{job.Parked, job.MalformedArgs},
+		{job.Parked, job.Crashed},
 	},
 	KindWaybillStatus: {
 		{job.Done, Updated},
@@ -40,16 +42,19 @@ var Endings = map[string][]Ending{
 		{job.Parked, Refused},
 		{job.Parked, job.Abandoned},
 		{job.Parked, job.MalformedArgs},
+		{job.Parked, job.Crashed},
 	},
 	KindPayInfo: {
 		{job.Done, Written},
 		{job.Parked, job.Abandoned},
 		{job.Parked, job.MalformedArgs},
+		{job.Parked, job.Crashed},
 	},
 	KindPublishReply: {
 		{job.Done, Published},
 		{job.Parked, job.Abandoned},
 		{job.Parked, job.MalformedArgs},
+		{job.Parked, job.Crashed},
 	},
 	KindEvidence: {{job.Rejected, Counted}},
 }
@@ -66,6 +71,7 @@ var notificationEndings = []Ending{
 	{job.Parked, NotStorable},
 	{job.Parked, Malformed}, // one of the keys signed it
 	{job.Parked, job.Abandoned},
+	{job.Parked, job.Crashed},
 	{job.Rejected, BadSignature},
 	{job.Rejected, Malformed},
 }

@@ -33,6 +33,8 @@ type Parcel struct {
 	Cabinet
 	Waybill string // JD's waybill code; empty if the row's is NULL
 	CellSN  string // the door; empty if none is assigned
+	// OtherCellSN is another door that is assigned as well; empty if there is none.
+	OtherCellSN string
 }
 
 // MissingRowError names a row that the main database lacks. It may be written later, so the step is tried again.
@@ -75,6 +77,8 @@ const (
 	maxParcels        = 128
 	parcelConcurrency = 2
 	parcelTimeout     = 10 * time.Second
+	// maxEarlyLookups is how many lookups may wait when settling starts another one: two batches for each goroutine.
+	maxEarlyLookups = 2 * maxParcels * parcelConcurrency
 )
 
 // NewParcels returns the parcels of the main database.
@@ -109,6 +113,15 @@ func (p *Parcels) startLookup(orderID int64) *pendingLookup {
 	return &pendingLookup{l, p.lookups.Add(l), time.Now()}
 }
 
+// startEarly is startLookup for a parcel that nobody waits for yet. It returns nil while too many lookups wait: the main
+// database hangs, and a step looks the parcel up itself when it has a slot. Payments are settled at any rate meanwhile.
+func (p *Parcels) startEarly(orderID int64) *pendingLookup {
+	if p.lookups.Waiting() >= maxEarlyLookups {
+		return nil
+	}
+	return p.startLookup(orderID)
+}
+
 func (l *pendingLookup) wait(ctx context.Context) (Parcel, error) {
 	if err := l.result.Wait(ctx); err != nil {
 		return Parcel{}, err // the parcel must not be read: if ctx ended, the lookup may still write it
@@ -128,7 +141,8 @@ func (p *Parcels) find(batch []*lookup) []error {
 	return errs
 }
 
-// findAll does many lookups with three queries: parcels, cabinets that are not cached, cells.
+// findAll does many lookups with three queries: parcels, cabinets that are not cached, cells. Two more follow for parcels of
+// cached cabinets whose cells were not found.
 func (p *Parcels) findAll(batch []*lookup) error {
 	ctx, cancel := context.WithTimeout(context.Background(), parcelTimeout)
 	defer cancel()
@@ -143,6 +157,9 @@ func (p *Parcels) findAll(batch []*lookup) error {
 	cells, err := p.cells(ctx, posts, cabinets)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", cellTable, err)
+	}
+	if err := p.askAgain(ctx, posts, cabinets, cells); err != nil {
+		return fmt.Errorf("reading %s and %s again: %w", cabinetTable, cellTable, err)
 	}
 	for _, l := range batch {
 		l.parcel, l.err = assemble(l.id, posts, cabinets, cells)
@@ -167,5 +184,5 @@ func assemble(id string, posts map[string]post, cabinets map[string]cabinet, cel
 	if err := cmp.Or(cabinet.err, cell.err); err != nil {
 		return Parcel{}, err
 	}
-	return Parcel{Cabinet: cabinet.Cabinet, Waybill: post.waybill, CellSN: cell.serial}, nil
+	return Parcel{Cabinet: cabinet.Cabinet, Waybill: post.waybill, CellSN: cell.serial, OtherCellSN: cell.other}, nil
 }

@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"database/sql"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -26,11 +27,12 @@ type (
 	}
 	cabinet struct {
 		Cabinet
-		err error
+		cached bool
+		err    error
 	}
 	cell struct {
-		serial string
-		err    error
+		serial, other string // the oldest, and one that differs
+		err           error
 	}
 )
 
@@ -84,7 +86,7 @@ func (p *Parcels) cabinets(ctx context.Context, posts map[string]post) (map[stri
 	clear(cabinets)
 	if p.Cache != nil && len(serials) > 0 {
 		for serial, c := range p.Cache.Cabinets(ctx, serials) {
-			cabinets[serial] = cabinet{Cabinet: c}
+			cabinets[serial] = cabinet{Cabinet: c, cached: true}
 		}
 	}
 	var missing []any
@@ -96,13 +98,19 @@ func (p *Parcels) cabinets(ctx context.Context, posts map[string]post) (map[stri
 	if len(missing) == 0 {
 		return cabinets, nil
 	}
-	fresh, err := p.readCabinets(ctx, missing)
+	fresh, err := p.freshCabinets(ctx, missing)
+	maps.Copy(cabinets, fresh)
+	return cabinets, err
+}
+
+// freshCabinets reads cabinets by serials, and caches them.
+func (p *Parcels) freshCabinets(ctx context.Context, serials []any) (map[string]cabinet, error) {
+	fresh, err := p.readCabinets(ctx, serials)
 	if err != nil {
 		return nil, err
 	}
 	cacheable := make(map[string]Cabinet, len(fresh))
 	for serial, c := range fresh {
-		cabinets[serial] = c
 		if c.err == nil {
 			cacheable[serial] = c.Cabinet
 		}
@@ -110,7 +118,43 @@ func (p *Parcels) cabinets(ctx context.Context, posts map[string]post) (map[stri
 	if p.Cache != nil && len(cacheable) > 0 {
 		p.Cache.PutCabinets(ctx, cacheable)
 	}
-	return cabinets, nil
+	return fresh, nil
+}
+
+// askAgain reads without the cache the cabinets of parcels that have no cell: since they were cached, their boards may have
+// been replaced, and their cells have other ids. It changes cabinets and cells.
+func (p *Parcels) askAgain(ctx context.Context, posts map[string]post, cabinets map[string]cabinet, cells map[string]cell) error {
+	var serials []any
+	asked := map[string]post{}
+	for id, post := range posts {
+		c, known := cabinets[post.serial.String]
+		if _, found := cells[id]; found || !known || !c.cached {
+			continue
+		}
+		asked[id] = post
+		if !slices.Contains(serials, any(post.serial.String)) {
+			serials = append(serials, post.serial.String)
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	fresh, err := p.freshCabinets(ctx, serials)
+	if err != nil {
+		return err
+	}
+	for id, post := range asked {
+		if fresh[post.serial.String].MainDeviceID == cabinets[post.serial.String].MainDeviceID {
+			delete(asked, id) // there is no cell
+		}
+	}
+	for _, serial := range serials {
+		delete(cabinets, serial.(string)) // one that is not read is not there any more
+	}
+	maps.Copy(cabinets, fresh)
+	found, err := p.cells(ctx, asked, cabinets)
+	maps.Copy(cells, found)
+	return err
 }
 
 // readCabinets reads cabinets by serials. The database decides which serials equal a row's: each row comes with a digit for
@@ -150,7 +194,7 @@ func (p *Parcels) readCabinets(ctx context.Context, serials []any) (map[string]c
 	return cabinets, rows.Err()
 }
 
-// cells returns the first cell assigned to each parcel.
+// cells returns the oldest cell assigned to each parcel, as the replaced program took it.
 func (p *Parcels) cells(ctx context.Context, posts map[string]post, cabinets map[string]cabinet) (map[string]cell, error) {
 	var args []any
 	for id, post := range posts {
@@ -158,8 +202,9 @@ func (p *Parcels) cells(ctx context.Context, posts map[string]post, cabinets map
 			args = append(args, c.MainDeviceID, id)
 		}
 	}
+	cells := make(map[string]cell, len(posts))
 	if len(args) == 0 {
-		return nil, nil
+		return cells, nil
 	}
 	// Pairs joined by OR instead of a list of rows: MySQL 5.6 uses the index only for this form.
 	pairs := strings.Repeat(" OR main_device_id = ? AND post_order_id = ?", len(args)/2)[len(" OR "):]
@@ -168,7 +213,6 @@ func (p *Parcels) cells(ctx context.Context, posts map[string]post, cabinets map
 		return nil, err
 	}
 	defer rows.Close()
-	cells := make(map[string]cell, len(posts))
 	first := make(map[string]int64, len(posts))
 	for rows.Next() {
 		var postID string
@@ -181,16 +225,23 @@ func (p *Parcels) cells(ctx context.Context, posts map[string]post, cabinets map
 		if err != nil {
 			id = math.MinInt64 // it counts as the first, since it may be
 		}
-		if before, ok := first[postID]; ok && before <= id {
-			continue
-		}
-		first[postID], cells[postID] = id, cell{serial: serial.String}
+		this := cell{serial: serial.String}
 		switch {
 		case err != nil:
-			cells[postID] = cell{err: &BadValueError{cellTable, "id", "post_order_id", postID, rowID}}
+			this.err = &BadValueError{cellTable, "id", "post_order_id", postID, rowID}
 		case !serial.Valid:
-			cells[postID] = cell{err: &BadValueError{cellTable, "cell_sn", "post_order_id", postID, serial}}
+			this.err = &BadValueError{cellTable, "cell_sn", "post_order_id", postID, serial}
 		}
+		older, newer := this, cells[postID]
+		if before, ok := first[postID]; ok && before <= id {
+			older, newer = newer, older
+		} else {
+			first[postID] = id
+		}
+		if newer.serial != older.serial && newer.serial != "" {
+			older.other = newer.serial
+		}
+		cells[postID] = older
 	}
 	return cells, rows.Err()
 }

@@ -24,7 +24,7 @@ const KindPublishReply = "reply-publish"
 const (
 	ReplyPending  job.Outcome = "pending"  // not final: the cabinet is busy or still opening
 	ReplyRepeated job.Outcome = "repeated" // the command was concluded by an earlier reply
-	ReplyLate     job.Outcome = "late"     // the command was concluded without one: sent, expired, discarded
+	ReplyLate     job.Outcome = "late"     // the command was concluded without one: expired, discarded, or sent and this reply is no refusal
 	ReplyUnknown  job.Outcome = "unknown"  // there is no such command
 	ReplyForeign  job.Outcome = "foreign"  // the command was not sent yet, or to another cabinet
 	Published     job.Outcome = "published"
@@ -146,6 +146,7 @@ func (r *Replies) match(batch []*reply) error {
 		var newPublications []job.New
 		for _, rep := range batch {
 			c := commands[rep.orderID]
+			sent := c != nil && c.Outcome == Sent
 			rep.outcome, rep.ended = r.decide(c, rep), nil
 			switch rep.outcome {
 			case Confirmed:
@@ -153,7 +154,12 @@ func (r *Replies) match(batch []*reply) error {
 				rep.ended = rep.end(c, job.Done, Confirmed, nil)
 			case Refused:
 				reason := fmt.Errorf("the cabinet refused with code %s: %s", message.Cut(rep.code, 40), message.Cut(rep.text, 200))
-				if err := r.store.ConcludeLocked(ctx, tx, rep.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason); err != nil {
+				if sent { // it was concluded, but the door is closed
+					err = r.store.Overrule(ctx, tx, c, Refused, reason)
+				} else {
+					err = r.store.ConcludeLocked(ctx, tx, rep.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason)
+				}
+				if err != nil {
 					return err
 				}
 				rep.ended = rep.end(c, job.Parked, Refused, reason)
@@ -213,7 +219,7 @@ func (r *Replies) findCabinets(ctx context.Context, batch []*reply) error {
 // without regard to case and surrounding white space, as the database does.
 func (r *Replies) isFromItsCabinet(c *job.Locked, rep *reply) bool {
 	switch {
-	case c.Tries == 0: // the command was not sent; a try while the broker was down does not count
+	case !c.Tried: // the command was not sent; a try while the broker was down does not count
 		return false
 	case rep.device == "":
 		return !r.replyRules.RequireDevice
@@ -221,8 +227,8 @@ func (r *Replies) isFromItsCabinet(c *job.Locked, rep *reply) bool {
 	return rep.cabinet != "" && strings.EqualFold(rep.cabinet, rep.device)
 }
 
-// decide returns a reply's outcome. The first final reply concludes the command; decide marks c as concluded for the later
-// replies of the batch.
+// decide returns a reply's outcome. The first final reply concludes the command, and a refusal also one that was done when it
+// was sent; decide marks c as concluded for the later replies of the batch.
 func (r *Replies) decide(c *job.Locked, rep *reply) job.Outcome {
 	has := func(codes []string) bool {
 		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, rep.code) })
@@ -235,6 +241,7 @@ func (r *Replies) decide(c *job.Locked, rep *reply) job.Outcome {
 	case has(r.replyRules.Pending):
 		return ReplyPending
 	case !c.State.Finished(): // also a replayed command, which has an outcome already
+	case c.Outcome == Sent && !has(r.replyRules.Success):
 	case c.Outcome == Confirmed || c.Outcome == Refused:
 		return ReplyRepeated
 	default:

@@ -147,20 +147,6 @@ func TestReplayedCommand(t *testing.T) {
 	}
 }
 
-func TestReplyToAConcludedCommandIsLate(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t) // Mqtt:RequireReply is off
-	w.order(1, "8.00")
-	w.serve()
-	w.keep(pay("R1", "8.00"))
-	w.eventually("the command is done when it is sent", func() bool { return w.stepState(KindPayComplete, 1) == "done sent" })
-	w.keepReply(replyOf("pay-complete-1", "7"))
-	w.repliesDone(1)
-	if got := w.replyOutcomes(); fmt.Sprint(got) != "[R1 done late]" || w.stepState(KindPayComplete, 1) != "done sent" {
-		t.Errorf("%v, command %s", got, w.stepState(KindPayComplete, 1))
-	}
-}
-
 // TestReplyBeforeAcknowledgement has the cabinet's reply arrive, at another instance, before this one gets the broker's
 // acknowledgement: the reply concludes the command, and the late acknowledgement changes nothing.
 func TestReplyBeforeAcknowledgement(t *testing.T) {

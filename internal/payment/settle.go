@@ -372,7 +372,7 @@ func decide(o *order, n message.Notification, by proof, check AmountCheck) (outc
 	case o.paid && o.by.externalID != "" && n.ExternalID != "":
 		return PaidTwice, fmt.Errorf("the order was paid already by externalId %q; this is %q: the customer needs a refund", o.by.externalID, n.ExternalID)
 	case o.paid:
-		return PaidTwice, fmt.Errorf("the order was paid already: %s; this is not shown to be a copy of that payment: %s", o.by, by)
+		return PaidTwice, fmt.Errorf("the order was paid already: %s; this is not shown to be a copy: %s", o.by, by)
 	case check == AmountOff || !o.hasAmount && n.Amount != 0 || o.hasAmount && o.amount == n.Amount && o.amountErr == nil:
 		return Settled, nil
 	case o.amountErr != nil:

@@ -46,7 +46,7 @@ type step struct {
 func (s *Settler) newSteps(orderID int64, st *settlement) []job.New {
 	var parcel *pendingLookup
 	if s.Parcels != nil {
-		parcel = s.Parcels.startLookup(orderID)
+		parcel = s.Parcels.startEarly(orderID)
 	}
 	steps := make([]job.New, len(Steps))
 	for i, kind := range Steps {
@@ -56,8 +56,20 @@ func (s *Settler) newSteps(orderID int64, st *settlement) []job.New {
 			args.PayTime = st.n.PayTime.Format(time.DateTime)
 		}
 		steps[i] = job.New{Kind: kind, Args: args, Key: StepKey(kind, orderID), Ref: st.n.OrderNo, Enqueued: st.job.Enqueued, Trace: st.job.Trace}
+		if kind == KindPayComplete {
+			steps[i].Since = customerSince(st)
+		}
 	}
 	return steps
+}
+
+// customerSince is since when the customer has been waiting for the door: since MNS took the notification in, by its clock,
+// however long the message or its job lay somewhere. JD's clock and zone are trusted only where that is not known.
+func customerSince(st *settlement) time.Time {
+	if st.job.Enqueued.IsZero() {
+		return st.n.PayTime
+	}
+	return st.job.Enqueued
 }
 
 // StepKey returns the unique key of an order's step of the kind.
@@ -80,7 +92,7 @@ type StepHandlers struct {
 	JD       waybills
 	Report   Report
 
-	CommandTTL   time.Duration // how long after settling a command may be sent
+	CommandTTL   time.Duration // the Timeout of pay-complete jobs
 	RequireReply bool          // wait for the cabinet's reply
 	ReplyTimeout time.Duration // after which the command is sent again
 
@@ -115,9 +127,12 @@ func (h *StepHandlers) PayComplete(ctx context.Context, j *job.Job, s step) (job
 		return "", err
 	}
 	expiry := j.Expiry()
+	if !j.Now().Before(expiry) {
+		return "", job.Permanent(Expired, fmt.Errorf("its time was over at %s, while the parcel was looked up", expiry.UTC().Format(time.RFC3339)))
+	}
 	err = h.Cabinets.Publish(ctx, device.Command{
 		PostOrderId: s.OrderID, DeviceGroupSN: parcel.DeviceSN, DeviceType: parcel.DeviceType, CellSN: parcel.CellSN,
-		MessageId: device.MessageID(s.OrderID), IssuedAt: expiry.Add(-h.CommandTTL).UnixMilli(), ExpireAt: expiry.UnixMilli(),
+		MessageId: device.MessageID(s.OrderID), IssuedAt: h.issued(j).UnixMilli(), ExpireAt: expiry.UnixMilli(),
 	})
 	var badTopic *device.InvalidTopicError
 	var refused *device.RefusedError
@@ -128,6 +143,8 @@ func (h *StepHandlers) PayComplete(ctx context.Context, j *job.Job, s step) (job
 		return "", job.Snooze(aloneWait, err)
 	case errors.As(err, &badTopic), errors.As(err, &refused):
 		return "", job.Permanent(BadDevice, err)
+	case errors.Is(err, device.ErrUnacknowledged) && ctx.Err() != nil:
+		return "", job.RetryAfter(0, err) // it counts, although it was interrupted: the cabinet may have the command, and reply
 	case err != nil:
 		return "", fmt.Errorf("sending the command to cabinet %s: %w", parcel.DeviceSN, err)
 	}
@@ -135,11 +152,24 @@ func (h *StepHandlers) PayComplete(ctx context.Context, j *job.Job, s step) (job
 	if h.Report.Told != nil && !j.Waited {
 		h.Report.Told(j)
 	}
+	if parcel.OtherCellSN != "" && !j.Waited {
+		h.Report.Log.Warn("an order has several cells: the command named the oldest; correct "+cellTable, "order_no", j.Ref, "cell_sn", parcel.CellSN, "other_cell_sn", parcel.OtherCellSN)
+	}
 	h.Report.stage(KindPayComplete, time.Since(j.Began()))
 	if h.RequireReply {
 		return "", job.Wait(h.ReplyTimeout)
 	}
 	return Sent, nil
+}
+
+// issued is from when a command's time counts: when the step was made, or MNS took the notification in, or an operator
+// retried it. It is never in the future, whatever Mqtt:CommandTtl was when the step was made.
+func (h *StepHandlers) issued(j *job.Job) time.Time {
+	issued := j.Expiry().Add(-h.CommandTTL)
+	if now := j.Now(); issued.After(now) {
+		return now
+	}
+	return issued
 }
 
 // WaybillStatus is the handler of KindWaybillStatus: it sets the waybill's status at JD to paid.

@@ -52,7 +52,7 @@ func (p proof) isOf(paid proof) bool {
 
 // String implements fmt.Stringer.
 func (p proof) String() string {
-	return fmt.Sprintf("externalId %q, %s yuan, pay type %s, paid at %s", p.externalID, cmp.Or(p.amount, "unknown"), cmp.Or(p.payType, "unknown"), cmp.Or(p.time, "an unknown time"))
+	return fmt.Sprintf("externalId %q, %s yuan, pay type %s, %s", p.externalID, cmp.Or(p.amount, "unknown"), cmp.Or(p.payType, "unknown"), cmp.Or(p.time, "unknown time"))
 }
 
 // lock reads orders by their numbers and keeps them locked until the transaction ends. The numbers must be sorted, so that

@@ -136,6 +136,15 @@ func openDB(t *testing.T, dsn string) *sql.DB {
 	return db
 }
 
+// now is the database's time.
+func (w *world) now() (now time.Time) {
+	w.t.Helper()
+	if err := w.db.QueryRow("SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
+		w.t.Fatal(err)
+	}
+	return now
+}
+
 func (w *world) exec(q string, args ...any) {
 	w.t.Helper()
 	if _, err := w.db.Exec(q, args...); err != nil {
@@ -158,7 +167,7 @@ func (w *world) keep(bodies ...string) {
 	var msgs []Message
 	for i, body := range bodies {
 		sum := md5.Sum(fmt.Appendf(nil, "%d%s%d", i, body, time.Now().UnixNano()))
-		msgs = append(msgs, Message{ID: hex.EncodeToString(sum[:]), Body: body})
+		msgs = append(msgs, Message{ID: hex.EncodeToString(sum[:]), Body: body, Enqueued: w.now()})
 	}
 	w.keepMessages(msgs...)
 }
@@ -177,7 +186,7 @@ func (w *world) keepReply(bodies ...string) {
 	w.t.Helper()
 	var msgs []Message
 	for _, body := range bodies {
-		msgs = append(msgs, Message{ID: rand.Text(), Body: body})
+		msgs = append(msgs, Message{ID: rand.Text(), Body: body, Enqueued: w.now()})
 	}
 	begin, err := w.keeper.Keep(w.t.Context(), KindReply, "reply", msgs)
 	if err != nil {

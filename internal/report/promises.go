@@ -100,7 +100,7 @@ func (p *promises) notified(e job.End) {
 	switch e.Outcome {
 	case payment.Settled:
 		counted = p.count(ops.Settled, e.Key, elapsed)
-	case payment.AmountMismatch, payment.UnknownOrder, payment.BadExternalID, payment.StepsExist, payment.NotStorable, job.Abandoned:
+	case payment.AmountMismatch, payment.UnknownOrder, payment.BadExternalID, payment.StepsExist, payment.NotStorable, job.Abandoned, job.Crashed:
 		counted = p.miss(ops.Settled, e.Key)
 	case "":
 		if e.Kind == payment.KindSettle && e.Err != nil && elapsed > within[ops.Settled] {

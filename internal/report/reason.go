@@ -60,7 +60,7 @@ func failureReason(e job.End) string {
 		return reasonTimeOver
 	case strings.HasPrefix(err.Error(), "panic in "):
 		return reasonPanic
-	case errors.Is(err, job.ErrInterrupted), errors.Is(err, job.ErrLeaseLost):
+	case errors.Is(err, job.ErrInterrupted), errors.Is(err, job.ErrLeaseLost), e.Outcome == job.Crashed:
 		return reasonInterrupted
 	case errors.Is(err, device.ErrNotConnected):
 		return reasonNotConnected

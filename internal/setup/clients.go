@@ -22,6 +22,15 @@ func OpenDatabase(connection config.Secret) (*sql.DB, error) {
 	return sqldb.Open(parsed.Config, parsed.MaxPoolSize)
 }
 
+// OpenForSchema opens a database for schema changes, without connecting yet.
+func OpenForSchema(connection config.Secret) (*sql.DB, error) {
+	parsed, _, err := sqldb.ParseConnectionString(connection.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	return sqldb.OpenForSchema(parsed.Config)
+}
+
 // MNSClient returns the client of the configured MNS account. onRequest, which may be nil, is told of each request.
 func MNSClient(c *config.Config, onRequest func(queue, op, result string, took time.Duration)) (*mns.Client, error) {
 	o := mnsConfig(c)

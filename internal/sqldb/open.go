@@ -19,6 +19,7 @@ const driverPacket = 64 << 20
 // connector opens connections whose session suits the daemon, whatever the server's defaults are.
 type connector struct {
 	driver.Connector
+	patient bool // its connections are for schema changes
 	// generation counts how often a server was found to take no writes. Connections of an older generation are not used
 	// again.
 	generation atomic.Int64
@@ -48,11 +49,23 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 // rows are rows matched, and times are UTC. Once a statement has shown that its server takes no writes
 // (read-only after a switch-over, a cluster node that is not ready), no connection that was opened before is used again.
 func Open(cfg *mysql.Config, maxOpen int) (*sql.DB, error) {
-	c, err := newConnector(cfg.Clone())
+	return openPool(cfg.Clone(), maxOpen, false)
+}
+
+// OpenForSchema returns a pool of two connections like those of Open, for schema changes: a statement may take as long as it
+// needs, but waits for its table for a few seconds only.
+func OpenForSchema(cfg *mysql.Config) (*sql.DB, error) {
+	cfg = cfg.Clone()
+	cfg.ReadTimeout = 0
+	return openPool(cfg, minPoolSize, true)
+}
+
+func openPool(cfg *mysql.Config, maxOpen int, patient bool) (*sql.DB, error) {
+	c, err := newConnector(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s at %s: %w", cfg.DBName, cfg.Addr, err)
 	}
-	db := sql.OpenDB(&connector{Connector: c})
+	db := sql.OpenDB(&connector{Connector: c, patient: patient})
 	db.SetMaxOpenConns(maxOpen)
 	db.SetMaxIdleConns(maxOpen)
 	db.SetConnMaxIdleTime(idleTimeout)

@@ -25,6 +25,9 @@ const (
 	// tableLockTimeout bounds the wait for a table whose definition another session changes. It ends before the client's
 	// read timeout: a statement that the client has given up would wait on, and be executed later.
 	tableLockTimeout = 20 * time.Second
+	// patientTableTimeout is the same for a schema change. Everybody who uses the table later waits behind it, so it is short, and
+	// the change is tried again.
+	patientTableTimeout = 5 * time.Second
 	// strictMode makes the server refuse a value that does not fit its column, instead of truncating it: a
 	// truncated unique key would make two payments one.
 	strictMode = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
@@ -91,9 +94,9 @@ type SessionError struct {
 	cause error    // the server's refusal to set one; nil if it said that it did
 }
 
-// Error says what is wrong and what to do about it.
+// Error says what is wrong and what to do about it, in few words: lines of errors are cut.
 func (e *SessionError) Error() string {
-	return "the database's sessions are not as the daemon sets them (" + e.What() + "): connect to the server itself, or through a proxy that keeps the settings of a session, and remove limits of the server (maximum-…) on these variables"
+	return "sessions are not as the daemon sets them (" + e.What() + "): check the proxy, or the server's limits (maximum-…)"
 }
 
 // What names the variables, or the server's refusal.
@@ -159,6 +162,9 @@ func (s *session) learn(ctx context.Context) (*preparation, error) {
 			continue
 		default:
 			continue
+		}
+		if v.names[i] == "lock_wait_timeout" && s.pool.patient {
+			v.value = seconds(patientTableTimeout)
 		}
 		set := "@@SESSION." + v.names[i] + " = " + literal(v.value)
 		if v.lack == safeguard {

@@ -174,3 +174,33 @@ func TestPlaceholders(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestOpenForSchema: neither the server's limit on statements nor the read timeout ends a schema change, and it waits for its
+// table for a short time only.
+func TestOpenForSchema(t *testing.T) {
+	t.Parallel()
+	server, err := testenv.StartMariaDB("--max-statement-time=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	cfg := mysql.NewConfig()
+	cfg.Net, cfg.Addr, cfg.User, cfg.DBName, cfg.ReadTimeout = "tcp", server.Addr(), "root", "mysql", time.Second
+	for name, open := range map[string]func() (*sql.DB, error){
+		"Open":          func() (*sql.DB, error) { return Open(cfg, 2) },
+		"OpenForSchema": func() (*sql.DB, error) { return OpenForSchema(cfg) },
+	} {
+		db, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		interrupted, wait := true, 0
+		err = db.QueryRow("SELECT SLEEP(2.5), @@SESSION.lock_wait_timeout").Scan(&interrupted, &wait)
+		if patient := err == nil && !interrupted && wait == int(patientTableTimeout.Seconds()); patient != (name == "OpenForSchema") {
+			t.Errorf("%s: interrupted %v, waits for a table for %d s, %v", name, interrupted, wait, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

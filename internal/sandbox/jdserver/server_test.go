@@ -184,7 +184,7 @@ func TestLatencyAndHang(t *testing.T) {
 // printf '%s' 's3cret360buy_param_json{"producer":...}access_tokentok...v2.0s3cret' | openssl md5, in upper case.
 func TestJOSSignature(t *testing.T) {
 	form := url.Values{
-		"app_key": {"key"}, "access_token": {"tok"}, "method": {"jingdong.test.update"}, "timestamp": {"2020-11-20 20:00:00"},
+		"app_key": {"key"}, "access_token": {"tok"}, "method": {"jingdong.test.update"}, "timestamp": {"2026-11-20 20:00:00"},
 		"v": {"2.0"}, "sign_method": {"md5"}, "360buy_param_json": {good}, "sign": {"ignored"}, "empty": {""},
 	}
 	if got, want := josSign("s3cret", form), "84324590233D920295BF212DF8C74312"; got != want {

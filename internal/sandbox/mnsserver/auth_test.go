@@ -11,8 +11,8 @@ import (
 func TestSignatureWorkedValue(t *testing.T) {
 	r := newClient(t, newServer()).request("GET", "/queues/demo/messages?waitseconds=10", "")
 	r.Header = http.Header{"X-Mns-Version": {"2015-06-06"}}
-	text := stringToSign(r, "Fri, 20 Nov 2020 19:00:00 GMT")
-	if want := "GET\n\n\nFri, 20 Nov 2020 19:00:00 GMT\nx-mns-version:2015-06-06\n/queues/demo/messages?waitseconds=10"; text != want {
+	text := stringToSign(r, "Fri, 20 Nov 2026 19:00:00 GMT")
+	if want := "GET\n\n\nFri, 20 Nov 2026 19:00:00 GMT\nx-mns-version:2015-06-06\n/queues/demo/messages?waitseconds=10"; text != want {
 		t.Errorf("string to sign %q, want %q", text, want)
 	}
 	if got, want := sign("sandbox-sk", text), "q2FLjGD6lwstWvR7Jt7DTkrVUNs="; got != want {
@@ -31,11 +31,11 @@ func TestAuthorize(t *testing.T) {
 		{"signed well", func(http.Header) {}, 204, ""},
 		{"no authorization", func(h http.Header) { h.Del("Authorization") }, 400, "MissingAuthorizationHeader"},
 		{"signature version 4", func(h http.Header) {
-			h.Set("Authorization", "MNS4-HMAC-SHA256 Credential=ak/20201120/cn/mns/aliyun_v4_request,Signature=00")
+			h.Set("Authorization", "MNS4-HMAC-SHA256 Credential=ak/20261120/cn/mns/aliyun_v4_request,Signature=00")
 		}, 400, "InvalidAuthorizationHeader"},
 		{"no colon", func(h http.Header) { h.Set("Authorization", "MNS nonsense") }, 400, "InvalidAuthorizationHeader"},
 		{"no date", func(h http.Header) { h.Del("Date") }, 400, "MissingDateHeader"},
-		{"date of another form", func(h http.Header) { h.Set("Date", "2020-11-20T19:00:00Z") }, 400, "InvalidDateHeader"},
+		{"date of another form", func(h http.Header) { h.Set("Date", "2026-11-20T19:00:00Z") }, 400, "InvalidDateHeader"},
 		{"no version", func(h http.Header) { h.Del("x-mns-version") }, 400, "MissingVersionHeader"},
 		{"another version", func(h http.Header) { h.Set("x-mns-version", "2014-07-08") }, 400, "InvalidVersionHeader"},
 		{"unknown key", func(h http.Header) { h.Set("Authorization", "MNS other:AAAA") }, 403, "InvalidAccessKeyId"},

@@ -1,0 +1,157 @@
+package job
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/sqldb"
+)
+
+const (
+	// migrateWait bounds the wait for another process that migrates at the same moment.
+	migrateWait = 60 * time.Second
+	// migrateTries bounds how often a schema change waits for its table, and migrateRest is the pause in between. While it
+	// waits, every later statement on the table waits behind it (sqldb.OpenForSchema bounds each wait).
+	migrateTries = 6
+	migrateRest  = 5 * time.Second
+	// lockSilence is how long the server may need to answer on the connection that holds the lock of a migration.
+	lockSilence = 30 * time.Second
+)
+
+// Migrate creates or upgrades the daemon's tables and returns the version they were at and are at. It may be repeated, also
+// after it was killed at any point, and run while other instances work or migrate. A statement may take as long as it
+// needs if db is of sqldb.OpenForSchema; db needs two connections.
+func Migrate(ctx context.Context, db *sql.DB) (from, to int64, err error) {
+	return migrate(ctx, db, migrateRest)
+}
+
+func migrate(ctx context.Context, db *sql.DB, rest time.Duration) (from, to int64, err error) {
+	if err := sqldb.CheckBinlog(ctx, db); err != nil {
+		return 0, 0, fmt.Errorf("migrating table jdpay_job: %w", err)
+	}
+	lock, err := lockMigration(ctx, db)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer lock.release()
+	ctx, stop := context.WithCancelCause(ctx)
+	var keeping sync.WaitGroup
+	keeping.Go(func() { stop(lock.keep(ctx)) })
+	defer keeping.Wait()
+	defer stop(nil)
+
+	from, to, err = upgrade(ctx, db, rest)
+	switch lost := context.Cause(ctx); {
+	case err == nil:
+		return from, to, nil
+	case errors.Is(lost, errLockLost):
+		return from, to, lang.Errorf("the connection that holds the migration's lock was lost (%s), so that another migration may begin: repeat migrate, which continues", lost.Error())
+	case sqldb.IsConflict(err):
+		return from, to, lang.Errorf("another session keeps a table of the daemon: a transaction that has not ended, a backup, or a statement of an earlier migrate that the server still carries out. "+
+			"SHOW FULL PROCESSLIST lists the sessions; repeat migrate when it has ended (%s)", err.Error())
+	}
+	return from, to, fmt.Errorf("migrating table jdpay_job: %w", err)
+}
+
+// upgrade runs what has not run, again after a conflict with another session.
+func upgrade(ctx context.Context, db *sql.DB, rest time.Duration) (from, to int64, err error) {
+	if err := noteVersionZero(ctx, db); err != nil {
+		return 0, 0, err
+	}
+	p, err := migrator(db, ownMigrations(), columnMigrations()...)
+	if err != nil {
+		return 0, 0, err
+	}
+	if from, err = p.GetDBVersion(ctx); err != nil {
+		return 0, 0, fmt.Errorf("reading the table's version: %w", err)
+	}
+	for try := 1; ; try++ {
+		_, err := p.Up(ctx)
+		if err == nil {
+			break
+		}
+		if !sqldb.IsConflict(err) || try == migrateTries {
+			return from, from, err
+		}
+		sleep(ctx, rest)
+	}
+	to, err = p.GetDBVersion(ctx)
+	return from, to, err
+}
+
+// noteVersionZero completes a table of versions whose creator was killed before its first row, which goose wants.
+func noteVersionZero(ctx context.Context, db *sql.DB) error {
+	_, err := db.ExecContext(ctx, "INSERT INTO "+versionTable+" (version_id, is_applied) SELECT 0, 1 FROM (SELECT COUNT(*) n FROM "+versionTable+" WHERE version_id = 0) zero WHERE n = 0")
+	if sqldb.Number(err) == 1146 { // there is no such table
+		return nil
+	}
+	return err
+}
+
+// migrationLock is a named lock of the database that one process at a time has, for each database. It ends with its
+// connection, so that a killed migration blocks nobody.
+type migrationLock struct {
+	conn *sql.Conn
+	name string
+}
+
+// lockMigration takes the lock. It waits for another process for as long as migrateWait.
+func lockMigration(ctx context.Context, db *sql.DB) (_ *migrationLock, err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connecting for migration: %w", err)
+	}
+	l := &migrationLock{conn: conn}
+	defer func() {
+		if err != nil {
+			l.release()
+		}
+	}()
+	var got, holder sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT LEFT(CONCAT('jdpay_migrate:', DATABASE()), 64)").Scan(&l.name); err != nil { // 64: MySQL's limit
+		return nil, fmt.Errorf("locking for migration: %w", err)
+	}
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", l.name, int(migrateWait.Seconds())).Scan(&got); err != nil {
+		return nil, fmt.Errorf("locking for migration: %w", err)
+	}
+	if got.Int64 == 1 {
+		return l, nil
+	}
+	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?)", l.name).Scan(&holder); err != nil {
+		return nil, fmt.Errorf("asking who migrates: %w", err)
+	}
+	return nil, lang.Errorf("another process has been migrating for %s (the server's connection %d): try again when it is done", migrateWait, holder.Int64)
+}
+
+// keep uses the lock's connection every second until ctx ends, because the server ends a silent one, and asks whether the
+// lock is still held.
+func (l *migrationLock) keep(ctx context.Context) error {
+	tick := time.NewTicker(pingInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		err := holdsLock(ctx, l.conn, l.name, lockSilence)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// release ends the connection for good: in the pool it would keep the lock.
+func (l *migrationLock) release() {
+	_ = l.conn.Raw(func(any) error { return driver.ErrBadConn }) // it returns that error
+	_ = l.conn.Close()
+}
