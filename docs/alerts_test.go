@@ -18,6 +18,9 @@ func TestRunbookHasEveryAlert(t *testing.T) {
 	for file, section := range map[string]string{"operations.md": "## Alerts", "zh/operations.md": "## 告警"} {
 		got := map[string]bool{}
 		for _, row := range rows(read(t, file), section) {
+			if !slices.Contains([]string{"page", "叫醒", "info", "信息"}, row[1]) {
+				continue // of the table of errors
+			}
 			for _, name := range words(row[0]) {
 				if base, _, cut := strings.Cut(name, "/"); cut && !strings.HasPrefix(name, "refused/") {
 					name = base + "/"
