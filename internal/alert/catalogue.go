@@ -232,13 +232,13 @@ func parkedJob(id int64, kind string, order string, outcome job.Outcome, why str
 	return a
 }
 
-func lateJob(id int64, kind, order string, state job.State, tries int, age time.Duration, why string) Alert {
+func lateJob(id int64, kind, order string, state job.State, tries int, created time.Time, why string) Alert {
 	if why == "" {
 		why = "no try has failed yet"
 	}
 	a := Alert{
-		Cause: CauseLate, Key: lateKey(id), Order: order, JobID: id, Since: time.Now().Add(-age),
-		Attrs: []any{"kind", kind, "state", string(state), "try", tries, "age_ms", age.Milliseconds(), "error", why},
+		Cause: CauseLate, Key: lateKey(id), Order: order, JobID: id, Since: created,
+		Attrs: []any{"kind", kind, "state", string(state), "try", tries, "age_ms", time.Since(created).Milliseconds(), "error", why},
 	}
 	if order == "" {
 		a.Text = lang.M("Job %d of kind %s is not done (%s).", id, kind, inspect.CauseMessage(why))

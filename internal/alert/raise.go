@@ -24,7 +24,8 @@ import (
 type Teller struct {
 	opts     Options
 	store    store
-	owner    int64 // names this instance in the lease
+	jobs     *job.MySQL // is asked what has become of jobs
+	owner    int64      // names this instance in the lease
 	settings atomic.Pointer[Settings]
 
 	mu   sync.Mutex
@@ -64,7 +65,7 @@ const (
 
 // NewTeller returns a teller of these settings.
 func NewTeller(o Options, s Settings) *Teller {
-	t := &Teller{opts: o, store: store{o.Account}, owner: rand.Int64(), seen: map[string]*seen{}, channels: map[string]*channel{}}
+	t := &Teller{opts: o, store: store{o.Account}, jobs: job.NewMySQL(o.Account), owner: rand.Int64(), seen: map[string]*seen{}, channels: map[string]*channel{}}
 	for _, name := range Targets {
 		t.channels[name] = &channel{name: name, held: map[string]hold{}}
 	}

@@ -2,7 +2,6 @@ package alert
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/payment"
-	"jdpay-listener/internal/sqldb"
 )
 
 const (
@@ -34,7 +32,7 @@ var queueKinds = []string{payment.KindSettle, payment.KindReply}
 
 // scan raises what the job table shows, and ends what it shows no longer.
 func (t *Teller) scan(ctx context.Context) error {
-	errs := []error{t.findParked(ctx), t.endJobs(ctx), t.expire(ctx)}
+	errs := []error{t.findParked(ctx), t.expire(ctx)}
 	if now := time.Now(); !now.Before(t.nextScan) {
 		t.nextScan = now.Add(scanInterval)
 		errs = append(errs, t.findLate(ctx), t.findRejected(ctx), t.findForeign(ctx), t.findBacklog(ctx))
@@ -42,114 +40,98 @@ func (t *Teller) scan(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// found stores alerts of jobs, and logs those that are in the table then.
-func (t *Teller) found(ctx context.Context, alerts []Alert) error {
-	if len(alerts) == 0 {
-		return nil
-	}
-	if err := t.store.raiseAll(ctx, alerts); err != nil {
+// findParked raises the alerts of parked jobs, and ends those of jobs that are parked no longer.
+func (t *Teller) findParked(ctx context.Context) error {
+	ids, err := t.jobs.ParkedIDs(ctx)
+	if err != nil {
 		return err
 	}
-	for i := range alerts {
-		t.logRaised(&alerts[i])
-	}
-	return nil
+	return t.compare(ctx, "parked:", ids, nil, func(j job.Row) Alert { return parkedJob(j.ID, j.Kind, j.Ref, j.Outcome, j.LastError) })
 }
 
-// findParked raises the alerts of parked jobs.
-func (t *Teller) findParked(ctx context.Context) error {
-	return t.eachJob(ctx, `SELECT j.id, j.kind, COALESCE(j.ref, ''), j.state, j.try_count, COALESCE(j.outcome, ''), COALESCE(j.last_error, ''), 0
-		FROM jdpay_job j LEFT JOIN jdpay_alert a ON a.unique_key = CONCAT('parked:', j.id)
-		WHERE j.state = 'parked' AND a.id IS NULL AND j.id > ? ORDER BY j.id LIMIT ?`, nil, func(j foundJob) Alert {
-		return parkedJob(j.id, j.kind, j.ref, j.outcome, j.why)
-	})
-}
-
-// findLate raises the alerts of work on payments that is not done in time. A job with an outcome is being replayed.
+// findLate does the same of work on payments that is not done in time. Of a late job that was parked another alert tells.
 func (t *Teller) findLate(ctx context.Context) error {
 	grace := t.settings.Load().Grace
 	if grace <= 0 {
 		return nil
 	}
-	kinds := append(slices.Clone(queueKinds), payment.Steps...)
-	args := []any{}
-	for _, kind := range kinds {
-		args = append(args, kind)
+	ids, err := t.jobs.OldIDs(ctx, append(slices.Clone(queueKinds), payment.Steps...), grace)
+	if err != nil {
+		return err
 	}
-	return t.eachJob(ctx, `SELECT j.id, j.kind, COALESCE(j.ref, ''), j.state, j.try_count, COALESCE(j.outcome, ''), COALESCE(j.last_error, ''), TIMESTAMPDIFF(MICROSECOND, j.created_at, `+dbNow+`)
-		FROM jdpay_job j LEFT JOIN jdpay_alert a ON a.unique_key = CONCAT('late:', j.id)
-		WHERE j.state IN ('ready', 'running', 'waiting') AND j.kind IN `+sqldb.In(len(kinds))+` AND j.outcome IS NULL
-		AND j.created_at < `+dbBefore+` AND a.id IS NULL AND j.id > ? ORDER BY j.id LIMIT ?`, append(args, grace.Microseconds()), func(j foundJob) Alert {
-		return lateJob(j.id, j.kind, j.ref, j.state, j.tries, j.age, j.why)
+	parked, err := t.jobs.ParkedIDs(ctx)
+	if err != nil {
+		return err
+	}
+	return t.compare(ctx, "late:", ids, parked, func(j job.Row) Alert {
+		return lateJob(j.ID, j.Kind, j.Ref, j.State, j.Tries, j.Created, j.LastError)
 	})
 }
 
-// foundJob is a job of which people are told.
-type foundJob struct {
-	id        int64
-	kind, ref string
-	state     job.State
-	tries     int
-	outcome   job.Outcome
-	why       string
-	age       time.Duration
-}
-
-// eachJob raises an alert of each job that a query finds, all of them, in pages. The query's last arguments are the id after which a
-// page begins and its rows.
-func (t *Teller) eachJob(ctx context.Context, query string, args []any, alert func(foundJob) Alert) error {
-	for last, n := int64(0), pageRows; n == pageRows; {
-		rows, err := t.store.db.QueryContext(ctx, query, append(slices.Clone(args), last, pageRows)...)
+// compare makes the open alerts of jobs, whose keys have this prefix, those of the jobs with these ids. The alerts of silent jobs end silently.
+func (t *Teller) compare(ctx context.Context, prefix string, ids, silent []int64, alert func(job.Row) Alert) error {
+	rows, err := t.store.rows(ctx, "a.over_at IS NULL AND a.unique_key LIKE ?", prefix+"%")
+	if err != nil {
+		return err
+	}
+	open, is, quiet := map[int64]bool{}, set(ids), set(silent)
+	ended := map[bool][]row{}
+	for _, r := range rows {
+		open[r.job] = true
+		if !is[r.job] {
+			ended[quiet[r.job]] = append(ended[quiet[r.job]], r)
+		}
+	}
+	for quietly, rows := range ended {
+		if err := t.endRows(ctx, quietly, rows); err != nil {
+			return err
+		}
+	}
+	fresh := slices.DeleteFunc(ids, func(id int64) bool { return open[id] })
+	slices.Sort(fresh)
+	for part := range slices.Chunk(fresh, pageRows) {
+		jobs, err := t.jobs.List(ctx, job.Filter{IDs: part}, len(part), false)
 		if err != nil {
-			return fmt.Errorf("looking for jobs of which people are told: %w", err)
-		}
-		var alerts []Alert
-		for rows.Next() {
-			var j foundJob
-			var age int64
-			if err = rows.Scan(&j.id, &j.kind, &j.ref, &j.state, &j.tries, &j.outcome, &j.why, &age); err != nil {
-				break
-			}
-			j.age = time.Duration(age) * time.Microsecond
-			alerts, last = append(alerts, alert(j)), j.id
-		}
-		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
-			return fmt.Errorf("looking for jobs of which people are told: %w", err)
-		}
-		if err := t.found(ctx, alerts); err != nil {
 			return err
 		}
-		n = len(alerts)
+		slices.Reverse(jobs) // List has the newest first
+		alerts := make([]Alert, len(jobs))
+		for i, j := range jobs {
+			alerts[i] = alert(j)
+		}
+		if err := t.store.raiseAll(ctx, alerts); err != nil {
+			return err
+		}
+		for i := range alerts {
+			t.logRaised(&alerts[i])
+		}
 	}
 	return nil
 }
 
-// endJobs ends the alerts of jobs that a person or a try has ended. A late job that was parked has an alert of its own.
-func (t *Teller) endJobs(ctx context.Context) error {
-	const open = "a.over_at IS NULL AND a.event = 0 AND a.job_id IS NOT NULL AND "
-	for where, silent := range map[string]bool{
-		open + "a.cause = 'late' AND j.state = 'parked'":                                true,
-		open + "a.cause = 'late' AND (j.id IS NULL OR j.state IN ('done', 'rejected'))": false,
-		open + "a.unique_key LIKE 'parked:%' AND (j.id IS NULL OR j.state <> 'parked')": false,
-	} {
-		if err := t.end(ctx, silent, where); err != nil {
-			return err
-		}
+func set(ids []int64) map[int64]bool {
+	m := make(map[int64]bool, len(ids))
+	for _, id := range ids {
+		m[id] = true
 	}
-	return nil
+	return m
 }
 
 // expire ends the alerts that no instance sees any more.
 func (t *Teller) expire(ctx context.Context) error {
-	return t.end(ctx, false, "a.over_at IS NULL AND a.seen_until < "+dbNow)
+	return t.end(ctx, "a.over_at IS NULL AND a.seen_until < "+dbNow)
 }
 
 // end ends the alerts that a condition selects.
-func (t *Teller) end(ctx context.Context, silent bool, where string, args ...any) error {
+func (t *Teller) end(ctx context.Context, where string, args ...any) error {
 	rows, err := t.store.rows(ctx, where, args...)
-	if err != nil || len(rows) == 0 {
+	if err != nil {
 		return err
 	}
+	return t.endRows(ctx, false, rows)
+}
+
+func (t *Teller) endRows(ctx context.Context, silent bool, rows []row) error {
 	if err := t.store.end(ctx, rows, silent); err != nil {
 		return err
 	}
@@ -178,41 +160,29 @@ func (t *Teller) RaiseFor(ctx context.Context, a Alert, timeout time.Duration) e
 
 // EndNow ends the open alert of a key.
 func (t *Teller) EndNow(ctx context.Context, key string) error {
-	return t.end(ctx, false, "a.unique_key = ?", fit(key, 191))
+	return t.end(ctx, "a.unique_key = ?", fit(key, 191))
 }
 
 // findRejected raises alerts when messages are rejected and none is accepted, and when many are rejected. The first is over when a message is
 // accepted, and not before: a queue that is silent meanwhile proves nothing.
 func (t *Teller) findRejected(ctx context.Context) error {
-	rejected, byKind := map[string]int{}, map[string]int{}
-	// A job is rejected at its try, so that next_try_at tells when. With all priorities named, the index leads there.
-	rows, err := t.store.db.QueryContext(ctx, `SELECT kind, COALESCE(outcome, ''), COUNT(*) FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
-		WHERE state = 'rejected' AND kind IN (?, ?) AND priority IN (5, 10, 15, 20, 25) AND next_try_at >= `+dbBefore+` GROUP BY kind, outcome`,
-		queueKinds[0], queueKinds[1], acceptSpan.Microseconds())
+	rejected, err := t.jobs.RejectedSince(ctx, queueKinds, acceptSpan)
 	if err != nil {
-		return fmt.Errorf("counting rejected messages: %w", err)
+		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var kind, outcome string
-		var n int
-		if err := rows.Scan(&kind, &outcome, &n); err != nil {
-			return fmt.Errorf("counting rejected messages: %w", err)
-		}
-		rejected[outcome] += n
-		byKind[kind] += n
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return fmt.Errorf("counting rejected messages: %w", err)
+	byOutcome, byKind := map[job.Outcome]int{}, map[string]int{}
+	for _, r := range rejected {
+		byOutcome[r.Outcome] += r.Jobs
+		byKind[r.Kind] += r.Jobs
 	}
 	for _, kind := range queueKinds {
 		if err := t.checkAccepted(ctx, kind, byKind[kind]); err != nil {
 			return err
 		}
 	}
-	for outcome, n := range rejected {
+	for outcome, n := range byOutcome {
 		if n >= minBurst {
-			if err := t.raiseNow(ctx, burst(outcome, n), loopTimeout); err != nil {
+			if err := t.raiseNow(ctx, burst(string(outcome), n), loopTimeout); err != nil {
 				return err
 			}
 		}
@@ -221,67 +191,42 @@ func (t *Teller) findRejected(ctx context.Context) error {
 }
 
 func (t *Teller) checkAccepted(ctx context.Context, kind string, rejected int) error {
-	var open int
-	var since sql.NullTime
-	key := CauseUnheard + kind
-	if err := t.store.db.QueryRowContext(ctx, "SELECT COUNT(*), MIN(since) FROM jdpay_alert WHERE unique_key = ?", key).Scan(&open, &since); err != nil {
-		return fmt.Errorf("looking for an open alert: %w", err)
+	open, err := t.store.rows(ctx, "a.unique_key = ?", CauseUnheard+kind)
+	if err != nil || len(open) == 0 && rejected < minRejected {
+		return err
 	}
-	if open == 0 && rejected < minRejected {
-		return nil
+	var since time.Time
+	if len(open) > 0 {
+		since = open[0].since
 	}
-	var accepted int
-	err := t.store.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM jdpay_job FORCE INDEX (ix_jdpay_job_finished)
-		WHERE finished_at >= `+dbBefore+` AND finished_at >= COALESCE(?, finished_at) AND kind = ? AND state IN ('done', 'parked') LIMIT 1) accepted`,
-		acceptSpan.Microseconds(), since, kind).Scan(&accepted)
-	switch {
+	switch accepted, err := t.jobs.Accepted(ctx, kind, acceptSpan, since); {
 	case err != nil:
-		return fmt.Errorf("looking for accepted messages: %w", err)
-	case accepted == 0 && open == 0:
+		return err
+	case !accepted && len(open) == 0:
 		return t.raiseNow(ctx, noneAccepted(kind, rejected), forever)
-	case accepted > 0 && open > 0:
-		return t.EndNow(ctx, key)
+	case accepted:
+		return t.endRows(ctx, false, open)
 	}
 	return nil
 }
 
 // findForeign raises the alert that many replies come from other cabinets.
 func (t *Teller) findForeign(ctx context.Context) error {
-	var n int
-	err := t.store.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM jdpay_job FORCE INDEX (ix_jdpay_job_finished)
-		WHERE finished_at >= `+dbBefore+` AND kind = ? AND state = 'done' AND outcome = ?`, foreignSpan.Microseconds(), payment.KindReply, payment.ReplyForeign).Scan(&n)
-	if err != nil {
-		return fmt.Errorf("counting foreign replies: %w", err)
-	}
-	if n < minBurst {
-		return nil
+	n, err := t.jobs.CountDone(ctx, payment.KindReply, payment.ReplyForeign, foreignSpan)
+	if err != nil || n < minBurst {
+		return err
 	}
 	return t.raiseNow(ctx, burst(string(payment.ReplyForeign), n), loopTimeout)
 }
 
 // findBacklog raises alerts of kinds with work that has been due for backlogLimit and that nobody takes.
 func (t *Teller) findBacklog(ctx context.Context) error {
-	rows, err := t.store.db.QueryContext(ctx, `SELECT kind, COUNT(*), TIMESTAMPDIFF(MICROSECOND, MIN(next_try_at), `+dbNow+`) FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
-		WHERE state = 'ready' AND next_try_at < `+dbBefore+` AND (unique_key IS NULL OR unique_key NOT LIKE '`+job.WorkerKey+`%') GROUP BY kind`, backlogLimit.Microseconds())
+	list, err := t.jobs.Overdue(ctx, backlogLimit)
 	if err != nil {
-		return fmt.Errorf("looking for a backlog: %w", err)
+		return err
 	}
-	defer rows.Close()
-	var alerts []Alert
-	for rows.Next() {
-		var kind string
-		var n int
-		var age int64
-		if err := rows.Scan(&kind, &n, &age); err != nil {
-			return fmt.Errorf("looking for a backlog: %w", err)
-		}
-		alerts = append(alerts, backlog(kind, n, time.Duration(age)*time.Microsecond))
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return fmt.Errorf("looking for a backlog: %w", err)
-	}
-	for _, a := range alerts {
-		if err := t.raiseNow(ctx, a, loopTimeout); err != nil {
+	for _, b := range list {
+		if err := t.raiseNow(ctx, backlog(b.Kind, b.Jobs, b.Age), loopTimeout); err != nil {
 			return err
 		}
 	}

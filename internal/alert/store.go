@@ -178,7 +178,7 @@ func (s store) release(ctx context.Context, owner int64) error {
 	return err
 }
 
-// rows reads the rows that a condition selects, all of them, in pages. The condition follows WHERE; a is jdpay_alert and j the job.
+// rows reads the rows that a condition selects, all of them, in pages. The condition follows WHERE.
 func (s store) rows(ctx context.Context, where string, args ...any) (list []row, err error) {
 	for last := int64(0); ; {
 		page, err := s.page(ctx, where+" AND a.id > ? ORDER BY a.id LIMIT ?", append(slices.Clone(args), last, pageRows)...)
@@ -196,7 +196,7 @@ func (s store) rows(ctx context.Context, where string, args ...any) (list []row,
 func (s store) page(ctx context.Context, where string, args ...any) (list []row, err error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT a.id, a.cause, COALESCE(a.ref, ''), COALESCE(a.job_id, 0), a.event, COALESCE(a.text_en, ''), COALESCE(a.text_zh, ''), a.since,
 		a.over_at IS NOT NULL, COALESCE(a.told_at <= `+dbBefore+` OR a.told_at < a.silenced_until, 0), COALESCE(a.silenced_until > `+dbNow+`, 0), a.`+strings.Join(toldColumns, ", a.")+`
-		FROM jdpay_alert a LEFT JOIN jdpay_job j ON j.id = a.job_id WHERE `+where, append([]any{reminderInterval.Microseconds()}, args...)...)
+		FROM jdpay_alert a WHERE `+where, append([]any{reminderInterval.Microseconds()}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -254,24 +254,17 @@ func (s store) rest(ctx context.Context, ids []int64, over bool) error {
 	return s.update(ctx, ids, set)
 }
 
-// purge deletes alerts that are over for longer than keep, and what versions before table jdpay_alert left in the job table.
-func (s store) purge(ctx context.Context, keep time.Duration) (err error) {
-	for _, q := range []string{
-		"DELETE FROM jdpay_alert WHERE over_at < " + dbBefore + " LIMIT 1000",
-		"DELETE FROM jdpay_job WHERE kind IN ('trouble', 'late', 'alert', 'tell-troubles', 'grace-period') AND state <> 'running' AND created_at < " + dbBefore + " LIMIT 1000",
-	} {
-		for {
-			res, err := sqldb.Exec(ctx, s.db, q, keep.Microseconds())
-			if err != nil {
-				return fmt.Errorf("deleting old alerts: %w", err)
-			}
-			if n, err := res.RowsAffected(); err != nil || n < 1000 {
-				break
-			}
+// purge deletes alerts that have been over for longer than keep.
+func (s store) purge(ctx context.Context, keep time.Duration) error {
+	for {
+		res, err := sqldb.Exec(ctx, s.db, "DELETE FROM jdpay_alert WHERE over_at < "+dbBefore+" LIMIT 1000", keep.Microseconds())
+		if err != nil {
+			return fmt.Errorf("deleting old alerts: %w", err)
 		}
-		keep = 0
+		if n, err := res.RowsAffected(); err != nil || n < 1000 {
+			return err
+		}
 	}
-	return nil
 }
 
 func idsOf(rows []row) []int64 {

@@ -112,7 +112,7 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	if err != nil {
 		return nil, err
 	}
-	t.Events = slices.Concat(events(t.Jobs), actEvents(orderNo, t.Jobs, t.Acts), alerts)
+	t.Events = append(append(events(t.Jobs), actEvents(orderNo, t.Jobs, t.Acts)...), alerts...)
 	slices.SortStableFunc(t.Events, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
 	if t.Order == nil || !t.Order.Paid {
 		if t.Unread, err = job.NewMySQL(account).CountUnread(ctx, []string{payment.KindSettle, payment.KindReply}); err != nil {
