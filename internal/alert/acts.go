@@ -113,8 +113,14 @@ func Silence(ctx context.Context, db *sql.DB, by auditlog.Operator, id int64, d 
 	return until, err
 }
 
-// Purge deletes alerts that have been over for longer than keep.
+// formerKinds are the kinds of rows of the job table that alerts were in versions before table jdpay_alert, and of their workers.
+var formerKinds = []string{"trouble", "late", "alert", "tell-troubles", "grace-period"}
+
+// Purge deletes alerts that have been over for longer than keep, and what earlier versions left in the job table.
 func (t *Teller) Purge(ctx context.Context, keep time.Duration) error {
+	if err := t.jobs.DropKinds(ctx, formerKinds); err != nil {
+		return err
+	}
 	return t.store.purge(ctx, keep)
 }
 

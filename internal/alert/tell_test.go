@@ -470,7 +470,7 @@ func TestSilence(t *testing.T) {
 			w.exec("UPDATE jdpay_alert SET over_at = DATE_SUB(over_at, INTERVAL 48 HOUR)")
 			w.exec("INSERT INTO jdpay_job (kind, args, state, next_try_at, created_at) VALUES ('trouble', '{}', 'waiting', '2019-01-01', '2019-01-01')")
 			if err := r.Purge(t.Context(), 47*time.Hour); err != nil || w.count("SELECT COUNT(*) FROM jdpay_alert") != 0 || w.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'trouble'") != 0 {
-				t.Errorf("rows stay: %v", err)
+				t.Errorf("rows stay: %v, %d, %d", err, w.count("SELECT COUNT(*) FROM jdpay_alert"), w.count("SELECT COUNT(*) FROM jdpay_alert WHERE over_at IS NULL"))
 			}
 		})
 	}
