@@ -61,19 +61,36 @@ func moveAlerts(ctx context.Context, tx *sql.Tx) error {
 	if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
 		return fmt.Errorf("reading the alerts of an earlier version: %w", err)
 	}
-	const insert = `INSERT INTO jdpay_alert (unique_key, cause, ref, job_id, event, text_en, text_zh, since, seen_until, due_at, told_at,
-		told_dingtalk, told_wecom, told_feishu, told_webhook) `
+	// A late job of which the log alone told, because no receiver is configured.
+	rows, err = tx.QueryContext(ctx, `SELECT t.unique_key, t.ref, j.id, t.created_at FROM jdpay_job t JOIN jdpay_job j ON t.unique_key = CONCAT('late:', j.id)
+		WHERE t.kind = 'late' AND j.state IN ('ready', 'running', 'waiting')`)
+	if err != nil {
+		return fmt.Errorf("reading the late jobs of an earlier version: %w", err)
+	}
+	for rows.Next() {
+		var key string
+		var ref sql.NullString
+		var id int64
+		var since time.Time
+		if err = rows.Scan(&key, &ref, &id, &since); err != nil {
+			break
+		}
+		values = append(values, []any{key, "late", ref, id, false, nil, nil, since, nil, nil, since, 1, 1, 1, 1})
+	}
+	if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("reading the late jobs of an earlier version: %w", err)
+	}
 	for _, v := range values {
-		if _, err := tx.ExecContext(ctx, insert+"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE told_at = told_at", v...); err != nil {
+		// Without ON DUPLICATE KEY, for which jdpay_migrate would need the right to UPDATE.
+		var n int
+		err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM jdpay_alert WHERE unique_key = ?", v[0]).Scan(&n)
+		if err == nil && n == 0 {
+			_, err = tx.ExecContext(ctx, `INSERT INTO jdpay_alert (unique_key, cause, ref, job_id, event, text_en, text_zh, since, seen_until, due_at, told_at,
+				told_dingtalk, told_wecom, told_feishu, told_webhook) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, v...)
+		}
+		if err != nil {
 			return fmt.Errorf("moving an alert: %w", err)
 		}
-	}
-	// A late job of which the log alone told, because no receiver is configured.
-	_, err = tx.ExecContext(ctx, insert+`SELECT t.unique_key, 'late', t.ref, j.id, 0, NULL, NULL, t.created_at, NULL, NULL, t.created_at, 1, 1, 1, 1
-		FROM jdpay_job t JOIN jdpay_job j ON t.unique_key = CONCAT('late:', j.id)
-		WHERE t.kind = 'late' AND j.state IN ('ready', 'running', 'waiting') ON DUPLICATE KEY UPDATE jdpay_alert.told_at = jdpay_alert.told_at`)
-	if err != nil {
-		return fmt.Errorf("moving the alerts of late jobs: %w", err)
 	}
 	return nil
 }
