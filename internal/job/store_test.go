@@ -247,18 +247,22 @@ func TestStoreClaimsEachJobOnce(t *testing.T) {
 					if len(jobs) == 0 {
 						idle++
 					}
-					mu.Lock()
+					// Conclude writes nothing for a job that another instance has taken over, as happens on a machine so slow that
+					// both lease and lock run out.
 					for _, j := range jobs {
-						if other, ok := seen[j.Key]; ok {
-							t.Errorf("%s was handed to %s and %s", j.Key, other, lease)
-						}
-						seen[j.Key] = lease
-					}
-					mu.Unlock()
-					for _, j := range jobs {
-						if _, err := s.Conclude(context.Background(), nil, lease, []Conclusion{{ID: j.ID, State: Done, Outcome: "ok"}}); err != nil {
+						written, err := s.Conclude(context.Background(), nil, lease, []Conclusion{{ID: j.ID, State: Done, Outcome: "ok"}})
+						if err != nil {
 							t.Error(err)
 						}
+						if written == 0 {
+							continue
+						}
+						mu.Lock()
+						if other, ok := seen[j.Key]; ok {
+							t.Errorf("%s was concluded by %s and %s", j.Key, other, lease)
+						}
+						seen[j.Key] = lease
+						mu.Unlock()
 					}
 				}
 			})
