@@ -24,6 +24,7 @@ CREATE USER IF NOT EXISTS 'jdpay_read'@'{hosts}' IDENTIFIED BY {password of jdpa
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_job TO 'jdpay_migrate'@'{hosts}';
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_audit TO 'jdpay_migrate'@'{hosts}';
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_cursor TO 'jdpay_migrate'@'{hosts}';
+GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_alert TO 'jdpay_migrate'@'{hosts}';
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_job_version TO 'jdpay_migrate'@'{hosts}';
 
 -- The servers grant on a table that is not there yet only together with CREATE, which is taken away at once.
@@ -33,10 +34,12 @@ GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{account}`.jdpay_job TO 'jdpay'
 GRANT CREATE, SELECT ON `{account}`.jdpay_job_version TO 'jdpay'@'{hosts}';
 GRANT CREATE, SELECT, INSERT ON `{account}`.jdpay_audit TO 'jdpay'@'{hosts}';
 GRANT CREATE, SELECT, INSERT, UPDATE ON `{account}`.jdpay_cursor TO 'jdpay'@'{hosts}';
+GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{account}`.jdpay_alert TO 'jdpay'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_job FROM 'jdpay'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_job_version FROM 'jdpay'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_audit FROM 'jdpay'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_cursor FROM 'jdpay'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_alert FROM 'jdpay'@'{hosts}';
 GRANT SELECT, UPDATE (is_paid, pay_type, pay_amount, pay_time, order_type, order_source, external_id, business_type, out_biz_no, term_no)
   ON `{account}`.kernelorder_charge TO 'jdpay'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_post_order TO 'jdpay'@'{hosts}';
@@ -44,11 +47,13 @@ GRANT SELECT ON `{main}`.kernel_device_group TO 'jdpay'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_smartbox_boxact_info TO 'jdpay'@'{hosts}';
 GRANT SELECT, INSERT, UPDATE ON `{main}`.kernel_postorder_pay_info TO 'jdpay'@'{hosts}';
 
--- jdpay_operator: acts (`jobs retry`, `jobs discard`, `send`) and questions. It can put work to the front and end it, and
+-- jdpay_operator: acts (`jobs retry`, `jobs discard`, `alerts silence`, `send`) and questions. It can put work to the front and end it, and
 -- cannot mark an order paid, add or delete a job, or change what jdpay_audit says.
 GRANT CREATE, SELECT, UPDATE ON `{account}`.jdpay_job TO 'jdpay_operator'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_job_version TO 'jdpay_operator'@'{hosts}';
 GRANT CREATE, SELECT, INSERT ON `{account}`.jdpay_audit TO 'jdpay_operator'@'{hosts}';
+GRANT CREATE, SELECT, UPDATE ON `{account}`.jdpay_alert TO 'jdpay_operator'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_alert FROM 'jdpay_operator'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_job FROM 'jdpay_operator'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_job_version FROM 'jdpay_operator'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_audit FROM 'jdpay_operator'@'{hosts}';
@@ -58,11 +63,13 @@ GRANT SELECT ON `{main}`.kernel_device_group TO 'jdpay_operator'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_smartbox_boxact_info TO 'jdpay_operator'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_postorder_pay_info TO 'jdpay_operator'@'{hosts}';
 
--- jdpay_read: the console and the questions: `config check --connect`, `jobs list`, `jobs show`, `find`, `trace`, `explain`,
+-- jdpay_read: the console and the questions: `config check --connect`, `alerts`, `jobs list`, `jobs show`, `find`, `trace`, `explain`,
 -- `verify --job`, `audit`, `doctor` (which says what it could not check as this user).
 GRANT CREATE, SELECT ON `{account}`.jdpay_job TO 'jdpay_read'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_job_version TO 'jdpay_read'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_audit TO 'jdpay_read'@'{hosts}';
+GRANT CREATE, SELECT ON `{account}`.jdpay_alert TO 'jdpay_read'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_alert FROM 'jdpay_read'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_job FROM 'jdpay_read'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_job_version FROM 'jdpay_read'@'{hosts}';
 REVOKE CREATE ON `{account}`.jdpay_audit FROM 'jdpay_read'@'{hosts}';

@@ -115,7 +115,7 @@ func (r *faultRound) over(wakeWorkers bool) (bool, error) {
 	}
 	if wakeWorkers {
 		_, err := w.db.Exec(`UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6)
-			WHERE unique_key IN ('worker:purge', 'worker:grace-period', 'worker:bound-evidence') AND state = 'ready' AND next_try_at > UTC_TIMESTAMP(6)`)
+			WHERE unique_key IN ('worker:purge', 'worker:nightly-audit', 'worker:bound-evidence') AND state = 'ready' AND next_try_at > UTC_TIMESTAMP(6)`)
 		if err != nil && !sqldb.IsConflict(err) { // the daemon runs the worker at this moment
 			return false, err
 		}

@@ -45,7 +45,7 @@ func databaseUser(args []string) string {
 		return "jdpay"
 	case strings.HasPrefix(command, "migrate"):
 		return "jdpay_migrate"
-	case strings.HasPrefix(command, "send"), command == "jobs retry", command == "jobs discard":
+	case strings.HasPrefix(command, "send"), command == "jobs retry", command == "jobs discard", command == "alerts silence":
 		return "jdpay_operator"
 	default:
 		return "jdpay_read"

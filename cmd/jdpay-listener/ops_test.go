@@ -71,7 +71,7 @@ func TestOps(t *testing.T) {
 		`jdpay_stage_seconds_count{stage="notify_to_command"} 0`,
 		`jdpay_service_restarts_total{service="mqtt session"} 0`,
 		`jdpay_service_restarts_total{service="mns listener JDPayNotify"} 0`,
-		`jdpay_worker_runs_total{result="error",worker="grace-period"} 0`,
+		`jdpay_worker_runs_total{result="error",worker="nightly-audit"} 0`,
 		`jdpay_worker_last_error{worker="purge"} 0`,
 		`jdpay_slo_total{promise="confirmed"} 0`,
 		`jdpay_slo_good_total{promise="kept"} 0`,

@@ -126,7 +126,7 @@ func TestRepliesEndToEnd(t *testing.T) {
 	}
 	s.checkCrossed(replicas)
 	for _, p := range replicas {
-		for _, line := range p.lines("job needs a person: see jdpay-listener jobs show") {
+		for _, line := range p.lines("a cabinet did not open") {
 			if line["alert"] != true || line["order_no"] == "" || line["outcome"] == "" {
 				t.Errorf("an alert without its order or outcome: %v", line)
 			}

@@ -28,9 +28,9 @@ func receiver(t *testing.T, name string) *robotserver.Server {
 // target is how the receiver is configured.
 func target(r *robotserver.Server) Target {
 	if r.Name == WeCom {
-		return Target{r.Name, r.URL(), ""}
+		return Target{Name: r.Name, URL: r.URL()}
 	}
-	return Target{r.Name, r.URL(), robotserver.Secret}
+	return Target{Name: r.Name, URL: r.URL(), Secret: robotserver.Secret}
 }
 
 func notice(lang string) *Notice {
@@ -142,7 +142,7 @@ func TestRefusalsAreErrorsWithoutSecrets(t *testing.T) {
 func TestNoMoreThanTwentyAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &robotserver.Server{Name: DingTalk}
-		s := NewSender([]Target{{DingTalk, "http://robot.test/robot/send?access_token=" + robotserver.Token, robotserver.Secret}})
+		s := NewSender([]Target{{Name: DingTalk, URL: "http://robot.test/robot/send?access_token=" + robotserver.Token, Secret: robotserver.Secret}})
 		s.client.Transport = handler(r.Serve)
 		for begin := time.Now(); time.Since(begin) < 5*time.Minute; {
 			err := s.Send(context.Background(), DingTalk, notice("en"), time.UTC)
@@ -194,5 +194,30 @@ func TestWebhookKey(t *testing.T) {
 	}
 	if string(webhookKey("any text")) != "any text" {
 		t.Error("a text is not its own key")
+	}
+}
+
+// TestMentions: who is to be woken is mentioned, and nobody by information or by what is over; whatever the length.
+func TestMentions(t *testing.T) {
+	for _, name := range names[:3] {
+		for _, page := range []bool{true, false} {
+			r := receiver(t, name)
+			to := target(r)
+			to.At, to.AtAll = []string{"13800000000", "13900000000"}, true
+			s := NewSender([]Target{to})
+			defer s.Close()
+			n := notice("zh")
+			n.Page, n.Text = page, []string{strings.Repeat("长文本", 3000)}
+			if err := s.Send(t.Context(), name, n, time.UTC); err != nil {
+				t.Fatal(name, err)
+			}
+			mentioned := strings.Join(r.Mentioned(), " ")
+			if want := map[bool]string{true: "13800000000 13900000000 all", false: ""}[page]; mentioned != want {
+				t.Errorf("%s: page %v mentions %q, want %q", name, page, mentioned, want)
+			}
+			if card := r.Cards()[0]; !strings.Contains(card, "jdpay-listener explain R1") || !strings.Contains(card, "开始于") {
+				t.Errorf("%s: the end of the card is cut:\n%s", name, card[len(card)-300:])
+			}
+		}
 	}
 }

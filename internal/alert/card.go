@@ -9,11 +9,11 @@ import (
 )
 
 // words are the few texts of a card that are not the notice's.
-type words struct{ run, console, since, from string }
+type words struct{ run, console, since, from, order string }
 
 var cardWords = map[string]words{
-	"en": {"Run", "Open the console", "since", "from"},
-	"zh": {"执行", "打开控制台", "开始于", "来自"},
+	"en": {"Run", "Open the console", "since", "from", "Order"},
+	"zh": {"执行", "打开控制台", "开始于", "来自", "订单"},
 }
 
 var cardMarks = map[Status]string{Opened: "🔴", StillOpen: "🟠", Over: "🟢", Test: "🔵"}
@@ -21,6 +21,12 @@ var cardMarks = map[Status]string{Opened: "🔴", StillOpen: "🟠", Over: "🟢
 // heading is the title with a mark that is seen from afar. It begins with the program's name in any language: robots that ask
 // for a keyword take that.
 func (n *Notice) heading() string { return cardMarks[n.Status] + " jdpay: " + plain(n.Title) }
+
+// card is the heading and the text below it, at most limit bytes long.
+func (n *Notice) card(limit int, zone *time.Location) string {
+	heading := "### " + n.heading() + "\n\n"
+	return heading + n.markdown(limit-len(heading), zone)
+}
 
 // markdown is the notice in the Markdown that all robots know, at most limit bytes long. Empty lines separate paragraphs:
 // DingTalk joins lines.
@@ -30,6 +36,9 @@ func (n *Notice) markdown(limit int, zone *time.Location) string {
 		w = cardWords["en"]
 	}
 	var end strings.Builder
+	if len(n.Orders) == 1 && !strings.Contains(strings.Join(n.Text, ""), n.Orders[0]) {
+		end.WriteString("\n\n" + w.order + " " + plain(n.Orders[0]))
+	}
 	for _, c := range n.Commands {
 		end.WriteString("\n\n> " + w.run + " `" + strings.ReplaceAll(plain(c), "`", "'") + "`")
 	}

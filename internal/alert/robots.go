@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -51,28 +53,61 @@ func dingTalk(t Target, n *Notice, zone *time.Location, now time.Time) (message,
 		u.RawQuery = q.Encode()
 		address = u.String()
 	}
-	return jsonMessage(address, map[string]any{
-		"msgtype":  "markdown",
-		"markdown": map[string]string{"title": n.heading(), "text": "### " + n.heading() + "\n\n" + n.markdown(maxContent-len(n.heading()), zone)},
-	})
+	body := map[string]any{"msgtype": "markdown"}
+	mentions := ""
+	if at := t.mentions(n); len(at) > 0 || t.all(n) {
+		body["at"] = map[string]any{"atMobiles": at, "isAtAll": t.all(n)}
+		for _, mobile := range at { // it mentions those whose numbers stand in the text, too
+			mentions += " @" + mobile
+		}
+		mentions = "\n\n" + mentions
+	}
+	body["markdown"] = map[string]string{"title": n.heading(), "text": n.card(maxContent-len(mentions), zone) + mentions}
+	return jsonMessage(address, body)
 }
 
-// weCom does not sign: the key is in the address.
+// mentions are those who are mentioned: only by a notice that is to wake people.
+func (t Target) mentions(n *Notice) []string {
+	if !n.Page {
+		return nil
+	}
+	return t.At
+}
+
+func (t Target) all(n *Notice) bool { return n.Page && t.AtAll }
+
+// maxText bounds a text of WeCom, in bytes: it takes 2048.
+const maxText = 2000
+
+// weCom does not sign: the key is in the address. Its Markdown mentions nobody by a mobile number; a text does.
 func weCom(t Target, n *Notice, zone *time.Location, _ time.Time) (message, error) {
-	return jsonMessage(t.URL, map[string]any{
-		"msgtype":  "markdown",
-		"markdown": map[string]string{"content": "### " + n.heading() + "\n\n" + n.markdown(maxContent-len(n.heading()), zone)},
-	})
+	at := t.mentions(n)
+	if t.all(n) {
+		at = append(slices.Clone(at), "@all")
+	}
+	if len(at) > 0 {
+		return jsonMessage(t.URL, map[string]any{
+			"msgtype": "text", "text": map[string]any{"content": strings.TrimPrefix(n.card(maxText, zone), "### "), "mentioned_mobile_list": at},
+		})
+	}
+	return jsonMessage(t.URL, map[string]any{"msgtype": "markdown", "markdown": map[string]string{"content": n.card(maxContent, zone)}})
 }
 
 // feishu signs in the body: HMAC-SHA256 over nothing, with the time in seconds, a line feed and the secret as the key.
 func feishu(t Target, n *Notice, zone *time.Location, now time.Time) (message, error) {
 	color := map[Status]string{Opened: "red", StillOpen: "orange", Over: "green", Test: "blue"}[n.Status]
+	mentions := ""
+	if t.all(n) {
+		mentions = "\n\n<at id=all></at>"
+	}
+	for _, id := range t.mentions(n) {
+		mentions += "\n\n<at id=" + id + "></at>"
+	}
 	body := map[string]any{
 		"msg_type": "interactive",
 		"card": map[string]any{
 			"header":   map[string]any{"title": map[string]string{"tag": "plain_text", "content": n.heading()}, "template": color},
-			"elements": []any{map[string]string{"tag": "markdown", "content": n.markdown(maxContent, zone)}},
+			"elements": []any{map[string]string{"tag": "markdown", "content": n.markdown(maxContent-len(mentions), zone) + mentions}},
 		},
 	}
 	if t.Secret != "" {

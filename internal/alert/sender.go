@@ -32,6 +32,12 @@ type TooManyError struct {
 	reason     string
 }
 
+// refusedError is a receiver's refusal: it was reached.
+type refusedError string
+
+// Error says what it answered.
+func (e refusedError) Error() string { return string(e) }
+
 // Error says who refused.
 func (e *TooManyError) Error() string { return "too many notices: " + e.reason }
 
@@ -112,7 +118,7 @@ func (s *Sender) Send(ctx context.Context, name string, n *Notice, zone *time.Lo
 	case slices.Contains(p.tooMany, code):
 		return &TooManyError{refusedWait, refusal(code, text)}
 	}
-	return errors.New("it refuses the notice: " + refusal(code, text))
+	return refusedError("it refuses the notice: " + refusal(code, text))
 }
 
 func refusal(code int, text string) string {
@@ -168,7 +174,7 @@ func (s *Sender) do(req *http.Request) ([]byte, error) {
 	case resp.StatusCode == http.StatusTooManyRequests:
 		return nil, &TooManyError{refusedWait, resp.Status}
 	case resp.StatusCode/100 != 2:
-		return nil, errors.New("it answers " + printable.Text(cut(resp.Status, 80)))
+		return nil, refusedError("it answers " + printable.Text(cut(resp.Status, 80)))
 	}
 	return body, err
 }

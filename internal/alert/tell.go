@@ -1,239 +1,267 @@
 package alert
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"jdpay-listener/internal/inspect"
-	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/lang"
-	"jdpay-listener/internal/sqldb"
 )
-
-// Worker returns the worker that makes alerts of troubles. One replica at a time runs it.
-func (t *Teller) Worker() job.Worker {
-	return job.Worker{Name: "tell-troubles", Period: tellInterval, Rest: t.rest, Run: t.tell}
-}
-
-// rest is the pause before the next look for troubles.
-func (t *Teller) rest() time.Duration {
-	if t.on() {
-		return tellInterval
-	}
-	return idleInterval
-}
-
-// tell makes alerts of the troubles that began, that last, and that are over.
-func (t *Teller) tell(ctx context.Context) error {
-	s := t.settings.Load() // one configuration for the whole look, whatever is reloaded meanwhile
-	if len(s.Targets) == 0 {
-		return nil
-	}
-	if err := t.noteParked(ctx); err != nil {
-		return err
-	}
-	open, err := t.opts.Store.Troubles(ctx)
-	if err != nil {
-		return err
-	}
-	silent, groups := sortTroubles(open)
-	if len(silent) > 0 {
-		err := t.inTx(ctx, func(tx *sql.Tx) error { return t.opts.Store.TellTroubles(ctx, tx, ids(silent), job.Ended) })
-		if err != nil {
-			return err
-		}
-	}
-	if len(groups) == 0 {
-		return nil
-	}
-	// The table knows what was told: the next look may be another replica's.
-	recent, err := t.opts.Store.RecentAlerts(ctx, digestInterval)
-	if err != nil {
-		return err
-	}
-	left := maxAlerts - len(recent)/len(s.Targets)
-	for _, g := range groups {
-		wasTold := slices.ContainsFunc(recent, func(key string) bool { return strings.HasPrefix(key, g.key()) })
-		if wasTold || left <= 0 {
-			continue // it is told later, together with what comes until then
-		}
-		left--
-		if err := t.tellGroup(ctx, g, open, s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// noteParked makes troubles of the jobs that were parked meanwhile.
-func (t *Teller) noteParked(ctx context.Context) error {
-	parked, err := t.opts.Store.UntoldParked(ctx)
-	if err != nil {
-		return err
-	}
-	troubles := make([]job.Trouble, len(parked))
-	for i, p := range parked {
-		troubles[i] = job.Trouble{Key: fmt.Sprint(job.ParkedTrouble, p.ID), Cause: parkedCause(p), Order: p.Ref, JobID: p.ID}
-		if p.Ref == "" {
-			troubles[i].Text = texts(
-				fmt.Sprintf("Job %d of kind %s needs a person (%s).", p.ID, p.Kind, inspect.Cause(p.LastError, lang.English)),
-				fmt.Sprintf("任务 %d（%s）需要人工处理（%s）。", p.ID, p.Kind, inspect.Cause(p.LastError, lang.Chinese)))
-		}
-	}
-	return t.opts.Store.NoteTroubles(ctx, troubles)
-}
-
-// troubleGroup is what one alert tells: troubles of one cause with the same change.
-type troubleGroup struct {
-	cause    string
-	change   job.Change
-	troubles []job.OpenTrouble
-}
-
-// key begins the keys of alerts about this change of this cause.
-func (g *troubleGroup) key() string {
-	return fmt.Sprintf("%s:%s:%s:", job.KindAlert, Status(g.change), g.cause)
-}
-
-// sortTroubles groups the troubles of which people must be told: first what began, then what is over, then what lasts. silent
-// are over, and nobody need know: nobody was told of their beginning, they have no end, or another trouble took their place.
-func sortTroubles(open []job.OpenTrouble) (silent []job.OpenTrouble, groups []*troubleGroup) {
-	for _, change := range []job.Change{job.Began, job.Ended, job.Lasts} {
-		byCause := map[string]*troubleGroup{}
-		for _, t := range open {
-			due, isSilent := dueChange(t)
-			switch {
-			case due != change:
-			case isSilent:
-				silent = append(silent, t)
-			default:
-				g := byCause[t.Cause]
-				if g == nil {
-					g = &troubleGroup{cause: t.Cause, change: change}
-					byCause[t.Cause] = g
-					groups = append(groups, g)
-				}
-				g.troubles = append(g.troubles, t)
-			}
-		}
-	}
-	return silent, groups
-}
-
-// dueChange returns the change of a trouble that was not told yet, or nothing.
-func dueChange(t job.OpenTrouble) (change job.Change, isSilent bool) {
-	isLate := strings.HasPrefix(t.Key, job.LateTrouble)
-	switch {
-	case t.JobID == 0 && t.Expired, t.JobID != 0 && isLate && (t.Job == "" || t.Job.Finished()), t.JobID != 0 && !isLate && t.Job != job.Parked:
-		return job.Ended, t.Told == 0 || t.Event || isLate && t.Job == job.Parked
-	case t.Told == 0:
-		return job.Began, false
-	case t.Told == 1 && t.Lasting && !t.Event:
-		return job.Lasts, false
-	}
-	return "", false
-}
-
-// tellGroup creates an alert for each target, in one transaction with the note that it was created.
-func (t *Teller) tellGroup(ctx context.Context, g *troubleGroup, open []job.OpenTrouble, s *Settings) error {
-	n := t.compose(ctx, g, open, s)
-	var jobs []*job.Job
-	err := t.inTx(ctx, func(tx *sql.Tx) (err error) {
-		if err := t.opts.Store.TellTroubles(ctx, tx, ids(g.troubles), g.change); err != nil {
-			return err
-		}
-		var news []job.New
-		for _, target := range s.Targets {
-			news = append(news, job.New{Kind: job.KindAlert, Key: n.ID + ":" + target.Name, Args: alertArgs{target.Name, *n}})
-		}
-		jobs, err = t.opts.Runner.Insert(ctx, tx, news...)
-		return err
-	})
-	if errors.Is(err, job.ErrToldAlready) {
-		return nil // the next look sees what the other instance has told
-	}
-	if err != nil {
-		return err
-	}
-	t.opts.Runner.Start(jobs)
-	return nil
-}
-
-func (t *Teller) inTx(ctx context.Context, fn func(*sql.Tx) error) error {
-	return sqldb.InTx(ctx, t.opts.Account, fn)
-}
-
-func ids(troubles []job.OpenTrouble) []int64 {
-	ids := make([]int64, len(troubles))
-	for i, t := range troubles {
-		ids[i] = t.ID
-	}
-	return ids
-}
 
 const (
-	maxSentences = 3  // in one alert
-	maxNamed     = 50 // orders and jobs in one alert
-	// explainTimeout bounds what an alert's sentences may wait for: the main database may be the trouble.
-	explainTimeout = 5 * time.Second
+	// digestInterval is the pause between two notices of the same cause and change to a receiver: what comes meanwhile goes together.
+	digestInterval = time.Minute
+	// firstWait and maxWait are the waits after a receiver did not take a notice; they double.
+	firstWait = 5 * time.Second
+	maxWait   = 5 * time.Minute
+	// receiverTimeout is how long a receiver cannot be reached until the others are told; a refusal is told at once.
+	receiverTimeout = time.Minute
 )
 
-// compose words an alert.
-func (t *Teller) compose(ctx context.Context, g *troubleGroup, open []job.OpenTrouble, s *Settings) *Notice {
-	n := &Notice{
-		ID: fmt.Sprint(g.key(), g.troubles[0].ID), Status: Status(g.change), Cause: g.cause, Language: string(s.Language),
-		Since: g.troubles[0].Since, At: time.Now(), Instance: t.opts.Instance, Title: causeTitle(g.cause, g.change, len(g.troubles), s.Language),
-	}
-	for _, trouble := range g.troubles[:min(len(g.troubles), maxNamed)] {
-		if trouble.Order != "" && !slices.Contains(n.Orders, trouble.Order) {
-			n.Orders = append(n.Orders, trouble.Order)
-		}
-		if trouble.JobID != 0 {
-			n.Jobs = append(n.Jobs, trouble.JobID)
-		}
-	}
-	if g.change == job.Ended {
-		n.Text = overText(g, n, open, s.Language)
-	} else {
-		n.Text, n.Commands = t.sentences(ctx, g, n, s), causeCommands(g, n)
-	}
-	if s.Console != "" {
-		n.Console = consolePage(s.Console, n.Orders)
-	}
-	return n
+// channel is the sending to one receiver.
+type channel struct {
+	name string
+
+	mu      sync.Mutex
+	busy    bool
+	until   time.Time       // it takes no more notices before
+	held    map[string]hold // by group
+	failing time.Time       // since when it takes none; zero: it does
 }
 
-// sentences say of the first troubles what `explain` says, and name the others.
-func (t *Teller) sentences(ctx context.Context, g *troubleGroup, n *Notice, s *Settings) (text []string) {
-	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
-	defer cancel()
-	said := 0
-	for _, trouble := range g.troubles {
-		if said == maxSentences {
-			break
+// hold is until when nothing is sent about a group.
+type hold struct {
+	until    time.Time
+	failures int // in a row
+}
+
+// change is what a receiver is to be told of the alert now, or nothing.
+func (r *row) change(name string) Status {
+	stage := r.told[name]
+	switch {
+	case r.cause == CauseReceiver+name:
+		return "" // it cannot be told of itself
+	case r.silenced && !r.over:
+		return ""
+	case stage == 0 && (!r.over || r.event):
+		return Opened
+	case r.event, stage == 0:
+		return ""
+	case r.over && stage < toldOver:
+		return Over
+	case !r.over && stage == toldOpened && r.lasting:
+		return StillOpen
+	}
+	return ""
+}
+
+// group is what one notice tells: alerts of one cause with the same change.
+type group struct {
+	cause  string
+	change Status
+	rows   []row
+}
+
+func (g *group) key() string { return fmt.Sprintf("alert:%s:%s", g.change, g.cause) }
+
+// stage is what a receiver knows after the notice.
+func (g *group) stage() int {
+	return map[Status]int{Opened: toldOpened, StillOpen: toldReminder, Over: toldOver}[g.change]
+}
+
+// groups are the notices that a receiver is to get: first what wakes people.
+func groups(rows []row, name string) (list []*group) {
+	byKey := map[string]*group{}
+	for _, r := range rows {
+		change := r.change(name)
+		if change == "" {
+			continue
 		}
-		said++
-		sentence := trouble.Text[string(s.Language)]
-		if trouble.Order != "" && sentence == "" {
-			trace, err := inspect.LookUp(ctx, t.opts.Account, t.opts.Main, trouble.Order)
+		key := string(change) + r.cause
+		g := byKey[key]
+		if g == nil {
+			g = &group{cause: r.cause, change: change}
+			byKey[key], list = g, append(list, g)
+		}
+		g.rows = append(g.rows, r)
+	}
+	rank := func(g *group) int {
+		switch {
+		case g.change == Opened && Pages(g.cause):
+			return 0
+		case g.change == Opened:
+			return 1
+		case g.change == Over:
+			return 2
+		}
+		return 3
+	}
+	slices.SortStableFunc(list, func(a, b *group) int { return cmp.Compare(rank(a), rank(b)) })
+	return list
+}
+
+// due returns the rows of which something may have to be sent, all of them.
+func (t *Teller) due(ctx context.Context) ([]row, error) {
+	s := t.settings.Load()
+	t.mu.Lock()
+	opened := t.opened
+	t.opened = true
+	t.mu.Unlock()
+	if !opened { // a receiver may be new, of which the rows do not know
+		for _, target := range s.Targets {
+			rows, err := t.store.rows(ctx, "a.over_at IS NULL AND a.due_at IS NULL AND a.told_"+strings.ToLower(target.Name)+" = 0")
 			if err == nil {
-				sentence = trace.Explain(s.Language, s.Zone)
+				err = t.store.update(ctx, idsOf(rows), "due_at = "+dbNow)
+			}
+			if err != nil {
+				t.mu.Lock()
+				t.opened = false
+				t.mu.Unlock()
+				return nil, err
 			}
 		}
-		if sentence == "" {
-			sentence = trouble.Order
+	}
+	rows, err := t.store.rows(ctx, "a.due_at <= "+dbNow)
+	if err != nil {
+		return nil, err
+	}
+	// What nobody is to be told of now rests until its next notice.
+	done := map[bool][]int64{}
+	rows = slices.DeleteFunc(rows, func(r row) bool {
+		rests := !slices.ContainsFunc(s.Targets, func(target Target) bool { return r.change(target.Name) != "" })
+		if rests {
+			done[r.over] = append(done[r.over], r.id)
 		}
-		if sentence != "" && !slices.Contains(text, sentence) {
-			text = append(text, sentence)
+		return rests
+	})
+	for over, ids := range done {
+		if err := t.store.rest(ctx, ids, over); err != nil {
+			return nil, err
 		}
 	}
-	if rest := len(g.troubles) - said; rest > 0 {
-		text = append(text, moreText(rest, n.Orders[min(said, len(n.Orders)):], s.Language))
+	return rows, nil
+}
+
+// send has each receiver sent what it is to be told. It does not wait: a slow receiver holds up no other one.
+func (t *Teller) send(ctx context.Context, rows []row) {
+	s := t.settings.Load()
+	for _, target := range s.Targets {
+		c := t.channels[target.Name]
+		if c == nil {
+			continue
+		}
+		list := c.begin(groups(rows, target.Name), time.Now())
+		if len(list) == 0 {
+			continue
+		}
+		t.sending.Go(func() {
+			defer c.end()
+			for _, g := range list {
+				if ctx.Err() != nil || !t.sendGroup(ctx, c, g, s) {
+					return
+				}
+			}
+		})
 	}
-	return text
+}
+
+// begin returns the groups that may be sent now, and marks the receiver as busy if there is one.
+func (c *channel) begin(list []*group, now time.Time) []*group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy || now.Before(c.until) {
+		return nil
+	}
+	for key, h := range c.held {
+		if now.Sub(h.until) > maxWait {
+			delete(c.held, key)
+		}
+	}
+	list = slices.DeleteFunc(list, func(g *group) bool { return now.Before(c.held[g.key()].until) })
+	c.busy = len(list) > 0
+	return list
+}
+
+func (c *channel) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = false
+}
+
+// sendGroup sends one notice, notes that the receiver knows, and reports whether another one may follow.
+//
+// It is noted after the sending: an instance that dies in between sends it twice, and never not at all.
+func (t *Teller) sendGroup(ctx context.Context, c *channel, g *group, s *Settings) (more bool) {
+	n := t.compose(ctx, g, s)
+	err := t.opts.Sender.Send(ctx, c.name, n, s.Zone)
+	if errors.Is(err, ErrNoTarget) {
+		return false // it was taken out of the configuration meanwhile
+	}
+	t.opts.Metrics.Notices.WithLabelValues(c.name, map[bool]string{true: "sent", false: "failed"}[err == nil]).Inc()
+	t.noteResult(c, g, err)
+	if err != nil {
+		var later *TooManyError
+		if !errors.As(err, &later) && g.rows[0].seen == nil {
+			_ = t.store.update(ctx, idsOf(g.rows), "send_error = ?", cut(c.name+": "+err.Error(), 200)) // for `alerts`; the log has it, too
+		}
+		return !errors.As(err, &later)
+	}
+	if err := t.noteTold(ctx, c.name, g); err != nil {
+		t.opts.Log.Warn("it cannot be noted that a receiver knows of an alert; it will be told again", "target", c.name, "cause", g.cause, "error", err)
+	}
+	return true
+}
+
+// noteTold notes that a receiver knows.
+func (t *Teller) noteTold(ctx context.Context, name string, g *group) error {
+	var ids []int64
+	t.mu.Lock()
+	for _, r := range g.rows {
+		switch {
+		case r.seen == nil:
+			ids = append(ids, r.id)
+		default:
+			r.seen.told[name], r.seen.stored = g.stage(), time.Time{} // the table is to know it, too
+			if r.seen.at.IsZero() {
+				r.seen.at = time.Now()
+			}
+		}
+	}
+	t.mu.Unlock()
+	return t.store.update(ctx, ids, fmt.Sprintf("told_%s = GREATEST(told_%[1]s, %d), told_at = %s", strings.ToLower(name), g.stage(), dbNow))
+}
+
+// noteResult sets when the receiver is tried again, and raises and ends the alert that it fails, of which the others are told.
+func (t *Teller) noteResult(c *channel, g *group, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	var later *TooManyError
+	switch {
+	case err == nil:
+		c.held[g.key()] = hold{until: now.Add(digestInterval)}
+		if !c.failing.IsZero() {
+			c.failing = time.Time{}
+			t.opts.Log.Info("alerts can be sent again", "target", c.name)
+			t.Over(CauseReceiver + c.name)
+		}
+	case errors.As(err, &later):
+		c.until = now.Add(later.RetryAfter)
+	default:
+		h := c.held[g.key()]
+		h.until = now.Add(min(firstWait<<min(h.failures, 10), maxWait))
+		h.failures++
+		c.held[g.key()] = h
+		if c.failing.IsZero() {
+			c.failing = now
+			t.opts.Log.Warn("alerts cannot be sent; trying until they can", "target", c.name, "error", err)
+		}
+		var refused refusedError
+		if errors.As(err, &refused) || now.Sub(c.failing) >= receiverTimeout {
+			t.Raise(receiverFails(c.name, c.failing, err))
+		}
+	}
 }

@@ -1,179 +1,48 @@
 package alert
 
 import (
-	"context"
-	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
-
+	"jdpay-listener/internal/auditlog"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
-	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sandbox/robotserver"
-	"jdpay-listener/internal/sandbox/schema"
-	"jdpay-listener/internal/sqldb"
-	"jdpay-listener/internal/testenv"
 )
 
-// told is a company's databases with receivers of alerts, and replicas that tell them.
-type told struct {
-	t         *testing.T
-	db        *sql.DB
-	receivers map[string]*robotserver.Server
-	log       testenv.Buffer
-}
-
-func newTold(t *testing.T, dsn string, names ...string) *told {
-	w := &told{t: t, receivers: map[string]*robotserver.Server{}}
-	cfg, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.db, err = sqldb.Open(cfg, 20); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.db.Close() })
-	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		w.receivers[name] = robotserver.New(name)
-		t.Cleanup(w.receivers[name].Close)
-	}
-	return w
-}
-
-func mariaDB(t *testing.T) string {
-	server := testenv.MariaDB(t)
-	return server.DSN(server.Create(t, schema.Account, schema.Main))
-}
-
-// settings are those of a configuration that names all receivers.
-func (w *told) settings() Settings {
-	s := Settings{Language: lang.English, Zone: time.UTC, Console: "https://console.test"}
-	for _, name := range names {
-		if r := w.receivers[name]; r != nil {
-			s.Targets = append(s.Targets, target(r))
-		}
-	}
-	return s
-}
-
-// replica is an instance that tells people. It runs no jobs before serve.
-func (w *told) replica(name string) *Teller {
-	w.t.Helper()
-	store := job.NewMySQL(w.db)
-	r := NewTeller(Options{
-		Store: store, Runner: job.NewRunner(store, name, job.Options{DrainTimeout: time.Second}), Account: w.db, Main: w.db, Sender: NewSender(nil),
-		Instance: name, Log: slog.New(slog.NewTextHandler(&w.log, nil)), States: func() []job.Trouble { return nil },
-	}, w.settings())
-	policy := job.Policy{Concurrency: 4, Schedule: job.Schedule{FirstWait: 50 * time.Millisecond, Factor: 1, MaxWait: time.Second, Timeout: time.Hour}}
-	if err := job.Register(r.opts.Runner, job.KindAlert, job.Kind{}, policy, r.Send); err != nil {
-		w.t.Fatal(err)
-	}
-	return r
-}
-
-func (w *told) serve(r *Teller) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = r.opts.Runner.Serve(ctx) }()
-	w.t.Cleanup(func() { cancel(); <-done })
-}
-
-func (w *told) exec(q string, args ...any) {
-	w.t.Helper()
-	if _, err := w.db.Exec(q, args...); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// park stores parked settle jobs of orders R<from> to R<to>.
-func (w *told) park(outcome job.Outcome, from, to int) {
-	w.t.Helper()
-	for id := from; id <= to; id++ {
-		w.exec(`INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, try_count, next_try_at, last_error, created_at, finished_at)
-			VALUES ('settle', ?, ?, '{}', 'parked', ?, 20, 1, UTC_TIMESTAMP(6), 'paid 9.00 instead of 8.00', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))`,
-			fmt.Sprint("settle:q:", id), fmt.Sprint("R", id), outcome)
-	}
-}
-
-func (w *told) tell(r *Teller) {
-	w.t.Helper()
-	if err := r.tell(w.t.Context()); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// expect waits until a receiver has n cards, and returns the last one.
-func (w *told) expect(name string, n int) string {
-	w.t.Helper()
-	r := w.receivers[name]
-	if !testenv.Poll(20*time.Second, func() bool { return len(r.Cards()) >= n }) || len(r.Cards()) != n {
-		w.t.Fatalf("%s has %d cards, want %d:\n%s\n%s", name, len(r.Cards()), n, strings.Join(r.Cards(), "\n---\n"), w.log.String())
-	}
-	return r.Cards()[n-1]
-}
-
-// TestTroublesAreToldOnChange tells two replicas' receivers of parked payments: at once, the next ones together, again after an
-// hour, and when they are over. It uses MariaDB and the sandbox's server, which parses SQL differently.
-func TestTroublesAreToldOnChange(t *testing.T) {
+// TestParkedJobsAreTold tells two replicas' receivers of parked payments: at once, the next ones together, again after an hour, and when
+// they are over. It uses MariaDB and the sandbox's server, which parses SQL differently.
+func TestParkedJobsAreTold(t *testing.T) {
 	t.Parallel()
-	for name, dsn := range map[string]func(t *testing.T) string{
-		"MariaDB": mariaDB,
-		"sandbox": func(t *testing.T) string {
-			server, err := mysqlserver.Start("account")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { server.Close() })
-			db, err := sql.Open("mysql", server.DSN("account"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer db.Close()
-			for _, statement := range append(schema.Statements(schema.Account), schema.Statements(schema.Main)...) {
-				if _, err := db.Exec(statement); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return server.DSN("account")
-		},
-	} {
+	for name, dsn := range bothServers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newTold(t, dsn(t), robotserver.DingTalk, robotserver.Webhook)
+			w := newWorld(t, dsn(t), robotserver.DingTalk, robotserver.Webhook)
 			a, b := w.replica("a"), w.replica("b")
-			w.serve(a)
-			w.serve(b)
-			both := func() { w.tell(a); w.tell(b); w.tell(a) }
-			nextMinute := func() {
-				w.exec("UPDATE jdpay_job SET created_at = DATE_SUB(created_at, INTERVAL 1 MINUTE) WHERE kind = 'alert'")
-			}
-
+			both := func() { t.Helper(); w.round(a, b, a) }
+			nextMinute := func() { t.Helper(); w.later(time.Minute, a, b) }
+			w.exec("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES (1, 'R1', 8.00), (2, 'R2', 8.00)")
 			w.park(payment.AmountMismatch, 1, 1)
 			both()
 			card := w.expect(robotserver.DingTalk, 1)
 			for _, part := range []string{
-				"🔴 jdpay: a payment differs from the order's amount", "A payment for order R1 is not settled because its amount is wrong (paid 9.00 instead of 8.00).",
-				"> Run `jdpay-listener explain R1`", "[Open the console](https://console.test/orders/R1)",
+				"🔴 jdpay: a payment differs from the order's amount", "R1", "Run `jdpay-listener explain R1`", "[Open the console](https://console.test/orders/R1)",
 			} {
 				if !strings.Contains(card, part) {
 					t.Errorf("the card lacks %q:\n%s", part, card)
 				}
 			}
 			var n Notice
-			if err := json.Unmarshal([]byte(w.expect(robotserver.Webhook, 1)), &n); err != nil || n.Status != Opened || n.Cause != "amount_mismatch" || fmt.Sprint(n.Orders) != "[R1]" {
+			if err := json.Unmarshal([]byte(w.expect(robotserver.Webhook, 1)), &n); err != nil || n.Status != Opened || n.Cause != "amount_mismatch" || !n.Page || fmt.Sprint(n.Orders) != "[R1]" {
 				t.Errorf("%v: %+v", err, n)
+			}
+			if line := w.log.String(); strings.Count(line, "alert=true") != 1 || !strings.Contains(line, "order_no=R1") || !strings.Contains(line, "outcome=amount_mismatch") {
+				t.Errorf("the log says:\n%s", line)
 			}
 
 			w.park(payment.AmountMismatch, 2, 60) // a wave of the same cause
@@ -183,68 +52,224 @@ func TestTroublesAreToldOnChange(t *testing.T) {
 			nextMinute()
 			both()
 			card = w.expect(robotserver.DingTalk, 3)
-			if !strings.Contains(card, "×59") || !strings.Contains(card, "order R2 ") || !strings.Contains(card, "56 more: R5, R6") {
+			if !strings.Contains(card, "×59") || !strings.Contains(card, "R2") || !strings.Contains(card, "56 more: R5, R6") {
 				t.Errorf("the digest says:\n%s", card)
 			}
 
-			nextMinute()
-			w.exec("UPDATE jdpay_job SET created_at = DATE_SUB(created_at, INTERVAL 61 MINUTE) WHERE kind = 'trouble' AND args LIKE '%R61%'")
+			w.later(time.Hour, a, b)
+			w.exec("UPDATE jdpay_job SET state = 'done', outcome = 'discarded' WHERE ref <> 'R61' AND ref <> 'R1'")
 			both()
-			if card = w.expect(robotserver.DingTalk, 4); !strings.Contains(card, "🟠 jdpay: an order was paid twice for more than an hour") {
-				t.Errorf("the reminder says:\n%s", card)
-			}
-			nextMinute()
-			both()
-			w.expect(robotserver.DingTalk, 4) // once
-
-			w.exec("UPDATE jdpay_job SET state = 'done', outcome = 'discarded' WHERE ref IN ('R1', 'R2', 'R61')")
-			both()
-			for _, status := range []string{"×2: over", "an order was paid twice: over"} {
-				if !testenv.Poll(20*time.Second, func() bool {
-					return strings.Contains(strings.Join(w.receivers[robotserver.DingTalk].Cards(), "\n"), status)
-				}) {
-					t.Errorf("there is no card %q", status)
+			cards := strings.Join(w.receivers[robotserver.DingTalk].Cards(), "\n")
+			for _, part := range []string{
+				"🟠 jdpay: an order was paid twice for more than an hour", "🟠 jdpay: a payment differs from the order's amount for more than an hour",
+				"🟢 jdpay: a payment differs from the order's amount ×59: over", "It is over for R2, R3",
+			} {
+				if !strings.Contains(cards, part) {
+					t.Errorf("there is no card %q:\n%s", part, cards)
 				}
 			}
-			if cards := strings.Join(w.receivers[robotserver.DingTalk].Cards(), "\n"); !strings.Contains(cards, "Over: R1, R2; still open of the same: 58.") {
-				t.Errorf("the cards say:\n%s", cards)
-			}
-			w.expect(robotserver.Webhook, 6)
+			w.expect(robotserver.DingTalk, 6)
+			nextMinute()
+			both()
+			w.expect(robotserver.DingTalk, 6) // each once
 
 			// It happens again after a retry.
-			nextMinute()
-			w.exec("UPDATE jdpay_job SET state = 'parked', outcome = 'amount_mismatch' WHERE ref = 'R1' AND kind = 'settle'")
+			w.exec("UPDATE jdpay_job SET state = 'ready', outcome = NULL WHERE ref = 'R1'")
 			both()
-			if card = w.expect(robotserver.DingTalk, 7); !strings.Contains(card, "R1") || !strings.Contains(card, "🔴") {
+			w.expect(robotserver.DingTalk, 7)
+			nextMinute()
+			w.exec("UPDATE jdpay_job SET state = 'parked', outcome = 'amount_mismatch' WHERE ref = 'R1'")
+			both()
+			if card = w.expect(robotserver.DingTalk, 8); !strings.Contains(card, "R1") || !strings.Contains(card, "🔴") {
+				t.Errorf("the card says:\n%s", card)
+			}
+			w.expect(robotserver.Webhook, 8)
+		})
+	}
+}
+
+// TestLateWorkIsTold: settling, a reply and a step that are not done in time; the alert of one that is parked ends silently, since it has
+// another one then.
+func TestLateWorkIsTold(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range bothServers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dsn(t), robotserver.WeCom)
+			a := w.replica("a")
+			w.jobs(payment.KindSettle, job.Ready, "", 1, 1)
+			w.jobs(payment.KindReply, job.Ready, "", 2, 2)
+			w.jobs(payment.KindPayInfo, job.Ready, "", 3, 3)
+			w.jobs(payment.KindPublishReply, job.Ready, "", 4, 4)
+			w.round(a)
+			w.expect(robotserver.WeCom, 0)
+			w.exec("UPDATE jdpay_job SET created_at = DATE_SUB(created_at, INTERVAL 3 MINUTE)")
+			w.later(time.Minute, a)
+			w.round(a)
+			if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "work on a payment is late ×3") || strings.Contains(card, "R4") {
+				t.Errorf("the card says:\n%s", card)
+			}
+			w.exec("UPDATE jdpay_job SET state = 'done', outcome = 'settled' WHERE ref = 'R1'")
+			w.exec("UPDATE jdpay_job SET state = 'parked', outcome = 'abandoned' WHERE ref = 'R2'")
+			w.later(time.Minute, a)
+			w.round(a)
+			w.expect(robotserver.WeCom, 3)
+			cards := strings.Join(w.receivers[robotserver.WeCom].Cards(), "\n")
+			if !strings.Contains(cards, "It is over for R1.") || !strings.Contains(cards, "work was given up") {
+				t.Errorf("the cards say:\n%s", cards)
+			}
+			if n := w.count("SELECT COUNT(*) FROM jdpay_alert WHERE over_at IS NULL"); n != 2 {
+				t.Errorf("%d alerts are open, want those of R2 and R3", n)
+			}
+		})
+	}
+}
+
+// TestNothingIsAccepted: one bad signature every two minutes, which no count of one process and one minute sees.
+func TestNothingIsAccepted(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range bothServers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dsn(t), robotserver.Feishu)
+			a := w.replica("a")
+			w.jobs(payment.KindSettle, job.Rejected, payment.BadSignature, 1, 4)
+			w.round(a)
+			w.expect(robotserver.Feishu, 0)
+			w.jobs(payment.KindSettle, job.Rejected, payment.Malformed, 5, 5)
+			w.later(time.Minute, a)
+			w.round(a)
+			if card := w.expect(robotserver.Feishu, 1); !strings.Contains(card, "no message of kind settle is accepted") || !strings.Contains(card, "5 messages") {
+				t.Errorf("the card says:\n%s", card)
+			}
+			w.exec("UPDATE jdpay_job SET next_try_at = DATE_SUB(next_try_at, INTERVAL 20 MINUTE), finished_at = DATE_SUB(finished_at, INTERVAL 20 MINUTE)")
+			w.later(20*time.Minute, a)
+			w.round(a)
+			w.expect(robotserver.Feishu, 1) // nothing comes: that proves nothing
+			w.jobs(payment.KindSettle, job.Done, payment.Settled, 6, 6)
+			w.later(time.Minute, a)
+			w.round(a)
+			if card := w.expect(robotserver.Feishu, 2); !strings.Contains(card, "🟢") {
+				t.Errorf("the card says:\n%s", card)
+			}
+			// Beside accepted ones many are information.
+			w.jobs(payment.KindSettle, job.Rejected, payment.BadSignature, 10, 20)
+			w.later(time.Minute, a)
+			w.round(a)
+			if card := w.expect(robotserver.Feishu, 3); !strings.Contains(card, "many messages are bad_signature") {
+				t.Errorf("the card says:\n%s", card)
+			}
+			w.jobs(payment.KindReply, job.Done, payment.ReplyForeign, 30, 40)
+			w.later(time.Minute, a)
+			w.round(a)
+			if card := w.expect(robotserver.Feishu, 4); !strings.Contains(card, "many messages are foreign") {
 				t.Errorf("the card says:\n%s", card)
 			}
 		})
 	}
 }
 
-// TestAlertSurvivesACrash stops an instance between the creation of an alert and its sending.
-func TestAlertSurvivesACrash(t *testing.T) {
+// TestBacklogIsTold: work that is due and that nobody takes.
+func TestBacklogIsTold(t *testing.T) {
 	t.Parallel()
-	w := newTold(t, mariaDB(t), robotserver.Feishu)
-	w.park(payment.PaidTwice, 1, 1)
-	w.tell(w.replica("dies")) // it never runs what it creates
-	b := w.replica("lives")
-	w.serve(b)
-	w.tell(b)
-	w.expect(robotserver.Feishu, 1)
+	w := newWorld(t, mariaDB(t), robotserver.WeCom)
+	a := w.replica("a")
+	w.jobs(payment.KindPublishReply, job.Ready, "", 1, 7)
+	w.jobs("purge", job.Ready, "", 8, 8)
+	w.exec("UPDATE jdpay_job SET next_try_at = DATE_SUB(next_try_at, INTERVAL 11 MINUTE)")
+	w.exec("UPDATE jdpay_job SET unique_key = 'worker:purge' WHERE kind = 'purge'")
+	w.round(a)
+	if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "work of kind reply-publish waits too long") || !strings.Contains(card, "7 jobs") {
+		t.Errorf("the card says:\n%s", card)
+	}
+	w.exec("UPDATE jdpay_job SET state = 'done', outcome = 'published' WHERE kind = 'reply-publish'")
+	w.later(loopTimeout, a)
+	w.round(a)
+	w.expect(robotserver.WeCom, 2)
 }
 
-// TestReplicasTellOnce lets several replicas look at the same troubles at the same moment, as they do when a lease is lost.
+// TestTenThousandOpenAlerts: what has been told and stays open silences nothing new, and costs no time.
+func TestTenThousandOpenAlerts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, mariaDB(t), robotserver.DingTalk)
+	a := w.replica("a")
+	const many = 10_000
+	for i := 0; i < many; i += 1000 {
+		var q strings.Builder
+		for j := range 1000 {
+			if j > 0 {
+				q.WriteByte(',')
+			}
+			fmt.Fprintf(&q, "('settle', 'settle:q:m%d', 'M%d', '{}', 'parked', 'paid_twice', 20, 1, UTC_TIMESTAMP(6), 'x', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))", i+j, i+j)
+		}
+		w.exec("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, try_count, next_try_at, last_error, created_at, finished_at) VALUES " + q.String())
+	}
+	w.round(a)
+	if card := w.expect(robotserver.DingTalk, 1); !strings.Contains(card, "×10000") {
+		t.Fatalf("the card says:\n%s", card)
+	}
+	if told, due := w.count("SELECT COUNT(*) FROM jdpay_alert WHERE told_dingtalk = 1"), w.count("SELECT COUNT(*) FROM jdpay_alert WHERE due_at <= UTC_TIMESTAMP(6)"); told != many {
+		t.Errorf("%d told, %d due", told, due)
+	}
+	w.round(a)
+	w.park(payment.AmountMismatch, 1, 1)
+	begin := time.Now()
+	w.round(a)
+	took := time.Since(begin)
+	if card := w.expect(robotserver.DingTalk, 2); !strings.Contains(card, "R1") || took+RoundInterval > 5*time.Second {
+		t.Errorf("after %s:\n%s", took, card)
+	}
+	t.Logf("a round beside %d open alerts took %s", many, took)
+}
+
+// TestKilledWhileSending: an instance sends and dies before it can note that. Another one sends again: twice, and never not at all.
+func TestKilledWhileSending(t *testing.T) {
+	t.Parallel()
+	for name, taken := range map[string]bool{"after the receiver took it": true, "before": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, mariaDB(t), robotserver.Feishu)
+			w.park(payment.PaidTwice, 1, 1)
+			dies, lives := w.replica("dies"), w.replica("lives")
+			if _, err := dies.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := dies.scan(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if taken {
+				rows, err := dies.due(t.Context())
+				if err != nil || len(rows) != 1 {
+					t.Fatal(rows, err)
+				}
+				n := dies.compose(t.Context(), groups(rows, Feishu)[0], dies.settings.Load())
+				if err := dies.opts.Sender.Send(t.Context(), Feishu, n, time.UTC); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.round(lives)
+			w.expect(robotserver.Feishu, map[bool]int{true: 1, false: 0}[taken]) // it is still the other one's turn
+			w.exec("UPDATE jdpay_cursor SET finished_at = UTC_TIMESTAMP(6) WHERE name = 'alerts'")
+			w.round(lives, lives)
+			w.expect(robotserver.Feishu, map[bool]int{true: 2, false: 1}[taken])
+		})
+	}
+}
+
+// TestReplicasTellOnce lets several replicas look at the same alerts at the same moment.
 func TestReplicasTellOnce(t *testing.T) {
 	t.Parallel()
-	w := newTold(t, mariaDB(t), robotserver.WeCom)
+	w := newWorld(t, mariaDB(t), robotserver.WeCom)
 	w.park(payment.PaidTwice, 1, 30)
 	errs := make(chan error)
 	const replicas = 6
 	for i := range replicas {
 		r := w.replica(fmt.Sprint("r", i))
-		w.serve(r)
-		go func() { errs <- r.tell(t.Context()) }()
+		go func() {
+			err := r.Round(t.Context())
+			r.sending.Wait()
+			errs <- err
+		}()
 	}
 	for range replicas {
 		if err := <-errs; err != nil {
@@ -252,129 +277,263 @@ func TestReplicasTellOnce(t *testing.T) {
 		}
 	}
 	for i := range replicas {
-		w.tell(w.replica(fmt.Sprint("s", i)))
+		w.round(w.replica(fmt.Sprint("s", i)))
 	}
 	w.expect(robotserver.WeCom, 1)
+	if n := strings.Count(w.log.String(), "alert=true"); n != 30 {
+		t.Errorf("%d lines, want one for each of 30 orders", n)
+	}
 }
 
-// TestRefusedAlertIsTriedAgain lets a robot refuse for a while. The log says so once, without the token.
-func TestRefusedAlertIsTriedAgain(t *testing.T) {
+// TestReceiverThatRefuses: it is an alert at the other receiver, and is tried with growing waits until it takes what it does not know. The log says
+// so once, without the token.
+func TestReceiverThatRefuses(t *testing.T) {
 	t.Parallel()
-	w := newTold(t, mariaDB(t), robotserver.DingTalk)
+	w := newWorld(t, mariaDB(t), robotserver.DingTalk, robotserver.WeCom)
 	robot := w.receivers[robotserver.DingTalk]
 	robot.Answer(0, `{"errcode":310000,"errmsg":"sign not match, token `+robotserver.Token+`"}`)
 	w.park(payment.PaidTwice, 1, 1)
 	r := w.replica("a")
-	w.serve(r)
-	w.tell(r)
-	if !testenv.Poll(20*time.Second, func() bool { return robot.Requests() >= 3 }) {
-		t.Fatalf("%d requests", robot.Requests())
+	w.round(r)
+	w.expect(robotserver.WeCom, 1)
+	for range 3 { // each wait is longer
+		w.round(r)
+	}
+	if n := robot.Requests(); n != 1 {
+		t.Errorf("%d requests within the first wait", n)
+	}
+	if card := w.expect(robotserver.WeCom, 2); !strings.Contains(card, "alerts do not reach DingTalk") || !strings.Contains(card, "310000") || !strings.Contains(card, "Run `jdpay-listener alerts test`") {
+		t.Errorf("the card says:\n%s", card)
+	}
+	for _, wait := range []time.Duration{firstWait, 2 * firstWait, 4 * firstWait} {
+		before := robot.Requests()
+		w.later(wait-time.Second, r)
+		w.round(r)
+		if n := robot.Requests(); n != before {
+			t.Errorf("a request before %s were over", wait)
+		}
+		w.later(time.Second, r)
+		w.round(r)
+		if n := robot.Requests(); n != before+1 {
+			t.Errorf("%d requests after %s, want one", n-before, wait)
+		}
+	}
+	if n := w.count("SELECT COUNT(*) FROM jdpay_alert WHERE send_error LIKE 'DingTalk: %310000%'"); n != 1 {
+		t.Errorf("%d rows say why", n)
 	}
 	robot.Answer(0, "")
-	w.expect(robotserver.DingTalk, 1)
-	text := func() string { return w.log.String() }
-	if !testenv.Poll(10*time.Second, func() bool { return strings.Contains(text(), "alerts can be sent again") }) ||
-		strings.Count(text(), "alerts cannot be sent") != 1 || !strings.Contains(text(), "310000") || strings.Contains(text(), robotserver.Token) {
-		t.Errorf("the log says:\n%s", text())
+	w.later(maxWait, r)
+	w.round(r)
+	if card := w.expect(robotserver.DingTalk, 1); !strings.Contains(card, "an order was paid twice") {
+		t.Errorf("the card says:\n%s", card)
 	}
-	var stored string
-	if err := w.db.QueryRow("SELECT COALESCE(GROUP_CONCAT(CONCAT(args, COALESCE(errors, ''))), '') FROM jdpay_job WHERE kind = 'alert'").Scan(&stored); err != nil {
-		t.Fatal(err)
+	w.later(stateTimeout, r)
+	w.round(r)
+	if card := w.expect(robotserver.WeCom, 3); !strings.Contains(card, "🟢") {
+		t.Errorf("the card says:\n%s", card)
 	}
-	for _, secret := range []string{robotserver.Token, robotserver.Secret} {
-		if strings.Contains(stored, secret) {
-			t.Errorf("the table holds %s:\n%s", secret, stored)
-		}
+	w.expect(robotserver.DingTalk, 1) // never of itself
+	text := w.log.String()
+	if strings.Count(text, "alerts cannot be sent") != 1 || !strings.Contains(text, "alerts can be sent again") || strings.Contains(text, robotserver.Token) {
+		t.Errorf("the log says:\n%s", text)
+	}
+	if n := w.count("SELECT COUNT(*) FROM jdpay_alert WHERE CONCAT_WS('', text_en, text_zh, send_error) LIKE ?", "%"+robotserver.Token+"%"); n != 0 {
+		t.Error("the table holds the token")
 	}
 }
 
-// TestTroublesOfInstances lets two instances say that a kind fails. It is told once, and over when none of them says so any more.
-func TestTroublesOfInstances(t *testing.T) {
+// TestAlertsOfInstances lets two instances see that a kind fails. It is told once, and over when none of them sees it any more.
+func TestAlertsOfInstances(t *testing.T) {
 	t.Parallel()
-	w := newTold(t, mariaDB(t), robotserver.WeCom)
+	w := newWorld(t, mariaDB(t), robotserver.WeCom)
 	a, b := w.replica("a"), w.replica("b")
-	w.serve(a)
-	settling := []job.Trouble{FailingKind("settle", time.Now(), "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'", time.UTC)}
 	for _, r := range []*Teller{a, b} {
-		if err := r.opts.Store.NoteTroubles(t.Context(), settling); err != nil {
-			t.Fatal(err)
-		}
+		r.Raise(Failing("settle", time.Now(), "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'"))
 	}
-	w.tell(a)
-	w.tell(b)
+	w.round(a, b)
 	if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "no settle succeeds") || !strings.Contains(card, "the database has no column pay_type: ALTER TABLE") {
 		t.Errorf("the card says:\n%s", card)
 	}
-	w.exec("UPDATE jdpay_job SET give_up_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND) WHERE kind = 'trouble'")
-	if err := b.opts.Store.NoteTroubles(t.Context(), settling); err != nil { // b still sees it
-		t.Fatal(err)
-	}
-	w.tell(a)
+	a.Over(CauseFailing + "settle")
+	w.later(stateTimeout, a, b)
+	w.round(b, a) // b still sees it
 	w.expect(robotserver.WeCom, 1)
-	w.exec("UPDATE jdpay_job SET give_up_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND) WHERE kind = 'trouble'")
-	w.tell(a)
+	b.Over(CauseFailing + "settle")
+	w.round(a, b)
+	w.later(stateTimeout, a, b)
+	w.round(a)
 	if card := w.expect(robotserver.WeCom, 2); !strings.Contains(card, "🟢 jdpay: no settle succeeds: over") || strings.Contains(card, "doctor") {
 		t.Errorf("the card says:\n%s", card)
 	}
+	if n := strings.Count(w.log.String(), "alert=true"); n != 1 {
+		t.Errorf("%d lines with alert=true:\n%s", n, w.log.String())
+	}
 }
 
-// TestTargetsApplyAtOnce changes the receivers of a running instance, and removes one for which an alert waits.
+// TestEventStaysUntold: an event whose receiver is away for long is told when that is back, and never over.
+func TestEventStaysUntold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, mariaDB(t), robotserver.WeCom)
+	robot := w.receivers[robotserver.WeCom]
+	robot.Answer(503, "")
+	r := w.replica("a")
+	r.Raise(AmountDiffers("R1", errors.New("paid 9.00 yuan, the order's amount is 8.00"), nil))
+	w.round(r)
+	w.later(2*eventTimeout, r)
+	w.round(r)
+	robot.Answer(0, "")
+	w.later(maxWait, r)
+	w.round(r)
+	if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "🔴") || !strings.Contains(card, "R1") {
+		t.Errorf("the card says:\n%s", card)
+	}
+	w.later(2*eventTimeout, r)
+	w.round(r)
+	w.expect(robotserver.WeCom, 1)
+}
+
+// TestTargetsApplyAtOnce changes the receivers of a running instance: a new one is told what is open, and one that is gone gets nothing.
 func TestTargetsApplyAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newTold(t, mariaDB(t))
+	w := newWorld(t, mariaDB(t))
 	r := w.replica("a")
 	w.park(payment.PaidTwice, 1, 1)
-	w.tell(r)
-	var n int
-	if err := w.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE kind IN ('trouble', 'alert')").Scan(&n); err != nil || n != 0 {
-		t.Fatalf("without a receiver: %d rows, %v", n, err)
+	w.round(r, r)
+	if n := w.count("SELECT COUNT(*) FROM jdpay_alert WHERE over_at IS NULL AND due_at IS NULL"); n != 1 || strings.Count(w.log.String(), "alert=true") != 1 {
+		t.Fatalf("without a receiver: %d rows:\n%s", n, w.log.String())
 	}
-	w.receivers[robotserver.WeCom], w.receivers[robotserver.Feishu] = robotserver.New(robotserver.WeCom), robotserver.New(robotserver.Feishu)
-	t.Cleanup(w.receivers[robotserver.WeCom].Close)
-	t.Cleanup(w.receivers[robotserver.Feishu].Close)
+	for _, name := range []string{robotserver.WeCom, robotserver.Feishu} {
+		w.receivers[name] = robotserver.New(name)
+		t.Cleanup(w.receivers[name].Close)
+	}
 	s := w.settings()
 	r.Configure(s)
-	w.tell(r)
-	s.Targets = slices.DeleteFunc(slices.Clone(s.Targets), func(t Target) bool { return t.Name == Feishu })
-	r.Configure(s)
-	w.serve(r)
+	w.round(r)
 	w.expect(robotserver.WeCom, 1)
-	if !testenv.Poll(20*time.Second, func() bool {
-		_ = w.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'alert' AND outcome = 'not_configured'").Scan(&n)
-		return n == 1
-	}) {
-		t.Error("the alert for the removed receiver waits")
-	}
-	if n := w.receivers[robotserver.Feishu].Requests(); n != 0 {
-		t.Errorf("%d requests to the removed receiver", n)
+	w.expect(robotserver.Feishu, 1)
+	s.Targets = s.Targets[:1]
+	r.Configure(s)
+	w.park(payment.PaidTwice, 2, 2)
+	w.later(time.Minute, r)
+	w.round(r)
+	w.expect(robotserver.WeCom, 2)
+	w.expect(robotserver.Feishu, 1)
+}
+
+// TestSilence keeps an alert quiet for a time. It ends by itself; then people are reminded. What is over is told all the same.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range bothServers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dsn(t), robotserver.WeCom)
+			r := w.replica("a")
+			w.park(payment.PaidTwice, 1, 2)
+			w.round(r)
+			w.expect(robotserver.WeCom, 1)
+			list, n, err := List(t.Context(), w.db, 10, "en")
+			if err != nil || n != 2 || len(list) != 2 || list[1].Order != "R1" || fmt.Sprint(list[1].Told) != "[WeCom]" || list[1].Silenced != nil {
+				t.Fatalf("%d, %v: %+v", n, err, list)
+			}
+			anna := auditlog.Operator{Name: "anna", From: "desk", Reason: "refund is on its way"}
+			if _, err := Silence(t.Context(), w.db, anna, list[1].ID, 8*time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			w.later(2*time.Hour, r)
+			w.round(r)
+			if card := w.expect(robotserver.WeCom, 2); strings.Contains(card, "R1") || !strings.Contains(card, "🟠") {
+				t.Errorf("the card says:\n%s", card)
+			}
+			if list, _, err = List(t.Context(), w.db, 10, "en"); err != nil || list[1].By != "anna" || list[1].Why != anna.Reason || list[1].Silenced == nil {
+				t.Errorf("%v: %+v", err, list)
+			}
+			w.later(7*time.Hour, r)
+			w.round(r)
+			if card := w.expect(robotserver.WeCom, 3); !strings.Contains(card, "R1") || !strings.Contains(card, "🟠") {
+				t.Errorf("the card says:\n%s", card)
+			}
+			if n := w.count("SELECT COUNT(*) FROM jdpay_audit WHERE act = 'silence' AND who = 'anna' AND refs = '[\"R1\"]' AND reason = ?", anna.Reason); n != 1 {
+				t.Errorf("%d acts", n)
+			}
+			if _, err := Silence(t.Context(), w.db, anna, list[1].ID, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			w.exec("UPDATE jdpay_job SET state = 'done', outcome = 'discarded'")
+			w.round(r)
+			if card := w.expect(robotserver.WeCom, 4); !strings.Contains(card, "🟢") || !strings.Contains(card, "R1, R2") {
+				t.Errorf("the card says:\n%s", card)
+			}
+			if _, err := Silence(t.Context(), w.db, anna, list[1].ID, time.Hour); !errors.Is(err, errGone) {
+				t.Errorf("silencing what is over: %v", err)
+			}
+			w.later(48*time.Hour, r)
+			w.exec("UPDATE jdpay_alert SET over_at = DATE_SUB(over_at, INTERVAL 48 HOUR)")
+			w.exec("INSERT INTO jdpay_job (kind, args, state, next_try_at, created_at) VALUES ('trouble', '{}', 'waiting', '2019-01-01', '2019-01-01')")
+			if err := r.Purge(t.Context(), 47*time.Hour); err != nil || w.count("SELECT COUNT(*) FROM jdpay_alert") != 0 || w.count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'trouble'") != 0 {
+				t.Errorf("rows stay: %v, %d, %d", err, w.count("SELECT COUNT(*) FROM jdpay_alert"), w.count("SELECT COUNT(*) FROM jdpay_alert WHERE over_at IS NULL"))
+			}
+		})
 	}
 }
 
-// onConnect is a database that cannot be used, and calls a function whenever it is.
-type onConnect func()
-
-func (f onConnect) Connect(context.Context) (driver.Conn, error) { f(); return nil, driver.ErrBadConn }
-func (f onConnect) Driver() driver.Driver                        { return nil }
-
-// TestReloadWhileTelling: the receivers are taken out of the configuration while an alert is worded. It is created for those of
-// before; noted as told and created for nobody, it would be lost when they come back.
-func TestReloadWhileTelling(t *testing.T) {
+// TestTableAway: the account database is away, and the instance tells from memory, each receiver once, although one is busy for long.
+// When the database is back nothing is told twice, and that it is over is told.
+func TestTableAway(t *testing.T) {
 	t.Parallel()
-	w := newTold(t, mariaDB(t))
-	without := w.settings()
-	w.receivers[robotserver.WeCom] = robotserver.New(robotserver.WeCom)
-	t.Cleanup(w.receivers[robotserver.WeCom].Close)
+	w := newWorld(t, mariaDB(t), robotserver.WeCom, robotserver.DingTalk)
 	r := w.replica("a")
-	r.opts.Main = sql.OpenDB(onConnect(func() { r.Configure(without) }))
-	t.Cleanup(func() { r.opts.Main.Close() })
-	w.exec("INSERT INTO kernelorder_charge (order_id, order_no) VALUES (1, 'R1')")
-	w.park(payment.PaidTwice, 1, 1)
-	w.tell(r)
-	if r.on() {
-		t.Error("the configuration did not change while the alert was worded")
+	w.round(r)
+	table := r.store.db
+	r.store.db = open(t, "nobody@tcp(127.0.0.1:1)/none")
+	w.receivers[robotserver.DingTalk].Answer(0, `{"errcode":130101,"errmsg":"send too fast"}`)
+	r.Raise(AccountDatabase(time.Now().Add(-time.Minute), errors.New("connection refused")))
+	r.Raise(Failing("settle", time.Now(), "connection refused"))
+	pass := func() {
+		t.Helper()
+		w.round(r)
+		w.round(r)
 	}
-	var n int
-	if err := w.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'alert'").Scan(&n); err != nil || n != 1 {
-		t.Errorf("%d alerts, %v", n, err)
+	pass()
+	w.expect(robotserver.WeCom, 0) // a blip is no outage
+	r.away = r.away.Add(-awayTimeout)
+	pass()
+	w.expect(robotserver.WeCom, 2)
+	w.expect(robotserver.DingTalk, 0)
+	w.receivers[robotserver.DingTalk].Answer(0, "")
+	pass()
+	w.expect(robotserver.DingTalk, 0)
+	for _, c := range r.channels {
+		c.until = c.until.Add(-time.Hour)
+	}
+	pass()
+	w.expect(robotserver.DingTalk, 2)
+	if cards := strings.Join(w.receivers[robotserver.WeCom].Cards(), "\n"); !strings.Contains(cards, "🔴 jdpay: the account database is away") || !strings.Contains(cards, "no settle succeeds") {
+		t.Errorf("the cards say:\n%s", cards)
+	}
+
+	r.store.db = table
+	r.Over(CauseDatabase)
+	pass()
+	for _, c := range r.channels {
+		c.held = map[string]hold{}
+	}
+	pass()
+	w.expect(robotserver.WeCom, 3)
+	if card := w.expect(robotserver.DingTalk, 3); !strings.Contains(card, "🟢 jdpay: the account database is away: over") {
+		t.Errorf("the card says:\n%s", card)
+	}
+	if n := strings.Count(w.log.String(), "alert=true"); n != 2 {
+		t.Errorf("%d lines with alert=true:\n%s", n, w.log.String())
+	}
+	if n := w.count("SELECT COUNT(*) FROM jdpay_alert WHERE told_wecom = 1 AND over_at IS NULL"); n != 1 { // settle still fails
+		t.Errorf("%d open alerts", n)
+	}
+}
+
+// TestMissingTablesAreNamed words what a database lacks, in both languages.
+func TestMissingTablesAreNamed(t *testing.T) {
+	a := Missing("main", time.Now(), &inspect.MissingError{Tables: []inspect.Table{{Name: "kernel_device_group"}}})
+	if en, zh := a.Text.In("en"), a.Text.In("zh"); !strings.Contains(en, "kernel_device_group; payments are settled") || !strings.Contains(zh, "kernel_device_group") || en == zh {
+		t.Errorf("%s\n%s", en, zh)
 	}
 }

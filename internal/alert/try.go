@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/inspect"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 )
 
 // Tried is what a receiver did with a test.
@@ -41,10 +41,8 @@ func TryReceivers(ctx context.Context, s Settings, instance string) (results []T
 func newTest(s Settings, instance string) *Notice {
 	now := time.Now()
 	return &Notice{
-		ID: fmt.Sprintf("%s:%s:%s:%d", job.KindAlert, Test, instance, now.UnixNano()), Status: Test, Cause: causeTest, Language: string(s.Language),
-		Title: causeTitle(causeTest, "", 1, s.Language), Text: []string{pick([2]string{
-			"This receiver is told when payments need a person. Nothing is wrong now.", "支付需要人工处理时会通知这里。目前一切正常。",
-		}, s.Language)},
+		ID: fmt.Sprintf("alert:%s:%s:%d", Test, instance, now.UnixNano()), Status: Test, Cause: causeTest, Language: string(s.Language),
+		Title: Title(causeTest).In(s.Language), Text: []string{lang.M("This receiver is told when payments need a person. Nothing is wrong now.").In(s.Language)},
 		Commands: []string{"jdpay-listener doctor"}, Console: s.Console, Since: now, At: now, Instance: instance,
 	}
 }

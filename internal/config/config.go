@@ -221,27 +221,35 @@ type Alerts struct {
 	Language  string `default:"zh" oneof:"zh en" live:"true" doc:"Language of the cards."`
 	Console   string `live:"true" address:"true" doc:"Address of the console as operators reach it, such as https://jdpay.example:9300: cards link to it. Empty: cards name commands only."`
 	Heartbeat Secret `live:"true" doc:"Address that is asked (GET) every minute while the daemon is healthy, for a service that tells when the requests stop. Empty: off."`
-	DingTalk  DingTalk
-	WeCom     WeCom
-	Feishu    Feishu
-	Webhook   Webhook
+	// NightlyAudit is its mode.
+	NightlyAudit string `default:"on" oneof:"on paid_elsewhere off" doc:"Audit at three in the morning (Payment:TimeZone), with an alert if it finds something: paid_elsewhere if other programs mark orders paid, too."`
+	DingTalk     DingTalk
+	WeCom        WeCom
+	Feishu       Feishu
+	Webhook      Webhook
 }
 
 // DingTalk is a DingTalk group robot.
 type DingTalk struct {
-	Url    Secret `live:"true" doc:"Robot address with its access token. Empty: off."`
-	Secret Secret `live:"true" doc:"Signing secret of the robot (its security setting 加签, SEC…)."`
+	Url       Secret   `live:"true" doc:"Robot address with its access token. Empty: off."`
+	Secret    Secret   `live:"true" doc:"Signing secret of the robot (its security setting 加签, SEC…)."`
+	AtMobiles []string `live:"true" doc:"Mobile numbers that are mentioned by alerts that are to wake people."`
+	AtAll     bool     `default:"false" live:"true" doc:"Alerts that are to wake people mention the whole group."`
 }
 
 // Feishu is a Feishu (飞书, Lark) group robot.
 type Feishu struct {
-	Url    Secret `live:"true" doc:"Robot address. Empty: off."`
-	Secret Secret `live:"true" doc:"Signing secret of the robot (its security setting 签名校验)."`
+	Url     Secret   `live:"true" doc:"Robot address. Empty: off."`
+	Secret  Secret   `live:"true" doc:"Signing secret of the robot (its security setting 签名校验)."`
+	AtUsers []string `live:"true" doc:"Open ids (ou_…) of users that are mentioned by alerts that are to wake people."`
+	AtAll   bool     `default:"false" live:"true" doc:"Alerts that are to wake people mention the whole group."`
 }
 
 // WeCom is a WeCom (企业微信) group robot.
 type WeCom struct {
-	Url Secret `live:"true" doc:"Robot address with its key. Empty: off."`
+	Url       Secret   `live:"true" doc:"Robot address with its key. Empty: off."`
+	AtMobiles []string `live:"true" doc:"Mobile numbers that are mentioned by alerts that are to wake people; these come as plain text then."`
+	AtAll     bool     `default:"false" live:"true" doc:"Alerts that are to wake people mention the whole group; these come as plain text then."`
 }
 
 // Webhook is any HTTP receiver of alerts.

@@ -102,11 +102,17 @@ var chineseDocs = map[string]string{
 	"Signing secret of the robot (its security setting 签名校验).":     "机器人安全设置“签名校验”的密钥。",
 	"Robot address. Empty: off.":                                   "机器人地址。为空：不启用。",
 	"Language of the cards.":                                       "告警卡片的语言。",
-	"Address of the console as operators reach it, such as https://jdpay.example:9300: cards link to it. Empty: cards name commands only.": "运维人员访问控制台的地址，如 https://jdpay.example:9300，卡片会链接到它。为空：卡片只给出命令。",
-	"Address that is asked (GET) every minute while the daemon is healthy, for a service that tells when the requests stop. Empty: off.":   "程序健康时每分钟请求（GET）一次的地址；请求停止时由对方服务通知。为空：不启用。",
-	"Robot address with its key. Empty: off.":           "机器人地址（含 key）。为空：不启用。",
-	"Address alerts are posted to as JSON. Empty: off.": "以 JSON 推送告警的地址。为空：不启用。",
-	"Secret the posts are signed with, as of Standard Webhooks: whsec_ and the key in base64, or any text, whose bytes are the key.": "推送签名所用的密钥（Standard Webhooks）：whsec_ 加 base64 密钥，或任意文本（其字节即密钥）。",
+	"Address of the console as operators reach it, such as https://jdpay.example:9300: cards link to it. Empty: cards name commands only.":           "运维人员访问控制台的地址，如 https://jdpay.example:9300，卡片会链接到它。为空：卡片只给出命令。",
+	"Address that is asked (GET) every minute while the daemon is healthy, for a service that tells when the requests stop. Empty: off.":             "程序健康时每分钟请求（GET）一次的地址；请求停止时由对方服务通知。为空：不启用。",
+	"Audit at three in the morning (Payment:TimeZone), with an alert if it finds something: paid_elsewhere if other programs mark orders paid, too.": "凌晨三点（Payment:TimeZone）核对一次，发现异常则告警；如有其他程序也会把订单标为已支付，设为 paid_elsewhere。",
+	"Mobile numbers that are mentioned by alerts that are to wake people.":                                                                           "需要叫醒人的告警 @ 这些手机号。",
+	"Alerts that are to wake people mention the whole group.":                                                                                        "需要叫醒人的告警 @ 所有人。",
+	"Open ids (ou_…) of users that are mentioned by alerts that are to wake people.":                                                                 "需要叫醒人的告警 @ 这些用户的 open id（ou_…）。",
+	"Mobile numbers that are mentioned by alerts that are to wake people; these come as plain text then.":                                            "需要叫醒人的告警 @ 这些手机号；此时以纯文本发送。",
+	"Alerts that are to wake people mention the whole group; these come as plain text then.":                                                         "需要叫醒人的告警 @ 所有人；此时以纯文本发送。",
+	"Robot address with its key. Empty: off.":                                                                                                        "机器人地址（含 key）。为空：不启用。",
+	"Address alerts are posted to as JSON. Empty: off.":                                                                                              "以 JSON 推送告警的地址。为空：不启用。",
+	"Secret the posts are signed with, as of Standard Webhooks: whsec_ and the key in base64, or any text, whose bytes are the key.":                 "推送签名所用的密钥（Standard Webhooks）：whsec_ 加 base64 密钥，或任意文本（其字节即密钥）。",
 }
 
 // chineseWords has the Chinese form of the words that the generator adds.

@@ -39,7 +39,6 @@ func defaultRetry() map[string]Retry {
 		commandKind:      {1 * s, 2, 30 * s, 15 * m},
 		"waybill-status": {5 * s, 2, 10 * m, 48 * h},
 		"pay-info":       {1 * s, 2, 5 * m, 48 * h},
-		"alert":          {5 * s, 2, 5 * m, 24 * h},
 		FallbackKind:     {60 * s, 2, 60 * m, 48 * h},
 	}
 }

@@ -143,8 +143,8 @@ func TestLiveKeys(t *testing.T) {
 	}
 	want := []string{
 		"Logging:LogLevel:Default", "Payment:PayTypes", "Payment:DefaultPayType", "Mqtt:CommandTtl", "Jobs:Concurrency", "Jobs:Retry",
-		"Alerts:Language", "Alerts:Console", "Alerts:Heartbeat", "Alerts:DingTalk:Url", "Alerts:DingTalk:Secret", "Alerts:WeCom:Url",
-		"Alerts:Feishu:Url", "Alerts:Feishu:Secret", "Alerts:Webhook:Url", "Alerts:Webhook:Secret",
+		"Alerts:Language", "Alerts:Console", "Alerts:Heartbeat", "Alerts:DingTalk:Url", "Alerts:DingTalk:Secret", "Alerts:DingTalk:AtMobiles", "Alerts:DingTalk:AtAll", "Alerts:WeCom:Url", "Alerts:WeCom:AtMobiles", "Alerts:WeCom:AtAll",
+		"Alerts:Feishu:Url", "Alerts:Feishu:Secret", "Alerts:Feishu:AtUsers", "Alerts:Feishu:AtAll", "Alerts:Webhook:Url", "Alerts:Webhook:Secret",
 	}
 	if diff := cmp.Diff(want, live); diff != "" {
 		t.Error(diff)

@@ -49,15 +49,15 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), options)
 	d.sender = alert.NewSender(nil)
-	d.ends.add("alerts", func() error { d.sender.Close(); return nil })
+	d.ping = d.sender.Get
+	d.ends.add("receivers of alerts", func() error { d.sender.Close(); return nil })
 	d.alerts = alert.NewTeller(alert.Options{
-		Store: d.store, Runner: d.runner, Account: d.account, Main: d.main, Sender: d.sender, Instance: c.Host.Instance, States: d.troubles, Log: d.log,
+		Account: d.account, Main: d.main, Sender: d.sender, Instance: c.Host.Instance, Metrics: d.metrics, Log: d.log,
 	}, setup.AlertSettings(c))
+	d.ends.add("alerts", d.alerts.Close)
 	tries.Alerts = d.alerts
 	keeper := payment.NewKeeper(d.runner)
-	keeper.Alert = d.alertEvent(alert.CauseDamaged,
-		"A message was damaged each time it was received. It is kept as job {job}; a payment may be missing: ask JD to send it again.",
-		"一条消息每次接收都已损坏，已保存为任务 {job}；可能缺少一笔支付，请京东重新推送。")
+	keeper.Alert = d.damaged
 	client, err := setup.MNSClient(c, d.countRequest)
 	if err != nil {
 		return err
@@ -68,9 +68,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 
 	// Settling.
-	reports := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.Told, Ended: tries.Ended, Alert: d.alertEvent(alert.CauseDiffers,
-		"The payment of order {order} was settled although its amount differs ({error}): correct the order, or refund the difference.",
-		"订单 {order} 的支付金额不符（{error}），但已入账：请更正订单或退还差额。")}
+	reports := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.Told, Ended: tries.Ended, Alert: d.differs}
 	d.settler = payment.NewSettler(setup.PaymentRules(c), setup.PayTypes(c), &payment.Orders{DB: d.account}, d.runner, reports)
 
 	// The steps: cabinet, JD, pay info.

@@ -37,6 +37,7 @@ type dependency struct {
 	every time.Duration // between probes; 0: dependenciesInterval
 
 	next time.Time
+	down time.Time // since when it cannot be used; zero: it can
 }
 
 // addDependencies lists what the worker "dependencies" probes, and has the metrics of breakers read. redis is nil when it is off.
@@ -89,8 +90,8 @@ func (d *daemon) queuesHealthy() error {
 	return errors.Join(errs...)
 }
 
-// probeDependencies sets whether each dependency is usable. Its errors are no errors of the worker: the parts that use a
-// dependency say what is wrong with it.
+// probeDependencies sets whether each dependency is usable, and raises an alert if one is not for long. Its errors are no errors of the
+// worker: the parts that use a dependency say what is wrong with it.
 func (d *daemon) probeDependencies(ctx context.Context) error {
 	var probes sync.WaitGroup
 	now := time.Now()
@@ -104,7 +105,11 @@ func (d *daemon) probeDependencies(ctx context.Context) error {
 			defer cancel()
 			begin := time.Now()
 			up := 0.0
-			if p.probe(ctx) == nil {
+			err := p.probe(ctx)
+			if ctx.Err() == nil || err == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				d.noteDependency(p, err, now)
+			}
+			if err == nil {
 				up = 1
 				if p.timed {
 					d.observe(p.name, time.Since(begin))

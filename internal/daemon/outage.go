@@ -2,30 +2,24 @@ package daemon
 
 import (
 	"context"
-	"log/slog"
-	"sync"
 	"time"
 
 	"jdpay-listener/internal/alert"
-	"jdpay-listener/internal/inspect"
-	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/lang"
 )
 
 const (
 	outageCheckInterval = 5 * time.Second
 	outageCheckTimeout  = 5 * time.Second
-	// outageAlertTimeout is how long the account database is away until a person is told: most outages are restarts and
-	// fail-overs.
+	// outageAlertTimeout is how long the account database is away until it is an alert: most outages are restarts and fail-overs.
 	outageAlertTimeout = time.Minute
 )
 
-// outageWatch tells of outages of the account database. It asks the database itself: the job runner, which logs where an
+// outageWatch raises the alert that the account database is away. It asks the database itself: the job runner, which logs where an
 // outage begins, does not ask while all its slots are taken by jobs that wait for the database.
 type outageWatch struct {
 	check func(context.Context) error
-	tell  func(ctx context.Context, status alert.Status, since time.Time, cause string) // nil: nobody
-	log   *slog.Logger
+	raise func(alert.Alert)
+	over  func(key string)
 }
 
 // String names the service in the supervisor's logs.
@@ -36,15 +30,6 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 	tick := time.NewTicker(outageCheckInterval)
 	defer tick.Stop()
 	var since time.Time // of the outage; zero: there is none
-	told, reminded := false, false
-	var telling sync.WaitGroup // the receivers may be slow
-	defer telling.Wait()
-	tell := func(status alert.Status, cause string) {
-		if w.tell != nil {
-			from := since
-			telling.Go(func() { w.tell(ctx, status, from, cause) })
-		}
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -55,22 +40,13 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 		err := w.once(ctx)
 		switch {
 		case ctx.Err() != nil:
-		case err == nil && told:
-			w.log.Info("the account database is back", "outage_ms", time.Since(since).Milliseconds())
-			tell(alert.Over, "")
-			since, told, reminded = time.Time{}, false, false
 		case err == nil:
 			since = time.Time{}
+			w.over(alert.CauseDatabase)
 		case since.IsZero():
 			since = began
-		case !told && time.Since(since) >= outageAlertTimeout:
-			told = true
-			alert.Log(ctx, w.log, "the account database is away; payments wait in the queue", "cause", inspect.Cause(err.Error(), lang.English),
-				"outage_ms", time.Since(since).Milliseconds(), "error", err)
-			tell(alert.Opened, err.Error())
-		case told && !reminded && time.Since(since) >= job.TroubleReminder:
-			reminded = true
-			tell(alert.StillOpen, err.Error())
+		case time.Since(since) >= outageAlertTimeout:
+			w.raise(alert.AccountDatabase(since, err))
 		}
 	}
 }

@@ -87,13 +87,15 @@ type daemon struct {
 	tries         *report.Reporter
 	dependencies  []*dependency
 	alerts        *alert.Teller
-	sender        *alert.Sender // of alerts and heartbeats
-	tables        []*tableCheck // of the account and of the main database
-	traces        *traces       // nil: off
+	sender        *alert.Sender                                   // of alerts and heartbeats
+	ping          func(ctx context.Context, address string) error // asks the heartbeat's address
+	tables        []*tableCheck                                   // of the account and of the main database
+	traces        *traces                                         // nil: off
 	watches       []server
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
-	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker or a trouble
+	started   time.Time            // when the intake was watched first
+	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker
 	oldest    map[string]time.Time // when the oldest unfinished job of a kind was created, as the table said last
 
 	actsSeen bool  // lastAct is set
@@ -143,7 +145,7 @@ func (d *daemon) effects() []server {
 
 // work returns the services that run jobs, and the workers.
 func (d *daemon) work() []server {
-	services := append(append(d.localWorkers(), d.watches...), d.runner, &outageWatch{check: d.store.CheckWritable, tell: d.alerts.TellOutage, log: d.log}, d.alerts,
+	services := append(append(d.localWorkers(), d.watches...), d.runner, &outageWatch{d.store.CheckWritable, d.alerts.Raise, d.alerts.Over},
 		task{"lines about payments", d.tries.Run})
 	if d.opts.Reload != nil {
 		services = append(services, task{"configuration reload", d.reload})

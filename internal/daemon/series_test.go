@@ -20,7 +20,6 @@ func TestGaugesOfJobsFallToZero(t *testing.T) {
 		{Kind: "settle", State: job.Ready, Jobs: 3, Oldest: 2 * time.Minute},
 		{Kind: "settle", State: job.Parked, Jobs: 1, Oldest: time.Hour},
 		{Kind: "purge", State: job.Ready, Jobs: 1, Oldest: 24 * time.Hour, Worker: true},
-		{Kind: job.KindTrouble, State: job.Waiting, Jobs: 1, Oldest: 24 * time.Hour},
 	})
 	want := func(when string, ready, parked, age float64) {
 		t.Helper()
@@ -32,9 +31,6 @@ func TestGaugesOfJobsFallToZero(t *testing.T) {
 		}
 		if _, ok := series["jdpay_oldest_job_age_seconds purge"]; ok {
 			t.Errorf("%s: the periodic worker has an age", when)
-		}
-		if _, ok := series["jdpay_oldest_job_age_seconds trouble"]; ok {
-			t.Errorf("%s: a trouble, which is no work, has an age", when)
 		}
 	}
 	want("with a backlog", 3, 1, 120)

@@ -25,7 +25,6 @@ type tableCheck struct {
 	name   string // of the database
 	db     *sql.DB
 	tables []inspect.Table
-	work   string // that waits meanwhile
 
 	mu      sync.Mutex
 	missing *inspect.MissingError // found by the last look that the database answered
@@ -34,8 +33,8 @@ type tableCheck struct {
 
 func (d *daemon) tableChecks() []*tableCheck {
 	return []*tableCheck{
-		{name: "account", db: d.account, tables: inspect.AccountTables, work: "payments are kept and wait"},
-		{name: "main", db: d.main, tables: inspect.MainTables, work: "payments are settled and their steps wait"},
+		{name: "account", db: d.account, tables: inspect.AccountTables},
+		{name: "main", db: d.main, tables: inspect.MainTables},
 	}
 }
 
@@ -49,8 +48,7 @@ func (c *tableCheck) lacks() error {
 	return fmt.Errorf("%w; %s", c.missing, c.missing.Remedy())
 }
 
-// checkTables looks at both databases. It logs when something begins to be missing, when that changes, and when all is there
-// again. While a database does not answer, what was found before stands: others report the outage.
+// checkTables looks at both databases. What is missing is an alert. While a database does not answer, what was found before stands: others report the outage.
 func (d *daemon) checkTables(ctx context.Context) error {
 	var errs []error
 	for _, c := range d.tables {
@@ -58,7 +56,6 @@ func (d *daemon) checkTables(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	d.alerts.StatesChanged()
 	return errors.Join(errs...)
 }
 
@@ -72,16 +69,14 @@ func (d *daemon) checkTable(ctx context.Context, c *tableCheck) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := c.missing
-	c.missing = missing
 	switch {
-	case missing != nil && (before == nil || before.Error() != missing.Error()):
-		if before == nil {
-			c.since = time.Now()
-		}
-		alert.Log(ctx, d.log, "the "+c.name+" database lacks tables or columns; "+c.work, "database", c.name, "error", missing.Error(), "remedy", missing.Remedy())
-	case missing == nil && before != nil:
-		d.log.Info("the "+c.name+" database has all tables and columns again", "database", c.name, "outage_ms", time.Since(c.since).Milliseconds())
+	case missing == nil && c.missing != nil:
+		d.alerts.Over(alert.CauseMissing + c.name)
+	case missing != nil && c.missing == nil:
+		c.since = time.Now()
+	}
+	if c.missing = missing; missing != nil {
+		d.alerts.Raise(alert.Missing(c.name, c.since, missing))
 	}
 	return nil
 }

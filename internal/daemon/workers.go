@@ -18,7 +18,6 @@ import (
 const (
 	purgeInterval   = time.Hour
 	boundInterval   = time.Minute
-	graceInterval   = time.Minute
 	backlogInterval = 15 * time.Second
 	actsInterval    = 15 * time.Second
 	// backlogTimeout is below backlogInterval, so that the ages go on counting while the database does not answer.
@@ -32,19 +31,24 @@ func (d *daemon) addWorkers() error {
 	evidence := &payment.Evidence{Jobs: d.store, Profile: setup.SignProfile(d.cfg), Keys: append(setup.Reveal(d.cfg.JDPay.Md5Key), setup.Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
 		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
-		register(d, job.KindLate, job.Kind{Priority: job.Low}, job.KeepTold),
 		d.addWorker(job.Worker{Name: "bound-evidence", Period: boundInterval, Run: func(ctx context.Context) error {
 			n, err := evidence.Bound(ctx)
 			if n > 0 {
-				d.log.Warn("rejected messages were too many; the first and the newest are kept, the rest is deleted and counted", "deleted", n)
+				d.alerts.Raise(alert.Evidence(n))
 			}
 			return err
 		}}),
 		d.addWorker(job.Worker{Name: "purge", Period: purgeInterval, Run: d.purge}),
-		d.addWorker(job.Worker{Name: "grace-period", Period: graceInterval, Run: d.gracePeriod}),
-		d.addWorker(d.alerts.Worker()),
-		register(d, job.KindAlert, job.Kind{Priority: job.Normal}, d.alerts.Send),
+		d.addAudit(),
 	)
+}
+
+// addAudit registers the nightly audit, unless it is switched off.
+func (d *daemon) addAudit() error {
+	if d.cfg.Alerts.NightlyAudit == "off" {
+		return nil
+	}
+	return d.addWorker(d.auditWorker())
 }
 
 // addWorker registers a worker that one replica at a time runs: a row of the job table, which the gauge of jobs counts.
@@ -61,31 +65,14 @@ func (d *daemon) purge(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := d.alerts.Purge(ctx, d.cfg.Jobs.KeepDone); err != nil {
+		return err
+	}
 	n, err := d.store.Purge(ctx, d.cfg.Jobs.KeepDone, d.cfg.Jobs.KeepRejected)
 	if n > 0 {
 		d.log.Info("old jobs deleted", "jobs", n)
 	}
 	return err
-}
-
-// gracePeriod alerts once for each paid order whose steps take longer than Payment:GracePeriod.
-func (d *daemon) gracePeriod(ctx context.Context) error {
-	late, err := d.store.Late(ctx, payment.Steps, d.cfg.Payment.GracePeriod)
-	if err != nil {
-		return err
-	}
-	for _, s := range late {
-		reason := s.Reason
-		if reason == "" {
-			reason = "no try has failed yet"
-		}
-		alert.Log(ctx, d.log, "a paid order's step is late", "order_no", s.Ref, "kind", s.Kind, "job_id", s.ID, "state", s.State,
-			"try", s.Tries, "age_ms", s.Age.Milliseconds(), "error", reason)
-	}
-	if err := d.alerts.NoteLate(ctx, late); err != nil {
-		return err
-	}
-	return d.store.MarkLate(ctx, late)
 }
 
 // localWorkers are the workers that run in every replica.
@@ -95,6 +82,8 @@ func (d *daemon) localWorkers() []server {
 		d.watched(job.Worker{Name: "dependencies", Period: dependenciesInterval, Run: d.probeDependencies}),
 		d.watched(job.Worker{Name: "acts", Period: actsInterval, Run: d.acts}),
 		d.watched(job.Worker{Name: "tables", Period: tablesInterval, Run: d.checkTables}),
+		d.watched(d.alerts.Worker()),
+		d.watched(job.Worker{Name: "intake", Period: intakeInterval, Run: d.watchIntake}),
 		d.watched(job.Worker{Name: "failing", Period: report.FailingTimeout, Run: func(ctx context.Context) error { return d.tries.CheckFailing(ctx, d.store) }}),
 	}
 }
@@ -164,7 +153,7 @@ func (d *daemon) countJobs(counts []job.Count) {
 	d.oldest = map[string]time.Time{}
 	for _, c := range counts {
 		jobs[key{c.Kind, c.State}] = c.Jobs
-		d.kindsSeen[c.Kind] = d.kindsSeen[c.Kind] || !c.Worker && c.Kind != job.KindTrouble
+		d.kindsSeen[c.Kind] = d.kindsSeen[c.Kind] || !c.Worker
 		created := time.Now().Add(-c.Oldest)
 		if first, ok := d.oldest[c.Kind]; !c.State.Finished() && (!ok || created.Before(first)) {
 			d.oldest[c.Kind] = created
@@ -181,7 +170,7 @@ func (d *daemon) countJobs(counts []job.Count) {
 // then.
 func (d *daemon) showAges() {
 	for kind, work := range d.kindsSeen {
-		if !work { // a worker's row is as old as the table, and a trouble is no work
+		if !work { // a worker's row is as old as the table
 			continue
 		}
 		age := time.Duration(0)

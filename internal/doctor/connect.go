@@ -75,7 +75,7 @@ func connectProbes(c *config.Config) []probe {
 		}})
 	}
 	for _, t := range setup.AlertTargets(c) {
-		probes = append(probes, probe{"alerts " + t.Name, "", lang.M("check Alerts:%s:Url and the network; jdpay-listener alert --test sends a test", t.Name), func(ctx context.Context) (lang.Message, error) {
+		probes = append(probes, probe{"alerts " + t.Name, "", lang.M("check Alerts:%s:Url and the network; jdpay-listener alerts test sends a test", t.Name), func(ctx context.Context) (lang.Message, error) {
 			return reach(ctx, t.URL, "")
 		}})
 	}

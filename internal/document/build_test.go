@@ -80,10 +80,6 @@ func TestDocuments(t *testing.T) {
 			Kind: payment.KindReply, Key: "reply:q:M3", Ref: "R7", Args: notification, State: job.Done, Outcome: payment.Settled, Tries: 1,
 		}, want: `{"event.action":"reply","event.outcome":"success","state":"done","outcome":"settled","try":1,"order_no":"R7","message_id":"M3",
 			"amount":8.00,"pay_type":2,"pay_time":"2020-11-20T12:00:00Z","external_id":"4200"}`},
-		"a row of its own kind": {
-			row:  job.Row{Kind: job.KindLate, Key: "late:3", Ref: "R7", Args: `{"job_id":3}`, State: job.Done, Outcome: job.Told},
-			want: `{"event.action":"late","event.outcome":"success","state":"done","outcome":"told","try":0,"order_no":"R7"}`,
-		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -111,7 +111,7 @@ func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 	return r.jobs.Walk(ctx, tx, nil, "", func(page []job.Summary) error {
 		for _, j := range page {
 			// A kind that this version does not have, or a periodic worker that it does not have any more, is taken over by nobody.
-			if _, known := payment.Endings[j.Kind]; !known && j.Kind != job.KindAlert {
+			if _, known := payment.Endings[j.Kind]; !known {
 				j.Orphaned = false
 			}
 			if problem, found := j.Contradiction(); found {

@@ -24,6 +24,11 @@ func Cause(text string, l lang.Lang) string {
 	return shorten(text)
 }
 
+// CauseMessage is the Cause of a text as a message.
+func CauseMessage(text string) lang.Message {
+	return lang.Both(Cause(text, lang.English), Cause(text, lang.Chinese))
+}
+
 // ownWords says in words what the daemon itself or a cabinet objected to. It is empty for other texts.
 func ownWords(text string, l lang.Lang) string { return wordsOf(objections, text, l) }
 

@@ -59,7 +59,7 @@ func outcomeConstants(t *testing.T) (values []job.Outcome) {
 
 // TestExplainKnowsEveryOutcome fails when an outcome is added without a sentence.
 func TestExplainKnowsEveryOutcome(t *testing.T) {
-	done := []job.Outcome{payment.Settled, payment.Duplicate, payment.Sent, payment.Confirmed, payment.Updated, payment.Already, payment.Written, payment.Published, payment.ReplyPending, payment.ReplyRepeated, payment.ReplyLate, payment.ReplyUnknown, payment.ReplyForeign, payment.Counted, job.Told, job.TroubleOver, job.Discarded}
+	done := []job.Outcome{payment.Settled, payment.Duplicate, payment.Sent, payment.Confirmed, payment.Updated, payment.Already, payment.Written, payment.Published, payment.ReplyPending, payment.ReplyRepeated, payment.ReplyLate, payment.ReplyUnknown, payment.ReplyForeign, payment.Counted, job.Discarded}
 	outcomes := outcomeConstants(t)
 	if len(outcomes) < 28 {
 		t.Fatalf("found only the outcomes %v", outcomes)

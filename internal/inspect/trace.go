@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -109,7 +108,11 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	if t.Acts, err = actsOn(ctx, account, orderNo, t.Jobs); err != nil {
 		return nil, err
 	}
-	t.Events = append(events(t.Jobs), actEvents(orderNo, t.Jobs, t.Acts)...)
+	alerts, err := alertEvents(ctx, account, orderNo)
+	if err != nil {
+		return nil, err
+	}
+	t.Events = append(append(events(t.Jobs), actEvents(orderNo, t.Jobs, t.Acts)...), alerts...)
 	slices.SortStableFunc(t.Events, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
 	if t.Order == nil || !t.Order.Paid {
 		if t.Unread, err = job.NewMySQL(account).CountUnread(ctx, []string{payment.KindSettle, payment.KindReply}); err != nil {
@@ -235,10 +238,6 @@ func events(jobs []job.Row) []TracedEvent {
 		add := func(at time.Time, format string, args ...any) {
 			all = append(all, TracedEvent{At: at, JobID: j.ID, Kind: j.Kind, What: fmt.Sprintf(format, args...)})
 		}
-		if j.Kind == job.KindLate {
-			add(j.Created, "%s", lateText(j))
-			continue
-		}
 		add(j.Created, "%s", createdText(j))
 		replayed := false
 		for _, f := range j.Errors {
@@ -277,13 +276,32 @@ func events(jobs []job.Row) []TracedEvent {
 	return all
 }
 
-// lateText says about which late job an alert was raised.
-func lateText(j job.Row) string {
-	var late job.Late
-	if json.Unmarshal([]byte(j.Args), &late) != nil {
-		return "an alert told of a late job"
+// alertEvents returns when alerts about the order opened and were over. A user who may not read the table gets none.
+func alertEvents(ctx context.Context, account *sql.DB, orderNo string) ([]TracedEvent, error) {
+	rows, err := account.QueryContext(ctx, "SELECT cause, COALESCE(job_id, 0), since, over_at FROM jdpay_alert WHERE ref = ? ORDER BY id", orderNo)
+	if sqldb.IsDenied(err) || sqldb.Number(err) == 1146 { // no such table
+		return nil, nil
 	}
-	return fmt.Sprintf("an alert told that job %d, %s, is late: %s after %d tries", late.ID, late.Kind, late.State, late.Tries)
+	if err != nil {
+		return nil, fmt.Errorf("reading the order's alerts: %w", err)
+	}
+	defer rows.Close()
+	var all []TracedEvent
+	for rows.Next() {
+		var e TracedEvent
+		var cause string
+		var over sql.NullTime
+		if err := rows.Scan(&cause, &e.JobID, &e.At, &over); err != nil {
+			return nil, fmt.Errorf("reading the order's alerts: %w", err)
+		}
+		e.Kind, e.What = "alert", "an alert opened: "+cause
+		all = append(all, e)
+		if over.Valid {
+			e.At, e.What = over.Time, "the alert is over: "+cause
+			all = append(all, e)
+		}
+	}
+	return all, rows.Err()
 }
 
 // longWait is how long a message must have been in its queue to be worth a word.

@@ -145,9 +145,6 @@ func changeJobs(ctx context.Context, tx *sql.Tx, ids []any, where string, whereA
 	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET "+set+" WHERE id IN "+sqldb.In(len(locked)), append(slices.Clone(args), locked...)...); err != nil {
 		return nil, fmt.Errorf("changing jobs: %w", err)
 	}
-	if err := forgetTold(ctx, tx, c.Jobs); err != nil {
-		return nil, err
-	}
 	if c.After, err = acted(ctx, tx, locked, "1 = 1", nil, ""); err != nil {
 		return nil, fmt.Errorf("reading changed jobs: %w", err)
 	}

@@ -191,7 +191,7 @@ type Count struct {
 	State  State
 	Jobs   int
 	Oldest time.Duration
-	Worker bool // it is no work: the row of a periodic worker, or one that remembers a trouble
+	Worker bool // it is no work: the row of a periodic worker
 }
 
 // Backlog counts the jobs that are not finished, and the parked ones. It reads only their part of an index, however
@@ -247,7 +247,7 @@ func (s *MySQL) ages(ctx context.Context, ids []any) (map[int64]aged, error) {
 		if err := rows.Scan(&id, &key, &age); err != nil {
 			return nil, err
 		}
-		ages[id] = aged{time.Duration(age) * time.Microsecond, strings.HasPrefix(key, WorkerKey) || strings.HasPrefix(key, TroubleKey)}
+		ages[id] = aged{time.Duration(age) * time.Microsecond, strings.HasPrefix(key, WorkerKey)}
 	}
 	return ages, rows.Err()
 }

@@ -5,7 +5,7 @@
 // (schedule.go); new jobs (insert.go), the runner (runner.go), what it has leased (slots.go), its claim loop (claim.go, wake.go, rows.go), one
 // try (run.go) and its conclusion (conclude.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go,
 // memory.go); workers that run at intervals (worker.go); how another system gets concluded jobs (follow.go); and what operators
-// and audits ask of the table (admin.go, acts.go, walk.go, late.go, count.go, rejected.go).
+// and audits ask of the table (admin.go, acts.go, walk.go, count.go, rejected.go).
 package job
 
 import (

@@ -44,8 +44,44 @@ func columnMigrations() []*goose.Migration {
 			job_id      BIGINT      NOT NULL
 		) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
 			"CREATE INDEX ix_jdpay_job_finished ON jdpay_job (finished_at, id)"),
+		goose.NewGoMigration(5, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, createAlerts); err != nil {
+				return err
+			}
+			return moveAlerts(ctx, tx)
+		}}, nil),
 	}
 }
+
+// createAlerts creates the table of package alert. unique_key is set while an alert is open; told_… say what each receiver knows: 1
+// that it opened, 2 the reminder, 3 that it is over.
+const createAlerts = `CREATE TABLE IF NOT EXISTS jdpay_alert (
+			id             BIGINT       NOT NULL AUTO_INCREMENT PRIMARY KEY,
+			unique_key     VARCHAR(191) NULL,
+			cause          VARCHAR(64)  NOT NULL,
+			ref            VARCHAR(64)  NULL,
+			job_id         BIGINT       NULL,
+			event          TINYINT      NOT NULL DEFAULT 0,
+			text_en        TEXT         NULL,
+			text_zh        TEXT         NULL,
+			since          DATETIME(6)  NOT NULL,
+			seen_until     DATETIME(6)  NULL,
+			over_at        DATETIME(6)  NULL,
+			due_at         DATETIME(6)  NULL,
+			told_at        DATETIME(6)  NULL,
+			told_dingtalk  TINYINT      NOT NULL DEFAULT 0,
+			told_wecom     TINYINT      NOT NULL DEFAULT 0,
+			told_feishu    TINYINT      NOT NULL DEFAULT 0,
+			told_webhook   TINYINT      NOT NULL DEFAULT 0,
+			send_error     VARCHAR(255) NULL,
+			silenced_until DATETIME(6)  NULL,
+			silenced_by    VARCHAR(128) NULL,
+			silence_reason TEXT         NULL,
+			UNIQUE KEY uk_jdpay_alert_unique_key (unique_key),
+			KEY ix_jdpay_alert_due (due_at, id),
+			KEY ix_jdpay_alert_over (over_at, seen_until),
+			KEY ix_jdpay_alert_ref (ref)
+		) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`
 
 // addColumns is a migration of statements, each of which is taken as done if the columns or the index exist.
 func addColumns(version int64, stmts ...string) *goose.Migration {

@@ -47,6 +47,7 @@ const (
 	formatted kind = iota
 	marked         // a text without values
 	plain          // a text that is the same in every language
+	both           // the format is the English text, the value the Chinese one
 	joined         // the format stands between the messages
 )
 
@@ -68,6 +69,12 @@ func (m Message) In(l Lang) string {
 			texts[i] = arg.(Message).In(l)
 		}
 		return strings.Join(texts, map[Lang]string{English: format, Chinese: separators[format]}[l])
+	}
+	if m.kind == both {
+		if l == Chinese {
+			return m.args[0].(string)
+		}
+		return format
 	}
 	if l == Chinese && m.kind != plain {
 		format = cmp.Or(chinese[format], format)
@@ -99,6 +106,12 @@ func Mark(text string) string { return text }
 
 // Marked returns the message of a text that Mark has marked.
 func Marked(text string) Message { return Message{format: text, kind: marked} }
+
+// Filled returns the message of a format that Mark has marked, and its values.
+func Filled(format string, args ...any) Message { return Message{format: format, args: args} }
+
+// Both returns the message of a text in each language, such as one that was translated where it was found.
+func Both(en, zh string) Message { return Message{format: en, args: []any{zh}, kind: both} }
 
 // Plain returns the message of a text that is the same in every language, such as a number or an outcome.
 func Plain(text string) Message { return Message{format: text, kind: plain} }

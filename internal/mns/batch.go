@@ -42,6 +42,7 @@ func (p *poller) keep(ctx context.Context, messages []Message) (begin func(), ke
 		p.beat()
 		stopping := ctx.Err() != nil
 		begin, err := p.keepOnce(ctx, messages)
+		p.health.store(err, time.Now())
 		if err == nil {
 			if lasted, ended := p.pause.end(time.Now()); ended {
 				p.log.Info("messages can be kept again; polling goes on", "outage_ms", lasted.Milliseconds())

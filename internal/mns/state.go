@@ -18,6 +18,9 @@ type health struct {
 	since    time.Time       // of this outage
 	logged   map[string]bool // reasons of this outage
 
+	storeErr error     // of the last try to store messages
+	unstored time.Time // since when storing fails, if it does
+
 	last   time.Time             // of the last successful receive, or of the listener's start
 	oldest time.Duration         // age of the oldest message of that receive, when it was received
 	held   map[*poller]time.Time // enqueue times of the oldest messages that are being kept

@@ -41,6 +41,9 @@ type Metrics struct {
 	WorkerLast  *prometheus.GaugeVec     // worker
 	WorkerError *prometheus.GaugeVec     // worker
 	Documents   *prometheus.CounterVec   // result
+	Alerts      *prometheus.CounterVec   // cause
+	OpenAlerts  *prometheus.GaugeVec     // cause
+	Notices     *prometheus.CounterVec   // receiver, result
 	LogDropped  *prometheus.CounterVec   // alert
 
 	table   []Description
@@ -70,7 +73,7 @@ func NewMetrics() *Metrics {
 	m.Settlements = m.counter("jdpay_settlements_total", "Notifications settled or rejected, by outcome.", "outcome")
 	m.Finished = m.counter("jdpay_jobs_finished_total", "Jobs that reached a final state or were parked.", "kind", "state", "outcome")
 	m.Jobs = m.gauge("jdpay_jobs", "Jobs in the table that are not finished, and parked ones.", "kind", "state")
-	m.OldestJob = m.gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job; 0 if there is none. Periodic workers and open troubles are no jobs here.", "kind")
+	m.OldestJob = m.gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job; 0 if there is none. Periodic workers are no jobs here.", "kind")
 	m.MnsRequests = m.counter("jdpay_mns_requests_total", "Requests to MNS.", "queue", "op", "result")
 	m.MnsMessages = m.gauge("jdpay_mns_queue_messages", "Messages in the queue as MNS counts them: approximate, and possibly a constant 0.", "queue", "state")
 	m.MnsOldest = m.gauge("jdpay_mns_oldest_message_age_seconds", "Age of the oldest message of the last receive, 0 if the queue was empty; it goes on counting while messages cannot be kept or received.", "queue")
@@ -90,6 +93,9 @@ func NewMetrics() *Metrics {
 	m.Failures = m.counter("jdpay_job_failures_total", "Tries of jobs that failed, by the class of the reason.", "kind", "reason")
 	m.Build = m.gauge("jdpay_build_info", "Always 1; the labels say which program runs.", "version", "commit", "goversion")
 	m.Documents = m.counter("jdpay_elasticsearch_documents_total", "Documents that Elasticsearch stored, or refused for good; then the result is the type of its exception.", "result")
+	m.Alerts = m.counter("jdpay_alerts_total", "Alerts that have opened, by cause; counted by the instance that stored them.", "cause")
+	m.OpenAlerts = m.gauge("jdpay_alerts_open", "Open alerts, by cause, as the table says every minute.", "cause")
+	m.Notices = m.counter("jdpay_notices_total", "Notices of alerts by receiver and result (sent, failed).", "receiver", "result")
 	m.LogDropped = m.counter("jdpay_log_lines_dropped_total", "Lines of the log that were dropped because their reader stood still or they could not be written; alert is true for alerts.", "alert")
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -56,9 +56,7 @@ var Endings = map[string][]Ending{
 		{job.Parked, job.MalformedArgs},
 		{job.Parked, job.Crashed},
 	},
-	KindEvidence:    {{job.Rejected, Counted}},
-	job.KindLate:    {{job.Done, job.Told}},
-	job.KindTrouble: {{job.Done, job.TroubleOver}},
+	KindEvidence: {{job.Rejected, Counted}},
 }
 
 var notificationEndings = []Ending{

@@ -317,37 +317,3 @@ func TestCommandIsSentAgainWithoutAReply(t *testing.T) {
 		return len(sent) >= 2 && sent[1] == sent[0]
 	})
 }
-
-func TestLateStepsAreReportedOnce(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.order(1, "8.00")
-	w.exec("DELETE FROM kernel_device_group")
-	w.serve()
-	w.keep(pay("R1", "8.00"))
-	w.eventually("the steps fail", func() bool {
-		return w.stepState(KindPayInfo, 1) == "done written" && w.stepState(KindPayComplete, 1) == "ready"
-	})
-	store := job.NewMySQL(w.db)
-	if late, err := store.Late(t.Context(), Steps, time.Hour); err != nil || len(late) != 0 {
-		t.Errorf("within the grace period: %+v, %v", late, err)
-	}
-	w.exec("UPDATE jdpay_job SET created_at = DATE_SUB(created_at, INTERVAL 3 MINUTE) WHERE ref = 'R1'")
-	late, err := store.Late(t.Context(), Steps, 2*time.Minute)
-	if err != nil || len(late) != 2 || late[0].Ref != "R1" || late[0].Kind != KindPayComplete || !strings.Contains(late[0].Reason, "kernel_device_group") || late[0].Age < 3*time.Minute {
-		t.Fatalf("%+v, %v", late, err)
-	}
-	if err := store.MarkLate(t.Context(), late); err != nil {
-		t.Fatal(err)
-	}
-	if again, err := store.Late(t.Context(), Steps, 2*time.Minute); err != nil || len(again) != 0 {
-		t.Errorf("reported twice: %+v, %v", again, err)
-	}
-	if got := w.stepState(KindPayComplete, 1); got != "ready" {
-		t.Errorf("the late step is %q: the report must not change it", got)
-	}
-	w.exec("INSERT INTO kernel_device_group VALUES ('D1', 1001, 6)")
-	w.eventually("they are done in the end, with their own outcomes", func() bool {
-		return w.stepState(KindPayComplete, 1) == "done sent" && w.stepState(KindWaybillStatus, 1) == "done updated"
-	})
-}

@@ -9,10 +9,8 @@ import (
 
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
@@ -21,7 +19,10 @@ import (
 const (
 	// FailingTimeout is how long tries of a kind fail, and none succeeds, until a person is told.
 	FailingTimeout = 30 * time.Second
-	// failingJobs is how many jobs make a trouble of the whole kind of errors that are about one order's rows each.
+	// failingPause is how long no try fails until the next one begins anew: two blips are no outage that lasts from one to the other. It is
+	// longer than the waits of a few jobs that fail together.
+	failingPause = 15 * time.Minute
+	// failingJobs is how many jobs make an alert of the whole kind of errors that are about one order's rows each.
 	failingJobs = 3
 )
 
@@ -33,10 +34,9 @@ type failing struct {
 
 // failingKind is a kind with failed tries since its last success.
 type failingKind struct {
-	since time.Time
-	jobs  []int64 // the first failingJobs that failed
-	told  bool
-	cause string // the last error's text
+	since, last time.Time
+	jobs        []int64 // the first failingJobs that failed
+	raised      bool
 }
 
 // isFailure reports whether a try says that its kind cannot work. One that waits for a dependency does, too; one that was
@@ -44,7 +44,7 @@ type failingKind struct {
 func isFailure(e job.End) bool {
 	var notCalled *jdapi.NotCalledError
 	switch {
-	case e.Err == nil || e.State != job.Ready || e.Kind == job.KindAlert || !slices.Contains(setup.Kinds, e.Kind):
+	case e.Err == nil || e.State != job.Ready || !slices.Contains(setup.Kinds, e.Kind):
 		return false
 	case !e.Free:
 		return true
@@ -59,93 +59,76 @@ func isAboutOneOrder(e job.End) bool {
 	return e.Class != "" || errors.As(e.Err, &missing) || errors.As(e.Err, &bad)
 }
 
-// failed notes a failed try, and returns since when none has succeeded if a person is to be told of that now.
-func (f *failing) failed(e job.End, now time.Time) (since time.Time, tell bool) {
+// failed notes a failed try, and returns since when none has succeeded if that is an alert.
+func (f *failing) failed(e job.End, now time.Time) (since time.Time, raise bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.kinds == nil {
 		f.kinds = map[string]*failingKind{}
 	}
 	k := f.kinds[e.Kind]
-	if k == nil {
+	if k == nil || !k.raised && now.Sub(k.last) > failingPause {
 		k = &failingKind{since: now}
 		f.kinds[e.Kind] = k
 	}
+	k.last = now
 	if len(k.jobs) < failingJobs && !slices.Contains(k.jobs, e.ID) {
 		k.jobs = append(k.jobs, e.ID)
 	}
-	k.cause = e.Err.Error()
-	if k.told || now.Sub(k.since) < FailingTimeout || isAboutOneOrder(e) && len(k.jobs) < failingJobs {
-		return time.Time{}, false
-	}
-	k.told = true
-	return k.since, true
+	k.raised = k.raised || now.Sub(k.since) >= FailingTimeout && (!isAboutOneOrder(e) || len(k.jobs) >= failingJobs)
+	return k.since, k.raised
 }
 
-// over ends the failure of a kind. It reports since when the kind failed, and whether a person was told of that.
-func (f *failing) over(kind string) (since time.Time, told bool) {
+// over ends the failure of a kind, and reports whether it was an alert.
+func (f *failing) over(kind string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := f.kinds[kind]
-	if k == nil {
-		return time.Time{}, false
-	}
 	delete(f.kinds, kind)
-	return k.since, k.told
+	return k != nil && k.raised
 }
 
-// told returns the kinds of which a person was told, and why they fail.
-func (f *failing) told() map[string]failingKind {
+// raised returns the kinds of whose failure there is an alert.
+func (f *failing) raised() (kinds []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	told := map[string]failingKind{}
 	for kind, k := range f.kinds {
-		if k.told {
-			told[kind] = *k
+		if k.raised {
+			kinds = append(kinds, kind)
 		}
 	}
-	return told
+	return kinds
 }
 
-// noteFailing alerts when tries of a kind have failed for FailingTimeout and none has succeeded, and logs the end of that.
+// noteFailing raises an alert when tries of a kind have failed for FailingTimeout and none has succeeded, and ends it.
 func (r *Reporter) noteFailing(e job.End) {
 	switch {
 	case isFailure(e):
-		if since, tell := r.failing.failed(e, time.Now()); tell {
-			alert.Log(context.Background(), r.opts.Log, "tries of a kind fail and none succeeds; its work waits", attrs(e,
-				"cause", inspect.Cause(e.Err.Error(), lang.English), "failing_ms", time.Since(since).Milliseconds())...)
-			r.Alerts.StatesChanged()
+		if since, raise := r.failing.failed(e, time.Now()); raise && r.Alerts != nil {
+			r.Alerts.Raise(alert.Failing(e.Kind, since, e.Err.Error()))
 		}
 	case e.State == job.Done, e.State == job.Waiting:
-		r.endFailing(e.Kind, "tries of a kind succeed again")
+		r.endFailing(e.Kind)
 	}
 }
 
-func (r *Reporter) endFailing(kind, msg string) {
-	if since, told := r.failing.over(kind); told {
-		r.opts.Log.Info(msg, "kind", kind, "outage_ms", time.Since(since).Milliseconds())
+func (r *Reporter) endFailing(kind string) {
+	if r.failing.over(kind) && r.Alerts != nil {
+		r.Alerts.Over(alert.CauseFailing + kind)
 	}
-}
-
-// Troubles returns the kinds of whose failure a person was told. Their texts have times of zone.
-func (r *Reporter) Troubles(zone *time.Location) (list []job.Trouble) {
-	for kind, k := range r.failing.told() {
-		list = append(list, alert.FailingKind(kind, k.since, k.cause, zone))
-	}
-	return list
 }
 
 // CheckFailing ends the failure of kinds that have nothing left to try: another instance may have done it, or a person. Call it
 // every FailingTimeout. An outage of the database is no error.
 func (r *Reporter) CheckFailing(ctx context.Context, jobs *job.MySQL) error {
 	var errs []error
-	for kind := range r.failing.told() {
+	for _, kind := range r.failing.raised() {
 		left, err := jobs.HasOlder(ctx, kind, FailingTimeout)
 		switch {
 		case err != nil && !sqldb.IsDown(err):
 			errs = append(errs, err)
 		case err == nil && !left:
-			r.endFailing(kind, "no job of a kind waits any more")
+			r.endFailing(kind)
 		}
 	}
 	return errors.Join(errs...)

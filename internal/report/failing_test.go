@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
@@ -53,24 +53,70 @@ func TestFailingKindIsOneAlert(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var out bytes.Buffer
-				r := New(Options{Log: slog.New(slog.NewJSONHandler(&out, nil)), Metrics: ops.NewMetrics()})
-				first := 0
+				begin, alerts := time.Now(), &raised{open: map[string]alert.Alert{}}
+				r := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: ops.NewMetrics()})
+				r.Alerts = alerts
+				first, text := 0, ""
 				for second := range 90 {
 					r.Ended(c.tries(second))
-					if first == 0 && strings.Contains(out.String(), `"alert":true`) {
-						first = second
+					if a, ok := alerts.open["failing/settle"]; ok && first == 0 {
+						first, text = second, a.Text.String()
+						if !a.Since.Equal(begin) {
+							t.Errorf("since %s, want %s", a.Since, begin)
+						}
 					}
 					time.Sleep(time.Second)
 				}
-				alerts, over := strings.Count(out.String(), `"alert":true`), strings.Count(out.String(), "tries of a kind succeed again")
-				if alerts != c.alerts || over != c.over || first != c.first {
-					t.Errorf("%d alerts, the first after %d s, %d ends, want %d, %d and %d:\n%s", alerts, first, over, c.alerts, c.first, c.over, out.String())
+				if alerts.opened != c.alerts || alerts.over != c.over || first != c.first {
+					t.Errorf("%d alerts, the first after %d s, %d ends, want %d, %d and %d", alerts.opened, first, alerts.over, c.alerts, c.first, c.over)
 				}
-				if !strings.Contains(out.String(), c.cause) || strings.Contains(out.String(), "Error 1054") {
-					t.Errorf("the log does not say %q, or has the driver's text:\n%s", c.cause, out.String())
+				if !strings.Contains(text, c.cause) || strings.Contains(text, "Error 1054") {
+					t.Errorf("the alert does not say %q, or has the driver's text: %s", c.cause, text)
 				}
 			})
 		})
 	}
+}
+
+// raised are alerts as they are raised and over.
+type raised struct {
+	open         map[string]alert.Alert
+	opened, over int
+}
+
+func (r *raised) Raise(a alert.Alert) {
+	if _, open := r.open[a.Cause]; !open {
+		r.opened++
+	}
+	r.open[a.Cause] = a
+}
+
+func (r *raised) Over(key string) {
+	if _, open := r.open[key]; open {
+		r.over++
+	}
+	delete(r.open, key)
+}
+
+// TestTwoBlipsAreNoOutage: one failed try and another one six hours later, with nothing in between, are not "failing for six hours".
+func TestTwoBlipsAreNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alerts := &raised{open: map[string]alert.Alert{}}
+		r := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: ops.NewMetrics()})
+		r.Alerts = alerts
+		blip := func() {
+			r.Ended(job.End{Job: &job.Job{ID: 1, Kind: payment.KindSettle}, State: job.Ready, Err: errors.New("a deadlock")})
+		}
+		blip()
+		time.Sleep(6 * time.Hour)
+		blip()
+		if alerts.opened > 0 {
+			t.Errorf("raised: %v", alerts.open)
+		}
+		time.Sleep(FailingTimeout)
+		blip()
+		if a := alerts.open["failing/settle"]; time.Since(a.Since) != FailingTimeout {
+			t.Errorf("since %s ago", time.Since(a.Since))
+		}
+	})
 }

@@ -31,7 +31,6 @@ const (
 	reasonBadRow          = "bad_row"          // a value of the company's tables cannot be used
 	reasonUnknownOrder    = "unknown_order"    // there is no such order yet
 	reasonRedis           = "redis"            // the reply was not published
-	reasonTarget          = "alert_target"     // a robot or webhook did not take the alert
 	reasonTimeOver        = "time_over"        // parked because its time is over
 	reasonDecided         = "decided"          // parked because of what the payment says; the outcome says which
 	reasonInterrupted     = "interrupted"      // by the end of the process, or by the loss of the lease
@@ -43,7 +42,7 @@ const (
 var failureReasons = []string{
 	reasonNotConnected, reasonUnacknowledged, reasonBadDevice, reasonJDDown, reasonRefused, reasonDatabaseDown, reasonDatabaseLocked,
 	reasonDatabaseDenied, reasonDatabaseSchema, reasonDatabaseRefused, reasonMissingRow, reasonBadRow, reasonUnknownOrder,
-	reasonRedis, reasonTarget, reasonTimeOver, reasonDecided, reasonInterrupted, reasonPanic, reasonOther,
+	reasonRedis, reasonTimeOver, reasonDecided, reasonInterrupted, reasonPanic, reasonOther,
 }
 
 // failureReason returns the reason of a try that did not end well.
@@ -63,8 +62,6 @@ func failureReason(e job.End) string {
 		return reasonPanic
 	case errors.Is(err, job.ErrInterrupted), errors.Is(err, job.ErrLeaseLost), e.Outcome == job.Crashed:
 		return reasonInterrupted
-	case e.Kind == job.KindAlert:
-		return reasonTarget
 	case errors.Is(err, device.ErrNotConnected):
 		return reasonNotConnected
 	case errors.As(err, &badTopic), errors.As(err, &badDevice):

@@ -40,7 +40,6 @@ func TestFailureReasons(t *testing.T) {
 		{reasonBadRow, job.End{Err: &payment.BadValueError{Table: "kernel_post_order"}}},
 		{reasonUnknownOrder, job.End{Err: errors.New("there is no order"), Class: payment.ClassUnknownOrder, State: job.Ready}},
 		{reasonRedis, job.End{Job: &job.Job{Kind: payment.KindPublishReply}, Err: errors.New("refused")}},
-		{reasonTarget, job.End{Job: &job.Job{Kind: job.KindAlert}, Err: errors.New("refused")}},
 		{reasonTimeOver, job.End{Err: errors.New("given up"), State: job.Parked, Outcome: payment.Expired}},
 		{reasonDecided, job.End{Err: errors.New("paid 8.00, the order's amount is 9.00"), State: job.Parked, Outcome: payment.AmountMismatch}},
 		{reasonInterrupted, job.End{Err: fmt.Errorf("%w: %w", job.ErrInterrupted, context.Canceled)}},

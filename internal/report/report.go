@@ -4,7 +4,6 @@ package report
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"jdpay-listener/internal/alert"
@@ -26,14 +25,19 @@ type Options struct {
 	Rules   message.Rules
 }
 
+// Alerts is what failing kinds are told to.
+type Alerts interface {
+	Raise(a alert.Alert)
+	Over(key string)
+}
+
 // Reporter turns ended tries into log lines, metrics and alerts. Use New.
 type Reporter struct {
-	Alerts     *alert.Teller // nil: nobody is told
-	OnFinished func()        // is called after the end of a job; nil: nothing
+	Alerts     Alerts // nil: nobody is told
+	OnFinished func() // is called after the end of a job; nil: nothing
 
 	opts     Options
 	payments *payments // nil: no lines about payments
-	bursts   bursts
 	failing  failing
 	slo      promises
 }
@@ -83,23 +87,11 @@ func (r *Reporter) Ended(e job.End) {
 	}
 	switch {
 	case e.State == job.Parked:
-		alert.Log(context.Background(), r.opts.Log, "job needs a person: see jdpay-listener jobs show", attrs(e, "error", e.Err)...)
+		r.opts.Log.Warn("job is parked: a person must act", attrs(e, "error", e.Err)...) // the alert follows from the table
 	case e.State == job.Rejected:
 		r.opts.Log.Warn("message rejected and kept as evidence", attrs(e, "error", e.Err)...)
-		if r.bursts.add(e.Outcome, time.Now()) {
-			alert.Log(context.Background(), r.opts.Log, "many messages are rejected: forged, or the key or the signature profile is wrong", "outcome", string(e.Outcome), "in_a_minute", burstSize)
-			r.Alerts.Event(alert.CauseBurst+string(e.Outcome), alert.CauseBurst+string(e.Outcome), "",
-				"Many messages are rejected: they are forged, or the key or the signature profile is wrong. `verify` says which profile would match.",
-				"大量消息被拒绝：可能是伪造，或密钥、签名方式配置有误。`verify` 可查出匹配的签名方式。")
-		}
 	case e.Outcome == payment.ReplyForeign:
 		r.opts.Log.Warn("reply does not count: its command was not sent, or to another cabinet", attrs(e)...)
-		if r.bursts.add(e.Outcome, time.Now()) {
-			alert.Log(context.Background(), r.opts.Log, "many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up", "outcome", string(e.Outcome), "in_a_minute", burstSize)
-			r.Alerts.Event(alert.CauseBurst+string(e.Outcome), alert.CauseBurst+string(e.Outcome), "",
-				"Many replies come from other cabinets than the commands were sent to: a cabinet is hacked, or serials are mixed up.",
-				"大量回复来自其他柜机：可能有柜机被入侵，或柜机编号配置有误。")
-		}
 	case e.Outcome == payment.Settled: // its line comes when its last step has ended
 		r.opts.Log.Debug("job done", attrs(e)...)
 	case e.Tries > 1 || e.Kind == payment.KindSettle || e.Kind == payment.KindReply && e.Outcome != payment.Confirmed:
@@ -132,36 +124,4 @@ func attrs(e job.End, more ...any) []any {
 		a = append(a, "trace_id", id)
 	}
 	return append(append(a, e.Notes...), more...)
-}
-
-const (
-	burstSize          = 10
-	burstInterval      = time.Minute
-	burstAlertInterval = 10 * time.Minute
-)
-
-// bursts detects outcomes that occur often: many bad messages mean a wrong key or an attack.
-type bursts struct {
-	mu         sync.Mutex
-	seen       map[job.Outcome][]time.Time
-	quietUntil map[job.Outcome]time.Time
-}
-
-// add counts an occurrence and reports whether to alert, at most once in burstAlertInterval.
-func (b *bursts) add(outcome job.Outcome, now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.seen == nil {
-		b.seen, b.quietUntil = map[job.Outcome][]time.Time{}, map[job.Outcome]time.Time{}
-	}
-	times := append(b.seen[outcome], now)
-	if len(times) > burstSize {
-		times = times[1:]
-	}
-	b.seen[outcome] = times
-	if len(times) < burstSize || now.Sub(times[0]) > burstInterval || now.Before(b.quietUntil[outcome]) {
-		return false
-	}
-	b.quietUntil[outcome] = now.Add(burstAlertInterval)
-	return true
 }

@@ -1,8 +1,6 @@
 package report
 
 import (
-	"jdpay-listener/internal/alert"
-	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
 )
@@ -37,15 +35,4 @@ func (r *Reporter) StartSeries(kinds []string) {
 }
 
 // endings lists how the jobs of a kind can end by themselves; of a periodic worker it is empty.
-func endings(kind string) []payment.Ending {
-	if kind == job.KindAlert {
-		return []payment.Ending{
-			{State: job.Done, Outcome: alert.Sent},
-			{State: job.Done, Outcome: alert.NotAddressed},
-			{State: job.Parked, Outcome: job.Abandoned},
-			{State: job.Parked, Outcome: job.MalformedArgs},
-			{State: job.Parked, Outcome: job.Crashed},
-		}
-	}
-	return payment.Endings[kind]
-}
+func endings(kind string) []payment.Ending { return payment.Endings[kind] }

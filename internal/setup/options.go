@@ -100,9 +100,9 @@ func OpsServer(c *config.Config) *ops.Server {
 func AlertTargets(c *config.Config) (targets []alert.Target) {
 	a := c.Alerts
 	for _, t := range []alert.Target{
-		{Name: alert.DingTalk, URL: a.DingTalk.Url.Reveal(), Secret: a.DingTalk.Secret.Reveal()},
-		{Name: alert.WeCom, URL: a.WeCom.Url.Reveal()},
-		{Name: alert.Feishu, URL: a.Feishu.Url.Reveal(), Secret: a.Feishu.Secret.Reveal()},
+		{Name: alert.DingTalk, URL: a.DingTalk.Url.Reveal(), Secret: a.DingTalk.Secret.Reveal(), At: a.DingTalk.AtMobiles, AtAll: a.DingTalk.AtAll},
+		{Name: alert.WeCom, URL: a.WeCom.Url.Reveal(), At: a.WeCom.AtMobiles, AtAll: a.WeCom.AtAll},
+		{Name: alert.Feishu, URL: a.Feishu.Url.Reveal(), Secret: a.Feishu.Secret.Reveal(), At: a.Feishu.AtUsers, AtAll: a.Feishu.AtAll},
 		{Name: alert.Webhook, URL: a.Webhook.Url.Reveal(), Secret: a.Webhook.Secret.Reveal()},
 	} {
 		if t.URL != "" {
@@ -116,6 +116,6 @@ func AlertTargets(c *config.Config) (targets []alert.Target) {
 func AlertSettings(c *config.Config) alert.Settings {
 	a := c.Alerts
 	return alert.Settings{
-		Language: lang.Lang(a.Language), Zone: c.Payment.Location(), Console: a.Console, Heartbeat: a.Heartbeat.Reveal(), Targets: AlertTargets(c),
+		Language: lang.Lang(a.Language), Zone: c.Payment.Location(), Console: a.Console, Heartbeat: a.Heartbeat.Reveal(), Targets: AlertTargets(c), Grace: c.Payment.GracePeriod,
 	}
 }

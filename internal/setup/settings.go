@@ -10,7 +10,7 @@ import (
 )
 
 // Kinds are the kinds of jobs that the configuration has limits and schedules for.
-var Kinds = []string{payment.KindSettle, payment.KindReply, payment.KindPayComplete, payment.KindWaybillStatus, payment.KindPayInfo, payment.KindPublishReply, job.KindAlert}
+var Kinds = []string{payment.KindSettle, payment.KindReply, payment.KindPayComplete, payment.KindWaybillStatus, payment.KindPayInfo, payment.KindPublishReply}
 
 // MessageRules are what the configuration says about genuine messages of the notify queue.
 func MessageRules(c *config.Config) message.Rules {

@@ -12,7 +12,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -41,6 +44,7 @@ type Server struct {
 	answer string
 	status int
 	cards  []string
+	at     []string // who was mentioned last
 	times  []time.Time
 	lines  []string
 }
@@ -77,6 +81,13 @@ func (s *Server) Cards() []string {
 	return append([]string(nil), s.cards...)
 }
 
+// Mentioned returns who the last message that was taken mentions; "all" is everybody.
+func (s *Server) Mentioned() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
+}
+
 // Requests is how many requests came, refused ones included.
 func (s *Server) Requests() int {
 	s.mu.Lock()
@@ -104,7 +115,7 @@ func (s *Server) Serve(w http.ResponseWriter, req *http.Request) {
 	s.times = append(s.times, now)
 	code, text := s.check(req, body, len(s.times) > 20)
 	if code == 0 {
-		s.cards = append(s.cards, text)
+		s.cards, s.at = append(s.cards, text), mentioned(s.Name, body)
 		text = "ok"
 	}
 	switch s.Name {
@@ -142,6 +153,49 @@ func (s *Server) check(req *http.Request, body []byte, tooMany bool) (code int, 
 	return 0, string(body)
 }
 
+// mentioned are those whom a message mentions.
+func mentioned(name string, body []byte) (at []string) {
+	var m struct {
+		At struct {
+			AtMobiles []string
+			IsAtAll   bool
+		}
+		Markdown struct{ Text string }
+		Text     struct {
+			List []string `json:"mentioned_mobile_list"`
+		}
+		Card struct{ Elements []struct{ Content string } }
+	}
+	if json.Unmarshal(body, &m) != nil {
+		return nil
+	}
+	switch name {
+	case DingTalk:
+		for _, mobile := range m.At.AtMobiles {
+			if strings.Contains(m.Markdown.Text, "@"+mobile) { // Markdown has to name them, too
+				at = append(at, mobile)
+			}
+		}
+		if m.At.IsAtAll {
+			at = append(at, "all")
+		}
+	case WeCom:
+		for _, mobile := range m.Text.List {
+			at = append(at, strings.TrimPrefix(mobile, "@"))
+		}
+	case Feishu:
+		for _, e := range m.Card.Elements {
+			for _, part := range mention.FindAllStringSubmatch(e.Content, -1) {
+				at = append(at, part[1])
+			}
+		}
+		slices.Sort(at)
+	}
+	return at
+}
+
+var mention = regexp.MustCompile(`<at id=([^>]+)></at>`)
+
 func checkDingTalk(req *http.Request, body []byte, tooMany bool) (int, string) {
 	var m struct {
 		MsgType  string `json:"msgtype"`
@@ -166,13 +220,19 @@ func checkWeCom(req *http.Request, body []byte, tooMany bool) (int, string) {
 	var m struct {
 		MsgType  string `json:"msgtype"`
 		Markdown struct{ Content string }
+		Text     struct{ Content string }
 	}
 	switch {
 	case req.URL.Query().Get("key") != Token:
 		return 93000, "invalid webhook url"
 	case tooMany:
 		return 45009, "api freq out of limit"
-	case json.Unmarshal(body, &m) != nil || m.MsgType != "markdown" || m.Markdown.Content == "" || len(m.Markdown.Content) > 4096:
+	case json.Unmarshal(body, &m) == nil && m.MsgType == "text" && m.Text.Content != "":
+		if len(m.Text.Content) > 2048 {
+			return 40058, "text.content exceed max length 2048"
+		}
+		return 0, m.Text.Content
+	case m.MsgType != "markdown" || m.Markdown.Content == "" || len(m.Markdown.Content) > 4096:
 		return 40058, "markdown.content exceed max length 4096"
 	}
 	return 0, m.Markdown.Content

@@ -13,15 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/inspect"
-	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
-	"jdpay-listener/internal/payment"
-	"jdpay-listener/internal/report"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/robotserver"
 	"jdpay-listener/internal/setup"
@@ -79,6 +73,7 @@ func TestHeartbeatOnlyWhileHealthy(t *testing.T) {
 	deadMan := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { beats.Add(1) }))
 	t.Cleanup(deadMan.Close)
 	d := &daemon{health: &ops.Health{}, sender: alert.NewSender(nil)}
+	d.ping = d.sender.Get
 	defer d.sender.Close()
 	for _, healthy := range []bool{false, true} {
 		d.health.Check("a dependency", func(context.Context) error {
@@ -99,37 +94,102 @@ func TestHeartbeatOnlyWhileHealthy(t *testing.T) {
 	}
 }
 
-// TestTroublesThatAnInstanceSees are the kinds of whose failure a person was told, and the tables that a database lacks.
-func TestTroublesThatAnInstanceSees(t *testing.T) {
-	missing := &inspect.MissingError{Tables: []inspect.Table{{Name: "kernel_device_group"}}}
-	loaded, err := setup.Load(config.Options{Dir: t.TempDir(), Environ: testenv.Settings("Payment__TimeZone=Asia/Tokyo")})
+// testTeller is a teller without receivers, whose table cannot be used.
+func testTeller(t *testing.T) *alert.Teller {
+	sender := alert.NewSender(nil)
+	t.Cleanup(sender.Close)
+	return alert.NewTeller(alert.Options{Sender: sender, Instance: "test", Metrics: ops.NewMetrics(), Log: slog.New(slog.DiscardHandler)}, alert.Settings{})
+}
+
+// TestFailingHeartbeatIsAnAlert at its second failure, and is over when the address answers again.
+func TestFailingHeartbeatIsAnAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := false
+		d := &daemon{health: &ops.Health{}, alerts: testTeller(t), log: slog.New(slog.DiscardHandler)}
+		d.alerts.Configure(alert.Settings{Heartbeat: "https://dead-man.test/"})
+		d.ping = func(context.Context, string) error {
+			if answers {
+				return nil
+			}
+			return errors.New("it answers 500")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go d.heartbeat(ctx)
+		time.Sleep(time.Second)
+		if d.alerts.Raised(alert.CauseHeartbeat) {
+			t.Error("one failure is an alert")
+		}
+		time.Sleep(heartbeatInterval)
+		if !d.alerts.Raised(alert.CauseHeartbeat) {
+			t.Error("two failures are no alert")
+		}
+		answers = true
+		time.Sleep(heartbeatInterval)
+		if d.alerts.Raised(alert.CauseHeartbeat) {
+			t.Error("the alert stays open")
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// TestJobsSwitchedOffAreAnAlert after a minute.
+func TestJobsSwitchedOffAreAnAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &daemon{cfg: &config.Config{}, alerts: testTeller(t)}
+		for range 2 {
+			if d.alerts.Raised(alert.CauseJobsOff) {
+				t.Error("it is told at once")
+			}
+			if err := d.watchIntake(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(intakeTimeout)
+		}
+		if !d.alerts.Raised(alert.CauseJobsOff) {
+			t.Error("it is not told")
+		}
+	})
+}
+
+// TestDependencyIsAnAlert when it cannot be used for two minutes; the account database and the queues have alerts of their own.
+func TestDependencyIsAnAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &daemon{alerts: testTeller(t)}
+		down := errors.New("connection refused")
+		for _, name := range []string{depMQTT, depAccount, depMNS} {
+			p := &dependency{name: name}
+			for range 3 {
+				d.noteDependency(p, down, time.Now())
+				time.Sleep(dependencyDownTimeout / 2)
+			}
+			if got := d.alerts.Raised(alert.CauseDown + name); got != (name == depMQTT) {
+				t.Errorf("%s: %v", name, got)
+			}
+			d.noteDependency(p, nil, time.Now())
+			if d.alerts.Raised(alert.CauseDown + name) {
+				t.Errorf("%s: the alert stays open", name)
+			}
+		}
+	})
+}
+
+// TestNextAudit is at three in the morning, on days of 23 and 25 hours, too.
+func TestNextAudit(t *testing.T) {
+	paris, err := time.LoadLocation("Europe/Paris")
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		broken := errors.New("Error 1054 (42S22): Unknown column 'pay_type' in 'SET'")
-		failed := func(kind string, err error) job.End {
-			return job.End{Job: &job.Job{ID: 1, Kind: kind}, State: job.Ready, Err: err}
+	for now, want := range map[string]string{
+		"2019-03-30 02:59:59": "2019-03-30 03:00:00", "2019-03-30 03:00:00": "2019-03-31 03:00:00", "2019-10-26 12:00:00": "2019-10-27 03:00:00", "2019-12-31 23:59:59": "2020-01-01 03:00:00",
+	} {
+		at, err := time.ParseInLocation(time.DateTime, now, paris)
+		if err != nil {
+			t.Fatal(err)
 		}
-		d := &daemon{
-			cfg: loaded.Config, tries: report.New(report.Options{Log: slog.New(slog.DiscardHandler), Metrics: ops.NewMetrics()}),
-			tables: []*tableCheck{{name: "account"}, {name: "main", work: "work waits", missing: missing}},
+		if got := nextAudit(at).Format(time.DateTime); got != want {
+			t.Errorf("after %s: %s, want %s", now, got, want)
 		}
-		since := time.Now()
-		d.tries.Ended(failed(payment.KindSettle, broken))
-		time.Sleep(report.FailingTimeout)
-		d.tries.Ended(failed(payment.KindSettle, broken))
-		d.tries.Ended(failed(payment.KindPayInfo, errors.New("nobody is told yet")))
-		want := []job.Trouble{
-			alert.FailingKind(payment.KindSettle, since, broken.Error(), time.FixedZone("", 9*3600)),
-			alert.MissingTables("main", "work waits", missing),
-		}
-		got := d.troubles()
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("want (-), got (+):\n%s", diff)
-		}
-		if text := got[0].Text["en"]; !strings.Contains(text, "since 09:00:00") { // the bubble's clock begins at midnight UTC
-			t.Errorf("the text says %q", text)
-		}
-	})
+	}
 }
