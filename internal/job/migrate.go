@@ -87,10 +87,15 @@ func upgrade(ctx context.Context, db *sql.DB, rest time.Duration) (from, to int6
 
 // noteVersionZero completes a table of versions whose creator was killed before its first row, which goose wants.
 func noteVersionZero(ctx context.Context, db *sql.DB) error {
-	_, err := db.ExecContext(ctx, "INSERT INTO "+versionTable+" (version_id, is_applied) SELECT 0, 1 FROM (SELECT COUNT(*) n FROM "+versionTable+" WHERE version_id = 0) zero WHERE n = 0")
-	if sqldb.Number(err) == 1146 { // there is no such table
+	var rows int
+	err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+versionTable).Scan(&rows)
+	switch {
+	case sqldb.Number(err) == 1146: // there is no such table
 		return nil
+	case err != nil || rows > 0: // where nothing is to be done, a user who may only read needs no other right
+		return err
 	}
+	_, err = db.ExecContext(ctx, "INSERT INTO "+versionTable+" (version_id, is_applied) VALUES (0, 1)")
 	return err
 }
 

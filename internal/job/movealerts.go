@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// lateCause is the cause of the alert about a late job.
+const lateCause = "late"
+
 // moveAlerts stores in jdpay_alert what earlier versions kept as rows of kinds trouble and late: the open ones. It may be repeated. The old
 // rows stay for replicas of the earlier version; the daemon deletes them.
 func moveAlerts(ctx context.Context, tx *sql.Tx) error {
@@ -75,7 +78,7 @@ func moveAlerts(ctx context.Context, tx *sql.Tx) error {
 		if err = rows.Scan(&key, &ref, &id, &since); err != nil {
 			break
 		}
-		values = append(values, []any{key, "late", ref, id, false, nil, nil, since, nil, nil, since, 1, 1, 1, 1})
+		values = append(values, []any{key, lateCause, ref, id, false, nil, nil, since, nil, nil, since, 1, 1, 1, 1})
 	}
 	if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
 		return fmt.Errorf("reading the late jobs of an earlier version: %w", err)
