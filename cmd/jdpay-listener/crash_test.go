@@ -204,7 +204,7 @@ var breaches = []breach{
 		"steps are created after the order's transaction", "settle committed", "../../internal/payment/settle.go",
 		[][2]string{
 			{"\tvar steps []*job.Job\n", "\tvar steps []*job.Job\n\tvar late []job.New\n"},
-			{"if steps, err = s.runner.Insert(ctx, tx, newSteps...); err != nil {", "if late = newSteps; false {"},
+			{"if steps, err = s.runner.InsertNew(ctx, tx, newSteps...); err != nil {", "if late = newSteps; false {"},
 			{"\tcrash.At(\"settle committed\")\n", "\tcrash.At(\"settle committed\")\n\tif steps, err = s.runner.Insert(context.Background(), nil, late...); err != nil {\n\t\treturn err\n\t}\n"},
 		},
 	},
