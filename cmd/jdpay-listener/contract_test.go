@@ -42,7 +42,8 @@ func TestContractCommands(t *testing.T) {
 		}
 	}
 	for _, name := range documented {
-		if !slices.Contains(have, name) && !strings.HasPrefix(name, "--") {
+		// alerts runs by itself and has subcommands.
+		if !slices.Contains(have, name) && !strings.HasPrefix(name, "--") && !slices.ContainsFunc(have, func(sub string) bool { return strings.HasPrefix(sub, name+" ") }) {
 			t.Errorf("docs/contract.md has %s, the program has not", name)
 		}
 	}
