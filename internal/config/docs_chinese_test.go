@@ -30,7 +30,6 @@ var chineseDocs = map[string]string{
 	"Payload field with the cabinet's serial number.":                                                                                       "内容中表示柜机编号的字段。",
 	"Payload field with the result code.":                                                                                                   "内容中表示结果码的字段。",
 	"Payload field with the result text.":                                                                                                   "内容中表示结果说明的字段。",
-	"Payload field with the time of the reply.":                                                                                             "内容中表示回复时间的字段。",
 	"A reply counts only if it names the cabinet that the command was sent to. false: one that names no cabinet counts, too.":               "回复必须注明命令所发往的柜机才算数。false：未注明柜机的回复也算数。",
 	"Reply codes that mean the cabinet did it.":                                                                                             "表示柜机已执行的回复码。",
 	"Reply codes that are not final, such as busy or opening.":                                                                              "非最终结果的回复码，如忙、正在开门。",
