@@ -79,7 +79,13 @@ func (t *Teller) noteParked(ctx context.Context) error {
 	troubles := make([]job.Trouble, len(parked))
 	for i, p := range parked {
 		troubles[i] = job.Trouble{Key: fmt.Sprint(job.ParkedTrouble, p.ID), Cause: parkedCause(p), Order: p.Ref, JobID: p.ID}
-		if p.Ref == "" {
+		if p.Ref != "" {
+			continue
+		}
+		if en, ok := inspect.ExplainMessage(p, lang.English, t.settings.Load().Zone); ok {
+			zh, _ := inspect.ExplainMessage(p, lang.Chinese, t.settings.Load().Zone)
+			troubles[i].Text = texts(en, zh)
+		} else {
 			troubles[i].Text = texts(
 				fmt.Sprintf("Job %d of kind %s needs a person (%s).", p.ID, p.Kind, inspect.Cause(p.LastError, lang.English)),
 				fmt.Sprintf("任务 %d（%s）需要人工处理（%s）。", p.ID, p.Kind, inspect.Cause(p.LastError, lang.Chinese)))
