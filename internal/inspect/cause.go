@@ -120,6 +120,9 @@ var objections = []cause{
 	{regexp.MustCompile(`^order (?s:.*) is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again\?`), text{
 		"was its row set back, restored, or its order_id used again?", "该行是否被改回、从备份恢复，或 order_id 被重复使用？",
 	}},
+	{regexp.MustCompile(`^the database refuses this message; (?P<kept>\d+) of its (?P<size>\d+) bytes are kept \(SHA-256 of all: \w+\): (?:storing 1 jobs: )?(?P<why>.*)`), text{
+		"{kept} of its {size} bytes: {why}", "{size} 字节中的 {kept} 字节：{why}",
+	}},
 	{regexp.MustCompile(`^\d+ processes in a row ended while they ran this job; the last: instance (?P<instance>\S+) ended during this try`), text{zh: "最后一次为实例 {instance}"}},
 }
 

@@ -26,7 +26,7 @@ func TestExplainSpeaksInSentences(t *testing.T) {
 	}{
 		"one try":     {paid, &TracedParcel{"JD1", "D1", 6, ""}, row(payment.KindWaybillStatus, job.Ready, "", 1, "why"), "JD has not taken waybill JD1 after 1 try (why)", "尝试 1 次后京东仍未接受运单 JD1（why）"},
 		"one command": {paid, &TracedParcel{"JD1", "D1", 6, ""}, row(payment.KindPayComplete, job.Waiting, "", 1, ""), "has been sent the command once, but", "已向柜机 D1 发送 1 次命令"},
-		"one failure": {paid, nil, row(payment.KindPayInfo, job.Parked, job.Abandoned, 1, "why"), "failed once and was given up", "尝试 1 次均失败"},
+		"one failure": {paid, nil, row(payment.KindPayInfo, job.Parked, job.Abandoned, 1, "why"), "failed once and was given up", "尝试 1 次失败，已放弃"},
 		"no parcel":   {paid, nil, row(payment.KindPayComplete, job.Ready, "", 2, "why"), "but its cabinet could not be told after 2 tries", "仍未能通知柜机（why）"},
 		"no waybill":  {paid, nil, row(payment.KindWaybillStatus, job.Ready, "", 2, "why"), "has not taken its waybill after 2 tries", "仍未接受运单（why）"},
 		"no amount":   {&TracedOrder{ID: 1}, nil, nil, "Order R1 is not paid:", "订单 R1 尚未支付："},
@@ -53,10 +53,15 @@ func TestExplainSpeaksInSentences(t *testing.T) {
 func TestExplainMessage(t *testing.T) {
 	for outcome, want := range map[job.Outcome][2]string{
 		payment.Malformed:   {"A message with a right signature names no order", "签名有效"},
-		payment.NotStorable: {"refused by the database", "数据库拒绝了一条消息"},
-		job.Crashed:         {"", ""},
+		payment.NotStorable: {
+			"only a part of it is stored (9 of its 20 bytes: Error 1153: the statement is too long). See", "只保存了其中一部分（20 字节中的 9 字节：Error 1153: the statement is too long）。请看",
+		},
+		job.Crashed: {"", ""},
 	} {
 		j := job.Row{ID: 5, Kind: payment.KindSettle, State: job.Parked, Outcome: outcome, LastError: "malformed message: data is not a JSON object: why"}
+		if outcome == payment.NotStorable {
+			j.LastError = "the database refuses this message; 9 of its 20 bytes are kept (SHA-256 of all: 73df): storing 1 jobs: Error 1153: the statement is too long"
+		}
 		for i, l := range []Lang{English, Chinese} {
 			got, ok := ExplainMessage(j, l, time.UTC)
 			if ok != (want[i] != "") || !strings.Contains(got, want[i]) || ok && !strings.Contains(got, "`jobs show 5`") {
