@@ -184,7 +184,7 @@ func (t *Trace) sentence(words text, l Lang, j job.Row, zone *time.Location) str
 	}
 	var pairs []string
 	if j.Tries == 1 {
-		pairs = append(pairs, "{tries} tries", "1 try", "{tries} times", "once", "尝试 {tries} 次均失败", "尝试 1 次失败")
+		pairs = append(pairs, "尝试 {tries} 次均失败", "尝试 1 次失败", "{tries} tries", "1 try", "{tries} times", "once")
 	}
 	amount := ""
 	if t.Order != nil {
