@@ -52,7 +52,7 @@ func TestExplainSpeaksInSentences(t *testing.T) {
 // TestExplainMessage is about parked messages that name no order.
 func TestExplainMessage(t *testing.T) {
 	for outcome, want := range map[job.Outcome][2]string{
-		payment.Malformed:   {"A message with a right signature names no order", "签名有效"},
+		payment.Malformed: {"A message with a right signature names no order", "签名有效"},
 		payment.NotStorable: {
 			"only a part of it is stored (9 of its 20 bytes: Error 1153: the statement is too long). See", "只保存了其中一部分（20 字节中的 9 字节：Error 1153: the statement is too long）。请看",
 		},
