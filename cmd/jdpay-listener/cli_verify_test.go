@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/md5"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"strings"
@@ -67,6 +68,22 @@ func TestVerifyNamesTheFault(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestVerifyNamesSettingsThatWork gives verify the settings that it named.
+func TestVerifyNamesSettingsThatWork(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("JDPay__Md5Key", "k")
+	data := base64.StdEncoding.EncodeToString([]byte(`{"orderNo":"R1","payType":"WXPAY","payAmount":"8.00","payTime":"2020-11-20 12:00:00","externalId":"E1"}`))
+	body := fmt.Sprintf(`{"data":"%s","signType":"MD5","sign":"%x"}`, data, md5.Sum([]byte("data="+data+"&k")))
+	_, errOut, code := inProcess(t, body, "verify")
+	const named = "JDPay:Exclude=sign,signType"
+	if code != exitFailed || !strings.Contains(errOut, "("+named+")") {
+		t.Fatalf("exit %d: %s", code, errOut)
+	}
+	if out, errOut, code := inProcess(t, body, "verify", "--set", named); code != exitOK {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
 }
 
 // TestVerifyHidesTheExpectedSignature verifies a forged message: the right signature is printed only with --show-signature.

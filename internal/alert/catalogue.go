@@ -226,8 +226,14 @@ func parkedJob(id int64, kind string, order string, outcome job.Outcome, why str
 		Cause: parkedCause(kind, outcome), Key: parkedKey(id), Order: order, JobID: id,
 		Attrs: []any{"kind", kind, "outcome", string(outcome), "error", why},
 	}
-	if order == "" {
-		a.Text = lang.M("Job %d of kind %s needs a person (%s).", id, kind, inspect.CauseMessage(why))
+	if order != "" {
+		return a
+	}
+	row := job.Row{ID: id, Kind: kind, State: job.Parked, Outcome: outcome, LastError: why}
+	a.Text = lang.M("Job %d of kind %s needs a person (%s).", id, kind, inspect.CauseMessage(why))
+	if en, ok := inspect.ExplainMessage(row, lang.English, time.UTC); ok {
+		zh, _ := inspect.ExplainMessage(row, lang.Chinese, time.UTC)
+		a.Text = lang.Both(en, zh)
 	}
 	return a
 }

@@ -537,3 +537,19 @@ func TestMissingTablesAreNamed(t *testing.T) {
 		t.Errorf("%s\n%s", en, zh)
 	}
 }
+
+// TestMessageWithoutAnOrderIsTold parks a signed message that cannot be read: the alert says what it is about.
+func TestMessageWithoutAnOrderIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, mariaDB(t), robotserver.DingTalk)
+	a := w.replica("a")
+	w.exec(`INSERT INTO jdpay_job (kind, unique_key, args, state, outcome, last_error, finished_at, next_try_at, created_at)
+		VALUES ('settle', 'k', '{}', 'parked', 'malformed', 'malformed message: data is not a JSON object: why', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))`)
+	w.round(a)
+	card := w.expect(robotserver.DingTalk, 1)
+	for _, part := range []string{"A message with a right signature names no order", "a customer has probably paid", "(malformed message: data is not a JSON object: why)"} {
+		if !strings.Contains(card, part) {
+			t.Errorf("the card lacks %q:\n%s", part, card)
+		}
+	}
+}

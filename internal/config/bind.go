@@ -85,8 +85,8 @@ func (b *binder) single(o option) {
 	})
 }
 
-// list binds a list: elements in the order of their index, gaps closed, or one value as a list of one. A given
-// list replaces the default. Words that are no index stay unknown.
+// list binds a list: elements in the order of their index, gaps closed, or one value as a list of one. One text with commas is a
+// list of its parts, unless they are secrets. A given list replaces the default. Words that are no index stay unknown.
 func (b *binder) list(o option) {
 	add := func(key string, e entry) {
 		element := option{Key: key, Value: reflect.New(o.Value.Type().Elem()).Elem(), Tag: o.Tag}
@@ -95,8 +95,17 @@ func (b *binder) list(o option) {
 	}
 	if e, ok := b.take(o.Key); ok {
 		o.Value.SetZero()
-		if e.Text != "" {
-			add(o.Key, e)
+		parts := []string{e.Text}
+		if o.Value.Type().Elem().Kind() == reflect.String {
+			parts = strings.Split(e.Text, ",")
+			for i := range parts {
+				parts[i] = strings.TrimSpace(parts[i])
+			}
+		}
+		for _, part := range parts {
+			if e.Text = part; part != "" {
+				add(o.Key, e)
+			}
 		}
 		return
 	}

@@ -18,12 +18,12 @@ var chineseDocs = map[string]string{
 	"Queue with JD's pay notifications.":                        "京东支付通知所在的队列。",
 	"Signing key, or a list of them while a key is rotated. A placeholder such as change-me is refused; fewer than 16 characters are a warning.":                                                                                                               "签名密钥；轮换期间可为列表。change-me 之类的占位值会被拒绝；少于 16 个字符会告警。",
 	`How the signed text is put together; "jdpay-listener verify" finds it from one real message. The concat_ profiles and values_only do not mark where fields begin: with them, a text that others choose in a signed field can be passed off as a payment.`: `待签名串的拼接方式；可用一条真实消息通过 "jdpay-listener verify" 找出。concat_ 各方式和 values_only 不区分字段边界：他人若能控制某个签名字段的内容，就可能冒充支付。`,
-	"Fields without a value are not signed.":                                                                               "没有值的字段不参与签名。",
-	"Envelope fields that are not signed, in any case. Never data or the status field.":                                    "不参与签名的信封字段，不区分大小写。不能包含 data 和状态字段。",
-	"The only fields that are signed, in any case; data and the status field must be among them. Empty: whatever arrived.": "仅这些字段参与签名，不区分大小写；必须包含 data 和状态字段。为空：收到的全部字段。",
-	"Values are signed without surrounding white space, and fields of nothing else like those without a value.":            "字段值去掉首尾空白后再参与签名；全为空白的字段视为没有值。",
-	"Field names are sorted ignoring case instead of by ASCII code.":                                                       "字段名排序忽略大小写，而非按 ASCII 码。",
-	"Form of the MNS message body.": "MNS 消息体的形式。",
+	"Fields without a value are not signed.":                                                                                                "没有值的字段不参与签名。",
+	"Envelope fields that are not signed, in any case. Never data or the status field.":                                                     "不参与签名的信封字段，不区分大小写。不能包含 data 和状态字段。",
+	"The only fields that are signed, in any case; data and the status field must be among them. Empty: whatever arrived.":                  "仅这些字段参与签名，不区分大小写；必须包含 data 和状态字段。为空：收到的全部字段。",
+	"Values are signed without surrounding white space, and fields of nothing else like those without a value.":                             "字段值去掉首尾空白后再参与签名；全为空白的字段视为没有值。",
+	"Field names are sorted ignoring case instead of by ASCII code.":                                                                        "字段名排序忽略大小写，而非按 ASCII 码。",
+	"Form of the MNS message body.":                                                                                                         "MNS 消息体的形式。",
 	"Queue with the replies, not that of JDPay:NotifyQueueName. Empty: the listener is off.":                                                "柜机回复所在的队列，不能与 JDPay:NotifyQueueName 相同。为空：不监听。",
 	"Signing key or keys of cabinets' replies. Empty: those of JDPay:Md5Key, with which payments on this queue must be signed in any case.": "柜机回复的签名密钥（可多个）。为空：使用 JDPay:Md5Key；该队列上的支付消息在任何情况下都必须用后者签名。",
 	"Payload field with the id of the command that is answered.":                                                                            "内容中表示所回复命令 ID 的字段。",
@@ -150,7 +150,7 @@ const chineseHead = `# 配置
 - 未知的键会告警，并提示拼写相近的键；早期版本的 ` + "`SyncReply:Fields:Time`" + ` 也按未知键告警，它从未起过作用。.NET 主机和日志库在同一文件中的内容（` + "`AllowedHosts`、`Kestrel`、`Serilog`、`Logging:Console`" + `、
   其他连接字符串等）会被忽略。
 - 文件编码为 UTF-8，有无 BOM 均可。
-- 与 .NET 相同，不同来源的列表按下标合并，配置节按键合并；给出列表即取代默认列表。单个值等同于只有一项的列表，空文本等同于空列表。` + "`null`" + ` 表示不设置该键。
+- 与 .NET 相同，不同来源的列表按下标合并，配置节按键合并；给出列表即取代默认列表。单个值等同于只有一项的列表，含逗号的文本按逗号拆成列表（密钥除外），空文本等同于空列表。` + "`null`" + ` 表示不设置该键。
 - 数字和布尔值可以写成字符串。时长可写成 ` + "`\"30s\"`、`\"1h30m\"`、`\"00:00:30\"`、`\"1.02:03:04\"`" + `（天.时:分:秒），或直接写秒数。
 - 文件（包括存放机密值的文件）改动后会重新读取。标有**即时生效**的键立即生效，其他键的改动会在日志中注明需要重启；有错误的配置整体不予采用。
 

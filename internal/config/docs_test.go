@@ -217,7 +217,8 @@ its end. This works for every key of type secret below, connection strings inclu
   same file (` + "`AllowedHosts`, `Kestrel`, `Serilog`, `Logging:Console`" + `, other connection strings, …) is ignored.
 - Files are UTF-8, with or without a byte order mark.
 - Lists merge by index across sources and sections by key, as in .NET; a list that is given replaces the default list. One
-  value stands for a list of one, an empty text for an empty list. ` + "`null`" + ` says nothing about its key.
+  value stands for a list of one, a text with commas for a list of its parts (secrets excepted), an empty text for an empty
+  list. ` + "`null`" + ` says nothing about its key.
 - Numbers and booleans may be strings. Durations are ` + "`\"30s\"`, `\"1h30m\"`, `\"00:00:30\"`, `\"1.02:03:04\"`" + ` (days.hours:minutes:seconds)
   or bare seconds.
 - Changed files (those with secrets too) are read again. Keys marked **Live** apply at once, changes of others are

@@ -22,6 +22,7 @@ func (d databaseProbes) ofEngine() []probe {
 	rolledBack.needs = "table jdpay_job"
 	return []probe{
 		{"table jdpay_job keys", "table jdpay_job", lang.M("stop the daemon, correct the column or create the index, and run `jdpay-listener audit`"), d.on(jobKeys)},
+		{"account external id", "account tables", d.start, d.on(externalID)},
 		rolledBack,
 		d.probe("locks", lang.M("connect to the server itself, or through a proxy that keeps a session on one server"), namedLock),
 		d.probe("packets", d.start, packets),
@@ -64,6 +65,28 @@ func triggers(tables []string) func(context.Context, *sql.DB) (lang.Message, err
 		}
 		return lang.M("none that this user may see"), err
 	}
+}
+
+// leastExternalID is the length of JD's trade numbers in the company's table, in characters.
+const leastExternalID = 128
+
+// externalID warns of a column that does not give every externalId back as it is.
+func externalID(ctx context.Context, db *sql.DB) (lang.Message, error) {
+	var kind string
+	var most int64 // 0: not a text
+	err := db.QueryRowContext(ctx, `SELECT LOWER(data_type), COALESCE(character_maximum_length, 0) FROM information_schema.columns
+		WHERE table_schema = DATABASE() AND table_name = 'kernelorder_charge' AND column_name = 'external_id'`).Scan(&kind, &most)
+	if err == nil && most < leastExternalID {
+		is := lang.M("a %s of %d characters", kind, most)
+		if most == 0 {
+			is = lang.M("a %s", kind)
+		}
+		err = advice{
+			lang.M("kernelorder_charge.external_id is %s: a payment whose externalId it does not give back as it is is parked as bad_external_id", is),
+			lang.M("make the column a VARCHAR(128)"),
+		}
+	}
+	return lang.M("holds %d characters", most), err
 }
 
 // jobKeys checks that the same work can be inserted once only.

@@ -50,10 +50,11 @@ var needs = map[string]struct {
 	level  string // of the finding: failed, warned or unchecked
 	words  []string
 }{
-	"account engines":  {[]string{"ALTER TABLE jdpay_job ENGINE = MyISAM", "ALTER TABLE kernelorder_charge ENGINE = Aria"}, "failed", []string{"jdpay_job is MyISAM", "kernelorder_charge is Aria", "ENGINE = InnoDB"}},
-	"main engines":     {[]string{"RENAME TABLE kernel_postorder_pay_info TO pi", "ALTER TABLE pi ENGINE = MyISAM", "CREATE VIEW inner_view AS SELECT * FROM pi", "CREATE VIEW kernel_postorder_pay_info AS SELECT * FROM inner_view"}, "failed", []string{"pi is MyISAM"}},
-	"account triggers": {[]string{"CREATE TRIGGER noted AFTER UPDATE ON kernelorder_charge FOR EACH ROW SET @paid = 1"}, "warned", []string{"kernelorder_charge (noted)", "drop the trigger"}},
-	"main triggers":    {[]string{"CREATE TRIGGER told AFTER INSERT ON kernel_postorder_pay_info FOR EACH ROW SET @told = 1"}, "warned", []string{"kernel_postorder_pay_info (told)"}},
+	"account engines":     {[]string{"ALTER TABLE jdpay_job ENGINE = MyISAM", "ALTER TABLE kernelorder_charge ENGINE = Aria"}, "failed", []string{"jdpay_job is MyISAM", "kernelorder_charge is Aria", "ENGINE = InnoDB"}},
+	"main engines":        {[]string{"RENAME TABLE kernel_postorder_pay_info TO pi", "ALTER TABLE pi ENGINE = MyISAM", "CREATE VIEW inner_view AS SELECT * FROM pi", "CREATE VIEW kernel_postorder_pay_info AS SELECT * FROM inner_view"}, "failed", []string{"pi is MyISAM"}},
+	"account external id": {[]string{"ALTER TABLE kernelorder_charge MODIFY external_id BIGINT NULL"}, "warned", []string{"kernelorder_charge.external_id is a bigint", "bad_external_id", "VARCHAR(128)"}},
+	"account triggers":    {[]string{"CREATE TRIGGER noted AFTER UPDATE ON kernelorder_charge FOR EACH ROW SET @paid = 1"}, "warned", []string{"kernelorder_charge (noted)", "drop the trigger"}},
+	"main triggers":       {[]string{"CREATE TRIGGER told AFTER INSERT ON kernel_postorder_pay_info FOR EACH ROW SET @told = 1"}, "warned", []string{"kernel_postorder_pay_info (told)"}},
 	"table jdpay_job keys": {
 		[]string{"ALTER TABLE jdpay_job DROP INDEX uk_jdpay_job_unique_key, MODIFY unique_key VARCHAR(100) COLLATE utf8mb4_general_ci NULL, ADD UNIQUE KEY k (unique_key, kind)"},
 		"failed",

@@ -99,7 +99,7 @@ func serverError(rest string, numbers ...int) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)\bError (?:` + strings.Join(list, "|") + `)(?: \(\w{5}\))?: ` + rest)
 }
 
-// objections are texts of package payment about a message, an order or a cabinet's reply. In English they stay as they are.
+// objections are texts of package payment about a message, an order or a cabinet's reply. In English most stay as they are.
 var objections = []cause{
 	{regexp.MustCompile(`^paid (?P<paid>\S+) yuan, the order's amount is (?P<amount>\S+)$`), text{zh: "实付 {paid} 元，订单金额 {amount} 元"}},
 	{regexp.MustCompile(`^the order was paid already by externalId "(?P<first>[^"\\]*)"; this is "(?P<second>[^"\\]*)": the customer needs a refund$`), text{
@@ -120,8 +120,15 @@ var objections = []cause{
 		zh: "{field} 为 “{status}”，不在 Payment:SuccessStatuses 之列",
 	}},
 	{regexp.MustCompile(`^the cabinet refused with code (?P<code>\S+): (?P<said>.*)$`), text{zh: "柜机拒绝，代码 {code}：{said}"}},
-	{regexp.MustCompile(`^its time was over at (?P<at>\S+), before it was stored$`), text{zh: "{at} 已超过有效时间，此后才入账"}},
-	{regexp.MustCompile(`^its time was over at (?P<at>\S+), while the parcel was looked up$`), text{zh: "查询包裹期间，于 {at} 超过了有效时间"}},
+	{regexp.MustCompile(`^its time was over at (?P<at>\S+), before it was stored$`), text{zh: "有效时间到 {at} 为止，入账时已过"}},
+	{regexp.MustCompile(`^its time was over at (?P<at>\S+), while the parcel was looked up$`), text{zh: "有效时间到 {at} 为止，查询包裹期间已过"}},
+	{regexp.MustCompile(`^order (?s:.*) is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again\?`), text{
+		"was its row set back, restored, or its order_id used again?", "该行是否被改回、从备份恢复，或 order_id 被重复使用？",
+	}},
+	{regexp.MustCompile(`^the database refuses this message; (?P<kept>\d+) of its (?P<size>\d+) bytes are kept \(SHA-256 of all: \w+\): (?:storing 1 jobs: )?(?P<why>.*)`), text{
+		"{kept} of its {size} bytes: {why}", "{size} 字节中的 {kept} 字节：{why}",
+	}},
+	{regexp.MustCompile(`^\d+ processes in a row ended while they ran this job; the last: instance (?P<instance>\S+) ended during this try`), text{zh: "最后一次为实例 {instance}"}},
 }
 
 // causes are ordered: the first that matches counts.

@@ -3,6 +3,7 @@ package inspect
 import (
 	"cmp"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,19 +173,52 @@ func (t *Trace) sentence(words text, l lang.Lang, j job.Row, zone *time.Location
 	if l == lang.Chinese {
 		form = words.zh
 	}
-	amount, device, waybill := "?", "?", "?"
-	if t.Order != nil {
-		amount = cmp.Or(t.Order.PayAmount, t.Order.Amount, "?")
+	var pairs []string
+	if j.Tries == 1 {
+		pairs = append(pairs, "尝试 {tries} 次均失败", "尝试 1 次失败", "{tries} tries", "1 try", "{tries} times", "once")
 	}
+	amount := ""
+	if t.Order != nil {
+		amount = cmp.Or(t.Order.PayAmount, t.Order.Amount)
+	}
+	if amount == "" {
+		pairs = append(pairs, " of {amount} yuan", "", " with {amount} yuan", "", "（{amount} 元）", " ", "已支付 {amount} 元", "已支付")
+	}
+	device, waybill := "", ""
 	if t.Parcel != nil {
 		device, waybill = t.Parcel.DeviceSN, t.Parcel.Waybill
+	} else {
+		pairs = append(pairs, "cabinet {device}", "its cabinet", "waybill {waybill}", "its waybill", "柜机 {device} ", "柜机", "柜机 {device}", "柜机", "运单 {waybill}", "运单")
 	}
 	reason := cmp.Or(ownWords(j.LastError, l), shorten(j.LastError))
 	if !j.State.Finished() || j.Outcome == job.Abandoned || j.Outcome == payment.Expired { // else it is JD's or a cabinet's text
 		reason = Cause(j.LastError, l)
 	}
-	return strings.NewReplacer(
+	if overAt := timeOver.FindStringSubmatch(j.LastError); overAt != nil {
+		if at, err := time.Parse(time.RFC3339, overAt[1]); err == nil {
+			reason = strings.Replace(reason, overAt[1], at.In(zone).Format(time.DateTime), 1)
+		}
+	}
+	pairs = append(
+		pairs,
 		"{order}", t.OrderNo, "{amount}", amount, "{device}", device, "{waybill}", waybill, "{reason}", cmp.Or(reason, "?"), "{job}", strconv.FormatInt(j.ID, 10),
 		"{kind}", j.Kind, "{tries}", strconv.Itoa(j.Tries), "{next}", j.NextTry.In(zone).Format(time.DateTime), "{since}", j.Created.In(zone).Format(time.DateTime),
-	).Replace(form)
+	)
+	return strings.NewReplacer(pairs...).Replace(form)
+}
+
+// timeOver begins the error of a command whose time was over.
+var timeOver = regexp.MustCompile(`^its time was over at (\S+),`)
+
+// ExplainMessage says what Explain would say of a parked job whose message names no order. It reports whether there is such a text.
+func ExplainMessage(j job.Row, l lang.Lang, zone *time.Location) (string, bool) {
+	name := string(j.Outcome)
+	switch j.Outcome {
+	case payment.NotStorable:
+	case payment.Malformed:
+		name = "signed malformed without order"
+	default:
+		return "", false
+	}
+	return (&Trace{}).sentence(explanations[name], l, j, zone), true
 }

@@ -22,8 +22,8 @@ var explanations = map[string]text{
 		"无法读取订单 {order}（{reason}）。请先修复，期间收到的支付会保留，修复后自动入账。",
 	},
 	"unpaid": {
-		"Order {order} of {amount} yuan is not paid: no genuine notification of it has arrived. If the customer has paid, look for rejected messages with `jobs list --state rejected` and ask JD to send it again.",
-		"订单 {order}（{amount} 元）尚未支付：没有收到有效的支付通知。如果客户已付款，请用 `jobs list --state rejected` 查看被拒绝的消息，并请京东重新推送。",
+		"Order {order} of {amount} yuan is not paid: no genuine notification of it has arrived. If the customer has paid, look for its message with `jobs list --state rejected` and `jobs list --state parked`, and ask JD to send it again.",
+		"订单 {order}（{amount} 元）尚未支付：没有收到有效的支付通知。如果客户已付款，请用 `jobs list --state rejected` 和 `jobs list --state parked` 查找它的消息，并请京东重新推送。",
 	},
 	string(payment.Settled): {
 		"Order {order} is paid with {amount} yuan and everything is done: cabinet {device} was told to open, JD knows, and the pay info is written. Nothing to do.",
@@ -188,6 +188,10 @@ var explanations = map[string]text{
 	"signed malformed": {
 		"A message about order {order} has a right signature and cannot be booked, because it cannot be read ({reason}): the customer has probably paid. See `jobs show {job}`, ask JD, and settle the payment another way; `jobs retry {job}` reads it again, `jobs discard {job}` when it is clear.",
 		"与订单 {order} 有关的消息签名有效，但无法解析，没有入账（{reason}）：客户很可能已付款。请看 `jobs show {job}`，与京东核实并以其他方式处理；`jobs retry {job}` 重新读取，处理完毕后执行 `jobs discard {job}`。",
+	},
+	"signed malformed without order": {
+		"A message with a right signature names no order and cannot be booked, because it cannot be read ({reason}): a customer has probably paid. See `jobs show {job}`, ask JD, and settle the payment another way; `jobs retry {job}` reads it again, `jobs discard {job}` when it is clear.",
+		"收到一条签名有效但无法解析、也看不出订单的消息，没有入账（{reason}）：很可能有客户已付款。请看 `jobs show {job}`，与京东核实并以其他方式处理；`jobs retry {job}` 重新读取，处理完毕后执行 `jobs discard {job}`。",
 	},
 	string(payment.Expired): {
 		"Order {order} is paid, but cabinet {device} did not open in time and the command is not sent any more, because the customer will have left ({reason}). Call the customer; `jobs retry {job}` opens the door now.",

@@ -163,7 +163,7 @@ func (s *Settler) settle(j *job.Job, env message.Envelope, p message.Payload) (j
 	err = s.batcher.Do(context.Background(), st)
 	switch {
 	case errors.Is(err, job.ErrExists):
-		return "", job.Permanent(StepsExist, fmt.Errorf("order %s is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again? %w", n.OrderNo, err))
+		return "", job.Permanent(StepsExist, fmt.Errorf("order %s is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again?", n.OrderNo))
 	case err != nil:
 		return "", rollbackVerdict(err)
 	case st.outcome == Settled:
