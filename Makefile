@@ -3,6 +3,7 @@
 GO         ?= go
 GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEADCODE    = golang.org/x/tools/cmd/deadcode@v0.52.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # Later versions need a module that not every network's Go module proxy has.
 NFPM        = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
@@ -40,12 +41,13 @@ model: ## search the models of leases and settling, and their variants with one 
 	sh .ci/packages
 	sh docs/model/check.sh
 
-lint: ## check form, vet, staticcheck, what the program links and its licences
+lint: ## check form, vet, staticcheck, dead code, what the program links and its licences
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); [ -z "$$unformatted" ] || { echo "run gofumpt on:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags manual ./cmd/jdpay-listener
 	$(GO) -C deploy/kubernetes vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	@dead=$$($(GO) run $(DEADCODE) $(PROGRAMS)) || exit 1; dead=$$(echo "$$dead" | grep -v '^internal/sandbox/'); [ -z "$$dead" ] || { echo "tests alone use:"; echo "$$dead"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) -C deploy/kubernetes mod tidy -diff
 	@linked=$$($(GO) list -deps ./cmd/jdpay-listener | grep -E 'go-mysql-server|mochi-mqtt|miniredis|md2man|internal/(sandbox|testenv)'); [ -z "$$linked" ] || { echo "jdpay-listener links what only the sandbox and tests may:"; echo "$$linked"; exit 1; }

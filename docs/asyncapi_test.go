@@ -146,7 +146,7 @@ func TestAsyncAPISchemas(t *testing.T) {
 	compare(t, fields("reply"), replies)
 
 	f := defaultConfig(t).SyncReply.Fields
-	compare(t, fields("reply"), []string{f.MessageId, f.Device, f.Code, f.Text, f.Time})
+	compare(t, fields("reply"), []string{f.MessageId, f.Device, f.Code, f.Text})
 	written, err := json.Marshal(device.Command{})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/auditlog"
+	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/lang"
 )
@@ -38,26 +40,21 @@ deleted, or that all were replaced.`,
 					return usageError{fmt.Errorf("--acts: %w", err)}
 				}
 			}
-			c, err := a.load()
-			if err != nil {
-				return err
-			}
-			account, main, err := openDatabases(c)
-			if err != nil {
-				return err
-			}
-			defer account.Close()
-			defer main.Close()
-			found, err := inspect.Audit{Account: account, Main: main, KeepDone: c.Jobs.KeepDone, PaidElsewhere: elsewhere}.Run(cmd.Context())
-			if err != nil {
-				return a.advise(cmd.Context(), account, main, err)
-			}
-			head, faults, err := auditlog.Check(cmd.Context(), account, known)
-			if err != nil {
+			var found *inspect.Audited
+			var head auditlog.Head
+			err := a.withDatabases(cmd.Context(), func(c *config.Config, account, main *sql.DB) (err error) {
+				if found, err = (inspect.Audit{Account: account, Main: main, KeepDone: c.Jobs.KeepDone, PaidElsewhere: elsewhere}).Run(cmd.Context()); err != nil {
+					return err
+				}
+				var faults []auditlog.Fault
+				head, faults, err = auditlog.Check(cmd.Context(), account, known)
+				for _, f := range faults {
+					found.Offenders = append(found.Offenders, inspect.Offender{What: lang.M("act %d", f.ID), Problem: f.Problem})
+				}
 				return a.advise(cmd.Context(), account, nil, err)
-			}
-			for _, f := range faults {
-				found.Offenders = append(found.Offenders, inspect.Offender{What: lang.M("act %d", f.ID), Problem: f.Problem})
+			})
+			if err != nil {
+				return err
 			}
 			if a.json {
 				err = a.printJSON(struct {

@@ -170,7 +170,7 @@ func (r *faultRound) problems() (found []string) {
 	expect("forgery", "rejected", "SELECT state FROM jdpay_job WHERE kind = 'settle' AND outcome = 'bad_signature' AND ref = ?", r.once.No())
 	expect("kept notifications", fmt.Sprint(w.rounds*roundSettles), "SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle'")
 	expect("steps", fmt.Sprint(w.rounds*roundSteps), "SELECT COUNT(*) FROM jdpay_job WHERE kind IN ('pay-complete', 'waybill-status', 'pay-info')")
-	expect("workers", "4", "SELECT COUNT(*) FROM jdpay_job WHERE unique_key LIKE 'worker:%' AND finished_at IS NULL")
+	expect("workers", "3", "SELECT COUNT(*) FROM jdpay_job WHERE unique_key LIKE 'worker:%' AND finished_at IS NULL")
 	if n := len(w.cabinet.messageIDs(r.wrong.ID)) + calls[r.wrong.Waybill()]; n > 0 {
 		addProblem("%s (wrong amount): a command was sent or JD was called", no)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/lang"
 )
@@ -32,23 +34,17 @@ found.`,
 			if limit < 1 || limit > 1000 {
 				return usageError{errors.New("--limit is a number from 1 to 1000")}
 			}
-			c, err := a.load()
+			var found *inspect.FoundOrders
+			err := a.withDatabases(cmd.Context(), func(c *config.Config, account, main *sql.DB) (err error) {
+				queues := slices.DeleteFunc([]string{c.JDPay.NotifyQueueName, c.SyncReply.QueueName}, func(q string) bool { return q == "" })
+				found, err = inspect.Find(cmd.Context(), account, main, queues, strings.Join(args, " "), limit)
+				if errors.Is(err, inspect.ErrFindText) {
+					return usageError{err}
+				}
+				return err
+			})
 			if err != nil {
 				return err
-			}
-			account, main, err := openDatabases(c)
-			if err != nil {
-				return err
-			}
-			defer account.Close()
-			defer main.Close()
-			queues := slices.DeleteFunc([]string{c.JDPay.NotifyQueueName, c.SyncReply.QueueName}, func(q string) bool { return q == "" })
-			found, err := inspect.Find(cmd.Context(), account, main, queues, strings.Join(args, " "), limit)
-			if errors.Is(err, inspect.ErrFindText) {
-				return usageError{err}
-			}
-			if err != nil {
-				return a.advise(cmd.Context(), account, main, err)
 			}
 			if a.json {
 				err = a.printJSON(found)

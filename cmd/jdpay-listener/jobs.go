@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,10 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
-	"jdpay-listener/internal/sqldb"
 )
 
 func (a *app) jobsCommand() *cobra.Command {
@@ -80,39 +76,6 @@ func ids(args []string) ([]int64, error) {
 		}
 	}
 	return out, nil
-}
-
-// withJobs opens the job table for use.
-func (a *app) withJobs(ctx context.Context, use func(c *config.Config, store *job.MySQL) error) error {
-	c, err := a.load()
-	if err != nil {
-		return err
-	}
-	var db *sql.DB
-	if db, err = openAccount(c); err != nil {
-		return err
-	}
-	defer db.Close()
-	return a.advise(ctx, db, nil, use(c, job.NewMySQL(db)))
-}
-
-// advise says in words why a command failed, and what to do, if a database is down or the account database is not migrated.
-// main is nil for commands that do not use it.
-func (a *app) advise(ctx context.Context, account, main *sql.DB, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case sqldb.IsDown(err):
-		why := inspect.Cause(err.Error(), a.lang)
-		if main != nil && account.PingContext(ctx) == nil {
-			return lang.Errorf("the main database cannot be used (ConnectionStrings:Main; see jdpay-listener doctor): %s", why)
-		}
-		return lang.Errorf("the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s", why)
-	}
-	if stale := job.CheckVersion(ctx, account); errors.Is(stale, job.ErrNotMigrated) {
-		return stale
-	}
-	return err
 }
 
 func (a *app) jobsListCommand() *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -54,22 +55,16 @@ func (a *app) unreadable(t *inspect.Trace) error {
 }
 
 // lookUp reads everything known about an order.
-func (a *app) lookUp(cmd *cobra.Command, orderNo string) (*config.Config, *inspect.Trace, error) {
+func (a *app) lookUp(cmd *cobra.Command, orderNo string) (c *config.Config, t *inspect.Trace, err error) {
 	if orderNo = strings.TrimSpace(orderNo); orderNo == "" { // blanks come along when a number is copied
 		return nil, nil, usageError{errors.New("the order number is empty")}
 	}
-	c, err := a.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	account, main, err := openDatabases(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer account.Close()
-	defer main.Close()
-	t, err := inspect.LookUp(cmd.Context(), account, main, orderNo)
-	return c, t, a.advise(cmd.Context(), account, main, err)
+	err = a.withDatabases(cmd.Context(), func(loaded *config.Config, account, main *sql.DB) (err error) {
+		c = loaded
+		t, err = inspect.LookUp(cmd.Context(), account, main, orderNo)
+		return err
+	})
+	return c, t, err
 }
 
 func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {

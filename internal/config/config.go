@@ -106,7 +106,6 @@ type ReplyFields struct {
 	Device    string `default:"deviceSn" required:"true" doc:"Payload field with the cabinet's serial number."`
 	Code      string `default:"code" required:"true" doc:"Payload field with the result code."`
 	Text      string `default:"message" required:"true" doc:"Payload field with the result text."`
-	Time      string `default:"time" required:"true" doc:"Payload field with the time of the reply."`
 }
 
 // Payment is how a notification becomes a paid order.

@@ -30,7 +30,6 @@ var chineseDocs = map[string]string{
 	"Payload field with the cabinet's serial number.":                                                                                       "内容中表示柜机编号的字段。",
 	"Payload field with the result code.":                                                                                                   "内容中表示结果码的字段。",
 	"Payload field with the result text.":                                                                                                   "内容中表示结果说明的字段。",
-	"Payload field with the time of the reply.":                                                                                             "内容中表示回复时间的字段。",
 	"A reply counts only if it names the cabinet that the command was sent to. false: one that names no cabinet counts, too.":               "回复必须注明命令所发往的柜机才算数。false：未注明柜机的回复也算数。",
 	"Reply codes that mean the cabinet did it.":                                                                                             "表示柜机已执行的回复码。",
 	"Reply codes that are not final, such as busy or opening.":                                                                              "非最终结果的回复码，如忙、正在开门。",
@@ -148,7 +147,7 @@ const chineseHead = `# 配置
 连接字符串也一样。
 
 - 键不区分大小写。文件中可以有注释和多余的逗号。同一文件中重复的键是错误。
-- 未知的键会告警，并提示拼写相近的键。.NET 主机和日志库在同一文件中的内容（` + "`AllowedHosts`、`Kestrel`、`Serilog`、`Logging:Console`" + `、
+- 未知的键会告警，并提示拼写相近的键；早期版本的 ` + "`SyncReply:Fields:Time`" + ` 也按未知键告警，它从未起过作用。.NET 主机和日志库在同一文件中的内容（` + "`AllowedHosts`、`Kestrel`、`Serilog`、`Logging:Console`" + `、
   其他连接字符串等）会被忽略。
 - 文件编码为 UTF-8，有无 BOM 均可。
 - 与 .NET 相同，不同来源的列表按下标合并，配置节按键合并；给出列表即取代默认列表。单个值等同于只有一项的列表，空文本等同于空列表。` + "`null`" + ` 表示不设置该键。

@@ -212,7 +212,8 @@ A secret may stand in a file of its own: ` + "`Mqtt__Password_FILE=/run/secrets/
 its end. This works for every key of type secret below, connection strings included.
 
 - Keys are case-insensitive. Files may hold comments and trailing commas. A key given twice in one file is a fault.
-- An unknown key is a warning, which names a known one that is spelled nearly so. What .NET's hosts and log libraries keep in the
+- An unknown key is a warning, which names a known one that is spelled nearly so; so is ` + "`SyncReply:Fields:Time`" + ` of earlier versions,
+  which had no effect. What .NET's hosts and log libraries keep in the
   same file (` + "`AllowedHosts`, `Kestrel`, `Serilog`, `Logging:Console`" + `, other connection strings, …) is ignored.
 - Files are UTF-8, with or without a byte order mark.
 - Lists merge by index across sources and sections by key, as in .NET; a list that is given replaces the default list. One

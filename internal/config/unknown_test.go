@@ -48,6 +48,7 @@ func TestUnknownKeysSuggestOnlyNearNames(t *testing.T) {
 		`{"Dev001.ThirdService": {"EMQSrver": "x"}}`:         "unknown key Dev001.ThirdService:EMQSrver (" + file + ":1); the nearest known one is Dev001.ThirdService:EMQServer",
 		`{"ConnectionStrings": {"MySqlServerAcc": "x"}}`:     "unknown key ConnectionStrings:MySqlServerAcc (" + file + ":1); the nearest known one is MySqlServerAcc",
 		`{"AppSettings": {"EMQServer": "x"}}`:                "unknown key AppSettings:EMQServer (" + file + ":1); the nearest known one is EMQServer",
+		`{"SyncReply": {"Fields": {"Time": "time"}}}`:        "unknown key SyncReply:Fields:Time (" + file + ":1); it is ignored", // of earlier versions
 		`{"OurFlag": true}`:                                  "unknown key OurFlag (" + file + ":1); it is ignored",
 		`{"Swagger": {"Enabled": true, "Title": "x"}}`:       "unknown section Swagger (Swagger:Enabled, " + file + ":1); it is ignored",
 		`{"App": {"SelfUrl": "x", "Cors": ["a", "b"]}}`:      "unknown section App (App:Cors:0, " + file + ":1); it is ignored",

@@ -15,7 +15,7 @@ import (
 // TestGaugesOfJobsFallToZero requires that a kind whose last job ended has 0 jobs and the age 0, and that a periodic worker,
 // whose row is as old as the table, has no age.
 func TestGaugesOfJobsFallToZero(t *testing.T) {
-	d := &daemon{metrics: ops.NewMetrics(), log: slog.New(slog.DiscardHandler), runner: job.NewRunner(&job.Memory{}, "test", job.Options{})}
+	d := &daemon{metrics: ops.NewMetrics(), log: slog.New(slog.DiscardHandler), runner: job.NewRunner(job.NewMySQL(nil), "test", job.Options{})}
 	d.countJobs([]job.Count{
 		{Kind: "settle", State: job.Ready, Jobs: 3, Oldest: 2 * time.Minute},
 		{Kind: "settle", State: job.Parked, Jobs: 1, Oldest: time.Hour},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -165,31 +166,32 @@ func TestPassword(t *testing.T) {
 
 func TestClientIDs(t *testing.T) {
 	broker := testenv.Mosquitto(t)
-	start := func(t *testing.T, id string, downs *atomic.Int64) *Session {
+	outages := func(log *testenv.Buffer) int { return strings.Count(log.String(), "mqtt session down") }
+	start := func(t *testing.T, id string, log *testenv.Buffer) *Session {
 		o := options(t, broker.Host, broker.Port)
 		o.ClientID = id
-		o.OnDown = func(error) { downs.Add(1) }
+		o.Log = slog.New(slog.NewTextHandler(log, nil))
 		s := serve(t, o)
 		connected(t, s)
 		return s
 	}
 	t.Run("different ids do not disturb each other", func(t *testing.T) {
-		var downs atomic.Int64
-		a, b := start(t, "jdpay-a", &downs), start(t, "jdpay-b", &downs)
+		var log testenv.Buffer
+		a, b := start(t, "jdpay-a", &log), start(t, "jdpay-b", &log)
 		for order := range int64(50) {
 			if err := errors.Join(a.Publish(t.Context(), command(order, "D1")), b.Publish(t.Context(), command(order, "D1"))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := downs.Load(); n != 0 {
+		if n := outages(&log); n != 0 {
 			t.Errorf("%d outages", n)
 		}
 	})
 	t.Run("the same id ends the older session", func(t *testing.T) { // proves that the subtest above can fail
-		var downs atomic.Int64
-		start(t, "jdpay-same", &downs)
-		start(t, "jdpay-same", &downs)
-		testenv.Eventually(t, timeout, "an eviction", func() bool { return downs.Load() > 0 })
+		var log testenv.Buffer
+		start(t, "jdpay-same", &log)
+		start(t, "jdpay-same", &log)
+		testenv.Eventually(t, timeout, "an eviction", func() bool { return outages(&log) > 0 })
 	})
 }
 

@@ -42,7 +42,6 @@ type Options struct {
 	AckTimeout time.Duration            // of a publish; 0 means 5 s
 	OnUp       func()                   // called after every connect; may be nil, must not block
 	OnAck      func(took time.Duration) // called for every acknowledged command; may be nil, must not block
-	OnDown     func(error)              // called once per outage; may be nil, must not block
 	Log        *slog.Logger
 }
 
@@ -57,7 +56,6 @@ type Session struct {
 	connectTimeout time.Duration
 	ackTimeout     time.Duration
 	onUp           func()
-	onDown         func(error)
 	onAck          func(time.Duration)
 	log            *slog.Logger
 
@@ -121,7 +119,6 @@ func NewSession(o Options) (*Session, error) {
 		connectTimeout: defaultConnectTimeout,
 		ackTimeout:     cmp.Or(o.AckTimeout, defaultAckTimeout),
 		onUp:           o.OnUp,
-		onDown:         o.OnDown,
 		onAck:          o.OnAck,
 		log:            o.Log,
 		alone:          make(chan aloneRequest),
@@ -261,7 +258,4 @@ func (s *Session) beginOutage(err error) {
 	}
 	s.since = time.Now()
 	s.log.Warn("mqtt session down, cabinet commands wait: check that the broker runs and Mqtt:Server, Mqtt:Port and the credentials are right", "broker", s.broker.addr, "error", err)
-	if s.onDown != nil {
-		s.onDown(err)
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/testenv"
@@ -75,7 +76,7 @@ func TestCauseOfServerErrors(t *testing.T) {
 			continue
 		}
 		text := "marking 1 orders paid: " + err.Error()
-		if en, zh := Cause(text, English), Cause(text, Chinese); en != c.en || zh != c.zh {
+		if en, zh := Cause(text, lang.English), Cause(text, lang.Chinese); en != c.en || zh != c.zh {
 			t.Errorf("%s: %v:\n%s\n%s", statement, err, en, zh)
 		}
 	}
@@ -104,11 +105,11 @@ func TestCauseOfOtherErrors(t *testing.T) {
 		"Error 1142 (42000): UPDATE command denied to user 'u'@'h' for table 't1'":      {"the database's user has no UPDATE right on table t1: deploy/grants.sql gives it", "数据库用户没有表 t1 的 UPDATE 权限，请按 deploy/grants.sql 授权"},
 		"Error 1142 (42000): UPDATE command denied to user 'u'@'h' for table `db`.`t1`": {"the database's user has no UPDATE right on table t1: deploy/grants.sql gives it", "数据库用户没有表 t1 的 UPDATE 权限，请按 deploy/grants.sql 授权"},
 	} {
-		if en, zh := Cause(text, English), Cause(text, Chinese); en != want[0] || zh != want[1] {
+		if en, zh := Cause(text, lang.English), Cause(text, lang.Chinese); en != want[0] || zh != want[1] {
 			t.Errorf("%s:\n%s\n%s", text, en, zh)
 		}
 	}
-	if err := errors.New(strings.Repeat("x", 500)); len(Cause(err.Error(), English)) > 210 {
+	if err := errors.New(strings.Repeat("x", 500)); len(Cause(err.Error(), lang.English)) > 210 {
 		t.Error("a long text is not cut")
 	}
 }
@@ -125,10 +126,10 @@ func TestExplainWordsTheCause(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for lang, want := range map[Lang]string{
-		English: "the database has no column pay_type: ALTER TABLE kernelorder_charge ADD COLUMN pay_type INT NULL", Chinese: "数据库缺少列 pay_type",
+	for l, want := range map[lang.Lang]string{
+		lang.English: "the database has no column pay_type: ALTER TABLE kernelorder_charge ADD COLUMN pay_type INT NULL", lang.Chinese: "数据库缺少列 pay_type",
 	} {
-		if text := trace.Explain(lang, time.UTC); !strings.Contains(text, want) || strings.Contains(text, "Error 1054") {
+		if text := trace.Explain(l, time.UTC); !strings.Contains(text, want) || strings.Contains(text, "Error 1054") {
 			t.Errorf("%s", text)
 		}
 	}
@@ -155,10 +156,10 @@ func TestObjectionsInChinese(t *testing.T) {
 	} {
 		j := job.Row{ID: 5, Kind: payment.KindSettle, State: job.Parked, Outcome: payment.PaidTwice, LastError: reason}
 		trace := &Trace{OrderNo: "R1", Order: &kernel.Order{ID: 1, Amount: "99.00"}, Jobs: []job.Row{j}}
-		if got := trace.Explain(Chinese, time.UTC); !strings.Contains(got, want) {
+		if got := trace.Explain(lang.Chinese, time.UTC); !strings.Contains(got, want) {
 			t.Errorf("%q does not contain %q", got, want)
 		}
-		if got := trace.Explain(English, time.UTC); !strings.Contains(got, "("+reason+")") {
+		if got := trace.Explain(lang.English, time.UTC); !strings.Contains(got, "("+reason+")") {
 			t.Errorf("%q does not contain %q", got, reason)
 		}
 	}

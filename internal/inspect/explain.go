@@ -14,17 +14,8 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// Lang is a language of explanations.
-type Lang = lang.Lang
-
-// The languages of explanations.
-const (
-	English = lang.English
-	Chinese = lang.Chinese
-)
-
 // Explain returns a sentence or two that say where an order is, why, and what to do. Times are in zone.
-func (t *Trace) Explain(l Lang, zone *time.Location) string {
+func (t *Trace) Explain(l lang.Lang, zone *time.Location) string {
 	var sentences []string
 	for _, j := range t.openJobs() {
 		sentences = append(sentences, t.sentence(t.openText(j), l, j, zone))
@@ -47,7 +38,7 @@ func (t *Trace) Explain(l Lang, zone *time.Location) string {
 		sentences = append(sentences, t.sentence(explanations["main database unread"], l, job.Row{LastError: t.MainError}, zone))
 	}
 	join := " "
-	if l == Chinese {
+	if l == lang.Chinese {
 		join = ""
 	}
 	return strings.Join(sentences, join)
@@ -176,9 +167,9 @@ func (t *Trace) discardedBefore() bool {
 }
 
 // sentence fills the placeholders of a text.
-func (t *Trace) sentence(words text, l Lang, j job.Row, zone *time.Location) string {
+func (t *Trace) sentence(words text, l lang.Lang, j job.Row, zone *time.Location) string {
 	form := words.en
-	if l == Chinese {
+	if l == lang.Chinese {
 		form = words.zh
 	}
 	amount, device, waybill := "?", "?", "?"

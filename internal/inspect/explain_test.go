@@ -16,6 +16,7 @@ import (
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
 
@@ -175,15 +176,15 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: parcel, Jobs: tt.jobs}
-			for lang, parts := range map[Lang][]string{English: tt.en, Chinese: tt.zh} {
-				text := trace.Explain(lang, beijing)
+			for l, parts := range map[lang.Lang][]string{lang.English: tt.en, lang.Chinese: tt.zh} {
+				text := trace.Explain(l, beijing)
 				for _, part := range parts {
 					if !strings.Contains(text, part) {
-						t.Errorf("%s: %q does not contain %q", lang, text, part)
+						t.Errorf("%s: %q does not contain %q", l, text, part)
 					}
 				}
 				if placeholder.MatchString(text) {
-					t.Errorf("%s: %q has an unfilled placeholder", lang, text)
+					t.Errorf("%s: %q has an unfilled placeholder", l, text)
 				}
 			}
 		})
@@ -221,18 +222,18 @@ func TestExplainOfOpenAndPausedWork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}, Jobs: tt.jobs, Now: now}
-			for lang, parts := range map[Lang][]string{English: tt.en, Chinese: tt.zh} {
-				text := trace.Explain(lang, beijing)
+			for l, parts := range map[lang.Lang][]string{lang.English: tt.en, lang.Chinese: tt.zh} {
+				text := trace.Explain(l, beijing)
 				for _, part := range parts {
 					if !strings.Contains(text, part) {
-						t.Errorf("%s: %q does not contain %q", lang, text, part)
+						t.Errorf("%s: %q does not contain %q", l, text, part)
 					}
 				}
 				if strings.Contains(text, tt.never) {
-					t.Errorf("%s: %q contains %q", lang, text, tt.never)
+					t.Errorf("%s: %q contains %q", l, text, tt.never)
 				}
 				if placeholder.MatchString(text) {
-					t.Errorf("%s: %q has an unfilled placeholder", lang, text)
+					t.Errorf("%s: %q has an unfilled placeholder", l, text)
 				}
 			}
 		})
@@ -246,12 +247,12 @@ func TestExplainWithoutTheMainDatabase(t *testing.T) {
 		Jobs:      []job.Row{{Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled}},
 		MainError: "dial tcp 10.0.0.5:3306: connect: connection refused",
 	}
-	for lang, part := range map[Lang]string{
-		English: "not known at the moment, because the main database cannot be read (nothing listens at the server's address",
-		Chinese: "因为主数据库无法读取（服务器地址拒绝连接",
+	for l, part := range map[lang.Lang]string{
+		lang.English: "not known at the moment, because the main database cannot be read (nothing listens at the server's address",
+		lang.Chinese: "因为主数据库无法读取（服务器地址拒绝连接",
 	} {
-		if text := trace.Explain(lang, time.UTC); !strings.Contains(text, part) {
-			t.Errorf("%s: %q does not contain %q", lang, text, part)
+		if text := trace.Explain(l, time.UTC); !strings.Contains(text, part) {
+			t.Errorf("%s: %q does not contain %q", l, text, part)
 		}
 	}
 }
@@ -276,14 +277,14 @@ func TestExplainOfADiscardedPaymentWhenItIsPurged(t *testing.T) {
 			}
 		}
 		for _, no := range []string{"R1", "R-GONE"} {
-			text := w.lookUp(no).Explain(English, beijing)
+			text := w.lookUp(no).Explain(lang.English, beijing)
 			if !strings.Contains(text, "erson discarded") || strings.Contains(text, "retry --replay") == purged {
 				t.Errorf("%s, purged %v: %s", no, purged, text)
 			}
 		}
 	}
 	w.order(2, "8.00")
-	if text := w.lookUp("R2").Explain(English, beijing); !strings.Contains(text, "no genuine notification") {
+	if text := w.lookUp("R2").Explain(lang.English, beijing); !strings.Contains(text, "no genuine notification") {
 		t.Errorf("R2: %s", text)
 	}
 }

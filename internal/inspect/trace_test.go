@@ -13,6 +13,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
 )
@@ -184,7 +185,7 @@ func TestRealWorkBeforeForgeries(t *testing.T) {
 	if trace.Unlisted != 2016-2*maxTraceMessages {
 		t.Errorf("%d messages are not listed, want %d", trace.Unlisted, 2016-2*maxTraceMessages)
 	}
-	if text := trace.Explain(English, beijing); !strings.Contains(text, "99.00") || !strings.Contains(text, "jobs retry") {
+	if text := trace.Explain(lang.English, beijing); !strings.Contains(text, "99.00") || !strings.Contains(text, "jobs retry") {
 		t.Errorf("explanation: %s", text)
 	}
 	list, err := job.NewMySQL(w.db).List(t.Context(), job.Filter{Ref: "R1"}, 3000, false)

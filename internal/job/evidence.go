@@ -45,24 +45,3 @@ func (s *MySQL) InsertFinished(ctx context.Context, n NewRow, state State, outco
 	}
 	return res.LastInsertId()
 }
-
-// InsertFinished stores a job that is finished.
-func (m *Memory) InsertFinished(_ context.Context, n NewRow, state State, outcome Outcome, reason string) (id int64, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.rows == nil {
-		m.rows, m.keys = map[int64]*memoryRow{}, map[string]int64{}
-	}
-	if _, ok := m.keys[n.Key]; ok && n.Key != "" {
-		return 0, nil
-	}
-	m.next++
-	m.rows[m.next] = &memoryRow{
-		Job:   Job{ID: m.next, Kind: n.Kind, Key: n.Key, Args: n.Args, Priority: n.Priority, Created: time.Now()},
-		state: state, outcome: outcome, lastError: reason,
-	}
-	if n.Key != "" {
-		m.keys[n.Key] = m.next
-	}
-	return m.next, nil
-}

@@ -3,8 +3,8 @@
 //
 // Reading order: a job and its states (job.go), its history (history.go), what a handler can say about a try (verdict.go), when the next try comes
 // (schedule.go); new jobs (insert.go), the runner (runner.go), what it has leased (slots.go), its claim loop (claim.go, wake.go, rows.go), one
-// try (run.go) and its conclusion (conclude.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go,
-// memory.go); workers that run at intervals (worker.go); how another system gets concluded jobs (follow.go); and what operators
+// try (run.go) and its conclusion (conclude.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go);
+// workers that run at intervals (worker.go); how another system gets concluded jobs (follow.go); and what operators
 // and audits ask of the table (admin.go, acts.go, walk.go, count.go, rejected.go).
 package job
 
@@ -48,7 +48,6 @@ const (
 // Priorities of kinds: higher runs first.
 const (
 	Low         = 5
-	BelowNormal = 10
 	Normal      = 15
 	AboveNormal = 20
 	High        = 25

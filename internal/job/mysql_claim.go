@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -175,4 +176,11 @@ func (s *MySQL) dueRows(ctx context.Context, lease string, want map[string]int, 
 		return nil, fmt.Errorf("looking for due jobs: %w", err)
 	}
 	return found, nil
+}
+
+// byUrgency sorts claimed jobs of several kinds into the order in which they should begin.
+func byUrgency(jobs []*Job) {
+	slices.SortStableFunc(jobs, func(a, b *Job) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Tries, b.Tries), cmp.Compare(a.ID, b.ID))
+	})
 }

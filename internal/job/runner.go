@@ -167,9 +167,6 @@ type Use struct {
 // Uses returns how the slots of each kind are used, in order, without those of periodic workers.
 func (r *Runner) Uses() []Use { return r.slots.uses() }
 
-// Lease is the name under which this runner leases jobs.
-func (r *Runner) Lease() string { return r.lease }
-
 // WaitFree waits until this instance could take n more jobs of the kind, or half of all it can run, so that work stays
 // where it is (in MNS) instead of being taken in only to wait in the table. An idle runner takes in everything.
 func (r *Runner) WaitFree(ctx context.Context, name string, n int) error {

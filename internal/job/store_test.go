@@ -25,7 +25,7 @@ func TestStoreClaims(t *testing.T) {
 			NewRow{Kind: "k", Key: "normal later", Priority: Normal, Delay: time.Microsecond},
 			NewRow{Kind: "k", Key: "not due", Priority: High, Delay: time.Hour},
 			NewRow{Kind: "unknown", Key: "another kind", Priority: High},
-			NewRow{Kind: "l", Key: "other", Priority: BelowNormal},
+			NewRow{Kind: "l", Key: "other", Priority: Low},
 		)
 		first := claim(t, s, "a", map[string]int{"k": 1, "l": 5})
 		if diff := cmp.Diff([]string{"high", "other"}, keysOf(first)); diff != "" {

@@ -21,13 +21,9 @@ type Message struct {
 	Handle string
 	// Body is valid UTF-8, as sent unless Damaged.
 	Body string
-	// EnqueuedAt, FirstDequeuedAt and NextVisibleAt are times of MNS's clock, to the millisecond, in
-	// UTC; zero if they are not in the response.
-	EnqueuedAt      time.Time
-	FirstDequeuedAt time.Time
-	NextVisibleAt   time.Time
-	DequeueCount    int // receives, including this one
-	Priority        int // 1 (highest) to 16
+	// EnqueuedAt is a time of MNS's clock, to the millisecond, in UTC; zero if it is not in the response.
+	EnqueuedAt   time.Time
+	DequeueCount int // receives, including this one
 	// Damaged means that Body is not what the sender sent: its MD5 differs, or the message could
 	// be read only in part, and Body is its raw XML.
 	Damaged bool
@@ -84,14 +80,11 @@ func decode(body []byte, n int, handles bool) (messages []Message, err error) {
 // toMessage converts a decoded message and checks its body against its MD5.
 func toMessage(m sdk.MessageReceiveResponse) Message {
 	message := Message{
-		ID:              strings.TrimSpace(m.MessageId),
-		Handle:          strings.TrimSpace(m.ReceiptHandle),
-		Body:            m.MessageBody,
-		EnqueuedAt:      fromMillis(m.EnqueueTime),
-		FirstDequeuedAt: fromMillis(m.FirstDequeueTime),
-		NextVisibleAt:   fromMillis(m.NextVisibleTime),
-		DequeueCount:    int(m.DequeueCount),
-		Priority:        int(m.Priority),
+		ID:           strings.TrimSpace(m.MessageId),
+		Handle:       strings.TrimSpace(m.ReceiptHandle),
+		Body:         m.MessageBody,
+		EnqueuedAt:   fromMillis(m.EnqueueTime),
+		DequeueCount: int(m.DequeueCount),
 	}
 	if m.MessageBodyMD5 != "" && !md5Matches(message.Body, m.MessageBodyMD5) {
 		// An XML decoder turns an unescaped CR LF into LF; the MD5 is of the original.

@@ -38,8 +38,6 @@ type Attributes struct {
 	Active, Inactive, Delayed int64
 	VisibilityTimeout         time.Duration
 	Retention                 time.Duration // of a message that is not deleted
-	PollingWait               time.Duration // the wait of a receive without one of its own
-	CreatedAt                 time.Time     // UTC, to the second
 }
 
 // Name returns the queue's name.
@@ -145,8 +143,6 @@ func (q *Queue) Attributes(ctx context.Context) (attributes Attributes, err erro
 		Delayed:           document.DelayMessages,
 		VisibilityTimeout: time.Duration(document.VisibilityTimeout) * time.Second,
 		Retention:         time.Duration(document.MessageRetentionPeriod) * time.Second,
-		PollingWait:       time.Duration(document.PollingWaitSeconds) * time.Second,
-		CreatedAt:         time.Unix(document.CreateTime, 0).UTC(),
 	}, nil
 }
 

@@ -48,13 +48,6 @@ func (h *Health) Loop(name string, timeout time.Duration) (beat func()) {
 	return func() { l.last.Store(int64(time.Since(start))) }
 }
 
-// End removes a loop that has ended on purpose.
-func (h *Health) End(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.loops, name)
-}
-
 // Check registers a check that must succeed for the daemon to be ready.
 func (h *Health) Check(name string, check func(context.Context) error) {
 	h.mu.Lock()

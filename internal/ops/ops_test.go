@@ -39,10 +39,6 @@ func TestHealthz(t *testing.T) {
 	if w := get(s, "/healthz"); w.Code != http.StatusServiceUnavailable || !strings.HasPrefix(w.Body.String(), `[{"name":"wedged","error":"no progress for `) {
 		t.Errorf("wedged: %d %s", w.Code, w.Body)
 	}
-	h.End("wedged")
-	if w := get(s, "/healthz"); w.Code != http.StatusOK {
-		t.Errorf("ended on purpose: %d %s", w.Code, w.Body)
-	}
 }
 
 // TestReadyz: readiness names all failed checks, and the checks have a deadline.

@@ -1,7 +1,6 @@
 package job
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,8 +9,8 @@ import (
 	"time"
 )
 
-// Memory is a Store without a database. Its zero value is ready for use. It loses everything with the process and
-// takes part in no transaction.
+// Memory is a Store without a database, for tests of the runner. Its zero value is ready for use. It loses everything with
+// the process and takes part in no transaction.
 type Memory struct {
 	mu    sync.Mutex
 	next  int64
@@ -86,6 +85,27 @@ func (m *Memory) InsertNew(ctx context.Context, tx *sql.Tx, lease string, rows [
 		return nil, ErrExists
 	}
 	return m.Insert(ctx, tx, lease, rows)
+}
+
+// InsertFinished stores a job that is finished.
+func (m *Memory) InsertFinished(_ context.Context, n NewRow, state State, outcome Outcome, reason string) (id int64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rows == nil {
+		m.rows, m.keys = map[int64]*memoryRow{}, map[string]int64{}
+	}
+	if _, ok := m.keys[n.Key]; ok && n.Key != "" {
+		return 0, nil
+	}
+	m.next++
+	m.rows[m.next] = &memoryRow{
+		Job:   Job{ID: m.next, Kind: n.Kind, Key: n.Key, Args: n.Args, Priority: n.Priority, Created: time.Now()},
+		state: state, outcome: outcome, lastError: reason,
+	}
+	if n.Key != "" {
+		m.keys[n.Key] = m.next
+	}
+	return m.next, nil
 }
 
 func (r *memoryRow) take(lease string, now time.Time) {
@@ -219,11 +239,4 @@ func (m *Memory) mark(lease string, by int) {
 		m.alive = map[string]int{}
 	}
 	m.alive[lease] += by
-}
-
-// byUrgency sorts claimed jobs of several kinds into the order in which they should begin.
-func byUrgency(jobs []*Job) {
-	slices.SortStableFunc(jobs, func(a, b *Job) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Tries, b.Tries), cmp.Compare(a.ID, b.ID))
-	})
 }
