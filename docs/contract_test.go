@@ -23,9 +23,9 @@ import (
 
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
@@ -127,7 +127,7 @@ func TestContractBusinessTables(t *testing.T) {
 	for _, row := range rows(read(t, "contract.md"), "### Business tables") {
 		documented[words(row[0])[0]] = append(words(row[1]), words(row[2])...)
 	}
-	tables := slices.Concat(inspect.AccountTables, inspect.MainTables)
+	tables := slices.Concat(kernel.AccountTables, kernel.MainTables)
 	if len(documented) != len(tables) {
 		t.Errorf("%d tables are documented, %d used", len(documented), len(tables))
 	}

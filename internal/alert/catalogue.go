@@ -7,6 +7,7 @@ import (
 
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
@@ -149,7 +150,7 @@ func Failing(kind string, since time.Time, why string) Alert {
 }
 
 // Missing is the alert that a database, named account or main, lacks tables or columns.
-func Missing(database string, since time.Time, e *inspect.MissingError) Alert {
+func Missing(database string, since time.Time, e *kernel.MissingError) Alert {
 	a := Alert{Cause: CauseMissing + database, Since: since, Attrs: []any{"database", database, "error", e.Error(), "remedy", e.Remedy()}}
 	a.Text = lang.M("It lacks %s; payments are stored and wait. Remedy: %s", lang.Plain(e.Names()), e.Advice())
 	if database == "main" {

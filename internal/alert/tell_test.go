@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"jdpay-listener/internal/auditlog"
-	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox/robotserver"
 )
@@ -532,7 +532,7 @@ func TestTableAway(t *testing.T) {
 
 // TestMissingTablesAreNamed words what a database lacks, in both languages.
 func TestMissingTablesAreNamed(t *testing.T) {
-	a := Missing("main", time.Now(), &inspect.MissingError{Tables: []inspect.Table{{Name: "kernel_device_group"}}})
+	a := Missing("main", time.Now(), &kernel.MissingError{Tables: []kernel.Table{{Name: "kernel_device_group"}}})
 	if en, zh := a.Text.In("en"), a.Text.In("zh"); !strings.Contains(en, "kernel_device_group; payments are settled") || !strings.Contains(zh, "kernel_device_group") || en == zh {
 		t.Errorf("%s\n%s", en, zh)
 	}

@@ -10,6 +10,7 @@ import (
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/document"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/report"
@@ -30,7 +31,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	}
 	d.store = job.NewMySQL(d.account)
 	d.store.Log = d.log
-	parcels := payment.NewParcels(d.main, payment.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
+	parcels := payment.NewParcels(d.main, kernel.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
 	parcels.Log = d.log
 	tries := report.New(report.Options{
 		Log: d.log, Metrics: d.metrics, Confirm: c.Mqtt.RequireReply, Jobs: d.store, Parcels: parcels, Rules: setup.MessageRules(c),
@@ -69,7 +70,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 
 	// Settling.
 	reports := payment.Report{Log: d.log, Stage: d.metrics.ObserveStage, Told: tries.Told, Ended: tries.Ended, Alert: d.differs}
-	d.settler = payment.NewSettler(setup.PaymentRules(c), setup.PayTypes(c), &payment.Orders{DB: d.account}, d.runner, reports)
+	d.settler = payment.NewSettler(setup.PaymentRules(c), setup.PayTypes(c), d.account, d.runner, reports)
 
 	// The steps: cabinet, JD, pay info.
 	redis, err := setup.Redis(c, nil, d.log)

@@ -9,7 +9,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/sqldb"
 )
@@ -27,7 +27,7 @@ const (
 func errorClass(err error) string {
 	var server *mysql.MySQLError
 	var network net.Error
-	var missing *inspect.MissingError
+	var missing *kernel.MissingError
 	switch {
 	case errors.As(err, &missing):
 		return missing.Error() + "; " + missing.Remedy() // names of the specification, which are no secret

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/alert"
-	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -24,21 +24,21 @@ const (
 type tableCheck struct {
 	name   string // of the database
 	db     *sql.DB
-	tables []inspect.Table
+	tables []kernel.Table
 
 	mu      sync.Mutex
-	missing *inspect.MissingError // found by the last look that the database answered
+	missing *kernel.MissingError // found by the last look that the database answered
 	since   time.Time
 }
 
 func (d *daemon) tableChecks() []*tableCheck {
 	return []*tableCheck{
-		{name: "account", db: d.account, tables: inspect.AccountTables},
-		{name: "main", db: d.main, tables: inspect.MainTables},
+		{name: "account", db: d.account, tables: kernel.AccountTables},
+		{name: "main", db: d.main, tables: kernel.MainTables},
 	}
 }
 
-// lacks returns an error that wraps a *inspect.MissingError and names the remedy, or nil.
+// lacks returns an error that wraps a *kernel.MissingError and names the remedy, or nil.
 func (c *tableCheck) lacks() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,8 +62,8 @@ func (d *daemon) checkTables(ctx context.Context) error {
 func (d *daemon) checkTable(ctx context.Context, c *tableCheck) error {
 	ctx, cancel := context.WithTimeout(ctx, tablesTimeout)
 	defer cancel()
-	err := inspect.CheckTables(ctx, c.db, c.tables)
-	missing, isMissing := errors.AsType[*inspect.MissingError](err)
+	err := kernel.CheckTables(ctx, c.db, c.tables)
+	missing, isMissing := errors.AsType[*kernel.MissingError](err)
 	if err != nil && !isMissing {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/alert"
-	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/setup"
@@ -109,7 +109,7 @@ func TestTableCheck(t *testing.T) {
 	defer db.Close()
 	db.SetMaxIdleConns(0)
 	var log testenv.Buffer
-	c := &tableCheck{name: "main", db: db, tables: inspect.MainTables}
+	c := &tableCheck{name: "main", db: db, tables: kernel.MainTables}
 	d := &daemon{log: slog.New(slog.NewTextHandler(&log, nil)), tables: []*tableCheck{c}, alerts: testTeller(t)}
 	for _, step := range []struct {
 		statement string

@@ -11,7 +11,6 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/mns"
@@ -42,9 +41,9 @@ func connectProbes(c *config.Config) []probe {
 		{"table jdpay_job", account.name, lang.M("run jdpay-listener migrate"), account.on(func(ctx context.Context, db *sql.DB) (lang.Message, error) {
 			return lang.M("up to date"), job.CheckVersion(ctx, db)
 		})},
-		{"account tables", account.name, lang.M("check the connection and the user's rights"), account.on(columns(inspect.AccountTables))},
+		{"account tables", account.name, lang.M("check the connection and the user's rights"), account.on(account.columns)},
 		main.probe("", main.start, serverVersion),
-		{"main tables", main.name, lang.M("check the connection and the user's rights"), main.on(columns(inspect.MainTables))},
+		{"main tables", main.name, lang.M("check the connection and the user's rights"), main.on(main.columns)},
 		{"mqtt broker", "", lang.M("check Mqtt:Server and Mqtt:Port, and that the broker is up"), func(ctx context.Context) (lang.Message, error) {
 			detail, err := withSession(ctx, c, "check", func(*device.Session) (lang.Message, error) { return lang.M("connected"), nil })
 			return detail, brokerFault(err)

@@ -16,6 +16,7 @@ import (
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
@@ -28,9 +29,9 @@ var keepSettings = lang.M("connect to the server itself, or through a proxy that
 type databaseProbes struct {
 	name, key  string
 	connection config.Secret
-	start      lang.Message // what to check when it cannot be opened
-	indexes    []inspect.Index
-	written    []string // tables
+	start      lang.Message   // what to check when it cannot be opened
+	tables     []kernel.Table // of the company
+	written    []string
 	// writable makes a write that changes nothing. writeNeeds is the probe without which that says nothing.
 	writable   func(context.Context, *sql.DB) error
 	writeNeeds string
@@ -38,15 +39,15 @@ type databaseProbes struct {
 
 func accountDatabase(c *config.Config) databaseProbes {
 	return databaseProbes{
-		"account database", "ConnectionStrings:Account", c.ConnectionStrings.Account, lang.M("check ConnectionStrings:Account and that the server is up"), inspect.AccountIndexes, inspect.AccountWritten,
+		"account database", "ConnectionStrings:Account", c.ConnectionStrings.Account, lang.M("check ConnectionStrings:Account and that the server is up"), kernel.AccountTables, inspect.AccountWritten,
 		func(ctx context.Context, db *sql.DB) error { return job.NewMySQL(db).CheckWritable(ctx) }, "table jdpay_job",
 	}
 }
 
 func mainDatabase(c *config.Config) databaseProbes {
 	return databaseProbes{
-		"main database", "ConnectionStrings:Main", c.ConnectionStrings.Main, lang.M("check ConnectionStrings:Main and that the server is up"), inspect.MainIndexes, inspect.MainWritten,
-		inspect.CheckPayInfoWritable, "main database",
+		"main database", "ConnectionStrings:Main", c.ConnectionStrings.Main, lang.M("check ConnectionStrings:Main and that the server is up"), kernel.MainTables, inspect.MainWritten,
+		kernel.CheckPayInfoWritable, "main database",
 	}
 }
 
@@ -89,7 +90,7 @@ func (d databaseProbes) beyondConnect() []probe {
 		{short + " engines", d.name, lang.M("ALTER TABLE … ENGINE = InnoDB for each of them"), d.on(engines(d.written))},
 		{short + " triggers", d.name, lang.M("check the connection and the user's rights"), d.on(triggers(d.written))},
 		{short + " indexes", d.name, lang.M("create the index: without it each payment reads, and locks, the whole table"), d.on(func(ctx context.Context, db *sql.DB) (lang.Message, error) {
-			missing, err := inspect.MissingIndexes(ctx, db, d.indexes)
+			missing, err := kernel.MissingIndexes(ctx, db, d.tables)
 			if err == nil && len(missing) > 0 {
 				err = lang.Errorf("missing: %s", strings.Join(missing, "; "))
 			}
@@ -158,14 +159,12 @@ func serverVersion(ctx context.Context, db *sql.DB) (lang.Message, error) {
 	return lang.Plain(version), err
 }
 
-func columns(tables []inspect.Table) func(context.Context, *sql.DB) (lang.Message, error) {
-	return func(ctx context.Context, db *sql.DB) (lang.Message, error) {
-		err := inspect.CheckTables(ctx, db, tables)
-		if missing, ok := errors.AsType[*inspect.MissingError](err); ok {
-			err = &fault{missing, missing.Advice()}
-		}
-		return lang.M("all columns are there"), err
+func (d databaseProbes) columns(ctx context.Context, db *sql.DB) (lang.Message, error) {
+	err := kernel.CheckTables(ctx, db, d.tables)
+	if missing, ok := errors.AsType[*kernel.MissingError](err); ok {
+		err = &fault{missing, missing.Advice()}
 	}
+	return lang.M("all columns are there"), err
 }
 
 var versionNumber = regexp.MustCompile(`(\d+)\.(\d+)`)

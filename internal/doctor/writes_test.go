@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -30,7 +30,7 @@ func TestWritesNotPermitted(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		_, err = writes(inspect.CheckPayInfoWritable(t.Context(), db))
+		_, err = writes(kernel.CheckPayInfoWritable(t.Context(), db))
 		if user == "doctor_writes" {
 			checkLevel(t, err, "ok")
 		} else {

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
-	"jdpay-listener/internal/sqldb"
 )
 
 // Audit checks that every kept message and every paid order is in exactly one place, and that orders, jobs and pay infos
@@ -82,7 +82,7 @@ type auditRun struct {
 	copies  map[string]int64 // a job with outcome duplicate, by order number
 	first   time.Time        // when the first message that is done was received; zero: none is done
 	purged  time.Time        // what ended earlier may have been purged, whether or not older jobs are left
-	written []any            // post order ids whose pay info must exist
+	written []string         // post order ids whose pay info must exist
 }
 
 func (r *auditRun) addOffender(what, problem lang.Message) {
@@ -141,7 +141,7 @@ func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 // settled checks that each settled order was settled once, is marked paid, and has its steps.
 func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 	return r.jobs.Walk(ctx, tx, []string{payment.KindSettle, payment.KindReply}, payment.Settled, func(page []job.Summary) error {
-		numbers := make([]any, 0, len(page))
+		numbers := make([]string, 0, len(page))
 		for _, j := range page {
 			if other, ok := r.settles[j.Ref]; ok {
 				r.addOffender(lang.M("order %s", j.Ref), lang.M("settled twice, by jobs %d and %d", other, j.ID))
@@ -149,14 +149,14 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 			r.settles[j.Ref] = j.ID
 			numbers = append(numbers, j.Ref)
 		}
-		paid, err := ordersByNumber(ctx, tx, numbers)
+		paid, err := kernel.FindOrders(ctx, tx, numbers)
 		if err != nil {
-			return err
+			return fmt.Errorf("reading orders: %w", err)
 		}
 		keys := make([]string, 0, len(payment.Steps)*len(page))
 		for _, o := range paid {
 			for _, kind := range payment.Steps {
-				keys = append(keys, payment.StepKey(kind, o.id))
+				keys = append(keys, payment.StepKey(kind, o.ID))
 			}
 		}
 		have, err := r.jobs.Existing(ctx, tx, keys)
@@ -169,12 +169,12 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 			case !ok:
 				r.addOffender(lang.M("order %s", j.Ref), lang.M("settled by job %d, and there is no such order", j.ID))
 				continue
-			case !o.paid:
+			case !o.Paid:
 				r.addOffender(lang.M("order %s", j.Ref), lang.M("settled by job %d, and not marked paid", j.ID))
 			}
 			r.found.PaidOrders++
 			for _, kind := range payment.Steps {
-				if !have[payment.StepKey(kind, o.id)] {
+				if !have[payment.StepKey(kind, o.ID)] {
 					r.addOffender(lang.M("order %s", j.Ref), lang.M("paid, and its step %s does not exist", kind))
 				}
 			}
@@ -189,20 +189,19 @@ func (r *auditRun) duplicates(ctx context.Context, tx *sql.Tx) error {
 	if r.PaidElsewhere {
 		return nil
 	}
-	var numbers []any
+	var numbers []string
 	for no := range r.copies {
 		if _, ok := r.settles[no]; !ok {
 			numbers = append(numbers, no)
 		}
 	}
 	for some := range slices.Chunk(numbers, auditPage) {
-		orders, err := ordersByNumber(ctx, tx, some)
+		orders, err := kernel.FindOrders(ctx, tx, some)
 		if err != nil {
-			return err
+			return fmt.Errorf("reading orders: %w", err)
 		}
 		for _, no := range some {
-			no := no.(string)
-			if paid := orders[no].paidAt; paid.Valid && !paid.Time.IsZero() && !paid.Time.Add(-payTimeTolerance).After(r.purged) {
+			if o := orders[no]; o != nil && !o.PaidAt().IsZero() && !o.PaidAt().Add(-payTimeTolerance).After(r.purged) {
 				continue // the job that settled it may have been purged before the copy
 			}
 			r.addOffender(lang.M("order %s", no), lang.M("job %d is a duplicate of its payment, and no job settled it: another program marked it paid, or its steps are lost", r.copies[no]))
@@ -231,12 +230,12 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 				r.addOffender(lang.M("order %s", j.Ref), lang.M("has a step (job %d), and no job that settled it", j.ID))
 			}
 		}
-		paid, err := paidByID(ctx, tx, slices.Collect(maps.Keys(ids)))
+		paid, err := kernel.OrdersByID(ctx, tx, slices.Collect(maps.Keys(ids)))
 		if err != nil {
-			return err
+			return fmt.Errorf("reading orders: %w", err)
 		}
 		for id, j := range ids {
-			if !paid[id] {
+			if o := paid[id]; o == nil || !o.Paid {
 				r.addOffender(lang.M("order %s", j.Ref), lang.M("has a step (job %d), and is not marked paid", j.ID))
 			}
 		}
@@ -247,32 +246,21 @@ func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
 // orders checks that recently paid orders were settled by a job.
 func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 	for last := int64(-1 << 62); ; {
-		rows, err := tx.QueryContext(ctx, `SELECT order_id, order_no, pay_time, COALESCE(CAST(pay_time AS CHAR), '') FROM kernelorder_charge WHERE is_paid <> 0 AND order_id > ? ORDER BY order_id LIMIT ?`, last, auditPage)
+		page, err := kernel.PaidOrders(ctx, tx, last, auditPage)
 		if err != nil {
 			return fmt.Errorf("reading paid orders: %w", err)
 		}
-		n := 0
-		for rows.Next() {
-			var no sql.NullString
-			var at sql.NullTime
-			var shown string // the driver makes another date of 2019-11-31
-			if err := rows.Scan(&last, &no, &at, &shown); err != nil {
-				rows.Close()
-				return fmt.Errorf("reading paid orders: %w", err)
-			}
-			n++
-			if _, ok := r.settles[no.String]; ok {
+		for _, o := range page {
+			last = o.ID
+			if _, ok := r.settles[o.No]; ok {
 				continue
 			}
 			r.found.PaidUnknown++
-			if at.Valid && r.complete(at.Time.Add(-payTimeTolerance)) && !r.PaidElsewhere {
-				r.addOffender(lang.M("order %s", no.String), lang.M("paid at %s, and no job settled it: another program did, or its jobs are gone", wallClock(shown)))
+			if r.complete(o.PaidAt().Add(-payTimeTolerance)) && !r.PaidElsewhere {
+				r.addOffender(lang.M("order %s", o.No), lang.M("paid at %s, and no job settled it: another program did, or its jobs are gone", o.PayTime))
 			}
 		}
-		if err := rows.Err(); err != nil {
-			return fmt.Errorf("reading paid orders: %w", err)
-		}
-		if n < auditPage {
+		if len(page) < auditPage {
 			return nil
 		}
 	}
@@ -281,81 +269,15 @@ func (r *auditRun) orders(ctx context.Context, tx *sql.Tx) error {
 // payInfos checks that the rows of finished pay-info steps exist.
 func (r *auditRun) payInfos(ctx context.Context) error {
 	for ids := range slices.Chunk(r.written, auditPage) {
-		rows, err := r.Main.QueryContext(ctx, "SELECT post_order_id FROM kernel_postorder_pay_info WHERE post_order_id IN "+sqldb.In(len(ids)), ids...)
-		have, err := collect(rows, err)
+		have, err := kernel.WrittenPayInfos(ctx, r.Main, ids)
 		if err != nil {
 			return fmt.Errorf("reading pay infos: %w", err)
 		}
 		for _, id := range ids {
-			if !have[id.(string)] {
-				r.addOffender(lang.M("order id %s", id.(string)), lang.M("its pay-info step is done, and there is no row in kernel_postorder_pay_info"))
+			if !have[id] {
+				r.addOffender(lang.M("order id %s", id), lang.M("its pay-info step is done, and there is no row in kernel_postorder_pay_info"))
 			}
 		}
 	}
 	return nil
-}
-
-// auditOrder has the columns of an order that the audit needs.
-type auditOrder struct {
-	id     int64
-	paid   bool
-	paidAt sql.NullTime // by a wall clock, see payTimeTolerance
-}
-
-// ordersByNumber reads orders without locking them.
-func ordersByNumber(ctx context.Context, tx *sql.Tx, numbers []any) (map[string]auditOrder, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT order_id, order_no, is_paid <> 0, pay_time FROM kernelorder_charge WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
-	if err != nil {
-		return nil, fmt.Errorf("reading orders: %w", err)
-	}
-	defer rows.Close()
-	found := map[string]auditOrder{}
-	for rows.Next() {
-		var id sql.NullInt64
-		var no string
-		var paid sql.NullBool
-		var paidAt sql.NullTime
-		if err := rows.Scan(&id, &no, &paid, &paidAt); err != nil {
-			return nil, fmt.Errorf("reading orders: %w", err)
-		}
-		found[no] = auditOrder{id.Int64, paid.Bool, paidAt}
-	}
-	return found, rows.Err()
-}
-
-func paidByID(ctx context.Context, tx *sql.Tx, ids []int64) (map[int64]bool, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	rows, err := tx.QueryContext(ctx, "SELECT order_id FROM kernelorder_charge WHERE is_paid <> 0 AND order_id IN "+sqldb.In(len(args)), args...)
-	have, err := collect(rows, err)
-	if err != nil {
-		return nil, fmt.Errorf("reading orders: %w", err)
-	}
-	paid := make(map[int64]bool, len(ids))
-	for _, id := range ids {
-		paid[id] = have[strconv.FormatInt(id, 10)]
-	}
-	return paid, nil
-}
-
-// collect returns the values of a query's only column.
-func collect(rows *sql.Rows, err error) (map[string]bool, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	have := map[string]bool{}
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		have[s] = true
-	}
-	return have, rows.Err()
 }

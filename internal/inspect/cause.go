@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 )
@@ -70,9 +71,9 @@ func shorten(text string) string {
 func alterFor(column string, l lang.Lang) string {
 	column = strings.ToLower(column[strings.LastIndexByte(column, '.')+1:])
 	var statements []string
-	for _, t := range slices.Concat(AccountTables, MainTables) {
-		if i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == column }); i >= 0 {
-			statements = append(statements, addColumns(Table{t.Name, t.Columns[i : i+1]}))
+	for _, t := range slices.Concat(kernel.AccountTables, kernel.MainTables) {
+		if i := slices.IndexFunc(t.Columns, func(c kernel.Column) bool { return c.Name == column }); i >= 0 {
+			statements = append(statements, kernel.Table{Name: t.Name, Columns: t.Columns[i : i+1]}.AddColumns())
 		}
 	}
 	switch {
@@ -133,7 +134,7 @@ var objections = []cause{
 
 // causes are ordered: the first that matches counts.
 var causes = []cause{
-	// The company's rows: payment.MissingRowError and payment.BadValueError.
+	// The company's rows: kernel.MissingRowError and kernel.BadValueError.
 	{regexp.MustCompile(`no row in (?P<table>\w+) with (?P<key>\w+) = '(?P<value>[^']*)'`), text{
 		"no row in {table} with {key} = '{value}'", "表 {table} 中没有 {key} = '{value}' 的行",
 	}},

@@ -10,6 +10,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox/schema"
@@ -154,7 +155,7 @@ func TestObjectionsInChinese(t *testing.T) {
 		"jd will not take the status until something is corrected: http 403: paid 1 yuan, the order's amount is 2 or so": "（jd will not take",
 	} {
 		j := job.Row{ID: 5, Kind: payment.KindSettle, State: job.Parked, Outcome: payment.PaidTwice, LastError: reason}
-		trace := &Trace{OrderNo: "R1", Order: &TracedOrder{ID: 1, Amount: "99.00"}, Jobs: []job.Row{j}}
+		trace := &Trace{OrderNo: "R1", Order: &kernel.Order{ID: 1, Amount: "99.00"}, Jobs: []job.Row{j}}
 		if got := trace.Explain(lang.Chinese, time.UTC); !strings.Contains(got, want) {
 			t.Errorf("%q does not contain %q", got, want)
 		}

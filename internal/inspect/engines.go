@@ -8,14 +8,15 @@ import (
 	"slices"
 	"strings"
 
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/sqldb"
 )
 
 // AccountWritten and MainWritten are the tables that the daemon writes. A table of another engine than InnoDB does not roll
 // back with its transaction, and loses what is committed in a crash.
 var (
-	AccountWritten = []string{"jdpay_job", "jdpay_job_version", "jdpay_audit", "jdpay_cursor", "kernelorder_charge"}
-	MainWritten    = []string{"kernel_postorder_pay_info"}
+	AccountWritten = []string{"jdpay_job", "jdpay_job_version", "jdpay_audit", "jdpay_cursor", kernel.OrderTable.Name}
+	MainWritten    = []string{kernel.PayInfoTable.Name}
 )
 
 // Engines says which of the tables, or of the tables behind those that are views, are not InnoDB, as "TABLE is ENGINE". hidden

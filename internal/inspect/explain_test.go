@@ -15,6 +15,7 @@ import (
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
@@ -98,7 +99,7 @@ func failedWith(j job.Row, class string) job.Row {
 }
 
 func TestExplain(t *testing.T) {
-	order := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
+	order := &kernel.Order{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
 	parcel := &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}
 	next := time.Date(2020, 11, 20, 4, 0, 0, 0, time.UTC)
 	settled := job.Row{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled}
@@ -108,12 +109,12 @@ func TestExplain(t *testing.T) {
 	done := []job.Row{settled, step(2, payment.KindPayComplete, job.Done, payment.Sent, ""), step(3, payment.KindWaybillStatus, job.Done, payment.Updated, ""), step(4, payment.KindPayInfo, job.Done, payment.Written, "")}
 	with := func(rows ...job.Row) []job.Row { return append(slices.Clone(done), rows...) }
 	for name, tt := range map[string]struct {
-		order  *TracedOrder
+		order  *kernel.Order
 		jobs   []job.Row
 		en, zh []string // parts of what is said
 	}{
 		"unknown order": {nil, nil, []string{"Neither an order nor a payment", "R1"}, []string{"这里没有订单 R1"}},
-		"not paid":      {&TracedOrder{Amount: "8.00"}, nil, []string{"8.00 yuan is not paid"}, []string{"尚未支付"}},
+		"not paid":      {&kernel.Order{Amount: "8.00"}, nil, []string{"8.00 yuan is not paid"}, []string{"尚未支付"}},
 		"all done":      {order, done, []string{"paid with 8.00 yuan", "D1 was told", "Nothing to do"}, []string{"已支付 8.00 元", "无需处理"}},
 		"the cabinet confirmed": {
 			order,
@@ -130,17 +131,17 @@ func TestExplain(t *testing.T) {
 		"the cabinet refused":         {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Refused, "code 17")), []string{"D1 did not open (code 17)", "jobs retry 5"}, []string{"没有打开"}},
 		"JD refused":                  {order, with(step(5, payment.KindWaybillStatus, job.Parked, payment.Refused, "code 24")), []string{"JD refuses the status of waybill JD1 (code 24)"}, []string{"京东拒绝运单"}},
 		"expired":                     {order, with(step(5, payment.KindPayComplete, job.Parked, payment.Expired, "no reply came")), []string{"Call the customer"}, []string{"请联系客户"}},
-		"signed, not readable":        {&TracedOrder{Amount: "8.00"}, []job.Row{step(5, payment.KindSettle, job.Parked, payment.Malformed, `malformed message: amount "8.001" has a fraction of a fen`)}, []string{"has a right signature", "fraction of a fen", "jobs discard 5"}, []string{"签名有效", "金额 “8.001” 无法识别"}},
-		"unsigned, not readable":      {&TracedOrder{Amount: "8.00"}, []job.Row{step(5, payment.KindSettle, job.Rejected, payment.Malformed, "why")}, []string{"no key of ours signed"}, []string{"没有有效签名"}},
+		"signed, not readable":        {&kernel.Order{Amount: "8.00"}, []job.Row{step(5, payment.KindSettle, job.Parked, payment.Malformed, `malformed message: amount "8.001" has a fraction of a fen`)}, []string{"has a right signature", "fraction of a fen", "jobs discard 5"}, []string{"签名有效", "金额 “8.001” 无法识别"}},
+		"unsigned, not readable":      {&kernel.Order{Amount: "8.00"}, []job.Row{step(5, payment.KindSettle, job.Rejected, payment.Malformed, "why")}, []string{"no key of ours signed"}, []string{"没有有效签名"}},
 		"paid twice":                  {order, with(step(5, payment.KindSettle, job.Parked, payment.PaidTwice, "externalId")), []string{"Refund it", "jobs discard 5"}, []string{"退款"}},
 		"another amount": {
-			&TracedOrder{Amount: "8.00"},
+			&kernel.Order{Amount: "8.00"},
 			[]job.Row{step(5, payment.KindSettle, job.Parked, payment.AmountMismatch, "paid 1.00 yuan, the order's amount is 8.00")},
 			[]string{"because its amount is wrong (paid 1.00 yuan, the order's amount is 8.00)", "jobs retry 5"},
 			[]string{"因金额不符没有入账", "jobs retry 5"},
 		},
 		"0.00 for an order without an amount": {
-			&TracedOrder{},
+			&kernel.Order{},
 			[]job.Row{step(5, payment.KindSettle, job.Parked, payment.AmountMismatch, "paid 0.00 yuan, …")},
 			[]string{"R1 is not settled, because the order has no amount to compare it with (paid 0.00 yuan, …)", "0.00 if it is free of charge", "jobs retry 5", "jobs discard 5"},
 			[]string{"因为订单没有金额，无法核对（paid 0.00 yuan, …）", "免费订单填 0.00", "jobs retry 5", "jobs discard 5"},
@@ -156,7 +157,7 @@ func TestExplain(t *testing.T) {
 			[]string{"还有 1 项"},
 		},
 		"refused for its signature": {
-			&TracedOrder{Amount: "8.00"},
+			&kernel.Order{Amount: "8.00"},
 			[]job.Row{step(5, payment.KindSettle, job.Rejected, payment.BadSignature, "")},
 			[]string{"its signature is wrong", "jobs show 5"},
 			[]string{"签名错误"},
@@ -165,7 +166,7 @@ func TestExplain(t *testing.T) {
 		"discarded":                             {order, []job.Row{settled, step(2, payment.KindPayComplete, job.Done, "discarded", "")}, []string{"was discarded by a person"}, []string{"人工放弃"}},
 		"a discarded second payment is no step": {order, with(step(5, payment.KindSettle, job.Done, "discarded", "")), []string{"everything is done"}, []string{"全部完成"}},
 		"a discarded payment": {
-			&TracedOrder{Amount: "8.00"},
+			&kernel.Order{Amount: "8.00"},
 			[]job.Row{step(4, payment.KindSettle, job.Rejected, payment.BadSignature, ""), step(5, payment.KindSettle, job.Done, "discarded", "")},
 			[]string{"R1 is not paid: a person discarded its payment (job 5)", "jobs retry --replay 5"},
 			[]string{"R1 未支付", "（任务 5）已被人工放弃", "jobs retry --replay 5"},
@@ -193,13 +194,13 @@ func TestExplain(t *testing.T) {
 // TestExplainOfOpenAndPausedWork has states in which "Nothing to do" would be wrong, or a text could be missing.
 func TestExplainOfOpenAndPausedWork(t *testing.T) {
 	now := time.Date(2020, 11, 20, 4, 10, 0, 0, time.UTC)
-	paid := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
+	paid := &kernel.Order{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
 	settled := job.Row{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled, Created: now.Add(-time.Hour)}
 	open := func(kind string, age time.Duration, reason string) job.Row {
 		return job.Row{ID: 2, Kind: kind, State: job.Ready, LastError: reason, Created: now.Add(-age), NextTry: now}
 	}
 	for name, tt := range map[string]struct {
-		order  *TracedOrder
+		order  *kernel.Order
 		jobs   []job.Row
 		en, zh []string
 		never  string
@@ -213,11 +214,11 @@ func TestExplainOfOpenAndPausedWork(t *testing.T) {
 		"a reply is not handled":                    {paid, []job.Row{settled, open(payment.KindReply, 10*time.Minute, "")}, []string{"not handled since", "`doctor`"}, []string{"尚未处理"}, "Nothing to do"},
 		"a kind of a newer version":                 {paid, []job.Row{settled, open("new-kind", time.Second, "")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
 		"a kind of a newer version, after an error": {paid, []job.Row{settled, open("new-kind", time.Hour, "why")}, []string{"job 2 of kind new-kind"}, []string{"new-kind"}, "Nothing to do"},
-		"settled, but marked unpaid":                {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
+		"settled, but marked unpaid":                {&kernel.Order{ID: 1, Amount: "8.00"}, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
 		"settled, but the row is gone":              {nil, []job.Row{settled}, []string{"not marked paid", "`audit`"}, []string{"`audit`"}, "everything is done"},
 		"a panic's stack":                           {paid, []job.Row{settled, open(payment.KindPayInfo, time.Hour, "panic: boom\ngoroutine 7 [running]:")}, []string{"(panic: boom)"}, []string{"panic: boom"}, "goroutine"},
 		"a very long reason":                        {paid, []job.Row{settled, open(payment.KindPayInfo, time.Hour, strings.Repeat("长", 1000))}, []string{"长…"}, []string{"长…"}, strings.Repeat("长", 300)},
-		"what needs a person is first":              {&TracedOrder{ID: 1, Amount: "8.00"}, []job.Row{settled, {ID: 3, Kind: payment.KindPayComplete, State: job.Parked, Outcome: payment.Expired, LastError: "late"}}, []string{"Call the customer"}, []string{"请联系客户"}, "everything is done"},
+		"what needs a person is first":              {&kernel.Order{ID: 1, Amount: "8.00"}, []job.Row{settled, {ID: 3, Kind: payment.KindPayComplete, State: job.Parked, Outcome: payment.Expired, LastError: "late"}}, []string{"Call the customer"}, []string{"请联系客户"}, "everything is done"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			trace := &Trace{OrderNo: "R1", Order: tt.order, Parcel: &TracedParcel{Waybill: "JD1", DeviceSN: "D1"}, Jobs: tt.jobs, Now: now}
@@ -242,7 +243,7 @@ func TestExplainOfOpenAndPausedWork(t *testing.T) {
 // TestExplainWithoutTheMainDatabase says why cabinet and waybill are not named, instead of leaving a question mark alone.
 func TestExplainWithoutTheMainDatabase(t *testing.T) {
 	trace := &Trace{
-		OrderNo: "R1", Order: &TracedOrder{ID: 1, Paid: true, PayAmount: "8.00"},
+		OrderNo: "R1", Order: &kernel.Order{ID: 1, Paid: true, PayAmount: "8.00"},
 		Jobs:      []job.Row{{Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled}},
 		MainError: "dial tcp 10.0.0.5:3306: connect: connection refused",
 	}

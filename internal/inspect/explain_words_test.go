@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
@@ -14,13 +15,13 @@ import (
 // without an amount, and times of the operator's zone.
 func TestExplainSpeaksInSentences(t *testing.T) {
 	zone := time.FixedZone("CST", 8*3600)
-	paid := &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
+	paid := &kernel.Order{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00"}
 	row := func(kind string, state job.State, outcome job.Outcome, tries int, reason string) []job.Row {
 		return []job.Row{{ID: 5, Kind: kind, State: state, Outcome: outcome, Tries: tries, LastError: reason}}
 	}
 	crashed := "6 processes in a row ended while they ran this job; the last: instance a:0516bf1b ended during this try, or lost its lease: taken over"
 	for name, tt := range map[string]struct {
-		order  *TracedOrder
+		order  *kernel.Order
 		parcel *TracedParcel
 		jobs   []job.Row
 		en, zh string
@@ -30,13 +31,13 @@ func TestExplainSpeaksInSentences(t *testing.T) {
 		"one failure": {paid, nil, row(payment.KindPayInfo, job.Parked, job.Abandoned, 1, "why"), "failed once and was given up", "尝试 1 次失败，已放弃"},
 		"no parcel":   {paid, nil, row(payment.KindPayComplete, job.Ready, "", 2, "why"), "but its cabinet could not be told after 2 tries", "仍未能通知柜机（why）"},
 		"no waybill":  {paid, nil, row(payment.KindWaybillStatus, job.Ready, "", 2, "why"), "has not taken its waybill after 2 tries", "仍未接受运单（why）"},
-		"no amount":   {&TracedOrder{ID: 1}, nil, nil, "Order R1 is not paid:", "订单 R1 尚未支付："},
+		"no amount":   {&kernel.Order{ID: 1}, nil, nil, "Order R1 is not paid:", "订单 R1 尚未支付："},
 		"a deadline": {
 			paid, nil, row(payment.KindPayComplete, job.Parked, payment.Expired, 1, "its time was over at 2020-01-01T04:00:00Z, before it was stored"),
 			"(its time was over at 2020-01-01 12:00:00, before it was stored)", "（有效时间到 2020-01-01 12:00:00 为止，入账时已过）",
 		},
 		"set back": {
-			&TracedOrder{ID: 1, Amount: "8.00"}, nil, row(payment.KindSettle, job.Parked, payment.StepsExist, 1, "order R1 is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again?"),
+			&kernel.Order{ID: 1, Amount: "8.00"}, nil, row(payment.KindSettle, job.Parked, payment.StepsExist, 1, "order R1 is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again?"),
 			"steps of an earlier payment (was its row set back, restored, or its order_id used again?). Find", "（该行是否被改回、从备份恢复，或 order_id 被重复使用？）",
 		},
 		"a crash": {paid, nil, row(payment.KindPayInfo, job.Parked, job.Crashed, 7, crashed), "(" + crashed + ")", "（最后一次为实例 a:0516bf1b）"},

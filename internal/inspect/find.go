@@ -15,6 +15,7 @@ import (
 
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
@@ -117,11 +118,6 @@ func fragment(text string) string {
 	}, strings.ToLower(width.Narrow.String(text)))
 }
 
-// containing is the condition that a column contains a fragment.
-func containing(column string) string {
-	return "LOWER(REPLACE(REPLACE(REPLACE(" + column + ", '-', ''), ' ', ''), '_', '')) LIKE ?"
-}
-
 // finder collects orders. It knows an order by its id or, if there is none, by its number.
 type finder struct {
 	account, main *sql.DB
@@ -134,19 +130,15 @@ type finder struct {
 	notes []string
 }
 
-const findOrderColumns = "SELECT order_no, order_id, amount, is_paid <> 0, external_id FROM kernelorder_charge WHERE "
+// matchOf says what of an order a column is.
+var matchOf = map[string]string{"order_no": MatchOrderNo, "order_id": MatchOrderID, "external_id": MatchExternalID, "express_number": MatchWaybill, "device_sn": MatchDevice}
 
-// column is one that may have the text.
-type column struct{ table, name, match string }
-
-var (
-	externalID    = column{"kernelorder_charge", "external_id", MatchExternalID}
-	parcelColumns = []column{{"kernel_post_order", "express_number", MatchWaybill}, {"kernel_post_order", "device_sn", MatchDevice}}
-)
+// parcelColumns are those of a parcel that may have the text.
+var parcelColumns = []string{"express_number", "device_sn"}
 
 // indexed looks for the whole text where that reads few rows.
 func (f *finder) indexed(ctx context.Context, queues []string) error {
-	if err := f.orders(ctx, MatchOrderNo, "order_no"+f.isWhole(), f.whole...); err != nil {
+	if err := f.orders(ctx, MatchOrderNo, "order_no", f.isWhole(), nil); err != nil {
 		return err
 	}
 	id, err := strconv.ParseInt(f.whole[0].(string), 10, 64)
@@ -154,7 +146,7 @@ func (f *finder) indexed(ctx context.Context, queues []string) error {
 		id, _ = device.ParseMessageID(f.whole[0].(string)) // 0 if it is none
 	}
 	if id > 0 {
-		if err := f.orders(ctx, MatchOrderID, "order_id = ?", id); err != nil {
+		if err := f.orders(ctx, MatchOrderID, "order_id", kernel.OneOf(id), nil); err != nil {
 			return err
 		}
 	}
@@ -168,22 +160,22 @@ func (f *finder) indexed(ctx context.Context, queues []string) error {
 func (f *finder) unindexed(ctx context.Context) error { return f.columns(ctx, false) }
 
 func (f *finder) columns(ctx context.Context, withIndex bool) error {
-	if hasIndex(ctx, f.account, externalID) == withIndex {
-		if err := f.orders(ctx, MatchExternalID, "external_id"+f.isWhole(), f.whole...); err != nil {
+	if hasIndex(ctx, f.account, kernel.OrderTable, "external_id") == withIndex {
+		if err := f.orders(ctx, MatchExternalID, "external_id", f.isWhole(), nil); err != nil {
 			return err
 		}
 	}
-	var wanted []column
+	var wanted []string
 	for _, c := range parcelColumns {
-		if hasIndex(ctx, f.main, c) == withIndex {
+		if hasIndex(ctx, f.main, kernel.PostOrderTable, c) == withIndex {
 			wanted = append(wanted, c)
 		}
 	}
 	if !withIndex { // one pass over the table for both
-		return f.parcels(ctx, wanted, func(c column) string { return c.name + f.isWhole() }, f.whole)
+		return f.parcels(ctx, wanted, f.isWhole())
 	}
 	for _, c := range wanted {
-		if err := f.parcels(ctx, []column{c}, func(c column) string { return c.name + f.isWhole() }, f.whole); err != nil {
+		if err := f.parcels(ctx, []string{c}, f.isWhole()); err != nil {
 			return err
 		}
 	}
@@ -191,7 +183,7 @@ func (f *finder) columns(ctx context.Context, withIndex bool) error {
 }
 
 // isWhole is the condition that a column has one of the forms of the whole text.
-func (f *finder) isWhole() string { return " IN " + sqldb.In(len(f.whole)) }
+func (f *finder) isWhole() kernel.Match { return kernel.OneOf(f.whole...) }
 
 // hasOrder reports whether an order was found. Messages do not count: anybody can name any number in one.
 func (f *finder) hasOrder() bool {
@@ -204,36 +196,29 @@ func (f *finder) parts(ctx context.Context) error {
 		f.note(fmt.Sprintf("parts of numbers were not searched: that wants at least %d letters or digits", minFragment))
 		return nil
 	}
-	like := "%" + f.part + "%"
-	var oldest sql.NullInt64
-	err := f.account.QueryRowContext(ctx, "SELECT order_id FROM kernelorder_charge ORDER BY order_id DESC LIMIT 1 OFFSET ?", findNewest).Scan(&oldest)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	oldest, err := kernel.BeforeNewest(ctx, f.account, findNewest)
+	if err != nil {
 		return fmt.Errorf("looking for the newest orders: %w", err)
 	}
 	if oldest.Valid {
 		f.note(fmt.Sprintf("of orders older than the newest %d only whole numbers were searched", findNewest))
 	}
-	for _, c := range []column{{"kernelorder_charge", "order_no", MatchOrderNo}, externalID} {
-		if err := f.orders(ctx, c.match, "order_id > ? AND "+containing(c.name), oldest.Int64, like); err != nil {
+	for _, c := range []string{"order_no", "external_id"} {
+		if err := f.orders(ctx, matchOf[c], c, kernel.Containing(f.part), &oldest.Int64); err != nil {
 			return err
 		}
 	}
-	return f.parcels(ctx, parcelColumns, func(c column) string { return containing(c.name) }, []any{like})
+	return f.parcels(ctx, parcelColumns, kernel.Containing(f.part))
 }
 
-// orders adds the orders with the condition, the newest first.
-func (f *finder) orders(ctx context.Context, match, where string, args ...any) error {
-	return f.search(ctx, f.account, "kernelorder_charge", findOrderColumns+where+" ORDER BY order_id DESC LIMIT ?", append(args, f.limit+1), func(rows *sql.Rows) error {
-		var o Found
-		var paid sql.NullBool
-		var id sql.NullInt64
-		var amount, externalID sql.NullString
-		if err := rows.Scan(&o.OrderNo, &id, &amount, &paid, &externalID); err != nil {
-			return err
+// orders adds the orders whose column matches, the newest first; see kernel.SearchOrders.
+func (f *finder) orders(ctx context.Context, match, column string, m kernel.Match, newerThan *int64) error {
+	return f.search(ctx, f.account, kernel.OrderTable, func(ctx context.Context, conn *sql.Conn) error {
+		orders, err := kernel.SearchOrders(ctx, conn, column, m, newerThan, f.limit+1)
+		for _, o := range orders {
+			f.add(Found{OrderNo: o.No, OrderID: o.ID, Paid: o.Paid, Amount: o.Amount, ExternalID: o.ExternalID}, match)
 		}
-		o.OrderID, o.Paid, o.Amount, o.ExternalID = id.Int64, paid.Bool, amount.String, externalID.String
-		f.add(o, match)
-		return nil
+		return err
 	})
 }
 
@@ -255,7 +240,7 @@ func (f *finder) messages(ctx context.Context, queues []string) error {
 		if f.hasNo(ref) {
 			continue
 		}
-		if err := f.orders(ctx, MatchMessage, "order_no = ?", ref); err != nil {
+		if err := f.orders(ctx, MatchMessage, "order_no", kernel.OneOf(ref), nil); err != nil {
 			return err
 		}
 		if !f.hasNo(ref) {
@@ -274,40 +259,20 @@ func (f *finder) hasNo(orderNo string) bool {
 	return false
 }
 
-// parcels adds the orders of the parcels with the condition on one of the columns. A main database that cannot be searched
-// becomes a note.
-func (f *finder) parcels(ctx context.Context, columns []column, condition func(column) string, args []any) error {
+// parcels adds the orders of the parcels of which one of the columns matches. A main database that cannot be searched becomes
+// a note.
+func (f *finder) parcels(ctx context.Context, columns []string, m kernel.Match) error {
 	if len(columns) == 0 {
 		return nil
 	}
-	var tests, matches []string
-	var all []any
-	for range 2 { // in the list of columns, and in the condition
-		for range columns {
-			all = append(all, args...)
-		}
-	}
-	for _, c := range columns {
-		tests = append(tests, condition(c))
-		matches = append(matches, "COALESCE("+condition(c)+", 0)")
-	}
-	ids := map[string][]any{} // of orders, by what matched
-	query := "SELECT post_order_id, CONCAT(" + strings.Join(matches, ", ") + ") FROM kernel_post_order WHERE " + strings.Join(tests, " OR ") + " ORDER BY post_order_id DESC LIMIT ?"
-	err := f.search(ctx, f.main, "kernel_post_order", query, append(all, f.limit+1), func(rows *sql.Rows) error {
-		var text, which string
-		err := rows.Scan(&text, &which)
-		if id, parseErr := strconv.ParseInt(text, 10, 64); parseErr == nil {
-			match := columns[max(strings.IndexByte(which, '1'), 0)].match
-			ids[match] = append(ids[match], id)
-		}
+	var ids map[string][]any // of orders, by column
+	f.searchMain(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
+		ids, err = kernel.SearchPostOrders(ctx, conn, columns, m, f.limit+1)
 		return err
 	})
-	if err != nil {
-		f.note("waybills and cabinets were not searched: the main database cannot be read: " + Cause(err.Error(), lang.English))
-	}
 	for _, c := range columns {
-		if found := ids[c.match]; len(found) > 0 {
-			if err := f.orders(ctx, c.match, "order_id IN "+sqldb.In(len(found)), found...); err != nil {
+		if found := ids[c]; len(found) > 0 {
+			if err := f.orders(ctx, matchOf[c], "order_id", kernel.OneOf(found...), nil); err != nil {
 				return err
 			}
 		}
@@ -318,7 +283,7 @@ func (f *finder) parcels(ctx context.Context, columns []column, condition func(c
 // completeParcels fills in waybills and cabinets.
 func (f *finder) completeParcels(ctx context.Context) {
 	byID := map[string]*Found{}
-	var ids []any
+	var ids []string
 	for _, o := range f.found {
 		if o.OrderID != 0 {
 			id := strconv.FormatInt(o.OrderID, 10)
@@ -328,15 +293,20 @@ func (f *finder) completeParcels(ctx context.Context) {
 	if len(ids) == 0 {
 		return
 	}
-	err := f.search(ctx, f.main, "kernel_post_order", "SELECT post_order_id, COALESCE(express_number, ''), COALESCE(device_sn, '') FROM kernel_post_order WHERE post_order_id IN "+sqldb.In(len(ids)), ids, func(rows *sql.Rows) error {
-		var id, waybill, deviceSN string
-		err := rows.Scan(&id, &waybill, &deviceSN)
-		if o := byID[id]; o != nil {
-			o.Waybill, o.DeviceSN = waybill, deviceSN
+	f.searchMain(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		posts, err := kernel.PostOrders(ctx, conn, ids)
+		for id, post := range posts {
+			if o := byID[id]; o != nil {
+				o.Waybill, o.DeviceSN = post.Waybill, post.DeviceSN.String
+			}
 		}
 		return err
 	})
-	if err != nil {
+}
+
+// searchMain is search in the table of parcels. That it fails is a note.
+func (f *finder) searchMain(ctx context.Context, query func(context.Context, *sql.Conn) error) {
+	if err := f.search(ctx, f.main, kernel.PostOrderTable, query); err != nil {
 		f.note("waybills and cabinets were not searched: the main database cannot be read: " + Cause(err.Error(), lang.English))
 	}
 }
@@ -363,7 +333,7 @@ func (f *finder) note(text string) {
 }
 
 // search runs a query for at most findTimeout. Being too slow is a note, no error; nor is a text that the column cannot hold.
-func (f *finder) search(ctx context.Context, db *sql.DB, table, query string, args []any, read func(*sql.Rows) error) error {
+func (f *finder) search(ctx context.Context, db *sql.DB, table kernel.Table, query func(context.Context, *sql.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, findTimeout+time.Second) // the server's own limit comes first
 	defer cancel()
 	conn, err := db.Conn(ctx)
@@ -374,22 +344,15 @@ func (f *finder) search(ctx context.Context, db *sql.DB, table, query string, ar
 	if err := limitStatements(ctx, conn, findTimeout); err != nil {
 		return err
 	}
-	rows, err := conn.QueryContext(ctx, query, args...)
-	if err == nil {
-		defer rows.Close()
-		for err == nil && rows.Next() {
-			err = read(rows)
-		}
-		err = errors.Join(err, rows.Err())
-	}
+	err = query(ctx, conn)
 	switch {
 	case err == nil, sqldb.IsBadText(err):
 		return nil
 	case sqldb.IsOverdue(err), ctx.Err() != nil:
-		f.note(fmt.Sprintf("%s was not searched whole, because that takes longer than %s: give a whole number, or create an index", table, findTimeout))
+		f.note(fmt.Sprintf("%s was not searched whole, because that takes longer than %s: give a whole number, or create an index", table.Name, findTimeout))
 		return nil
 	}
-	return fmt.Errorf("searching %s: %w", table, err)
+	return fmt.Errorf("searching %s: %w", table.Name, err)
 }
 
 // limitStatements has the server end statements of this connection that take too long. MariaDB and MySQL have different
@@ -407,7 +370,8 @@ func limitStatements(ctx context.Context, conn *sql.Conn, limit time.Duration) e
 }
 
 // hasIndex reports whether a query by the column reads few rows only. For a view nobody can tell; the time limit holds.
-func hasIndex(ctx context.Context, db *sql.DB, c column) bool {
-	missing, err := MissingIndexes(ctx, db, []Index{{c.table, []string{c.name}, false}})
+func hasIndex(ctx context.Context, db *sql.DB, table kernel.Table, column string) bool {
+	table.Indexes = []kernel.Index{{Columns: []string{column}}}
+	missing, err := kernel.MissingIndexes(ctx, db, []kernel.Table{table})
 	return err == nil && len(missing) == 0
 }

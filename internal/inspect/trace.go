@@ -10,12 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
@@ -24,11 +23,11 @@ import (
 
 // Trace is everything known about one order.
 type Trace struct {
-	OrderNo string         `json:"order_no"`
-	Order   *TracedOrder   `json:"order"`    // nil: there is no such row
-	Parcel  *TracedParcel  `json:"parcel"`   // nil: not found, see Missing
-	PayInfo *TracedPayInfo `json:"pay_info"` // nil: not written yet
-	Missing string         `json:"missing,omitempty"`
+	OrderNo string          `json:"order_no"`
+	Order   *kernel.Order   `json:"order"`    // nil: there is no such row
+	Parcel  *TracedParcel   `json:"parcel"`   // nil: not found, see Missing
+	PayInfo *kernel.PayInfo `json:"pay_info"` // nil: not written yet
+	Missing string          `json:"missing,omitempty"`
 
 	MainError string `json:"-"` // why the main database could not be asked for the parcel
 	// OrderError is why the order's table cannot be read although the database answers: a column or a right is missing. The
@@ -46,31 +45,12 @@ type Trace struct {
 	Deleted  int `json:"deleted_messages,omitempty"`
 }
 
-// TracedOrder is the recharge order.
-type TracedOrder struct {
-	ID         int64  `json:"order_id"`
-	Amount     string `json:"amount"` // yuan; empty if it is NULL
-	Paid       bool   `json:"is_paid"`
-	PayAmount  string `json:"pay_amount,omitempty"`
-	PayTime    string `json:"pay_time,omitempty"`
-	PayType    string `json:"pay_type,omitempty"`
-	ExternalID string `json:"external_id,omitempty"`
-}
-
 // TracedParcel is the post order with its cabinet and cell.
 type TracedParcel struct {
 	Waybill    string `json:"waybill"`
 	DeviceSN   string `json:"device_sn"`
 	DeviceType int    `json:"device_type"`
 	CellSN     string `json:"cell_sn"`
-}
-
-// TracedPayInfo is the order's row in kernel_postorder_pay_info.
-type TracedPayInfo struct {
-	Status  int    `json:"payment_status"`
-	Type    int    `json:"payment_type"`
-	Time    string `json:"pay_time"`
-	Message string `json:"pay_message"`
 }
 
 // TracedEvent is an event in the past, or a planned one.
@@ -96,7 +76,7 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's clock: %w", err)
 	}
-	switch t.Order, err = traceOrder(ctx, account, orderNo); {
+	switch t.Order, err = kernel.FindOrder(ctx, account, orderNo); {
 	case sqldb.IsDown(err) || ctx.Err() != nil:
 		return nil, err
 	case err != nil:
@@ -127,7 +107,7 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		t.Missing = "the main database cannot be read: " + Cause(t.MainError, lang.English)
 		return t, nil
 	}
-	if t.PayInfo, err = tracePayInfo(ctx, main, t.Order.ID); err != nil {
+	if t.PayInfo, err = kernel.FindPayInfo(ctx, main, t.Order.ID); err != nil {
 		t.Missing = "the main database cannot be read: " + Cause(err.Error(), lang.English)
 	}
 	return t, nil
@@ -166,48 +146,10 @@ func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 	return err
 }
 
-func traceOrder(ctx context.Context, account *sql.DB, orderNo string) (*TracedOrder, error) {
-	// The column may ignore case; order numbers must match exactly.
-	rows, err := account.QueryContext(ctx, `SELECT order_no, order_id, amount, is_paid <> 0, pay_amount, CAST(pay_time AS CHAR), pay_type, external_id
-		FROM kernelorder_charge WHERE order_no = ?`, orderNo)
-	if sqldb.IsBadText(err) { // the column cannot hold the number, so no row has it
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the order: %w", err)
-	}
-	defer rows.Close()
-	var found *TracedOrder
-	for rows.Next() {
-		var o TracedOrder
-		var no string
-		var id sql.NullInt64
-		var paid sql.NullBool
-		var amount, payAmount, payTime, payType, externalID sql.NullString
-		if err := rows.Scan(&no, &id, &amount, &paid, &payAmount, &payTime, &payType, &externalID); err != nil {
-			return nil, fmt.Errorf("reading the order: %w", err)
-		}
-		o.ID, o.Paid = id.Int64, paid.Bool
-		o.Amount, o.PayAmount, o.PayType, o.ExternalID = amount.String, payAmount.String, payType.String, externalID.String
-		o.PayTime = wallClock(payTime.String)
-		if no == orderNo {
-			found = &o
-		}
-	}
-	return found, rows.Err()
-}
-
-// wallClock is a DATETIME column's text, which has a wall clock's time without a zone, without fractions of a second. It is no
-// time.Time: a column may hold 0000-00-00 or 2019-11-31, of which the driver would make another date.
-func wallClock(column string) string {
-	text, _, _ := strings.Cut(column, ".")
-	return text
-}
-
 func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParcel, string, error) {
-	parcel, err := payment.NewParcels(main, payment.PayInfo{}).Find(ctx, orderID)
-	var missing *payment.MissingRowError
-	var bad *payment.BadValueError
+	parcel, err := payment.NewParcels(main, kernel.PayInfo{}).Find(ctx, orderID)
+	var missing *kernel.MissingRowError
+	var bad *kernel.BadValueError
 	switch {
 	case errors.As(err, &missing), errors.As(err, &bad):
 		return nil, err.Error(), nil
@@ -215,20 +157,6 @@ func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParce
 		return nil, "", err
 	}
 	return &TracedParcel{parcel.Waybill, parcel.DeviceSN, parcel.DeviceType, parcel.CellSN}, "", nil
-}
-
-func tracePayInfo(ctx context.Context, main *sql.DB, orderID int64) (*TracedPayInfo, error) {
-	var p TracedPayInfo
-	var status, payType sql.NullInt64
-	var payTime, message sql.NullString
-	err := main.QueryRowContext(ctx, "SELECT payment_status, payment_type, CAST(pay_time AS CHAR), pay_message FROM kernel_postorder_pay_info WHERE post_order_id = ?",
-		strconv.FormatInt(orderID, 10)).Scan(&status, &payType, &payTime, &message)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	p.Status, p.Type = int(status.Int64), int(payType.Int64)
-	p.Time, p.Message = wallClock(payTime.String), message.String
-	return &p, err
 }
 
 // events returns the events of the jobs in the order of time.

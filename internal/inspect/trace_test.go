@@ -12,6 +12,7 @@ import (
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
@@ -101,9 +102,9 @@ func TestLookUp(t *testing.T) {
 		got := w.lookUp("R1")
 		want := &Trace{
 			OrderNo: "R1",
-			Order:   &TracedOrder{ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00", PayTime: paidAt, PayType: "2", ExternalID: "X-R1"},
+			Order:   &kernel.Order{No: "R1", HasAmount: true, ExactID: true, ID: 1, Amount: "8.00", Paid: true, PayAmount: "8.00", PayTime: paidAt, PayType: "2", ExternalID: "X-R1"},
 			Parcel:  &TracedParcel{Waybill: "JD1", DeviceSN: "D1", DeviceType: 6, CellSN: "A1"},
-			PayInfo: &TracedPayInfo{Status: 1, Type: 2, Time: paidAt, Message: "寄件支付"},
+			PayInfo: &kernel.PayInfo{OrderID: 1, Status: 1, Type: 2, Time: paidAt, Message: "寄件支付"},
 			Now:     got.Now, Jobs: got.Jobs, Acts: []auditlog.Entry{}, Events: got.Events,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

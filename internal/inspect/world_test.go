@@ -18,6 +18,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox/schema"
@@ -55,9 +56,9 @@ func newWorld(t *testing.T) *world {
 		AmountCheck: payment.AmountEnforce, UnknownOrderWindow: time.Minute,
 	}
 	report := payment.Report{Log: slog.New(slog.DiscardHandler)}
-	settler := payment.NewSettler(rules, payment.PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, &payment.Orders{DB: w.db}, w.runner, report)
+	settler := payment.NewSettler(rules, payment.PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, w.db, w.runner, report)
 	steps := &payment.StepHandlers{
-		Parcels: payment.NewParcels(w.db, payment.PayInfo{Status: 1, Message: "寄件支付"}), Cabinets: w, JD: w, Report: report, CommandTTL: 15 * time.Minute, Zone: beijing,
+		Parcels: payment.NewParcels(w.db, kernel.PayInfo{Status: 1, Message: "寄件支付"}), Cabinets: w, JD: w, Report: report, CommandTTL: 15 * time.Minute, Zone: beijing,
 	}
 	register(t, w.runner, payment.KindSettle, settler.Handle)
 	register(t, w.runner, payment.KindPayComplete, steps.PayComplete)

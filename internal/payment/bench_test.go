@@ -76,7 +76,7 @@ func newSettleBench(b *testing.B) *settleBench {
 		}
 	}
 	types := PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}
-	return &settleBench{b: b, store: store, settler: NewSettler(testRules, types, &Orders{db}, runner, Report{Log: slog.New(slog.DiscardHandler)})}
+	return &settleBench{b: b, store: store, settler: NewSettler(testRules, types, db, runner, Report{Log: slog.New(slog.DiscardHandler)})}
 }
 
 // batch makes unpaid orders and the settle jobs of their payments.
@@ -101,7 +101,7 @@ func (c *settleBench) batch(size int) []*settlement {
 		news = append(news, job.NewRow{Kind: KindSettle, Key: key, Args: []byte(body), Leased: true})
 	}
 	insert := sqldb.Rows("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES ", "(?, ?, ?)", "", size)
-	if _, err := c.settler.orders.DB.Exec(insert, rows...); err != nil {
+	if _, err := c.settler.account.Exec(insert, rows...); err != nil {
 		c.b.Fatal(err)
 	}
 	jobs, err := c.store.Insert(c.b.Context(), nil, benchLease, news)

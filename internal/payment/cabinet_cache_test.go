@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"jdpay-listener/internal/kernel"
 )
 
 // TestStaleCabinet: a cabinet's board was replaced, or the cabinet removed, after it was cached. The parcel's cell is not found
@@ -19,33 +21,33 @@ func TestStaleCabinet(t *testing.T) {
 	for id := range int64(5) {
 		w.order(id+1, "8.00")
 	}
-	cache := &cacheOf{cabinets: map[string]Cabinet{
-		"D1": {"D1", 9001, 6}, // its board is another one now
-		"D2": {"D2", 9002, 6}, // it was removed
-		"D3": {"D3", 1003, 6}, // it has not changed, and no cell is assigned
-		"D4": {"D4", 1004, 2}, // its type has changed, but a cell was found: it is not read again
-		"D5": {"D5", 9005, 6}, // its row has become unusable
+	cache := &cacheOf{cabinets: map[string]kernel.Cabinet{
+		"D1": {DeviceSN: "D1", MainDeviceID: 9001, DeviceType: 6}, // its board is another one now
+		"D2": {DeviceSN: "D2", MainDeviceID: 9002, DeviceType: 6}, // it was removed
+		"D3": {DeviceSN: "D3", MainDeviceID: 1003, DeviceType: 6}, // it has not changed, and no cell is assigned
+		"D4": {DeviceSN: "D4", MainDeviceID: 1004, DeviceType: 2}, // its type has changed, but a cell was found: it is not read again
+		"D5": {DeviceSN: "D5", MainDeviceID: 9005, DeviceType: 6}, // its row has become unusable
 	}}
 	w.exec("DELETE FROM kernel_device_group WHERE device_sn = 'D2'")
 	w.exec("DELETE FROM kernel_smartbox_boxact_info WHERE post_order_id = '3'")
 	w.exec("ALTER TABLE kernel_device_group MODIFY main_device_id BIGINT NULL")
 	w.exec("UPDATE kernel_device_group SET main_device_id = NULL WHERE device_sn = 'D5'")
-	p := NewParcels(w.db, PayInfo{})
+	p := NewParcels(w.db, kernel.PayInfo{})
 	p.Cache = cache
 	batch := []*lookup{{id: "1"}, {id: "2"}, {id: "3"}, {id: "4"}, {id: "5"}}
 	errs := p.find(batch)
-	var missing *MissingRowError
-	if !errors.As(errs[1], &missing) || missing.Table != cabinetTable {
+	var missing *kernel.MissingRowError
+	if !errors.As(errs[1], &missing) || missing.Table != kernel.CabinetTable.Name {
 		t.Errorf("the cabinet that was removed: %v", errs[1])
 	}
-	var bad *BadValueError
+	var bad *kernel.BadValueError
 	if !errors.As(errs[4], &bad) || bad.Column != "main_device_id" {
 		t.Errorf("the cabinet without an id: %v", errs[4])
 	}
 	for i, want := range map[int]Parcel{
-		0: {Cabinet: Cabinet{"D1", 1001, 6}, Waybill: "JD1", CellSN: "A1"},
-		2: {Cabinet: Cabinet{"D3", 1003, 6}, Waybill: "JD3"},
-		3: {Cabinet: Cabinet{"D4", 1004, 2}, Waybill: "JD4", CellSN: "A4"},
+		0: {Cabinet: kernel.Cabinet{DeviceSN: "D1", MainDeviceID: 1001, DeviceType: 6}, Waybill: "JD1", CellSN: "A1"},
+		2: {Cabinet: kernel.Cabinet{DeviceSN: "D3", MainDeviceID: 1003, DeviceType: 6}, Waybill: "JD3"},
+		3: {Cabinet: kernel.Cabinet{DeviceSN: "D4", MainDeviceID: 1004, DeviceType: 2}, Waybill: "JD4", CellSN: "A4"},
 	} {
 		if diff := cmp.Diff(want, batch[i].parcel); diff != "" || errs[i] != nil {
 			t.Errorf("order %d: %v (-want +got):\n%s", i+1, errs[i], diff)

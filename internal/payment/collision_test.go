@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 )
 
 // TestOrderPaidAnew: an order that was set back after its payment, and is paid again, has steps already. Nothing is booked, and a
@@ -51,7 +52,8 @@ func TestPayInfoMeetsAnother(t *testing.T) {
 		SET NEW.id = IF(NEW.post_order_id = '2' AND COALESCE(@met, 0) = 0, 77 + 0 * (@met := 1), NEW.id)`)
 	w.db.SetMaxOpenConns(1) // the trigger's variable belongs to a connection
 	payTime := time.Unix(1e9, 0).UTC().Format(time.DateTime)
-	if err := NewParcels(w.db, PayInfo{1, "paid"}).writeInfos([]payInfo{{1, 2, payTime}, {2, 10, payTime}, {3, 2, payTime}}); err != nil {
+	batch := []kernel.PayInfo{{OrderID: 1, Status: 1, Type: 2, Time: payTime, Message: "paid"}, {OrderID: 2, Status: 1, Type: 10, Time: payTime, Message: "paid"}, {OrderID: 3, Status: 1, Type: 2, Time: payTime, Message: "paid"}}
+	if err := NewParcels(w.db, kernel.PayInfo{}).writeInfos(batch); err != nil {
 		t.Fatal(err)
 	}
 	got := w.strings("SELECT CONCAT_WS(' ', post_order_id, payment_status, payment_type, pay_message) FROM kernel_postorder_pay_info ORDER BY post_order_id")

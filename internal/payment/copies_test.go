@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sandbox/schema"
 )
@@ -168,11 +169,11 @@ func TestOrdersOfTheSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	orders, err := (&Orders{db}).lock(t.Context(), tx, []string{"R990001"})
+	orders, err := kernel.LockOrders(t.Context(), tx, []string{"R990001"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := orders["R990001"]; o == nil || !o.exactID || o.by != (proof{"X", "2019-01-02 03:04:05", "8.00", "2"}) {
+	if o := orders["R990001"]; o == nil || !o.ExactID || proofOf(o) != (proof{"X", "2019-01-02 03:04:05", "8.00", "2"}) {
 		t.Errorf("%+v", o)
 	}
 }

@@ -2,7 +2,6 @@ package payment
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,8 +9,8 @@ import (
 	"time"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
-	"jdpay-listener/internal/sqldb"
 )
 
 // Rejected messages stay as evidence, but whoever can write into a queue can make any number of them. Of each hour the
@@ -121,46 +120,23 @@ func middle(ids []int64, keep int) []int64 {
 // ofUnknownOrders returns the messages that name no order, or one that does not exist.
 func (e *Evidence) ofUnknownOrders(ctx context.Context, rows []job.RejectedJob) (ids []int64, err error) {
 	for chunk := range slices.Chunk(rows, evidenceBatch) {
-		var numbers []any
+		var numbers []string
 		for _, r := range chunk {
-			if r.Ref != "" && !slices.Contains(numbers, any(r.Ref)) {
+			if r.Ref != "" && !slices.Contains(numbers, r.Ref) {
 				numbers = append(numbers, r.Ref)
 			}
 		}
-		known, err := e.existingOrders(ctx, numbers)
+		known, err := kernel.FindOrders(ctx, e.Jobs.DB, numbers)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range chunk {
-			if !known[r.Ref] {
+			if known[r.Ref] == nil {
 				ids = append(ids, r.ID)
 			}
 		}
 	}
 	return ids, nil
-}
-
-// existingOrders returns which of the order numbers exist.
-func (e *Evidence) existingOrders(ctx context.Context, numbers []any) (map[string]bool, error) {
-	existing := map[string]bool{}
-	if len(numbers) == 0 {
-		return existing, nil
-	}
-	rows, err := selectIn(ctx, e.Jobs.DB, ordersTable, "order_no", numbers, func(numbers []any) (*sql.Rows, error) {
-		return e.Jobs.DB.QueryContext(ctx, "SELECT order_no FROM "+ordersTable+" WHERE order_no IN "+sqldb.In(len(numbers)), numbers...)
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var number string
-		if err := rows.Scan(&number); err != nil {
-			return nil, err
-		}
-		existing[number] = true
-	}
-	return existing, rows.Err()
 }
 
 // drop deletes those of the messages that none of the keys signed, and counts them in the same transaction.

@@ -6,59 +6,29 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
 	"jdpay-listener/internal/batcher"
-	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/sqldb"
 )
-
-// Cabinet is a cabinet as the main database knows it: a device group. The names in JSON are those in Redis.
-type Cabinet struct {
-	DeviceSN     string `json:"device_sn"` // as its own row has it; see cabinetCache
-	MainDeviceID int64  `json:"main_device_id"`
-	DeviceType   int    `json:"device_type"`
-}
 
 // cabinetCache remembers cabinets by the serials of the parcels: the database finds a cabinet also by a serial that differs
 // from its own in case or trailing blanks. What the cache does not return is read from the database. See redisstore.Store.
 type cabinetCache interface {
-	Cabinets(ctx context.Context, serials []string) map[string]Cabinet
-	PutCabinets(ctx context.Context, cabinets map[string]Cabinet)
+	Cabinets(ctx context.Context, serials []string) map[string]kernel.Cabinet
+	PutCabinets(ctx context.Context, cabinets map[string]kernel.Cabinet)
 }
 
 // Parcel is what the steps need to know of a paid order.
 type Parcel struct {
-	Cabinet
+	kernel.Cabinet
 	Waybill string // JD's waybill code; empty if the row's is NULL
 	CellSN  string // the door; empty if none is assigned
 	// OtherCellSN is another door that is assigned as well; empty if there is none.
 	OtherCellSN string
-}
-
-// MissingRowError names a row that the main database lacks. It may be written later, so the step is tried again.
-type MissingRowError struct{ Table, Column, Value string }
-
-// Error names the table and the row.
-func (e *MissingRowError) Error() string {
-	return fmt.Sprintf("no row in %s with %s = '%s'", e.Table, e.Column, e.Value)
-}
-
-// BadValueError names a value of a company's row that cannot be used. It may be corrected, so the job is tried again.
-type BadValueError struct {
-	Table, Column string
-	Key, Value    string // the row is the one with Key = Value
-	Found         sql.NullString
-}
-
-// Error names the table, the column and the row.
-func (e *BadValueError) Error() string {
-	found := "NULL"
-	if e.Found.Valid {
-		found = fmt.Sprintf("'%s'", message.Cut(e.Found.String, 40))
-	}
-	return fmt.Sprintf("%s.%s is %s in the row with %s = '%s': correct the row", e.Table, e.Column, found, e.Key, e.Value)
 }
 
 // Parcels reads parcels and cabinets from the main database, and writes pay infos into it, in batches.
@@ -67,10 +37,10 @@ type Parcels struct {
 	Cache cabinetCache // nil: none
 	Log   *slog.Logger // nil: none
 
-	info    PayInfo
-	cut     onceEach // columns that a text did not fit
+	info    kernel.PayInfo // what every row has
+	cut     onceEach       // columns that a text did not fit
 	lookups *batcher.Batcher[*lookup]
-	infos   *batcher.Batcher[payInfo]
+	infos   *batcher.Batcher[kernel.PayInfo]
 }
 
 const (
@@ -81,11 +51,11 @@ const (
 	maxEarlyLookups = 2 * maxParcels * parcelConcurrency
 )
 
-// NewParcels returns the parcels of the main database.
-func NewParcels(db *sql.DB, info PayInfo) *Parcels {
+// NewParcels returns the parcels of the main database; info has the status and the message of every pay info.
+func NewParcels(db *sql.DB, info kernel.PayInfo) *Parcels {
 	p := &Parcels{DB: db, info: info}
 	p.lookups = batcher.New(maxParcels, parcelConcurrency, p.find)
-	p.infos = batcher.New(maxParcels, parcelConcurrency, func(batch []payInfo) []error { return sqldb.WriteBatch(batch, p.writeInfos) })
+	p.infos = batcher.New(maxParcels, parcelConcurrency, func(batch []kernel.PayInfo) []error { return sqldb.WriteBatch(batch, p.writeInfos) })
 	return p
 }
 
@@ -95,7 +65,7 @@ type lookup struct {
 	err    error
 }
 
-// Find returns the parcel of an order, a *MissingRowError or a *BadValueError.
+// Find returns the parcel of an order, a *kernel.MissingRowError or a *kernel.BadValueError.
 func (p *Parcels) Find(ctx context.Context, orderID int64) (Parcel, error) {
 	return p.startLookup(orderID).wait(ctx)
 }
@@ -146,20 +116,26 @@ func (p *Parcels) find(batch []*lookup) []error {
 func (p *Parcels) findAll(batch []*lookup) error {
 	ctx, cancel := context.WithTimeout(context.Background(), parcelTimeout)
 	defer cancel()
-	posts, err := p.posts(ctx, batch)
+	ids := make([]string, len(batch))
+	for i, l := range batch {
+		ids[i] = l.id
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids) // two steps of one order are usually in the same batch
+	posts, err := kernel.PostOrders(ctx, p.DB, ids)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", postTable, err)
+		return fmt.Errorf("reading %s: %w", kernel.PostOrderTable.Name, err)
 	}
 	cabinets, err := p.cabinets(ctx, posts)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", cabinetTable, err)
+		return fmt.Errorf("reading %s: %w", kernel.CabinetTable.Name, err)
 	}
 	cells, err := p.cells(ctx, posts, cabinets)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", cellTable, err)
+		return fmt.Errorf("reading %s: %w", kernel.CellTable.Name, err)
 	}
 	if err := p.askAgain(ctx, posts, cabinets, cells); err != nil {
-		return fmt.Errorf("reading %s and %s again: %w", cabinetTable, cellTable, err)
+		return fmt.Errorf("reading %s and %s again: %w", kernel.CabinetTable.Name, kernel.CellTable.Name, err)
 	}
 	for _, l := range batch {
 		l.parcel, l.err = assemble(l.id, posts, cabinets, cells)
@@ -167,22 +143,66 @@ func (p *Parcels) findAll(batch []*lookup) error {
 	return nil
 }
 
-// assemble returns the parcel of one order, a *MissingRowError or a *BadValueError.
-func assemble(id string, posts map[string]post, cabinets map[string]cabinet, cells map[string]cell) (Parcel, error) {
+// assemble returns the parcel of one order, a *kernel.MissingRowError or a *kernel.BadValueError.
+func assemble(id string, posts map[string]kernel.PostOrder, cabinets map[string]cabinet, cells map[string]kernel.Cell) (Parcel, error) {
 	post, ok := posts[id]
 	if !ok {
-		return Parcel{}, &MissingRowError{postTable, "post_order_id", id}
+		return Parcel{}, &kernel.MissingRowError{Table: kernel.PostOrderTable.Name, Column: "post_order_id", Value: id}
 	}
-	if !post.serial.Valid {
-		return Parcel{}, &BadValueError{Table: postTable, Column: "device_sn", Key: "post_order_id", Value: id}
+	if !post.DeviceSN.Valid {
+		return Parcel{}, &kernel.BadValueError{Table: kernel.PostOrderTable.Name, Column: "device_sn", Key: "post_order_id", Value: id}
 	}
-	cabinet, ok := cabinets[post.serial.String]
+	cabinet, ok := cabinets[post.DeviceSN.String]
 	if !ok {
-		return Parcel{}, &MissingRowError{cabinetTable, "device_sn", post.serial.String}
+		return Parcel{}, &kernel.MissingRowError{Table: kernel.CabinetTable.Name, Column: "device_sn", Value: post.DeviceSN.String}
 	}
 	cell := cells[id]
-	if err := cmp.Or(cabinet.err, cell.err); err != nil {
+	if err := cmp.Or(cabinet.Err, cell.Err); err != nil {
 		return Parcel{}, err
 	}
-	return Parcel{Cabinet: cabinet.Cabinet, Waybill: post.waybill, CellSN: cell.serial, OtherCellSN: cell.other}, nil
+	return Parcel{Cabinet: cabinet.Cabinet, Waybill: post.Waybill, CellSN: cell.SN, OtherCellSN: cell.OtherSN}, nil
+}
+
+// writeInfo writes the row that the ERP reads about a paid order. Writing it again changes nothing.
+func (p *Parcels) writeInfo(ctx context.Context, orderID int64, payType int, payTime string) error {
+	info := p.info
+	info.OrderID, info.Type, info.Time = orderID, payType, payTime
+	return p.infos.Do(ctx, info)
+}
+
+func (p *Parcels) writeInfos(batch []kernel.PayInfo) error {
+	ctx, cancel := context.WithTimeout(context.Background(), parcelTimeout)
+	defer cancel()
+	err := p.upsertInfos(ctx, batch)
+	if sqldb.IsBadText(err) {
+		fitted, fitErr := kernel.PayInfoTable.Storable(ctx, p.DB, []kernel.Text{{Column: "pay_message", Value: p.info.Message}})
+		switch {
+		case fitErr != nil:
+			err = fitErr
+		case fitted[0] != p.info.Message:
+			warnCut(p.Log, &p.cut, kernel.PayInfoTable, "pay_message", "pay_message", p.info.Message)
+			batch = slices.Clone(batch)
+			for i := range batch {
+				batch[i].Message = fitted[0]
+			}
+			err = p.upsertInfos(ctx, batch)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", kernel.PayInfoTable.Name, err)
+	}
+	return nil
+}
+
+// upsertInfos writes all rows with one statement and reads their keys back. What is not found is written by itself.
+func (p *Parcels) upsertInfos(ctx context.Context, batch []kernel.PayInfo) error {
+	missing, err := kernel.UpsertPayInfos(ctx, p.DB, batch)
+	for i := range missing {
+		still, failed := kernel.UpsertPayInfos(ctx, p.DB, missing[i:i+1])
+		if failed == nil && len(still) > 0 {
+			failed = fmt.Errorf("the server reports success, but there is no row with post_order_id %d", still[0].OrderID)
+		}
+		err = cmp.Or(err, failed)
+	}
+	return err
 }

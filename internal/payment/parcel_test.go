@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 )
 
 // TestRowsMatchAsInTheDatabase has keys that are equal in the database and not in Go. The command names the cabinet's own
@@ -83,8 +84,8 @@ func TestLookupQueries(t *testing.T) {
 		}
 		return n
 	}
-	p := NewParcels(w.db, PayInfo{})
-	p.Cache = &cacheOf{cabinets: map[string]Cabinet{}}
+	p := NewParcels(w.db, kernel.PayInfo{})
+	p.Cache = &cacheOf{cabinets: map[string]kernel.Cabinet{}}
 	for _, want := range []int{3, 2} {
 		before := selects()
 		if errs := p.find(batch); errors.Join(errs...) != nil {
@@ -136,7 +137,7 @@ func TestBadRowsDelayOnlyWhatNeedsThem(t *testing.T) {
 		batch = append(batch, &lookup{id: fmt.Sprint(id + 1)})
 	}
 	var failed []string
-	for i, err := range NewParcels(w.db, PayInfo{}).find(batch) {
+	for i, err := range NewParcels(w.db, kernel.PayInfo{}).find(batch) {
 		if err != nil {
 			failed = append(failed, batch[i].id)
 		}

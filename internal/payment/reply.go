@@ -208,9 +208,9 @@ func (r *Replies) findCabinets(ctx context.Context, batch []*reply) error {
 			ids = append(ids, rep.orderID)
 		}
 	}
-	serials, err := r.Parcels.serials(ctx, ids)
+	labels, err := r.Parcels.Labels(ctx, ids)
 	for _, rep := range batch {
-		rep.cabinet = serials[rep.orderID]
+		rep.cabinet = labels[rep.orderID].DeviceSN
 	}
 	return err
 }

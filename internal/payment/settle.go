@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"jdpay-listener/internal/batcher"
 	"jdpay-listener/internal/crash"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sqldb"
 )
@@ -85,7 +87,7 @@ type Settler struct {
 	Parcels *Parcels
 
 	rules   Rules
-	orders  *Orders
+	account *sql.DB
 	runner  *job.Runner
 	report  Report
 	batcher *batcher.Batcher[*settlement]
@@ -102,8 +104,8 @@ const (
 )
 
 // NewSettler returns a settler of orders in the account database.
-func NewSettler(rules Rules, types PayTypes, orders *Orders, runner *job.Runner, report Report) *Settler {
-	s := &Settler{rules: rules, orders: orders, runner: runner, report: report}
+func NewSettler(rules Rules, types PayTypes, account *sql.DB, runner *job.Runner, report Report) *Settler {
+	s := &Settler{rules: rules, account: account, runner: runner, report: report}
 	s.PayTypes.Store(&types)
 	s.batcher = batcher.New(maxSettlements, settleConcurrency, func(batch []*settlement) []error { return sqldb.WriteBatch(batch, s.settleBatch) })
 	return s
@@ -267,24 +269,24 @@ func descriptive(n *message.Notification) []field {
 // fitColumns replaces the descriptive texts of a batch by what their columns can hold. The externalId is never altered: it
 // distinguishes a copy of a notification from a second payment.
 func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
-	var texts []columnText
+	var texts []kernel.Text
 	for _, st := range batch {
-		texts = append(texts, columnText{"external_id", st.n.ExternalID})
+		texts = append(texts, kernel.Text{Column: "external_id", Value: st.n.ExternalID})
 		for _, f := range descriptive(&st.n) {
-			texts = append(texts, columnText{f.column, *f.value})
+			texts = append(texts, kernel.Text{Column: f.column, Value: *f.value})
 		}
 	}
-	fitted, err := storable(ctx, s.orders.DB, ordersTable, texts)
+	fitted, err := kernel.OrderTable.Storable(ctx, s.account, texts)
 	if err != nil {
 		return err
 	}
 	for _, st := range batch {
 		// Whether a column of numbers holds a long one, only the server knows; see settleBatch.
-		maybeNumber := fitted[0] == "" && isNumber(st.n.ExternalID)
+		maybeNumber := fitted[0] == "" && strings.Trim(st.n.ExternalID, "0123456789") == ""
 		st.unstorable, fitted = fitted[0] != st.n.ExternalID && !maybeNumber, fitted[1:]
 		for _, f := range descriptive(&st.n) {
 			if fitted[0] != *f.value {
-				warnCut(s.report.Log, &s.cut, ordersTable, f.column, "order_no", st.n.OrderNo)
+				warnCut(s.report.Log, &s.cut, kernel.OrderTable, f.column, "order_no", st.n.OrderNo)
 			}
 			*f.value, fitted = fitted[0], fitted[1:]
 		}
@@ -296,14 +298,15 @@ func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 	var steps []*job.Job
 	// R-ONE-TX: order, steps and settle job change in one transaction.
-	err := sqldb.InTx(ctx, s.orders.DB, func(tx *sql.Tx) error {
+	err := sqldb.InTx(ctx, s.account, func(tx *sql.Tx) error {
 		steps = nil // of an attempt that a deadlock rolled back
-		orders, err := s.orders.lock(ctx, tx, orderNumbers(batch))
+		orders, err := kernel.LockOrders(ctx, tx, orderNumbers(batch))
 		if err != nil {
 			return err
 		}
 		crash.At("settle locked")
 		var paid []*settlement
+		var payments []kernel.Payment
 		var newSteps []job.New
 		var concluded []job.Conclusion
 		for _, st := range batch {
@@ -311,23 +314,24 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			claim := st.proof(s.rules.Message.Format.Zone)
 			st.outcome, st.err = decide(o, st.n, claim, s.rules.AmountCheck)
 			if st.outcome == Settled && st.unstorable {
-				st.outcome, st.err = BadExternalID, fmt.Errorf("%s.external_id does not give externalId %q back as it is: make it a VARCHAR that is long enough, with a character set that has all of it", ordersTable, st.n.ExternalID)
+				st.outcome, st.err = BadExternalID, fmt.Errorf("%s.external_id does not give externalId %q back as it is: make it a VARCHAR that is long enough, with a character set that has all of it", kernel.OrderTable.Name, st.n.ExternalID)
 			}
 			if st.outcome != Settled {
 				continue
 			}
-			o.paid, o.by = true, claim // for a second notification of the order in this batch
-			paid = append(paid, st)
+			// For a second notification of the order in this batch.
+			o.Paid, o.ExternalID, o.PayTime, o.PayAmount, o.PayType = true, claim.externalID, claim.time, claim.amount, claim.payType
+			paid, payments = append(paid, st), append(payments, st.row(o.ID, claim))
 			concluded = append(concluded, job.Conclusion{ID: st.job.ID, State: job.Done, Outcome: Settled, Ref: st.n.OrderNo})
-			newSteps = append(newSteps, s.newSteps(o.id, st)...)
+			newSteps = append(newSteps, s.newSteps(o.ID, st)...)
 		}
 		if len(paid) == 0 {
 			return nil
 		}
-		if err := s.orders.markPaid(ctx, tx, paid, orders); err != nil {
+		if err := kernel.MarkPaid(ctx, tx, payments); err != nil {
 			return err
 		}
-		if err := s.orders.checkExternalIDs(ctx, tx, paid, orders); err != nil {
+		if err := checkExternalIDs(ctx, tx, paid, orders); err != nil {
 			return err
 		}
 		crash.At("settle paid")
@@ -361,26 +365,27 @@ func orderNumbers(batch []*settlement) []string {
 // decide returns whether a payment is settled, and the reason if it is not. o is nil if there is no such order. An order
 // without an amount accepts every payment except one of 0.00, which would open a cabinet for free. An empty outcome means
 // that the order's row must be corrected first. by is what the order's row would have of the payment.
-func decide(o *order, n message.Notification, by proof, check AmountCheck) (outcome job.Outcome, err error) {
+func decide(o *kernel.Order, n message.Notification, by proof, check AmountCheck) (outcome job.Outcome, err error) {
 	switch {
 	case o == nil:
 		return UnknownOrder, fmt.Errorf("there is no order with order_no %q", n.OrderNo)
-	case o.rowErr != nil:
-		return "", o.rowErr
-	case o.paid && by.isOf(o.by):
+	case o.Err != nil:
+		return "", o.Err
+	case o.Paid && by.isOf(proofOf(o)):
 		return Duplicate, nil
-	case o.paid && o.by.externalID != "" && n.ExternalID != "":
-		return PaidTwice, fmt.Errorf("the order was paid already by externalId %q; this is %q: the customer needs a refund", o.by.externalID, n.ExternalID)
-	case o.paid:
-		return PaidTwice, fmt.Errorf("the order was paid already: %s; this is not shown to be a copy: %s", o.by, by)
-	case check == AmountOff || !o.hasAmount && n.Amount != 0 || o.hasAmount && o.amount == n.Amount && o.amountErr == nil:
+	case o.Paid && o.ExternalID != "" && n.ExternalID != "":
+		return PaidTwice, fmt.Errorf("the order was paid already by externalId %q; this is %q: the customer needs a refund", o.ExternalID, n.ExternalID)
+	case o.Paid:
+		return PaidTwice, fmt.Errorf("the order was paid already: %s; this is not shown to be a copy: %s", proofOf(o), by)
+	}
+	amount, err := columnYuan(o.Amount)
+	switch {
+	case check == AmountOff || !o.HasAmount && n.Amount != 0 || o.HasAmount && amount == n.Amount && err == nil:
 		return Settled, nil
-	case o.amountErr != nil:
-		err = o.amountErr
-	case !o.hasAmount:
+	case !o.HasAmount:
 		err = fmt.Errorf("paid %s yuan, the order has no amount: only an order of 0.00 yuan may be paid with nothing", n.Amount)
-	default:
-		err = fmt.Errorf("paid %s yuan, the order's amount is %s", n.Amount, o.amount)
+	case err == nil:
+		err = fmt.Errorf("paid %s yuan, the order's amount is %s", n.Amount, amount)
 	}
 	if check == AmountReport {
 		return Settled, err

@@ -2,7 +2,6 @@ package payment
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
 )
 
@@ -24,23 +24,24 @@ func TestDecide(t *testing.T) {
 		isNot = "; this is not shown to be a copy: externalId "
 		this  = "8.00 yuan, pay type 2, " + at
 	)
-	paidBy := func(externalID, at, amount, payType string) *order {
-		return &order{paid: true, by: proof{externalID, at, amount, payType}, hasAmount: true, amount: 1}
+	paidBy := func(externalID, at, amount, payType string) *kernel.Order {
+		return &kernel.Order{Paid: true, ExternalID: externalID, PayTime: at, PayAmount: amount, PayType: payType, HasAmount: true, Amount: "0.01"}
 	}
 	n := message.Notification{OrderNo: "R1", Amount: 800, ExternalID: "X1", PayTime: noon}
 	bare := message.Notification{OrderNo: "R1", Amount: 800, PayTime: noon}
 	zero := message.Notification{OrderNo: "R1", ExternalID: "X1", PayTime: noon}
+	const badAmount = `malformed message: amount "bad" is no unsigned decimal number`
 	const noAmount = "paid 0.00 yuan, the order has no amount: only an order of 0.00 yuan may be paid with nothing"
 	for _, tt := range []struct {
 		name  string
-		order *order
+		order *kernel.Order
 		n     message.Notification
 		check AmountCheck
 		want  job.Outcome
 		err   string
 	}{
-		{"unpaid, equal amount", &order{hasAmount: true, amount: 800}, n, AmountEnforce, Settled, ""},
-		{"unpaid, order without an amount", &order{}, n, AmountEnforce, Settled, ""},
+		{"unpaid, equal amount", &kernel.Order{HasAmount: true, Amount: "8.00"}, n, AmountEnforce, Settled, ""},
+		{"unpaid, order without an amount", &kernel.Order{}, n, AmountEnforce, Settled, ""},
 		{"no order", nil, n, AmountEnforce, UnknownOrder, `there is no order with order_no "R1"`},
 		{"paid by the same externalId", paidBy("X1", "", "", ""), n, AmountEnforce, Duplicate, ""},
 		{"paid by the same externalId, another amount, time and type", paidBy("X1", "2019-11-20 13:00:00", "0.01", "10"), n, AmountEnforce, Duplicate, ""},
@@ -56,19 +57,19 @@ func TestDecide(t *testing.T) {
 		{"no externalIds, another type", paidBy("", at, "8.00", "10"), bare, AmountEnforce, PaidTwice, twice + `"", 8.00 yuan, pay type 10, ` + at + isNot + `"", ` + this},
 		{"paid in cash", paidBy("", "", "", "99"), n, AmountEnforce, PaidTwice, twice + `"", unknown yuan, pay type 99, unknown time` + isNot + `"X1", ` + this},
 		{"marked paid by hand", paidBy("", "", "", ""), n, AmountEnforce, PaidTwice, twice + `"", unknown yuan, pay type unknown, unknown time` + isNot + `"X1", ` + this},
-		{"wrong amount", &order{hasAmount: true, amount: 801}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 8.01"},
-		{"wrong amount, check report", &order{hasAmount: true, amount: 801}, n, AmountReport, Settled, "paid 8.00 yuan, the order's amount is 8.01"},
-		{"wrong amount, check off", &order{hasAmount: true, amount: 801}, n, AmountOff, Settled, ""},
-		{"0.00 for an order without an amount", &order{}, zero, AmountEnforce, AmountMismatch, noAmount},
-		{"0.00 for an order without an amount, check report", &order{}, zero, AmountReport, Settled, noAmount},
-		{"0.00 for an order without an amount, check off", &order{}, zero, AmountOff, Settled, ""},
-		{"0.00 for an order of 0.00", &order{hasAmount: true}, zero, AmountEnforce, Settled, ""},
-		{"0.00 for an order of 8.00", &order{hasAmount: true, amount: 800}, zero, AmountEnforce, AmountMismatch, "paid 0.00 yuan, the order's amount is 8.00"},
-		{"0.00 for an amount that cannot be read", &order{hasAmount: true, amountErr: errors.New("bad column")}, zero, AmountEnforce, AmountMismatch, "bad column"},
-		{"8.00 for an order of 0.00", &order{hasAmount: true}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 0.00"},
-		{"0.01 for an order without an amount", &order{}, message.Notification{OrderNo: "R1", Amount: 1}, AmountEnforce, Settled, ""},
+		{"wrong amount", &kernel.Order{HasAmount: true, Amount: "8.01"}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 8.01"},
+		{"wrong amount, check report", &kernel.Order{HasAmount: true, Amount: "8.01"}, n, AmountReport, Settled, "paid 8.00 yuan, the order's amount is 8.01"},
+		{"wrong amount, check off", &kernel.Order{HasAmount: true, Amount: "8.01"}, n, AmountOff, Settled, ""},
+		{"0.00 for an order without an amount", &kernel.Order{}, zero, AmountEnforce, AmountMismatch, noAmount},
+		{"0.00 for an order without an amount, check report", &kernel.Order{}, zero, AmountReport, Settled, noAmount},
+		{"0.00 for an order without an amount, check off", &kernel.Order{}, zero, AmountOff, Settled, ""},
+		{"0.00 for an order of 0.00", &kernel.Order{HasAmount: true, Amount: "0.00"}, zero, AmountEnforce, Settled, ""},
+		{"0.00 for an order of 8.00", &kernel.Order{HasAmount: true, Amount: "8.00"}, zero, AmountEnforce, AmountMismatch, "paid 0.00 yuan, the order's amount is 8.00"},
+		{"0.00 for an amount that cannot be read", &kernel.Order{HasAmount: true, Amount: "bad"}, zero, AmountEnforce, AmountMismatch, badAmount},
+		{"8.00 for an order of 0.00", &kernel.Order{HasAmount: true, Amount: "0.00"}, n, AmountEnforce, AmountMismatch, "paid 8.00 yuan, the order's amount is 0.00"},
+		{"0.01 for an order without an amount", &kernel.Order{}, message.Notification{OrderNo: "R1", Amount: 1}, AmountEnforce, Settled, ""},
 		{"0.00 a second time", paidBy("X1", at, "0.00", "2"), zero, AmountEnforce, Duplicate, ""},
-		{"an amount that cannot be read", &order{hasAmount: true, amountErr: errors.New("bad column")}, n, AmountEnforce, AmountMismatch, "bad column"},
+		{"an amount that cannot be read", &kernel.Order{HasAmount: true, Amount: "bad"}, n, AmountEnforce, AmountMismatch, badAmount},
 	} {
 		outcome, err := decide(tt.order, tt.n, (&settlement{n: tt.n, payType: 2}).proof(beijing), tt.check)
 		if text := fmt.Sprint(err); outcome != tt.want || (err == nil) != (tt.err == "") || err != nil && text != tt.err {
@@ -85,6 +86,15 @@ func TestAmountColumn(t *testing.T) {
 	}
 	if got, err := columnYuan("8.001"); err == nil {
 		t.Errorf("column 8.001: %v", got)
+	}
+}
+
+// TestPaidColumnsAreChecked: the columns that a payment sets are among those that the program looks for.
+func TestPaidColumnsAreChecked(t *testing.T) {
+	for column := range (&settlement{}).row(1, proof{}).Values {
+		if !slices.ContainsFunc(kernel.OrderTable.Columns, func(c kernel.Column) bool { return c.Name == column }) {
+			t.Errorf("column %s is set, and not checked", column)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -153,7 +154,7 @@ func (h *StepHandlers) PayComplete(ctx context.Context, j *job.Job, s step) (job
 		h.Report.Told(j)
 	}
 	if parcel.OtherCellSN != "" && !j.Waited {
-		h.Report.Log.Warn("an order has several cells: the command named the oldest; correct "+cellTable, "order_no", j.Ref, "cell_sn", parcel.CellSN, "other_cell_sn", parcel.OtherCellSN)
+		h.Report.Log.Warn("an order has several cells: the command named the oldest; correct "+kernel.CellTable.Name, "order_no", j.Ref, "cell_sn", parcel.CellSN, "other_cell_sn", parcel.OtherCellSN)
 	}
 	h.Report.stage(KindPayComplete, time.Since(j.Began()))
 	if h.RequireReply {
@@ -183,7 +184,7 @@ func (h *StepHandlers) WaybillStatus(ctx context.Context, j *job.Job, s step) (j
 		producer = h.ProducerCode
 	}
 	if parcel.Waybill == "" {
-		return "", fmt.Errorf("%s.express_number is NULL or empty in the row with post_order_id = '%d': correct the row", postTable, s.OrderID)
+		return "", fmt.Errorf("%s.express_number is NULL or empty in the row with post_order_id = '%d': correct the row", kernel.PostOrderTable.Name, s.OrderID)
 	}
 	result, err := h.JD.UpdateWaybillStatus(ctx, jdapi.Status{
 		Producer: producer, ThirdCode: parcel.DeviceSN, WaybillCode: parcel.Waybill, Status: paidStatus,
@@ -214,7 +215,7 @@ func (h *StepHandlers) PayInfo(ctx context.Context, j *job.Job, s step) (job.Out
 	if h.PayTimeIsNow {
 		payTime = j.Now().In(h.Zone).Format(time.DateTime)
 	}
-	if err := h.Parcels.writeInfo(ctx, payInfo{s.OrderID, s.PayType, payTime}); err != nil {
+	if err := h.Parcels.writeInfo(ctx, s.OrderID, s.PayType, payTime); err != nil {
 		return "", pauseIfDown(err)
 	}
 	crash.At("pay info written")

@@ -18,6 +18,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
 )
@@ -254,7 +255,7 @@ func TestBadPayInfoDoesNotFailItsBatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.exec("CREATE TRIGGER broken BEFORE INSERT ON kernel_postorder_pay_info FOR EACH ROW BEGIN IF NEW.post_order_id = '3' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'broken row'; END IF; END")
-	errs := sqldb.WriteBatch([]payInfo{{1, 2, "2020-11-20 12:00:00"}, {3, 2, "2020-11-20 12:00:00"}, {4, 10, "2020-11-20 12:00:00"}}, w.steps.Parcels.writeInfos)
+	errs := sqldb.WriteBatch([]kernel.PayInfo{{OrderID: 1, Time: "2020-11-20 12:00:00"}, {OrderID: 3, Time: "2020-11-20 12:00:00"}, {OrderID: 4, Time: "2020-11-20 12:00:00"}}, w.steps.Parcels.writeInfos)
 	if len(errs) != 3 || errs[0] != nil || errs[1] == nil || errs[2] != nil {
 		t.Errorf("errors %v", errs)
 	}
@@ -265,12 +266,12 @@ func TestBadPayInfoDoesNotFailItsBatch(t *testing.T) {
 
 // cacheOf is a cache of cabinets that counts the serials it is asked for.
 type cacheOf struct {
-	cabinets map[string]Cabinet
+	cabinets map[string]kernel.Cabinet
 	asked    int
 }
 
-func (c *cacheOf) Cabinets(_ context.Context, serials []string) map[string]Cabinet {
-	found := map[string]Cabinet{}
+func (c *cacheOf) Cabinets(_ context.Context, serials []string) map[string]kernel.Cabinet {
+	found := map[string]kernel.Cabinet{}
 	for _, s := range serials {
 		c.asked++
 		if g, ok := c.cabinets[s]; ok {
@@ -280,7 +281,7 @@ func (c *cacheOf) Cabinets(_ context.Context, serials []string) map[string]Cabin
 	return found
 }
 
-func (c *cacheOf) PutCabinets(_ context.Context, cabinets map[string]Cabinet) {
+func (c *cacheOf) PutCabinets(_ context.Context, cabinets map[string]kernel.Cabinet) {
 	maps.Copy(c.cabinets, cabinets)
 }
 
@@ -288,10 +289,10 @@ func TestParcelsUseTheCache(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.order(1, "8.00")
-	cache := &cacheOf{cabinets: map[string]Cabinet{}}
-	p := NewParcels(w.db, PayInfo{})
+	cache := &cacheOf{cabinets: map[string]kernel.Cabinet{}}
+	p := NewParcels(w.db, kernel.PayInfo{})
 	p.Cache = cache
-	want := Parcel{Cabinet: Cabinet{"D1", 1001, 6}, Waybill: "JD1", CellSN: "A1"}
+	want := Parcel{Cabinet: kernel.Cabinet{DeviceSN: "D1", MainDeviceID: 1001, DeviceType: 6}, Waybill: "JD1", CellSN: "A1"}
 	for range 2 {
 		got, err := p.Find(t.Context(), 1)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -299,7 +300,7 @@ func TestParcelsUseTheCache(t *testing.T) {
 		}
 		w.exec("DELETE FROM kernel_device_group") // the second time only the cache knows
 	}
-	var missing *MissingRowError
+	var missing *kernel.MissingRowError
 	if _, err := p.Find(t.Context(), 99); !errors.As(err, &missing) || cache.asked != 2 {
 		t.Errorf("%v, asked %d times", err, cache.asked)
 	}

@@ -22,6 +22,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/sqldb"
@@ -90,11 +91,11 @@ func (w *world) assemble(lease string) {
 	report := Report{Log: slog.New(slog.DiscardHandler), Ended: w.ended.add, Alert: func(_ context.Context, msg string, attrs ...any) { w.alerts.Store(msg, attrs) }}
 	w.keeper = NewKeeper(w.runner)
 	w.keeper.Alert = report.Alert
-	w.settler = NewSettler(w.rules, PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, &Orders{w.db}, w.runner, report)
+	w.settler = NewSettler(w.rules, PayTypes{Known: map[string]int{"WXPAY": 2}, Default: 10}, w.db, w.runner, report)
 	steps := *w.steps // the other instance of a test has its own
 	w.steps = &steps
 	w.steps.Report = report
-	w.steps.Parcels = NewParcels(w.db, PayInfo{1, "寄件支付"})
+	w.steps.Parcels = NewParcels(w.db, kernel.PayInfo{Status: 1, Message: "寄件支付"})
 	register(w.t, w.runner, KindSettle, job.Kind{Priority: 20}, w.settler.Handle)
 	register(w.t, w.runner, KindPayComplete, job.Kind{Priority: 25, GaveUp: Expired}, w.steps.PayComplete)
 	register(w.t, w.runner, KindWaybillStatus, job.Kind{}, w.steps.WaybillStatus)

@@ -18,7 +18,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"jdpay-listener/internal/check"
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/kernel"
 )
 
 // The library logs to standard error, which is not structured. What matters it also returns as errors.
@@ -150,8 +150,8 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Cabinets returns the cached cabinets, by the given serials; the map is never nil. It returns no error: the caller looks
 // up missing cabinets in the database, and an outage of Redis is logged here. During one it mostly returns at once.
-func (s *Store) Cabinets(ctx context.Context, serials []string) map[string]payment.Cabinet {
-	found := make(map[string]payment.Cabinet, len(serials))
+func (s *Store) Cabinets(ctx context.Context, serials []string) map[string]kernel.Cabinet {
+	found := make(map[string]kernel.Cabinet, len(serials))
 	s.cache(ctx, len(serials), func(ctx context.Context) error {
 		// A cluster refuses MGET for keys of different nodes.
 		cmds, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -161,7 +161,7 @@ func (s *Store) Cabinets(ctx context.Context, serials []string) map[string]payme
 			return nil
 		})
 		for i, cmd := range cmds {
-			var c payment.Cabinet
+			var c kernel.Cabinet
 			value, getErr := cmd.(*redis.StringCmd).Bytes()
 			if getErr == nil && json.Unmarshal(value, &c) == nil {
 				c.DeviceSN = cmp.Or(c.DeviceSN, serials[i]) // entries of earlier versions have none
@@ -186,7 +186,7 @@ func firstFailure(cmds []redis.Cmder) error {
 }
 
 // PutCabinets caches cabinets, by the serials of their lookups, for Options.CabinetTTL. Like Cabinets it returns no error.
-func (s *Store) PutCabinets(ctx context.Context, cabinets map[string]payment.Cabinet) {
+func (s *Store) PutCabinets(ctx context.Context, cabinets map[string]kernel.Cabinet) {
 	s.cache(ctx, len(cabinets), func(ctx context.Context) error {
 		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for serial, c := range cabinets {

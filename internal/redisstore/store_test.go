@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/testenv"
 
 	"github.com/alicebob/miniredis/v2"
@@ -37,14 +37,14 @@ func newStore(t testing.TB, o Options) *Store {
 	return s
 }
 
-var cabinets = []payment.Cabinet{cabinet("D1", 11, 6), cabinet("D2", 22, 1), cabinet("柜 3", 33, 0)}
+var cabinets = []kernel.Cabinet{cabinet("D1", 11, 6), cabinet("D2", 22, 1), cabinet("柜 3", 33, 0)}
 
-func cabinet(serial string, id int64, kind int) payment.Cabinet {
-	return payment.Cabinet{DeviceSN: serial, MainDeviceID: id, DeviceType: kind}
+func cabinet(serial string, id int64, kind int) kernel.Cabinet {
+	return kernel.Cabinet{DeviceSN: serial, MainDeviceID: id, DeviceType: kind}
 }
 
-func bySerial(cabinets ...payment.Cabinet) map[string]payment.Cabinet {
-	m := map[string]payment.Cabinet{}
+func bySerial(cabinets ...kernel.Cabinet) map[string]kernel.Cabinet {
+	m := map[string]kernel.Cabinet{}
 	for _, c := range cabinets {
 		m[c.DeviceSN] = c
 	}
@@ -55,7 +55,7 @@ func TestCabinets(t *testing.T) {
 	server := miniredis.RunT(t)
 	s := newStore(t, Options{Addrs: []string{server.Addr()}})
 	ctx := t.Context()
-	want := func(t *testing.T, want map[string]payment.Cabinet, serials ...string) {
+	want := func(t *testing.T, want map[string]kernel.Cabinet, serials ...string) {
 		t.Helper()
 		if diff := cmp.Diff(want, s.Cabinets(ctx, serials)); diff != "" {
 			t.Errorf("groups (-want +got):\n%s", diff)
@@ -75,7 +75,7 @@ func TestCabinets(t *testing.T) {
 		want(t, bySerial(cabinet("D1", 12, 6)), "D1")
 	})
 	t.Run("found by the serial of the lookup, with their own serial", func(t *testing.T) {
-		asked := map[string]payment.Cabinet{"d1": cabinets[0], "D1 ": cabinets[0]}
+		asked := map[string]kernel.Cabinet{"d1": cabinets[0], "D1 ": cabinets[0]}
 		s.PutCabinets(ctx, asked)
 		want(t, asked, "d1", "D1 ")
 	})

@@ -11,7 +11,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
@@ -54,8 +54,8 @@ func isFailure(e job.End) bool {
 
 // isAboutOneOrder reports whether a failure may have its reason in this order alone: in its rows, or in what JD thinks of it.
 func isAboutOneOrder(e job.End) bool {
-	var missing *payment.MissingRowError
-	var bad *payment.BadValueError
+	var missing *kernel.MissingRowError
+	var bad *kernel.BadValueError
 	return e.Class != "" || errors.As(e.Err, &missing) || errors.As(e.Err, &bad)
 }
 

@@ -13,6 +13,7 @@ import (
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
 )
@@ -20,7 +21,7 @@ import (
 // TestFailingKindIsOneAlert lets tries fail second after second: when a person is told, of what, and how often.
 func TestFailingKindIsOneAlert(t *testing.T) {
 	broken := errors.New("marking 1 orders paid: Error 1054 (42S22): Unknown column 'pay_type' in 'SET'")
-	missing := fmt.Errorf("looking the parcel up: %w", &payment.MissingRowError{Table: "kernel_post_order", Column: "post_order_id", Value: "1"})
+	missing := fmt.Errorf("looking the parcel up: %w", &kernel.MissingRowError{Table: "kernel_post_order", Column: "post_order_id", Value: "1"})
 	retry := func(id int64, err error) job.End {
 		return job.End{Job: &job.Job{ID: id, Kind: payment.KindSettle, Ref: "R1"}, State: job.Ready, Err: err}
 	}

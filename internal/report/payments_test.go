@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox"
@@ -45,7 +46,7 @@ func (b *table) List(_ context.Context, f job.Filter, limit int, _ bool) (found 
 
 // Find finds the parcel of every order.
 func (b *table) Find(_ context.Context, orderID int64) (payment.Parcel, error) {
-	return payment.Parcel{Cabinet: payment.Cabinet{DeviceSN: fmt.Sprint("CAB-", orderID)}, Waybill: fmt.Sprint("JD", orderID)}, nil
+	return payment.Parcel{Cabinet: kernel.Cabinet{DeviceSN: fmt.Sprint("CAB-", orderID)}, Waybill: fmt.Sprint("JD", orderID)}, nil
 }
 
 // settledAt is when the payments of these tests were kept, by the database's clock.

@@ -10,6 +10,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sqldb"
 )
@@ -51,8 +52,8 @@ func failureReason(e job.End) string {
 	var jd *jdapi.Error
 	var badTopic *device.InvalidTopicError
 	var badDevice *device.RefusedError
-	var missing *payment.MissingRowError
-	var bad *payment.BadValueError
+	var missing *kernel.MissingRowError
+	var bad *kernel.BadValueError
 	var server *mysql.MySQLError
 	err := e.Err
 	switch {

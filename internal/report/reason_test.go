@@ -12,6 +12,7 @@ import (
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/payment"
 )
 
@@ -36,8 +37,8 @@ func TestFailureReasons(t *testing.T) {
 		{reasonDatabaseDenied, job.End{Err: server(1142)}},
 		{reasonDatabaseSchema, job.End{Err: server(1054)}},
 		{reasonDatabaseRefused, job.End{Err: server(1364)}},
-		{reasonMissingRow, job.End{Err: &payment.MissingRowError{Table: "kernel_post_order"}}},
-		{reasonBadRow, job.End{Err: &payment.BadValueError{Table: "kernel_post_order"}}},
+		{reasonMissingRow, job.End{Err: &kernel.MissingRowError{Table: "kernel_post_order"}}},
+		{reasonBadRow, job.End{Err: &kernel.BadValueError{Table: "kernel_post_order"}}},
 		{reasonUnknownOrder, job.End{Err: errors.New("there is no order"), Class: payment.ClassUnknownOrder, State: job.Ready}},
 		{reasonRedis, job.End{Job: &job.Job{Kind: payment.KindPublishReply}, Err: errors.New("refused")}},
 		{reasonTimeOver, job.End{Err: errors.New("given up"), State: job.Parked, Outcome: payment.Expired}},

@@ -1,10 +1,10 @@
-package inspect
+package kernel
 
 import "testing"
 
 func TestIndexMetBy(t *testing.T) {
-	order := Index{"kernelorder_charge", []string{"order_no"}, true}
-	cell := Index{"kernel_smartbox_boxact_info", []string{"post_order_id"}, false}
+	order := Index{[]string{"order_no"}, true}
+	cell := Index{[]string{"post_order_id"}, false}
 	for name, tt := range map[string]struct {
 		wanted Index
 		have   []string
@@ -25,7 +25,7 @@ func TestIndexMetBy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tt.wanted.metBy(tt.have, tt.unique); got != tt.want {
-				t.Errorf("%s is met by %v, unique %v: %v, want %v", tt.wanted, tt.have, tt.unique, got, tt.want)
+				t.Errorf("%v is met by %v, unique %v: %v, want %v", tt.wanted, tt.have, tt.unique, got, tt.want)
 			}
 		})
 	}

@@ -1,10 +1,10 @@
-package payment
+package kernel
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
-	"log/slog"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -15,13 +15,8 @@ import (
 // first run unchanged, since nearly every text fits. Only when the server refuses it (see sqldb.IsBadText) are the column
 // definitions read, and the statement is run again with what the columns can hold.
 
-// querier is a pool or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// columnText is a text for a column.
-type columnText struct{ column, value string }
+// Text is a text for a column.
+type Text struct{ Column, Value string }
 
 // textColumn is what a column can hold.
 type textColumn struct {
@@ -31,11 +26,11 @@ type textColumn struct {
 	digits  int    // without max: how many digits every number may have that the column holds
 }
 
-// storable returns what the columns of a table (or view) can hold of these texts. A character that the column's character
+// Storable returns what the table's columns can hold of these texts. A character that the column's character
 // set lacks becomes '?', converted by the server; a text that is too long is cut after a whole character. For a column that
 // is not for text, only digits are returned, as many as it surely holds, and any other text becomes empty.
-func storable(ctx context.Context, db querier, table string, texts []columnText) ([]string, error) {
-	columns, err := textColumns(ctx, db, table)
+func (t Table) Storable(ctx context.Context, db querier, texts []Text) ([]string, error) {
+	columns, err := t.textColumns(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -43,16 +38,16 @@ func storable(ctx context.Context, db querier, table string, texts []columnText)
 	var converted []*string
 	var conversions strings.Builder
 	var args, into []any
-	for i, t := range texts {
-		c, known := columns[t.column]
+	for i, text := range texts {
+		c, known := columns[text.Column]
 		switch {
-		case !known || c.max == 0 && len(t.value) <= c.digits && isNumber(t.value):
-			fitted[i] = t.value
+		case !known || c.max == 0 && len(text.Value) <= c.digits && strings.Trim(text.Value, "0123456789") == "":
+			fitted[i] = text.Value
 			continue
 		case c.max == 0:
 			continue
 		}
-		fitted[i] = c.cut(t.value)
+		fitted[i] = c.cut(text.Value)
 		if c.charset != "" && !ascii(fitted[i]) {
 			conversions.WriteString(", CONVERT(CONVERT(? USING " + c.charset + ") USING utf8mb4)")
 			args, converted, into = append(args, fitted[i]), append(converted, &fitted[i]), append(into, &fitted[i])
@@ -63,7 +58,7 @@ func storable(ctx context.Context, db querier, table string, texts []columnText)
 	}
 	rows, err := db.QueryContext(ctx, "SELECT "+conversions.String()[2:], args...)
 	if err != nil {
-		return nil, fmt.Errorf("converting texts to the character sets of %s: %w", table, err)
+		return nil, fmt.Errorf("converting texts to the character sets of %s: %w", t.Name, err)
 	}
 	defer rows.Close()
 	if rows.Next() {
@@ -73,17 +68,17 @@ func storable(ctx context.Context, db querier, table string, texts []columnText)
 		err = rows.Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("converting texts to the character sets of %s: %w", table, err)
+		return nil, fmt.Errorf("converting texts to the character sets of %s: %w", t.Name, err)
 	}
 	return fitted, nil
 }
 
-// textColumns reads what the columns of a table or view can hold, by lower-case name.
-func textColumns(ctx context.Context, db querier, table string) (map[string]textColumn, error) {
+// textColumns reads what the table's columns can hold, by lower-case name.
+func (t Table) textColumns(ctx context.Context, db querier) (map[string]textColumn, error) {
 	rows, err := db.QueryContext(ctx, `SELECT LOWER(column_name), LOWER(data_type), COALESCE(character_set_name, ''), COALESCE(character_maximum_length, 0),
-		COALESCE(numeric_precision, 0) - COALESCE(numeric_scale, 0) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, table)
+		COALESCE(numeric_precision, 0) - COALESCE(numeric_scale, 0) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, t.Name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the columns of %s: %w", table, err)
+		return nil, fmt.Errorf("reading the columns of %s: %w", t.Name, err)
 	}
 	defer rows.Close()
 	columns := map[string]textColumn{}
@@ -92,7 +87,7 @@ func textColumns(ctx context.Context, db querier, table string) (map[string]text
 		var c textColumn
 		var length uint64 // LONGTEXT: 4 GiB
 		if err := rows.Scan(&name, &kind, &c.charset, &length, &c.digits); err != nil {
-			return nil, fmt.Errorf("reading the columns of %s: %w", table, err)
+			return nil, fmt.Errorf("reading the columns of %s: %w", t.Name, err)
 		}
 		switch {
 		case kind == "char", kind == "varchar":
@@ -106,7 +101,7 @@ func textColumns(ctx context.Context, db querier, table string) (map[string]text
 		columns[name] = c
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading the columns of %s: %w", table, err)
+		return nil, fmt.Errorf("reading the columns of %s: %w", t.Name, err)
 	}
 	return columns, nil
 }
@@ -129,24 +124,22 @@ func (c textColumn) cut(s string) string {
 	return s[:end]
 }
 
-func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
-
 func ascii(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 // selectIn runs a query for the rows whose column has one of the values. If the server refuses to compare a value that the
 // column cannot hold, the query is run without that value, or with NULL if no value is left.
-func selectIn(ctx context.Context, db querier, table, column string, values []any, query func(values []any) (*sql.Rows, error)) (*sql.Rows, error) {
-	rows, err := query(values)
+func (t Table) selectIn(ctx context.Context, db querier, column string, values []string, query func(values []any) (*sql.Rows, error)) (*sql.Rows, error) {
+	rows, err := query(list(values))
 	if !sqldb.IsBadText(err) {
 		return rows, err
 	}
-	texts := make([]columnText, len(values))
+	texts := make([]Text, len(values))
 	for i, v := range values {
-		texts[i] = columnText{column, v.(string)}
+		texts[i] = Text{column, v}
 	}
-	fitted, err := storable(ctx, db, table, texts)
+	fitted, err := t.Storable(ctx, db, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -162,10 +155,58 @@ func selectIn(ctx context.Context, db querier, table, column string, values []an
 	return query(left)
 }
 
-// warnCut logs, once for each column, that a text was changed to fit it.
-func warnCut(log *slog.Logger, warned *onceEach, table, column string, attrs ...any) {
-	if log != nil && warned.first(column) {
-		log.Warn("a text did not fit its column: characters that the column lacks are written as ?, and what is too long is cut",
-			append([]any{"column", table + "." + column}, attrs...)...)
+// list makes a statement's arguments of values.
+func list[T any](values []T) []any {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
 	}
+	return args
+}
+
+// Match is a condition on a column.
+type Match struct {
+	form string // %s is the column
+	args []any
+}
+
+// OneOf is the condition that a column has one of the values.
+func OneOf(values ...any) Match { return Match{"%s IN " + sqldb.In(len(values)), values} }
+
+// Containing is the condition that a column contains a fragment, which has letters and digits only, in small letters, without
+// regard to case, blanks and dashes.
+func Containing(fragment string) Match {
+	return Match{"LOWER(REPLACE(REPLACE(REPLACE(%s, '-', ''), ' ', ''), '_', '')) LIKE ?", []any{"%" + fragment + "%"}}
+}
+
+// plainID returns an order's id without padding: a text column may have blanks around it, a number column leading zeros.
+func plainID(column string) string {
+	if id, err := strconv.ParseInt(strings.TrimSpace(column), 10, 64); err == nil {
+		return strconv.FormatInt(id, 10)
+	}
+	return column
+}
+
+// wallClock is a DATETIME column's text, which has a wall clock's time without a zone, without fractions of a second. It is no
+// time.Time: a column may hold 0000-00-00 or 2019-11-31, of which the driver would make another date.
+func wallClock(column string) string {
+	text, _, _ := strings.Cut(column, ".")
+	return text
+}
+
+// collect returns the values of a query's only column.
+func collect(rows *sql.Rows, err error) (map[string]bool, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	have := map[string]bool{}
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		have[s] = true
+	}
+	return have, rows.Err()
 }
