@@ -57,7 +57,9 @@ func moveAlerts(ctx context.Context, tx *sql.Tx) error {
 			toldAt = since
 		}
 		values = append(values, []any{
-			key, about.Cause, null(about.Order), sql.NullInt64{Int64: about.Job, Valid: about.Job != 0}, about.Event, null(about.Text["en"]), null(about.Text["zh"]),
+			key, about.Cause, null(about.Order),
+			sql.NullInt64{Int64: about.Job, Valid: about.Job != 0},
+			about.Event, null(about.Text["en"]), null(about.Text["zh"]),
 			since, until, due, toldAt, told, told, told, told,
 		})
 	}
