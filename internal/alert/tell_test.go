@@ -61,7 +61,7 @@ func TestParkedJobsAreTold(t *testing.T) {
 			both()
 			cards := strings.Join(w.receivers[robotserver.DingTalk].Cards(), "\n")
 			for _, part := range []string{
-				"🟠 jdpay: an order was paid twice for more than an hour", "🟠 jdpay: a payment differs from the order's amount for more than an hour",
+				"🟠 jdpay: an order was paid twice: still open", "🟠 jdpay: a payment differs from the order's amount: still open",
 				"🟢 jdpay: a payment differs from the order's amount ×59: over", "It is over for R2, R3",
 			} {
 				if !strings.Contains(cards, part) {
@@ -156,13 +156,13 @@ func TestNothingIsAccepted(t *testing.T) {
 			w.jobs(payment.KindSettle, job.Rejected, payment.BadSignature, 10, 20)
 			w.later(time.Minute, a)
 			w.round(a)
-			if card := w.expect(robotserver.Feishu, 3); !strings.Contains(card, "many messages are bad_signature") {
+			if card := w.expect(robotserver.Feishu, 3); !strings.Contains(card, "many messages are wrongly signed") {
 				t.Errorf("the card says:\n%s", card)
 			}
 			w.jobs(payment.KindReply, job.Done, payment.ReplyForeign, 30, 40)
 			w.later(time.Minute, a)
 			w.round(a)
-			if card := w.expect(robotserver.Feishu, 4); !strings.Contains(card, "many messages are foreign") {
+			if card := w.expect(robotserver.Feishu, 4); !strings.Contains(card, "many replies come from other cabinets") {
 				t.Errorf("the card says:\n%s", card)
 			}
 		})
