@@ -142,6 +142,10 @@ func TestNothingIsAccepted(t *testing.T) {
 			if card := w.expect(robotserver.Feishu, 1); !strings.Contains(card, "no message of kind settle is accepted") || !strings.Contains(card, "5 messages") {
 				t.Errorf("the card says:\n%s", card)
 			}
+			w.jobs(payment.KindSettle, job.Rejected, payment.BadSignature, 40, 60)
+			w.later(time.Minute, a)
+			w.round(a)
+			w.expect(robotserver.Feishu, 1) // that they are many says nothing new
 			w.exec("UPDATE jdpay_job SET next_try_at = DATE_SUB(next_try_at, INTERVAL 20 MINUTE), finished_at = DATE_SUB(finished_at, INTERVAL 20 MINUTE)")
 			w.later(20*time.Minute, a)
 			w.round(a)
