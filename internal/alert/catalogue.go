@@ -82,7 +82,7 @@ var catalogue = map[string]cause{
 	CauseFailing:                                              {lang.Mark("no %s succeeds"), true, "jobs list --kind {what}"},
 	CauseIntake:                                               {lang.Mark("queue %s is not received"), true, "doctor"},
 	CauseJobsOff:                                              {lang.Mark("jobs are switched off"), true, "config check"},
-	CauseUnheard:                                              {lang.Mark("no message of kind %s is accepted"), true, "jobs list --state rejected"},
+	CauseUnheard:                                              {lang.Mark("no message of kind %s is accepted"), true, "jobs list --kind {what} --state rejected"},
 	CauseBurst:                                                {lang.Mark("many messages are %s"), false, "jobs list --kind reply"},
 	CauseBacklog:                                              {lang.Mark("work of kind %s waits too long"), true, "jobs list --kind {what} --state ready"},
 	CauseMissing:                                              {lang.Mark("the %s database lacks tables or columns"), true, "doctor"},

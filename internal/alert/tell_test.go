@@ -139,7 +139,7 @@ func TestNothingIsAccepted(t *testing.T) {
 			w.jobs(payment.KindSettle, job.Rejected, payment.Malformed, 5, 5)
 			w.later(time.Minute, a)
 			w.round(a)
-			if card := w.expect(robotserver.Feishu, 1); !strings.Contains(card, "no message of kind settle is accepted") || !strings.Contains(card, "5 messages") {
+			if card := w.expect(robotserver.Feishu, 1); !strings.Contains(card, "no message of kind settle is accepted") || !strings.Contains(card, "5 messages") || !strings.Contains(card, "Run `jdpay-listener jobs list --kind settle --state rejected`") {
 				t.Errorf("the card says:\n%s", card)
 			}
 			w.jobs(payment.KindSettle, job.Rejected, payment.BadSignature, 40, 60)

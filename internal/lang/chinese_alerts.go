@@ -78,7 +78,8 @@ var alertTexts = map[string]string{
 	"This receiver is told when payments need a person. Nothing is wrong now.": "支付需要人工处理时会通知这里。目前一切正常。",
 
 	// Command alerts.
-	"SINCE": "开始于", "WHAT": "内容", "JOB": "任务", "TOLD TO": "已通知",
+	"took it": "已收到",
+	"SINCE":   "开始于", "WHAT": "内容", "JOB": "任务", "TOLD TO": "已通知",
 	"silent until %s, by %s":      "静默至 %s，操作人 %s",
 	"%d alerts are open":          "%d 条告警未恢复",
 	"alert %d is silent until %s": "告警 %d 静默至 %s",
