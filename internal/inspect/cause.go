@@ -139,7 +139,10 @@ var causes = []cause{
 	{regexp.MustCompile(`not connected to the mqtt broker`), text{"the MQTT broker cannot be reached", "无法连接 MQTT 服务器"}},
 
 	// MNS: the classes of package mns. One without a response is told by the network's error, if that is known.
-	{regexp.MustCompile(`^(?:[^:]*: )?mns: .*access refused: check `), text{
+	{regexp.MustCompile(`access refused: check the access key.*\(HTTP \d+ (?P<code>\w+)`), text{
+		"MNS refuses access ({code}): check the access key, its secret and its rights on the queue", "MNS 拒绝访问（{code}），请检查 AccessKey、密钥及其对队列的权限",
+	}},
+	{regexp.MustCompile(`access refused: check the access key`), text{
 		"MNS refuses access: check the access key, its secret and its rights on the queue", "MNS 拒绝访问，请检查 AccessKey、密钥及其对队列的权限",
 	}},
 	{regexp.MustCompile(`the clocks disagree: set this machine's clock`), text{"this machine's clock differs from that of MNS: set it", "本机时钟与 MNS 不一致，请校准本机时钟"}},
