@@ -513,6 +513,15 @@ func TestTableAway(t *testing.T) {
 		t.Errorf("the cards say:\n%s", cards)
 	}
 
+	r.Over(CauseFailing + "settle") // and again, before the table can know: it goes on
+	pass()
+	r.Raise(Failing("settle", time.Now(), "connection refused"))
+	for _, c := range r.channels {
+		c.held = map[string]hold{}
+	}
+	pass()
+	w.expect(robotserver.WeCom, 2)
+
 	r.store.db = table
 	r.Over(CauseDatabase)
 	pass()
