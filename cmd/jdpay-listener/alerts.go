@@ -150,7 +150,7 @@ func (a *app) testReceivers(cmd *cobra.Command) error {
 		err = a.printJSON(results)
 	} else {
 		for _, r := range results {
-			a.printLine("%-9s  %s", r.Target, cmp.Or(r.Error, "took it"))
+			a.printLine("%-9s  %s", r.Target, cmp.Or(r.Error, lang.M("took it").In(a.lang)))
 		}
 	}
 	if failed != nil {

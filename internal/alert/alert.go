@@ -19,7 +19,7 @@ import (
 // Status is the change that a notice tells of.
 type Status string
 
-// The changes. There is no other notice: of an alert that stays open people are told when it opens, after an hour, and when it is over.
+// The changes. There is no other notice: of an alert that stays open people are told when it opens, after an hour or a silence, and when it is over.
 const (
 	Opened    Status = "opened"
 	StillOpen Status = "still_open"

@@ -68,7 +68,7 @@ func TestReceiversTakeNotices(t *testing.T) {
 			}
 			for _, part := range []string{
 				"🔴 jdpay: 订单重复支付", "\n\n第二段\n\n", "> 执行 `jdpay-listener explain R1`", "[打开控制台](https://console.test/orders/R1)",
-				"开始于 2025-11-20 20:00:00, 来自 host-1",
+				"开始于 2025-11-20 20:00:00，来自 host-1",
 			} {
 				if !strings.Contains(cards[0], part) {
 					t.Errorf("the card lacks %q:\n%s", part, cards[0])

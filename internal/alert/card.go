@@ -9,11 +9,11 @@ import (
 )
 
 // words are the few texts of a card that are not the notice's.
-type words struct{ run, console, since, from, order string }
+type words struct{ run, console, since, comma, from, order string }
 
 var cardWords = map[string]words{
-	"en": {"Run", "Open the console", "since", "from", "Order"},
-	"zh": {"执行", "打开控制台", "开始于", "来自", "订单"},
+	"en": {"Run", "Open the console", "since", ", ", "from", "Order"},
+	"zh": {"执行", "打开控制台", "开始于", "，", "来自", "订单"},
 }
 
 var cardMarks = map[Status]string{Opened: "🔴", StillOpen: "🟠", Over: "🟢", Test: "🔵"}
@@ -45,7 +45,7 @@ func (n *Notice) markdown(limit int, zone *time.Location) string {
 	if n.Console != "" {
 		end.WriteString("\n\n[" + w.console + "](" + n.Console + ")")
 	}
-	end.WriteString("\n\n" + w.since + " " + n.Since.In(zone).Format(time.DateTime) + ", " + w.from + " " + plain(n.Instance))
+	end.WriteString("\n\n" + w.since + " " + n.Since.In(zone).Format(time.DateTime) + w.comma + w.from + " " + plain(n.Instance))
 	text := make([]string, len(n.Text))
 	for i, paragraph := range n.Text {
 		text[i] = plain(paragraph)

@@ -83,7 +83,7 @@ var catalogue = map[string]cause{
 	CauseFailing:                                              {lang.Mark("no %s succeeds"), true, "jobs list --kind {what}"},
 	CauseIntake:                                               {lang.Mark("queue %s is not received"), true, "doctor"},
 	CauseJobsOff:                                              {lang.Mark("jobs are switched off"), true, "config check"},
-	CauseUnheard:                                              {lang.Mark("no message of kind %s is accepted"), true, "jobs list --state rejected"},
+	CauseUnheard:                                              {lang.Mark("no message of kind %s is accepted"), true, "jobs list --kind {what} --state rejected"},
 	CauseBurst:                                                {lang.Mark("many messages are %s"), false, "jobs list --kind reply"},
 	CauseBacklog:                                              {lang.Mark("work of kind %s waits too long"), true, "jobs list --kind {what} --state ready"},
 	CauseMissing:                                              {lang.Mark("the %s database lacks tables or columns"), true, "doctor"},
@@ -111,8 +111,25 @@ func lookUp(name string) (c cause, what string) {
 	return cause{name, true, parkedList}, ""
 }
 
+// titles are those of causes whose word after the slash is not for people.
+var titles = map[string]string{
+	CauseDown + "main_database":               lang.Mark("the main database cannot be used"),
+	CauseDown + "mqtt":                        lang.Mark("the MQTT broker cannot be used"),
+	CauseDown + "jd":                          lang.Mark("JD cannot be used"),
+	CauseDown + "redis":                       lang.Mark("Redis cannot be used"),
+	CauseDown + "elasticsearch":               lang.Mark("Elasticsearch cannot be used"),
+	CauseMissing + "account":                  lang.Mark("the account database lacks tables or columns"),
+	CauseMissing + "main":                     lang.Mark("the main database lacks tables or columns"),
+	CauseBurst + string(payment.BadSignature): lang.Mark("many messages are wrongly signed"),
+	CauseBurst + string(payment.Malformed):    lang.Mark("many messages cannot be read"),
+	CauseBurst + string(payment.ReplyForeign): lang.Mark("many replies come from other cabinets"),
+}
+
 // Title is a cause's title.
 func Title(name string) lang.Message {
+	if title := titles[name]; title != "" {
+		return lang.Marked(title)
+	}
 	c, what := lookUp(name)
 	if strings.Contains(c.title, "%s") {
 		return lang.Filled(c.title, lang.Marked(what))
@@ -219,7 +236,7 @@ func AmountDiffers(order string, why error, attrs []any) Alert {
 
 func receiverFails(name string, since time.Time, why error) Alert {
 	return Alert{Cause: CauseReceiver + name, Since: since, Attrs: []any{"target", name, "error", why}, Text: lang.M(
-		"It is tried again until it takes them: %s", lang.ErrorMessage(why))}
+		"It is tried again until it takes them: %s", inspect.CauseMessage(why.Error()))}
 }
 
 func parkedJob(id int64, kind string, order string, outcome job.Outcome, why string) Alert {
@@ -240,15 +257,16 @@ func parkedJob(id int64, kind string, order string, outcome job.Outcome, why str
 }
 
 func lateJob(id int64, kind, order string, state job.State, tries int, created time.Time, why string) Alert {
+	cause := inspect.CauseMessage(why)
 	if why == "" {
-		why = "no try has failed yet"
+		why, cause = "no try has failed yet", lang.M("no try has failed yet")
 	}
 	a := Alert{
 		Cause: CauseLate, Key: lateKey(id), Order: order, JobID: id, Since: created,
 		Attrs: []any{"kind", kind, "state", string(state), "try", tries, "age_ms", time.Since(created).Milliseconds(), "error", why},
 	}
 	if order == "" {
-		a.Text = lang.M("Job %d of kind %s is not done (%s).", id, kind, inspect.CauseMessage(why))
+		a.Text = lang.M("Job %d of kind %s is not done (%s).", id, kind, cause)
 	}
 	return a
 }
@@ -269,5 +287,5 @@ func burst(outcome string, n int) Alert {
 
 func backlog(kind string, n int, age time.Duration) Alert {
 	return Alert{Cause: CauseBacklog + kind, Attrs: []any{"kind", kind, "jobs", n, "age_ms", age.Milliseconds()}, Text: lang.M(
-		"%d jobs are due and no instance takes them, the oldest since %s: all slots are taken, or no daemon runs.", n, age.Round(time.Second))}
+		"%d jobs are due and no instance takes them, the oldest for %s: all slots are taken, or no daemon runs.", n, age.Round(time.Second))}
 }

@@ -96,8 +96,8 @@ func (t *Teller) Raise(a Alert) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.seen[a.key()]; s != nil && !s.over {
-		a.Since, s.Alert = s.Since, a
+	if s := t.seen[a.key()]; s != nil { // one that was over goes on, unless the table has it as over
+		a.Since, s.Alert, s.over = s.Since, a, false
 	} else if len(t.seen) < maxSeen {
 		t.seen[a.key()] = &seen{Alert: a, told: map[string]int{}}
 	}

@@ -163,21 +163,25 @@ func (t *Teller) EndNow(ctx context.Context, key string) error {
 	return t.end(ctx, "a.unique_key = ?", fit(key, 191))
 }
 
-// findRejected raises alerts when messages are rejected and none is accepted, and when many are rejected. The first is over when a message is
-// accepted, and not before: a queue that is silent meanwhile proves nothing.
+// findRejected raises alerts when messages of a kind are rejected and none is accepted, else when many are rejected. The first is over when a
+// message is accepted, and not before: a queue that is silent meanwhile proves nothing.
 func (t *Teller) findRejected(ctx context.Context) error {
 	rejected, err := t.jobs.RejectedSince(ctx, queueKinds, acceptSpan)
 	if err != nil {
 		return err
 	}
-	byOutcome, byKind := map[job.Outcome]int{}, map[string]int{}
+	byOutcome, byKind, unheard := map[job.Outcome]int{}, map[string]int{}, map[string]bool{}
 	for _, r := range rejected {
-		byOutcome[r.Outcome] += r.Jobs
 		byKind[r.Kind] += r.Jobs
 	}
 	for _, kind := range queueKinds {
-		if err := t.checkAccepted(ctx, kind, byKind[kind]); err != nil {
+		if unheard[kind], err = t.checkAccepted(ctx, kind, byKind[kind]); err != nil {
 			return err
+		}
+	}
+	for _, r := range rejected {
+		if !unheard[r.Kind] { // else one alert is enough
+			byOutcome[r.Outcome] += r.Jobs
 		}
 	}
 	for outcome, n := range byOutcome {
@@ -190,10 +194,11 @@ func (t *Teller) findRejected(ctx context.Context) error {
 	return nil
 }
 
-func (t *Teller) checkAccepted(ctx context.Context, kind string, rejected int) error {
+// checkAccepted raises or ends the alert that no message of a kind is accepted, and reports whether it is open then.
+func (t *Teller) checkAccepted(ctx context.Context, kind string, rejected int) (unheard bool, err error) {
 	open, err := t.store.rows(ctx, "a.unique_key = ?", CauseUnheard+kind)
 	if err != nil || len(open) == 0 && rejected < minRejected {
-		return err
+		return false, err
 	}
 	var since time.Time
 	if len(open) > 0 {
@@ -201,13 +206,13 @@ func (t *Teller) checkAccepted(ctx context.Context, kind string, rejected int) e
 	}
 	switch accepted, err := t.jobs.Accepted(ctx, kind, acceptSpan, since); {
 	case err != nil:
-		return err
-	case !accepted && len(open) == 0:
-		return t.raiseNow(ctx, noneAccepted(kind, rejected), forever)
+		return false, err
 	case accepted:
-		return t.endRows(ctx, false, open)
+		return false, t.endRows(ctx, false, open)
+	case len(open) == 0:
+		return true, t.raiseNow(ctx, noneAccepted(kind, rejected), forever)
 	}
-	return nil
+	return true, nil
 }
 
 // findForeign raises the alert that many replies come from other cabinets.

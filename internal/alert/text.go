@@ -31,7 +31,7 @@ func (t *Teller) compose(ctx context.Context, g *group, s *Settings) *Notice {
 	}
 	switch g.change {
 	case StillOpen:
-		title = lang.M("%s for more than an hour", title)
+		title = lang.M("%s: still open", title)
 	case Over:
 		title = lang.M("%s: over", title)
 	}

@@ -121,7 +121,7 @@ type Payment struct {
 	SuccessStatuses    []string       `doc:"Values of the status field that mean paid."`
 	TimeZone           string         `default:"Asia/Shanghai" doc:"IANA zone of pay times that carry none."`
 	UnknownOrderWindow time.Duration  `default:"10m" doc:"How long a payment waits for its order row before it is parked."`
-	GracePeriod        time.Duration  `default:"2m" doc:"A paid order whose steps took longer than this is alerted."`
+	GracePeriod        time.Duration  `default:"2m" doc:"A message, a reply or a step that is not done after this time is an alert."`
 	TestOrders         []string       `doc:"Order numbers, or patterns of them such as TEST-*, that \"jdpay-listener send\" may pay on a real queue. Case counts."`
 }
 

@@ -146,6 +146,26 @@ var causes = []cause{
 	{regexp.MustCompile(`jd (?:is|was) down, the circuit breaker is`), text{"JD does not answer, and calls wait until it does", "京东接口无响应，恢复后会自动继续"}},
 	{regexp.MustCompile(`not connected to the mqtt broker`), text{"the MQTT broker cannot be reached", "无法连接 MQTT 服务器"}},
 
+	// MNS: the classes of package mns. One without a response is told by the network's error, if that is known.
+	{regexp.MustCompile(`access refused: check the access key.*\(HTTP \d+ (?P<code>\w+)`), text{
+		"MNS refuses access ({code}): check the access key, its secret and its rights on the queue", "MNS 拒绝访问（{code}），请检查 AccessKey、密钥及其对队列的权限",
+	}},
+	{regexp.MustCompile(`access refused: check the access key`), text{
+		"MNS refuses access: check the access key, its secret and its rights on the queue", "MNS 拒绝访问，请检查 AccessKey、密钥及其对队列的权限",
+	}},
+	{regexp.MustCompile(`the clocks disagree: set this machine's clock`), text{"this machine's clock differs from that of MNS: set it", "本机时钟与 MNS 不一致，请校准本机时钟"}},
+	{regexp.MustCompile(`the queue does not exist: create it`), text{
+		"the queue does not exist: create it, or correct its name, the account or the region", "队列不存在，请创建队列，或更正队列名、账号或地域",
+	}},
+	{regexp.MustCompile(`the response is not from MNS: `), text{"the response is not from MNS: check the endpoint and any proxy before it", "响应并非来自 MNS，请检查接入点及其前面的代理"}},
+	{regexp.MustCompile(`MNS reports an internal error: `), text{"MNS reports an internal error", "MNS 报告内部错误"}},
+	{regexp.MustCompile(`too many requests: MNS throttles`), text{"MNS throttles the requests", "请求过多，被 MNS 限流"}},
+
+	// A robot that takes alerts.
+	{regexp.MustCompile(`^it refuses the notice: code (?P<code>-?\d+), (?P<said>.*)$`), text{"it refuses the notice: code {code}, {said}", "机器人拒绝了告警，代码 {code}：{said}"}},
+	{regexp.MustCompile(`^it refuses the notice: the response is not a robot's$`), text{"the response is not a robot's", "响应并非来自机器人，请检查地址"}},
+	{regexp.MustCompile(`^it answers (?P<status>\d.*)$`), text{"it answers {status}", "对方返回 {status}"}},
+
 	// What the database lacks, or does not permit.
 	{serverError(`Unknown column '(?P<column>[^']+)'`, 1054), text{"the database has no column {column}{alter}", "数据库缺少列 {column}{alter}"}},
 	{serverError(`Table '(?:[^'.]+\.)?(?P<table>[^'.]+)' doesn't exist`, 1146), text{
@@ -193,5 +213,6 @@ var causes = []cause{
 	{regexp.MustCompile(`x509: |tls: `), text{"the server's TLS certificate is not accepted", "服务器的 TLS 证书无效"}},
 	{regexp.MustCompile(`i/o timeout|deadline exceeded|Client\.Timeout`), text{"the server does not answer in time", "服务器响应超时"}},
 	{regexp.MustCompile(`connection reset|broken pipe|bad connection|invalid connection|unexpected EOF|\bEOF\b`), text{"the connection was cut", "连接被中断"}},
+	{regexp.MustCompile(`no response from MNS: `), text{"no response from MNS: check the endpoint and the network", "MNS 无响应，请检查接入点和网络"}},
 	{regexp.MustCompile(`panic in `), text{"the program has an error (panic): `jobs show` prints it", "程序内部错误（panic），请用 `jobs show` 查看"}},
 }

@@ -95,6 +95,18 @@ func TestCauseOfOtherErrors(t *testing.T) {
 		"not connected to the mqtt broker 10.0.0.1:1883: dial tcp 10.0.0.1:1883: connect: connection refused": {
 			"the MQTT broker cannot be reached", "无法连接 MQTT 服务器",
 		},
+		`mns: receive on queue "q": access refused: check the access key, its secret and its rights on the queue (HTTP 403 AccessDenied; No.; request id 1)`: {
+			"MNS refuses access (AccessDenied): check the access key, its secret and its rights on the queue", "MNS 拒绝访问（AccessDenied），请检查 AccessKey、密钥及其对队列的权限",
+		},
+		`mns: receive on queue "q": no response from MNS: check the endpoint and the network (dial tcp: lookup a: no such host)`: {
+			"the server's name is not known (DNS)", "无法解析服务器域名（DNS）",
+		},
+		`mns: receive on queue "q": the queue does not exist: create it, or correct its name, the account or the region (HTTP 404 QueueNotExist)`: {
+			"the queue does not exist: create it, or correct its name, the account or the region", "队列不存在，请创建队列，或更正队列名、账号或地域",
+		},
+		"it refuses the notice: code 93000, invalid webhook url": {
+			"it refuses the notice: code 93000, invalid webhook url", "机器人拒绝了告警，代码 93000：invalid webhook url",
+		},
 		"beginning a transaction: context deadline exceeded":             {"the server does not answer in time", "服务器响应超时"},
 		"panic in the handler of settle: boom\ngoroutine 1 [running]:\n": {"the program has an error (panic): `jobs show` prints it", "程序内部错误（panic），请用 `jobs show` 查看"},
 		"something new.\nand more":                                       {"something new", "something new"},

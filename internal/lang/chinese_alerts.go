@@ -35,8 +35,20 @@ var alertTexts = map[string]string{
 	"a payment of another amount was settled":    "金额不符的支付已入账",
 	"this is a test":                             "这是一条测试消息",
 	"%s ×%d":                                     "%s ×%d",
-	"%s for more than an hour":                   "%s（已超过一小时）",
+	"%s: still open":                             "%s（仍未恢复）",
 	"%s: over":                                   "%s（已恢复）",
+
+	// Titles of some of them.
+	"the main database cannot be used":             "主数据库不可用",
+	"the MQTT broker cannot be used":               "MQTT 服务器不可用",
+	"JD cannot be used":                            "京东接口不可用",
+	"Redis cannot be used":                         "Redis 不可用",
+	"Elasticsearch cannot be used":                 "Elasticsearch 不可用",
+	"the account database lacks tables or columns": "账务数据库缺少表或列",
+	"the main database lacks tables or columns":    "主数据库缺少表或列",
+	"many messages are wrongly signed":             "大量消息签名错误",
+	"many messages cannot be read":                 "大量消息无法解析",
+	"many replies come from other cabinets":        "大量回复来自其他柜机",
 
 	// Sentences.
 	"Tries of %s fail and none succeeds: %s. Its work waits and goes on by itself once that is repaired.":                                        "%s 任务持续失败：%s。任务会保留，修复后自动继续。",
@@ -58,14 +70,16 @@ var alertTexts = map[string]string{
 	"%d messages were rejected in ten minutes and none was accepted: the key or the signature profile is wrong, or the format has changed. They are stored; `verify` says which profile would match.": "十分钟内拒绝了 %d 条消息，没有一条通过：密钥或签名方式有误，或格式已变更。消息均已留存；`verify` 可查出匹配的签名方式。",
 	"%d in ten minutes: they are forged, or the key or the signature profile is wrong. `verify` says which profile would match.":                                                                      "十分钟内 %d 条：可能是伪造，或密钥、签名方式配置有误。`verify` 可查出匹配的签名方式。",
 	"%d in a minute: replies come from other cabinets than the commands were sent to. A cabinet is hacked, or serials are mixed up.":                                                                  "一分钟内 %d 条：回复来自其他柜机，可能有柜机被入侵，或柜机编号配置有误。",
-	"%d jobs are due and no instance takes them, the oldest since %s: all slots are taken, or no daemon runs.":                                                                                        "%d 个任务已到期却无实例处理，最久的已等待 %s：并发已满，或没有守护进程在运行。",
+	"%d jobs are due and no instance takes them, the oldest for %s: all slots are taken, or no daemon runs.":                                                                                          "%d 个任务已到期却无实例处理，最久的已等待 %s：并发已满，或没有守护进程在运行。",
 	"It is over for %s.":           "已处理或已恢复：%s",
+	"no try has failed yet":        "尚无失败记录",
 	"It lasted %s; nothing to do.": "历时 %s，无需处理。",
 	"%d more: %s":                  "另外还有 %d 项：%s",
 	"This receiver is told when payments need a person. Nothing is wrong now.": "支付需要人工处理时会通知这里。目前一切正常。",
 
 	// Command alerts.
-	"SINCE": "开始于", "WHAT": "内容", "JOB": "任务", "TOLD TO": "已通知",
+	"took it": "已收到",
+	"SINCE":   "开始于", "WHAT": "内容", "JOB": "任务", "TOLD TO": "已通知",
 	"silent until %s, by %s":      "静默至 %s，操作人 %s",
 	"%d alerts are open":          "%d 条告警未恢复",
 	"alert %d is silent until %s": "告警 %d 静默至 %s",
