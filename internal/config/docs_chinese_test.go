@@ -23,7 +23,9 @@ var chineseDocs = map[string]string{
 	"The only fields that are signed, in any case; data and the status field must be among them. Empty: whatever arrived.": "仅这些字段参与签名，不区分大小写；必须包含 data 和状态字段。为空：收到的全部字段。",
 	"Values are signed without surrounding white space, and fields of nothing else like those without a value.":            "字段值去掉首尾空白后再参与签名；全为空白的字段视为没有值。",
 	"Field names are sorted ignoring case instead of by ASCII code.":                                                       "字段名排序忽略大小写，而非按 ASCII 码。",
+
 	"Form of the MNS message body.": "MNS 消息体的形式。",
+
 	"Queue with the replies, not that of JDPay:NotifyQueueName. Empty: the listener is off.":                                                "柜机回复所在的队列，不能与 JDPay:NotifyQueueName 相同。为空：不监听。",
 	"Signing key or keys of cabinets' replies. Empty: those of JDPay:Md5Key, with which payments on this queue must be signed in any case.": "柜机回复的签名密钥（可多个）。为空：使用 JDPay:Md5Key；该队列上的支付消息在任何情况下都必须用后者签名。",
 	"Payload field with the id of the command that is answered.":                                                                            "内容中表示所回复命令 ID 的字段。",
