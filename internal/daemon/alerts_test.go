@@ -104,11 +104,11 @@ func testTeller(t *testing.T) *alert.Teller {
 // TestFailingHeartbeatIsAnAlert at its second failure, and is over when the address answers again.
 func TestFailingHeartbeatIsAnAlert(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answers := false
+		var answers atomic.Bool
 		d := &daemon{health: &ops.Health{}, alerts: testTeller(t), log: slog.New(slog.DiscardHandler)}
 		d.alerts.Configure(alert.Settings{Heartbeat: "https://dead-man.test/"})
 		d.ping = func(context.Context, string) error {
-			if answers {
+			if answers.Load() {
 				return nil
 			}
 			return errors.New("it answers 500")
@@ -124,7 +124,7 @@ func TestFailingHeartbeatIsAnAlert(t *testing.T) {
 		if !d.alerts.Raised(alert.CauseHeartbeat) {
 			t.Error("two failures are no alert")
 		}
-		answers = true
+		answers.Store(true)
 		time.Sleep(heartbeatInterval)
 		if d.alerts.Raised(alert.CauseHeartbeat) {
 			t.Error("the alert stays open")
