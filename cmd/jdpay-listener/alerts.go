@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +46,7 @@ over when what it tells of is.`,
 heartbeat's address. Says of each what happened. Exits with 1 if one of them does not take it, or if none is configured.`,
 		Example: `  jdpay-listener alerts test
   jdpay-listener alerts test --json --config /etc/jdpay/appsettings.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.testReceivers(cmd) },
 	})
 	return cmd
@@ -100,14 +98,14 @@ func (a *app) silenceCommand() *cobra.Command {
 		Long: `Keeps an open alert quiet: until the time is over, nobody is told of it, except when it is over. If it is still open then, people are
 reminded. The act is written into jdpay_audit.`,
 		Example: `  jdpay-listener alerts silence 17 --for 8h --reason "the cabinet is repaired tomorrow"`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg(lang.M("an id of an alert")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseInt(args[0], 10, 64)
 			switch {
 			case err != nil:
-				return usageError{fmt.Errorf("%q is no id of an alert: see jdpay-listener alerts", args[0])}
+				return usageError{lang.Errorf("%q is no id of an alert: see jdpay-listener alerts", args[0])}
 			case d <= 0 || d > 30*24*time.Hour:
-				return usageError{errors.New("--for wants a time up to 720h, such as 8h")}
+				return usageError{lang.Errorf("--for wants a time up to 720h, such as 8h")}
 			}
 			who, err := by.who(cmd)
 			if err != nil {
@@ -138,7 +136,7 @@ func (a *app) testReceivers(cmd *cobra.Command) error {
 	}
 	results := alert.TryReceivers(cmd.Context(), setup.AlertSettings(c), c.Host.Instance)
 	if len(results) == 0 {
-		return errors.New("no receiver is configured: set Alerts:DingTalk:Url, Alerts:WeCom:Url, Alerts:Feishu:Url or Alerts:Webhook:Url")
+		return lang.Errorf("no receiver is configured: set Alerts:DingTalk:Url, Alerts:WeCom:Url, Alerts:Feishu:Url or Alerts:Webhook:Url")
 	}
 	var failed []string
 	for _, r := range results {
@@ -154,7 +152,7 @@ func (a *app) testReceivers(cmd *cobra.Command) error {
 		}
 	}
 	if failed != nil {
-		return fmt.Errorf("%s: not taken; correct section Alerts and try again", strings.Join(failed, ", "))
+		return lang.Errorf("%s: not taken; correct section Alerts and try again", strings.Join(failed, ", "))
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"database/sql"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -37,7 +36,7 @@ deleted, or that all were replaced.`,
 			if cmd.Flags().Changed("acts") {
 				var err error
 				if known, err = auditlog.ParseHead(anchor); err != nil {
-					return usageError{fmt.Errorf("--acts: %w", err)}
+					return usageError{lang.Errorf("--acts: %s", err)}
 				}
 			}
 			var found *inspect.Audited

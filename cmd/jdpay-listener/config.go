@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +19,7 @@ func (a *app) configCommand() *cobra.Command {
 		Example: "  jdpay-listener config check",
 		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("config needs a command: config check or config init")}
+			return usageError{lang.Errorf("config needs a command: config check or config init")}
 		},
 	}
 	cmd.AddCommand(a.configCheckCommand(), a.configInitCommand())
@@ -64,10 +63,10 @@ the columns of the business tables, and shows how each connection is secured; th
 			}
 			if err != nil {
 				if loaded.FilesFrom != config.FromFlag { // else the faults name what the user has named
-					a.warn("%s", filesLine(loaded))
+					a.warn(filesLine(loaded))
 				}
 				for _, warning := range loaded.Unknown { // a fault may come from one
-					a.warn("warning: %s", warning)
+					a.warn(lang.M("warning: %s", warning))
 				}
 				return err // without the values, among which the faults would be lost
 			}
@@ -82,30 +81,30 @@ the columns of the business tables, and shows how each connection is secured; th
 }
 
 // filesLine says which files the configuration comes from, and why these.
-func filesLine(loaded *config.Loaded) string {
+func filesLine(loaded *config.Loaded) lang.Message {
 	names := strings.Join(loaded.Files, ", ")
 	switch {
 	case names == "" && loaded.FilesFrom == config.HostDir:
-		return "files: none; --config and " + config.FilesVariable + " name none, and there is no appsettings.json here, in configs/ or in " + config.HostDir
+		return lang.M("files: none; --config and %s name none, and there is no appsettings.json here, in configs/ or in %s", config.FilesVariable, config.HostDir)
 	case names == "":
-		return "files: none"
+		return lang.M("files: none")
 	case loaded.FilesFrom == config.FromFlag, loaded.FilesFrom == config.FromVariable:
-		return "files: " + names + " (named by " + loaded.FilesFrom + ")"
+		return lang.M("files: %s (named by %s)", names, loaded.FilesFrom)
 	case loaded.FilesFrom == config.FromHere:
-		return "files: " + names + " (in the working directory)"
+		return lang.M("files: %s (in the working directory)", names)
 	}
-	return "files: " + names + " (the host's, since there is none here or in configs/)"
+	return lang.M("files: %s (the host's, since there is none here or in configs/)", names)
 }
 
 func (a *app) printSettings(loaded *config.Loaded) {
-	a.printLine("%s", filesLine(loaded))
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	a.say(filesLine(loaded))
+	var rows [][]string
 	for _, s := range loaded.Effective() {
-		cells(w, s.Key, s.Value, s.Source)
+		rows = append(rows, []string{s.Key, s.Value, s.Source})
 	}
-	_ = w.Flush() // a closed pipe is its reader's choice
+	a.table(rows, 0)
 	for _, warning := range loaded.Warnings {
-		a.warn("warning: %s", warning)
+		a.warn(lang.M("warning: %s", warning))
 	}
 }
 

@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 )
 
 func (a *app) configInitCommand() *cobra.Command {
@@ -28,10 +28,10 @@ Secrets are written as the old file has them, in clear. A file of --output is re
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if len(from) == 0 {
-				return usageError{errors.New("name the old file: --from OLD")}
+				return usageError{lang.Errorf("name the old file: --from OLD")}
 			}
 			if force && output == "" {
-				return usageError{errors.New("--force goes with --output")}
+				return usageError{lang.Errorf("--force goes with --output")}
 			}
 			made, err := config.Convert(from...)
 			if err != nil {
@@ -39,7 +39,7 @@ Secrets are written as the old file has them, in clear. A file of --output is re
 			}
 			if output == "" {
 				if _, err := a.stdout.Write(made.Text); err != nil {
-					return fmt.Errorf("printing the file: %w", err)
+					return lang.Errorf("printing the file: %s", err)
 				}
 			} else if err := writeConfiguration(output, made.Text, force); err != nil {
 				return err
@@ -60,18 +60,18 @@ func (a *app) tellConverted(made config.Converted, output string) {
 	if output == "" {
 		file = "FILE"
 	} else {
-		a.warn("written: %s, readable by its owner alone", output)
+		a.warn(lang.M("written: %s, readable by its owner alone", output))
 	}
 	if len(made.Secrets) > 0 {
-		a.warn("secrets in clear: %s; each may stand in a file of its own instead (docs/security.md)", strings.Join(made.Secrets, ", "))
+		a.warn(lang.M("secrets in clear: %s; each may stand in a file of its own instead (docs/security.md)", strings.Join(made.Secrets, ", ")))
 	}
 	if len(made.LeftOut) > 0 {
-		a.warn("left out, since no key of this program: %s", strings.Join(made.LeftOut, ", "))
+		a.warn(lang.M("left out, since no key of this program: %s", strings.Join(made.LeftOut, ", ")))
 	}
 	for _, required := range made.Required {
-		a.warn("fill in %s", required)
+		a.warn(lang.M("fill in %s", required))
 	}
-	a.warn("then: jdpay-listener config check --config %s", file)
+	a.warn(lang.M("then: jdpay-listener config check --config %s", file))
 }
 
 // writeConfiguration writes a file that only its owner can read. It replaces an existing one, whole, only if force is set.
@@ -82,10 +82,10 @@ func writeConfiguration(name string, text []byte, force bool) error {
 	}
 	file, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) && !force {
-		return fmt.Errorf("%s exists and is left as it is: name another file, or give --force", name)
+		return lang.Errorf("%s exists and is left as it is: name another file, or give --force", name)
 	}
 	if err != nil {
-		return fmt.Errorf("creating the file: %w", err)
+		return lang.Errorf("creating the file: %s", err)
 	}
 	_, err = file.Write(text)
 	err = errors.Join(err, file.Sync(), file.Close())
@@ -94,7 +94,7 @@ func writeConfiguration(name string, text []byte, force bool) error {
 	}
 	if err != nil {
 		_ = os.Remove(target)
-		return fmt.Errorf("writing the file: %w", err)
+		return lang.Errorf("writing the file: %s", err)
 	}
 	return nil
 }

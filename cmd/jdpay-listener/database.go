@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
@@ -18,7 +17,7 @@ import (
 func openAccount(c *config.Config) (*sql.DB, error) {
 	db, err := setup.OpenDatabase(c.ConnectionStrings.Account)
 	if err != nil {
-		return nil, fmt.Errorf("ConnectionStrings:Account: %w", err)
+		return nil, lang.Errorf("ConnectionStrings:Account: %s", err)
 	}
 	return db, nil
 }
@@ -36,7 +35,7 @@ func (a *app) withDatabases(ctx context.Context, use func(c *config.Config, acco
 	defer account.Close()
 	main, err := setup.OpenDatabase(c.ConnectionStrings.Main)
 	if err != nil {
-		return fmt.Errorf("ConnectionStrings:Main: %w", err)
+		return lang.Errorf("ConnectionStrings:Main: %s", err)
 	}
 	defer main.Close()
 	return a.advise(ctx, account, main, use(c, account, main))

@@ -28,7 +28,7 @@ checked because something else failed is marked so.`,
 			}
 			findings := doctor.Examine(cmd.Context(), loaded)
 			for _, w := range loaded.Warnings {
-				findings = append(findings, doctor.Finding{Name: "configuration", OK: true, Warning: true, Detail: lang.Plain(w), Remedy: lang.M("see docs/configuration.md")})
+				findings = append(findings, doctor.Finding{Name: "configuration", OK: true, Warning: true, Detail: w, Remedy: lang.M("see docs/configuration.md")})
 			}
 			if a.json {
 				err = a.printJSON(findings)

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 
+	"jdpay-listener/internal/lang"
+
 	"github.com/spf13/cobra"
 )
 
@@ -15,7 +17,7 @@ func (a *app) explainCommand() *cobra.Command {
 of the number, or the order cannot be read.`,
 		Example: `  jdpay-listener explain R20261120001
   jdpay-listener explain R20261120001 --lang zh`,
-		Args: oneArg("an order number"),
+		Args: oneArg(lang.M("an order number")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, t, err := a.lookUp(cmd, args[0])
 			if err != nil {

@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -29,10 +28,10 @@ found.`,
 		Example: `  jdpay-listener find R20261120001
   jdpay-listener find jd 0012 3456
   jdpay-listener find CAB-7 --limit 50 --json`,
-		Args: someArgs("a number, or a part of one,"),
+		Args: someArgs(lang.M("a number, or a part of one,")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 || limit > 1000 {
-				return usageError{errors.New("--limit is a number from 1 to 1000")}
+				return usageError{lang.Errorf("--limit is a number from 1 to 1000")}
 			}
 			var found *inspect.FoundOrders
 			err := a.withDatabases(cmd.Context(), func(c *config.Config, account, main *sql.DB) (err error) {
@@ -63,24 +62,28 @@ found.`,
 
 func (a *app) printFound(found *inspect.FoundOrders) {
 	if len(found.Orders) > 0 {
-		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-		cells(w, "ORDER", "ID", "YUAN", "PAID", "WAYBILL", "CABINET", "EXTERNAL ID", "FOUND BY")
+		rows := [][]string{a.row(lang.M("ORDER"), lang.M("ID"), lang.M("YUAN"), lang.M("PAID"), lang.M("WAYBILL"), lang.M("CABINET"), lang.M("EXTERNAL ID"), lang.M("FOUND BY"))}
 		for _, o := range found.Orders {
-			id, paid := fmt.Sprint(o.OrderID), "no"
+			id, paid := lang.Plain(strconv.FormatInt(o.OrderID, 10)), lang.M("no")
 			if o.Paid {
-				paid = "yes"
+				paid = lang.M("yes")
 			}
 			if o.OrderID == 0 {
-				id, paid = "no such order", "-"
+				id, paid = lang.M("no such order"), lang.Plain("-")
 			}
-			cells(w, o.OrderNo, id, cmp.Or(o.Amount, "-"), paid, cmp.Or(o.Waybill, "-"), cmp.Or(o.DeviceSN, "-"), cmp.Or(o.ExternalID, "-"), strings.Join(o.Matched, ", "))
+			var matched []lang.Message
+			for _, by := range o.Matched {
+				matched = append(matched, lang.Marked(by))
+			}
+			value := func(text string) lang.Message { return lang.Plain(cmp.Or(text, "-")) }
+			rows = append(rows, a.row(value(o.OrderNo), id, value(o.Amount), paid, value(o.Waybill), value(o.DeviceSN), value(o.ExternalID), lang.Join(matched, ", ")))
 		}
-		_ = w.Flush() // a closed pipe is its reader's choice
+		a.table(rows, 0)
 	}
 	if found.More {
-		a.warn("there are more than %d: give more of the number, or --limit", len(found.Orders))
+		a.warn(lang.M("there are more than %d: give more of the number, or --limit", len(found.Orders)))
 	}
 	for _, note := range found.Notes {
-		a.warn("note: %s", note)
+		a.warn(lang.M("note: %s", note))
 	}
 }

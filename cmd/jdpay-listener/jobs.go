@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +22,7 @@ func (a *app) jobsCommand() *cobra.Command {
 		Example: "  jdpay-listener jobs list --state parked",
 		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("jobs needs a command: jobs list, show, retry or discard")}
+			return usageError{lang.Errorf("jobs needs a command: jobs list, show, retry or discard")}
 		},
 	}
 	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand())
@@ -51,13 +49,13 @@ func (s *selection) filter() (job.Filter, error) {
 	// An empty shell variable must not select everything.
 	for name, empty := range map[string]bool{"kind": s.kind == "", "ref": s.ref == "", "state": len(s.states) == 0} {
 		if empty && s.given.Changed(name) {
-			return f, fmt.Errorf("--%s is empty: give a value, or leave it out to select all", name)
+			return f, lang.Errorf("--%s is empty: give a value, or leave it out to select all", name)
 		}
 	}
 	for _, name := range s.states {
 		state := job.State(strings.ToLower(name))
 		if !slices.Contains(job.States, state) {
-			return f, fmt.Errorf("there is no state %q: use ready, running, waiting, done, rejected or parked", name)
+			return f, lang.Errorf("there is no state %q: use ready, running, waiting, done, rejected or parked", name)
 		}
 		f.States = append(f.States, state)
 	}
@@ -69,7 +67,7 @@ func ids(args []string) ([]int64, error) {
 	for _, arg := range args {
 		id, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no job id: it is the number in the first column of jobs list", arg)
+			return nil, lang.Errorf("%q is no job id: it is the number in the first column of jobs list", arg)
 		}
 		if !slices.Contains(out, id) { // an id that is given twice counts once
 			out = append(out, id)
@@ -91,7 +89,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := s.filter()
 			if err == nil && limit < 1 {
-				err = errors.New("--limit must be at least 1")
+				err = lang.Errorf("--limit must be at least 1")
 			}
 			if err != nil {
 				return usageError{err}
@@ -106,7 +104,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 				}
 				a.printJobs(rows, c.Payment.Location())
 				if len(rows) == limit {
-					a.warn("%s", lang.M("only the newest %d: see --limit", limit).In(a.lang))
+					a.warn(lang.M("only the newest %d: see --limit", limit))
 				}
 				return nil
 			})
@@ -147,7 +145,7 @@ func (a *app) jobsShowCommand() *cobra.Command {
 		Use:     "show ID",
 		Short:   "Show a job: its row, the kept message or arguments, and the history of its errors",
 		Example: "  jdpay-listener jobs show 4711",
-		Args:    oneArg("a job id"),
+		Args:    oneArg(lang.M("a job id")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := ids(args)
 			if err != nil {

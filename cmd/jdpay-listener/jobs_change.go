@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,15 +22,15 @@ func (s *selection) target(args []string) (f job.Filter, err error) {
 	}
 	switch {
 	case s.all && len(args) > 0:
-		return f, errors.New("give ids or --all, not both")
+		return f, lang.Errorf("give ids or --all, not both")
 	case s.all && f.Empty():
-		return f, errors.New("--all wants a filter: --state, --kind or --ref")
+		return f, lang.Errorf("--all wants a filter: --state, --kind or --ref")
 	case s.all:
 		return f, nil
 	case len(args) == 0:
-		return f, errors.New("name jobs by id, or give --all with a filter: --state, --kind or --ref")
+		return f, lang.Errorf("name jobs by id, or give --all with a filter: --state, --kind or --ref")
 	case !f.Empty():
-		return f, errors.New("--state, --kind and --ref go with --all, not with ids")
+		return f, lang.Errorf("--state, --kind and --ref go with --all, not with ids")
 	}
 	f.IDs, err = ids(args)
 	return f, err

@@ -58,11 +58,19 @@ type app struct {
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	language, unknown := lang.Of(languageFlag(args), os.Getenv)
+	a := &app{lang: language, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if unknown != nil {
+			return usageError{unknown}
+		}
+		return nil
+	}
 	root.InitDefaultCompletionCmd() // before those below, which must see it
 	completeFlags(root)
 	markUsageErrors(root)
+	a.translate(root)
 	root.SetArgs(dotNetFlags(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -74,18 +82,34 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		return exitOK
 	case errors.As(err, &faults):
 		for _, f := range faults {
-			a.warn("%s", f)
+			a.warn(f.Message())
 		}
 		return exitUsage
 	case errors.As(err, &usage):
-		a.warn("jdpay-listener: %s; see %s --help", oneLine(err.Error()), cmd.CommandPath())
+		a.warn(lang.M("jdpay-listener: %s; see %s --help", a.oneLine(usage.error), cmd.CommandPath()))
 		return exitUsage
 	}
-	a.warn("jdpay-listener: %s", oneLine(lang.ErrorMessage(err).In(a.lang)))
+	a.warn(lang.M("jdpay-listener: %s", a.oneLine(err)))
 	return exitFailed
 }
 
-func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
+// languageFlag returns the value of --lang, which may stand anywhere: help and usage errors need it before the line is parsed.
+func languageFlag(args []string) (value string) {
+	for i, arg := range args {
+		if given, ok := strings.CutPrefix(arg, "--lang="); ok {
+			value = given
+		} else if arg == "--lang" && i+1 < len(args) {
+			value = args[i+1]
+		} else if arg == "--" {
+			break
+		}
+	}
+	return value
+}
+
+func (a *app) oneLine(err error) string {
+	return strings.ReplaceAll(strings.TrimSpace(lang.ErrorMessage(err).In(a.lang)), "\n", "; ")
+}
 
 func (a *app) root() *cobra.Command {
 	run := a.runCommand()
@@ -111,19 +135,12 @@ Without a command it runs the daemon.`,
 			return run.RunE(cmd, args)
 		},
 	}
-	language := ""
-	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
-		if a.lang, err = lang.Of(language, os.Getenv); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
 	root.Flags().BoolVar(&printVersion, "version", false, "print version, commit and Go version")
 	flags := root.PersistentFlags()
 	flags.StringArrayVar(&a.files, "config", nil, "configuration `FILE`, repeatable, merged in order (default JDPAY_CONFIG, else appsettings.json and appsettings.{Environment}.json here or in configs/, else in /etc/jdpay)")
 	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
-	flags.StringVar(&language, "lang", "", "`en` or zh: the language of what explain, doctor, audit, jobs and alerts print (default by LC_ALL, LC_MESSAGES or LANG)")
+	flags.String("lang", "", lang.Mark("`en` or zh: the language of all texts for people (default by LC_ALL, LC_MESSAGES or LANG)")) // see languageFlag
 	root.AddCommand(run, a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.queueCommand(), a.sendCommand(), a.alertsCommand(), a.doctorCommand(), a.probeCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root

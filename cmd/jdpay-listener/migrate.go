@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
@@ -33,11 +32,11 @@ of it is there. The daemon does the same before its first document if its user t
 				return err
 			}
 			if elasticsearch && c.Elasticsearch.Url == "" {
-				return usageError{errors.New("--elasticsearch: set Elasticsearch:Url first")}
+				return usageError{lang.Errorf("--elasticsearch: set Elasticsearch:Url first")}
 			}
 			db, err := setup.OpenForSchema(c.ConnectionStrings.Account)
 			if err != nil {
-				return fmt.Errorf("ConnectionStrings:Account: %w", err)
+				return lang.Errorf("ConnectionStrings:Account: %s", err)
 			}
 			defer db.Close()
 			from, to, err := job.Migrate(cmd.Context(), db)
@@ -59,15 +58,15 @@ of it is there. The daemon does the same before its first document if its user t
 				return a.printJSON(result)
 			}
 			if from == to {
-				a.printLine("table jdpay_job is up to date (version %d)", to)
+				a.say(lang.M("table jdpay_job is up to date (version %d)", to))
 			} else {
-				a.printLine("table jdpay_job upgraded from version %d to %d", from, to)
+				a.say(lang.M("table jdpay_job upgraded from version %d to %d", from, to))
 			}
 			switch {
 			case installed:
-				a.printLine("index template %s installed in Elasticsearch", c.Elasticsearch.Index)
+				a.say(lang.M("index template %s installed in Elasticsearch", c.Elasticsearch.Index))
 			case elasticsearch:
-				a.printLine("index template %s is up to date in Elasticsearch", c.Elasticsearch.Index)
+				a.say(lang.M("index template %s is up to date in Elasticsearch", c.Elasticsearch.Index))
 			}
 			return nil
 		},
@@ -86,7 +85,7 @@ func ensureTemplate(ctx context.Context, c *config.Config) (installed bool, err 
 	defer client.Close()
 	installed, err = client.EnsureTemplate(ctx)
 	if err != nil {
-		return false, fmt.Errorf("elasticsearch: %w", err)
+		return false, lang.Errorf("elasticsearch: %s", err)
 	}
 	return installed, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 )
 
 // operator has the flags of commands that change something: who does it, and why.
@@ -21,14 +21,14 @@ type operator struct {
 }
 
 func (o *operator) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.as, "as", "", "your `NAME`, for jdpay_audit (default "+config.OperatorVariable+", SUDO_USER, or the user of this process)")
+	cmd.Flags().StringVar(&o.as, "as", "", "your `NAME`, for jdpay_audit (default JDPAY_OPERATOR, SUDO_USER, or the user of this process)")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "the reason, a `TEXT` for jdpay_audit")
 }
 
 // who returns the operator for jdpay_audit. Its errors are usage errors.
 func (o *operator) who(cmd *cobra.Command) (auditlog.Operator, error) {
 	if cmd.Flags().Changed("as") && strings.TrimSpace(o.as) == "" { // probably an empty shell variable
-		return auditlog.Operator{}, errors.New("--as is empty: give your name, or leave it out")
+		return auditlog.Operator{}, lang.Errorf("--as is empty: give your name, or leave it out")
 	}
 	account := processUser()
 	by := auditlog.Operator{

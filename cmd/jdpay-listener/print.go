@@ -42,22 +42,19 @@ func (a *app) table(rows [][]string, maxColumns int) {
 	}
 }
 
-// warn prints a line to stderr, with control characters escaped.
-func (a *app) warn(format string, args ...any) { fprintLine(a.stderr, format, args...) }
+// warn prints a message to stderr in the user's language, on one line.
+func (a *app) warn(m lang.Message) { fprintLine(a.stderr, "%s", m.In(a.lang)) }
 
 func fprintLine(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, printable.Text(fmt.Sprintf(format, args...))) // a closed pipe is its reader's choice
 }
 
-// cells writes a row of a table, with control characters escaped.
-func cells(w io.Writer, values ...any) {
-	for i, v := range values {
-		if i > 0 {
-			fmt.Fprint(w, "\t")
-		}
-		fmt.Fprint(w, printable.Text(fmt.Sprint(v)))
+// row returns the cells of a row for table.
+func (a *app) row(cells ...lang.Message) (texts []string) {
+	for _, m := range cells {
+		texts = append(texts, m.In(a.lang))
 	}
-	fmt.Fprintln(w)
+	return texts
 }
 
 // plain joins the lines of a text, such as a panic's stack.

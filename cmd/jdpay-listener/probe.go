@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/setup"
 )
 
@@ -61,11 +61,11 @@ fault elsewhere does not matter here.`,
 // probeURL returns the address of a probe, as seen from the daemon's own host.
 func probeURL(listen string, ready bool) (string, error) {
 	if listen == "" {
-		return "", errors.New("Ops:Listen is empty, so the daemon serves no probes: set it to an address such as 127.0.0.1:9300")
+		return "", lang.Errorf("Ops:Listen is empty, so the daemon serves no probes: set it to an address such as 127.0.0.1:9300")
 	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "" || port == "0" {
-		return "", fmt.Errorf("Ops:Listen is %q, so there is no port to ask: set it to an address such as 127.0.0.1:9300", listen)
+		return "", lang.Errorf("Ops:Listen is %q, so there is no port to ask: set it to an address such as 127.0.0.1:9300", listen)
 	}
 	switch ip, err := netip.ParseAddr(host); {
 	case host == "" || err == nil && ip == netip.IPv4Unspecified():
@@ -86,21 +86,21 @@ func probe(ctx context.Context, url string) (string, error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return "", fmt.Errorf("asking the daemon: %w", err)
+		return "", lang.Errorf("asking the daemon: %s", err)
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // without a proxy: the daemon is on this host
 	resp, err := client.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("asking the daemon: %w", err)
+		return "", lang.Errorf("asking the daemon: %s", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return "", fmt.Errorf("asking the daemon: %w", err)
+		return "", lang.Errorf("asking the daemon: %s", err)
 	}
 	said := compact(body)
 	if resp.StatusCode != http.StatusOK {
-		return said, fmt.Errorf("%s answers %d: %s", url, resp.StatusCode, said)
+		return said, lang.Errorf("%s answers %d: %s", url, resp.StatusCode, said)
 	}
 	return said, nil
 }

@@ -4,14 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
@@ -25,7 +25,7 @@ func (a *app) queueCommand() *cobra.Command {
 		Example: "  jdpay-listener queue peek",
 		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("queue needs a command: queue peek")}
+			return usageError{lang.Errorf("queue needs a command: queue peek")}
 		},
 	}
 	cmd.AddCommand(a.queuePeekCommand())
@@ -52,9 +52,9 @@ counted only. An empty queue is no error.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case limit < 1 || limit > maxPeek:
-				return usageError{fmt.Errorf("--limit is a number from 1 to %d: MNS shows no more", maxPeek)}
+				return usageError{lang.Errorf("--limit is a number from 1 to %d: MNS shows no more", maxPeek)}
 			case reply && name != "":
-				return usageError{errors.New("give --reply or --queue, not both")}
+				return usageError{lang.Errorf("give --reply or --queue, not both")}
 			}
 			c, err := a.load()
 			if err != nil {
@@ -65,7 +65,7 @@ counted only. An empty queue is no error.`,
 			}
 			if reply {
 				if name = c.SyncReply.QueueName; name == "" {
-					return errors.New("there is no reply queue: SyncReply:QueueName is empty")
+					return lang.Errorf("there is no reply queue: SyncReply:QueueName is empty")
 				}
 			}
 			found, err := peek(cmd.Context(), c, name, limit)
@@ -103,11 +103,11 @@ type peekedMessage struct {
 	Amount     string    `json:"amount,omitempty"` // yuan
 	ExternalID string    `json:"external_id,omitempty"`
 	// ReplyTo, Device and Code are those of a cabinet's reply.
-	ReplyTo  string `json:"reply_to,omitempty"`
-	Device   string `json:"device_sn,omitempty"`
-	Code     string `json:"code,omitempty"`
-	Accepted bool   `json:"accepted"`
-	Problem  string `json:"problem,omitempty"` // why it would not be accepted
+	ReplyTo  string       `json:"reply_to,omitempty"`
+	Device   string       `json:"device_sn,omitempty"`
+	Code     string       `json:"code,omitempty"`
+	Accepted bool         `json:"accepted"`
+	Problem  lang.Message `json:"problem,omitzero"` // why it would not be accepted
 }
 
 // peek looks at a queue and changes nothing.
@@ -142,7 +142,7 @@ func judge(m mns.Message, rules message.Rules, replies *payment.ReplyRules) peek
 	in := inspect.Message(rules, replies, m.Body)
 	p := peekedMessage{ID: m.ID, EnqueuedAt: m.EnqueuedAt, Received: m.DequeueCount, Accepted: in.Accepted && !m.Damaged, Problem: in.Problem}
 	if m.Damaged {
-		p.Problem = "its text does not fit the queue's checksum"
+		p.Problem = lang.M("its text does not fit the queue's checksum")
 	}
 	if in.Notification != nil {
 		p.OrderNo, p.Amount, p.ExternalID = in.Notification.OrderNo, in.Amount, in.Notification.ExternalID
@@ -159,27 +159,26 @@ func judge(m mns.Message, rules message.Rules, replies *payment.ReplyRules) peek
 }
 
 func (a *app) printPeeked(found *peeked, zone *time.Location) {
-	a.printLine("queue %s: about %d visible, %d received and not deleted yet, %d delayed", found.Queue, found.Active, found.Inactive, found.Delayed)
+	a.say(lang.M("queue %s: about %d visible, %d received and not deleted yet, %d delayed", found.Queue, found.Active, found.Inactive, found.Delayed))
 	if len(found.Messages) == 0 {
-		a.printLine("no message is visible")
+		a.say(lang.M("no message is visible"))
 		return
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	cells(w, "MESSAGE", "ENQUEUED", "RECEIVED", "ORDER", "YUAN", "VERDICT")
+	rows := [][]string{a.row(lang.M("MESSAGE"), lang.M("ENQUEUED"), lang.M("RECEIVED"), lang.M("ORDER"), lang.M("YUAN"), lang.M("VERDICT"))}
 	for _, m := range found.Messages {
 		at := "-"
 		if !m.EnqueuedAt.IsZero() {
 			at = m.EnqueuedAt.In(zone).Format(time.DateTime)
 		}
-		order := cmp.Or(m.OrderNo, "-")
+		order := lang.Plain(cmp.Or(m.OrderNo, "-"))
 		if m.ReplyTo != "" {
-			order = fmt.Sprintf("reply to %s of %s: %s", m.ReplyTo, cmp.Or(m.Device, "?"), m.Code)
+			order = lang.M("reply to %s of %s: %s", m.ReplyTo, cmp.Or(m.Device, "?"), m.Code)
 		}
-		verdict := "accepted"
+		verdict := lang.M("accepted")
 		if !m.Accepted {
-			verdict = "not accepted: " + shorten(plain(m.Problem), tableWidth)
+			verdict = lang.M("not accepted: %s", shorten(plain(m.Problem.In(a.lang)), tableWidth))
 		}
-		cells(w, m.ID, at, m.Received, order, cmp.Or(m.Amount, "-"), verdict)
+		rows = append(rows, []string{m.ID, at, strconv.Itoa(m.Received), order.In(a.lang), cmp.Or(m.Amount, "-"), verdict.In(a.lang)})
 	}
-	_ = w.Flush() // a closed pipe is its reader's choice
+	a.table(rows, 0)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/daemon"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/setup"
 )
 
@@ -76,7 +77,7 @@ SIGHUP has the configuration read again at once. A log that nobody reads delays 
 			defer signal.Stop(reread)
 			a.stderr = bounded{a.stderr}
 			out := daemon.NewLogWriter(a.stdout, func(err error) {
-				a.warn("jdpay-listener: the log cannot be written, and its lines are dropped: %s", err)
+				a.warn(lang.M("jdpay-listener: the log cannot be written, and its lines are dropped: %s", err))
 			})
 			runningLog.Store(out)
 			defer out.Close()

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/printable"
 	"jdpay-listener/internal/setup"
@@ -79,7 +79,7 @@ sender (sentBy), and table jdpay_audit records it. --dry-run prints the message 
 			if a.json {
 				return a.printJSON(map[string]any{"message_id": sent.id, "queue": name, "order_no": s.order, "audit_id": sent.act})
 			}
-			a.printLine("message %s is in queue %s", sent.id, name)
+			a.say(lang.M("message %s is in queue %s", sent.id, name))
 			return nil
 		},
 	}
@@ -111,20 +111,20 @@ func (a *app) printBody(body string) {
 func (s sending) check() error {
 	switch {
 	case s.body != "" && (s.order+s.amount+s.payTime+s.externalID != "" || len(s.fields) > 0):
-		return errors.New("--body is a whole message: leave --order, --amount, --pay-time, --external-id and --field out")
+		return lang.Errorf("--body is a whole message: leave --order, --amount, --pay-time, --external-id and --field out")
 	case s.body == "" && (s.order == "" || s.amount == ""):
-		return errors.New("give --order and --amount, or --body")
+		return lang.Errorf("give --order and --amount, or --body")
 	}
 	for _, field := range s.fields {
 		switch name, _, ok := strings.Cut(field, "="); {
 		case !ok || name == "":
-			return fmt.Errorf("--field %q is not NAME=VALUE", field)
+			return lang.Errorf("--field %q is not NAME=VALUE", field)
 		case strings.EqualFold(strings.TrimSpace(name), "orderNo"):
-			return errors.New("the order is named by --order, not by --field")
+			return lang.Errorf("the order is named by --order, not by --field")
 		case strings.EqualFold(strings.TrimSpace(name), "payAmount"):
-			return errors.New("the amount is given by --amount, not by --field")
+			return lang.Errorf("the amount is given by --amount, not by --field")
 		case strings.EqualFold(strings.TrimSpace(name), message.SentBy):
-			return fmt.Errorf("field %s is set by the program", message.SentBy)
+			return lang.Errorf("field %s is set by the program", message.SentBy)
 		}
 	}
 	return nil
@@ -140,7 +140,7 @@ func (s sending) checkAmount(c *config.Config) error {
 		unit, parse, example = "fen", message.ParseFen, "800"
 	}
 	if _, err := parse(s.amount); err != nil {
-		return fmt.Errorf("--amount: %q is no amount in %s (Payment:AmountUnit), such as %s", s.amount, unit, example)
+		return lang.Errorf("--amount: %q is no amount in %s (Payment:AmountUnit), such as %s", s.amount, unit, example)
 	}
 	return nil
 }

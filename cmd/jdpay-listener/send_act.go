@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
-	"fmt"
 	"net/url"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/setup"
 )
 
@@ -25,11 +25,11 @@ func (s sending) allowed(c *config.Config, queue string) error {
 	case s.openDoor, onThisMachine(c.Mns.Endpoint):
 		return nil
 	case s.body != "": // its order is not known before it is verified, so Payment:TestOrders cannot allow it
-		return fmt.Errorf("queue %s at %s is a real one, and this message may pay an order and open a door: nothing was sent; give --yes-open-a-door to allow that", queue, hostOf(c.Mns.Endpoint))
+		return lang.Errorf("queue %s at %s is a real one, and this message may pay an order and open a door: nothing was sent; give --yes-open-a-door to allow that", queue, hostOf(c.Mns.Endpoint))
 	case c.Payment.IsTestOrder(s.order):
 		return nil
 	}
-	return fmt.Errorf("queue %s at %s is a real one: order %q would be paid and its door opened, so nothing was sent; use an order that Payment:TestOrders names, or give --yes-open-a-door",
+	return lang.Errorf("queue %s at %s is a real one: order %q would be paid and its door opened, so nothing was sent; use an order that Payment:TestOrders names, or give --yes-open-a-door",
 		queue, hostOf(c.Mns.Endpoint), s.order)
 }
 
@@ -93,7 +93,7 @@ func (a *app) put(ctx context.Context, c *config.Config, name, body string, s se
 	digest := sha256.Sum256([]byte(body))
 	detail := sendDetail{name, hostOf(c.Mns.Endpoint), s.amount, hex.EncodeToString(digest[:]), s.body == "", s.openDoor}
 	if sent.act, err = write(ctx, auditlog.Change{Act: "send", Detail: detail}); err != nil {
-		return sent, fmt.Errorf("nothing was sent, since the act could not be recorded in jdpay_audit: %w", err)
+		return sent, lang.Errorf("nothing was sent, since the act could not be recorded in jdpay_audit: %s", err)
 	}
 	id, sendErr := queue.Send(ctx, body)
 	sent.id = id
@@ -104,7 +104,7 @@ func (a *app) put(ctx context.Context, c *config.Config, name, body string, s se
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if _, err := write(ctx, result); err != nil && sendErr == nil {
-		return sent, fmt.Errorf("message %s is in queue %s, and act %d of jdpay_audit records that it was to be sent, but the result could not be recorded: %w", id, name, sent.act, err)
+		return sent, lang.Errorf("message %s is in queue %s, and act %d of jdpay_audit records that it was to be sent, but the result could not be recorded: %s", id, name, sent.act, err)
 	}
 	return sent, sendErr
 }

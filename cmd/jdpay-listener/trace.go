@@ -3,11 +3,8 @@ package main
 import (
 	"cmp"
 	"database/sql"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +24,7 @@ planned. Times are in Payment:TimeZone. It only reads. Exits with 1 if nothing i
 be read.`,
 		Example: `  jdpay-listener trace R20261120001
   jdpay-listener trace R20261120001 --json`,
-		Args: oneArg("an order number"),
+		Args: oneArg(lang.M("an order number")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, t, err := a.lookUp(cmd, args[0])
 			if err != nil {
@@ -57,7 +54,7 @@ func (a *app) unreadable(t *inspect.Trace) error {
 // lookUp reads everything known about an order.
 func (a *app) lookUp(cmd *cobra.Command, orderNo string) (c *config.Config, t *inspect.Trace, err error) {
 	if orderNo = strings.TrimSpace(orderNo); orderNo == "" { // blanks come along when a number is copied
-		return nil, nil, usageError{errors.New("the order number is empty")}
+		return nil, nil, usageError{lang.Errorf("the order number is empty")}
 	}
 	err = a.withDatabases(cmd.Context(), func(loaded *config.Config, account, main *sql.DB) (err error) {
 		c = loaded
@@ -68,47 +65,49 @@ func (a *app) lookUp(cmd *cobra.Command, orderNo string) (c *config.Config, t *i
 }
 
 func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	defer w.Flush() // a closed pipe is its reader's choice
-	line := func(name, format string, args ...any) { cells(w, name, fmt.Sprintf(format, args...)) }
+	var rows [][]string
+	line := func(name, text lang.Message) { rows = append(rows, a.row(name, text)) }
 	switch o := t.Order; {
 	case t.OrderError != "":
-		line("order", "%s: cannot be read: %s", t.OrderNo, inspect.Cause(t.OrderError, a.lang))
+		line(lang.M("order"), lang.M("%s: cannot be read: %s", t.OrderNo, inspect.Cause(t.OrderError, a.lang)))
 	case o == nil:
-		line("order", "%s: there is no such row", t.OrderNo)
+		line(lang.M("order"), lang.M("%s: there is no such row", t.OrderNo))
 	case !o.Paid:
-		line("order", "%s, id %d: %s yuan, not paid", t.OrderNo, o.ID, cmp.Or(o.Amount, "any amount of"))
+		line(lang.M("order"), lang.M("%s, id %d: %s yuan, not paid", t.OrderNo, o.ID, cmp.Or(o.Amount, "any amount of")))
 	default:
-		line("order", "%s, id %d: paid %s of %s yuan at %s, type %s, external id %q", t.OrderNo, o.ID, cmp.Or(o.PayAmount, "?"), cmp.Or(o.Amount, "?"), cmp.Or(o.PayTime, "?"), cmp.Or(o.PayType, "?"), o.ExternalID)
+		line(lang.M("order"), lang.M("%s, id %d: paid %s of %s yuan at %s, type %s, external id %q", t.OrderNo, o.ID, cmp.Or(o.PayAmount, "?"), cmp.Or(o.Amount, "?"), cmp.Or(o.PayTime, "?"), cmp.Or(o.PayType, "?"), o.ExternalID))
 	}
 	if p := t.Parcel; p != nil {
-		line("parcel", "waybill %s, cabinet %s of type %d, cell %s", p.Waybill, p.DeviceSN, p.DeviceType, cmp.Or(p.CellSN, "none"))
+		line(lang.M("parcel"), lang.M("waybill %s, cabinet %s of type %d, cell %s", p.Waybill, p.DeviceSN, p.DeviceType, cmp.Or(p.CellSN, "none")))
 	}
 	if p := t.PayInfo; p != nil {
-		line("pay info", "status %d, type %d, %s, %s", p.Status, p.Type, p.Time, p.Message)
+		line(lang.M("pay info"), lang.M("status %d, type %d, %s, %s", p.Status, p.Type, p.Time, p.Message))
 	}
-	if t.Missing != "" {
-		line("missing", "%s", t.Missing)
+	if !t.Missing.IsZero() {
+		line(lang.M("missing"), t.Missing)
 	}
 	if t.Unread > 0 {
-		line("unread", "%d kept messages have not been decoded yet; one of them may be about this order", t.Unread)
+		line(lang.M("unread"), lang.M("%d kept messages have not been decoded yet; one of them may be about this order", t.Unread))
 	}
 	if t.Unlisted > 0 {
-		line("unlisted", "%d more rejected messages and copies name this order: see jobs list --ref", t.Unlisted)
+		line(lang.M("unlisted"), lang.M("%d more rejected messages and copies name this order: see jobs list --ref", t.Unlisted))
 	}
 	if t.Deleted > 0 {
-		line("deleted", "%d more rejected messages named this order; they were deleted and counted, the first and the newest of each hour are kept", t.Deleted)
+		line(lang.M("deleted"), lang.M("%d more rejected messages named this order; they were deleted and counted, the first and the newest of each hour are kept", t.Deleted))
 	}
+	a.table(rows, 0)
 	if len(t.Events) == 0 {
 		return
 	}
-	cells(w)
-	cells(w, fmt.Sprintf("time (%s)", zone), "job", "kind", "")
+	a.printLine("")
+	rows = [][]string{a.row(lang.M("time (%s)", zone), lang.M("job"), lang.M("kind"), lang.Message{})}
 	for _, e := range t.Events {
 		id := "-"
 		if e.JobID != 0 {
 			id = strconv.FormatInt(e.JobID, 10)
 		}
-		cells(w, e.At.In(zone).Format("2006-01-02 15:04:05.000"), id, e.Kind, shorten(plain(e.What), 300)) // jobs show and --json have all of it
+		what := shorten(plain(e.What.In(a.lang)), 300) // jobs show and --json have all of it
+		rows = append(rows, []string{e.At.In(zone).Format("2006-01-02 15:04:05.000"), id, e.Kind, what})
 	}
+	a.table(rows, 0)
 }

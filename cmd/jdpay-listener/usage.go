@@ -2,8 +2,9 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -32,25 +33,39 @@ func markUsageErrors(cmd *cobra.Command) {
 	}
 }
 
-// flagError says in words what is wrong with a flag's value. The library's error has that of the parser, such as
+// flagError says in words what is wrong with a flag. The library's error about a value has that of the parser, such as
 // strconv.ParseInt.
 func flagError(err error) error {
 	var bad *pflag.InvalidValueError
-	if !errors.As(err, &bad) {
+	var unknown *pflag.NotExistError
+	var empty *pflag.ValueRequiredError
+	switch {
+	case errors.As(err, &unknown):
+		return lang.Errorf("unknown flag: %s", dashed(unknown.GetSpecifiedName()))
+	case errors.As(err, &empty):
+		return lang.Errorf("flag needs an argument: %s", dashed(empty.GetSpecifiedName()))
+	case !errors.As(err, &bad):
 		return err
 	}
-	what := "cannot be used"
+	what := lang.M("cannot be used")
 	switch bad.GetFlag().Value.Type() {
 	case "int":
-		what = "is no whole number"
+		what = lang.M("is not a whole number")
 	case "bool":
-		what = "is neither true nor false"
+		what = lang.M("is neither true nor false")
 	case "duration":
-		what = "is no duration, such as 30s"
+		what = lang.M("is not a duration, such as 30s")
 	case "stringSlice":
-		what = "is no list of words with commas between them"
+		what = lang.M("is not a list of words with commas between them")
 	}
-	return fmt.Errorf("--%s: %q %s", bad.GetFlag().Name, bad.GetValue(), what)
+	return lang.Errorf("--%s: %q %s", bad.GetFlag().Name, bad.GetValue(), what)
+}
+
+func dashed(flag string) string {
+	if len(flag) == 1 {
+		return "-" + flag
+	}
+	return "--" + flag
 }
 
 // noCommand is for commands whose arguments are commands, and this one is none of them.
@@ -59,36 +74,35 @@ func noCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	cmd.SuggestionsMinimumDistance = 2 // the library sets it for the root only
-	err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		err = fmt.Errorf("%w: did you mean %s?", err, strings.Join(near, " or "))
+		return lang.Errorf("unknown command %q for %q: did you mean %s?", args[0], cmd.CommandPath(), strings.Join(near, ", "))
 	}
-	return err
+	return lang.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
 }
 
 // noArgs is for commands that do something and take no arguments.
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%q is too much: this command takes flags only", args[0])
+		return lang.Errorf("%q is too much: this command takes flags only", args[0])
 	}
 	return nil
 }
 
-// oneArg is for commands that want one thing, such as "an order number".
-func oneArg(thing string) cobra.PositionalArgs {
+// oneArg is for commands that want one thing, such as an order number.
+func oneArg(thing lang.Message) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch len(args) {
 		case 0:
-			return fmt.Errorf("%s is missing", thing)
+			return lang.Errorf("%s is missing", thing)
 		case 1:
 			return nil
 		}
-		return fmt.Errorf("%q is too much: give %s, in quotes if there are blanks in it", args[1], thing)
+		return lang.Errorf("%q is too much: give %s, in quotes if there are blanks in it", args[1], thing)
 	}
 }
 
 // maxOneArg is for commands that take one thing, or none.
-func maxOneArg(thing string) cobra.PositionalArgs {
+func maxOneArg(thing lang.Message) cobra.PositionalArgs {
 	one := oneArg(thing)
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -99,10 +113,10 @@ func maxOneArg(thing string) cobra.PositionalArgs {
 }
 
 // someArgs is for commands that want one thing or several.
-func someArgs(thing string) cobra.PositionalArgs {
+func someArgs(thing lang.Message) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return fmt.Errorf("%s is missing", thing)
+			return lang.Errorf("%s is missing", thing)
 		}
 		return nil
 	}

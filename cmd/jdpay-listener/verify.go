@@ -1,14 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +35,7 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 		Example: `  jdpay-listener verify message.json
   echo '{"data":"…","sign":"…"}' | JDPay__Md5Key=… jdpay-listener verify
   jdpay-listener verify --job 4711`,
-		Args:              maxOneArg("one file"),
+		Args:              maxOneArg(lang.M("one file")),
 		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var c *config.Config
@@ -46,7 +43,7 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 			var err error
 			if cmd.Flags().Changed("job") {
 				if len(args) > 0 {
-					return usageError{errors.New("give a file or --job, not both")}
+					return usageError{lang.Errorf("give a file or --job, not both")}
 				}
 				var kind string
 				c, kind, body, err = a.keptMessage(cmd.Context(), jobID)
@@ -80,9 +77,9 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 			case in.Accepted:
 				return err
 			case len(in.Matches) > 0 && in.Matches[0] != in.Profile:
-				return fmt.Errorf("not accepted: %s; its signature is right with JDPay:SignProfile=%s", in.Problem, in.Matches[0])
+				return lang.Errorf("not accepted: %s; its signature is right with JDPay:SignProfile=%s", in.Problem, in.Matches[0])
 			}
-			return fmt.Errorf("not accepted: %s", in.Problem)
+			return lang.Errorf("not accepted: %s", in.Problem)
 		},
 	}
 	cmd.Flags().BoolVar(&showSignature, "show-signature", false, "show the signature that the message should have: whoever sees it can forge this message")
@@ -95,7 +92,7 @@ The expected signature is shown only with --show-signature: whoever sees it can 
 func (a *app) keptMessage(ctx context.Context, id string) (c *config.Config, kind, body string, err error) {
 	wanted, err := ids([]string{id})
 	if err != nil {
-		return nil, "", "", usageError{fmt.Errorf("--job: %w", err)}
+		return nil, "", "", usageError{lang.Errorf("--job: %s", err)}
 	}
 	err = a.withJobs(ctx, func(loaded *config.Config, store *job.MySQL) error {
 		c = loaded
@@ -106,7 +103,7 @@ func (a *app) keptMessage(ctx context.Context, id string) (c *config.Config, kin
 		case len(rows) == 0:
 			return lang.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", wanted[0])
 		case rows[0].Kind != payment.KindSettle && rows[0].Kind != payment.KindReply:
-			return fmt.Errorf("job %d keeps no message, it is of kind %s: give one of kind settle or reply", wanted[0], rows[0].Kind)
+			return lang.Errorf("job %d keeps no message, it is of kind %s: give one of kind settle or reply", wanted[0], rows[0].Kind)
 		}
 		kind, body = rows[0].Kind, rows[0].Args
 		return nil
@@ -139,7 +136,7 @@ func (a *app) input(args []string) (string, error) {
 	if len(args) > 0 && args[0] != "-" {
 		file, err := os.Open(args[0])
 		if err != nil {
-			return "", fmt.Errorf("reading the message: %w", err)
+			return "", lang.Errorf("reading the message: %s", err)
 		}
 		defer file.Close()
 		from = file
@@ -147,59 +144,62 @@ func (a *app) input(args []string) (string, error) {
 	body, err := io.ReadAll(io.LimitReader(from, maxInput+1))
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("reading the message: %w", err)
+		return "", lang.Errorf("reading the message: %s", err)
 	case len(body) > maxInput:
-		return "", errors.New("reading the message: it has more than 1 MiB, and MNS accepts 64 KiB: give one message only")
+		return "", lang.Errorf("reading the message: it has more than 1 MiB, and MNS accepts 64 KiB: give one message only")
 	}
 	return string(body), nil
 }
 
 func (a *app) printInspection(in inspect.Inspection, wanted []string, zone *time.Location) {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	defer w.Flush() // a closed pipe is its reader's choice
-	line := func(name, format string, args ...any) {
-		cells(w, name, fmt.Sprintf(format, args...))
-	}
+	var rows [][]string
+	line := func(name, text lang.Message) { rows = append(rows, a.row(name, text)) }
+	value := func(name lang.Message, text string) { line(name, lang.Plain(text)) }
 	if in.Form != "" {
-		line("form", "%s", in.Form)
+		value(lang.M("form"), in.Form)
 		for _, f := range in.Fields {
-			line("field "+f.Name, "%s", f.Value)
+			value(lang.M("field %s", f.Name), f.Value)
 		}
-		line("profile", "%s", in.Profile)
-		line("hashed", "%s", in.Hashed)
-		line("given sign", "%s", in.Given)
+		value(lang.M("profile"), in.Profile)
+		value(lang.M("hashed"), in.Hashed)
+		value(lang.M("given sign"), in.Given)
 		for i, matches := range in.KeyMatches {
-			verdict := "gives another sign"
+			verdict := lang.M("gives another sign")
 			if matches {
-				verdict = "gives this sign"
+				verdict = lang.M("gives this sign")
 			}
-			line(fmt.Sprintf("key %d", i+1), "%s", verdict)
+			line(lang.M("key %d", i+1), verdict)
 		}
 		for i, sign := range wanted {
-			line(fmt.Sprintf("sign of key %d", i+1), "%s", sign)
+			value(lang.M("sign of key %d", i+1), sign)
 		}
 		for _, match := range in.Matches {
-			line("matches", "%s", match)
+			value(lang.M("matches"), match)
 		}
 		if len(in.Matches) == 0 {
-			line("matches", "no profile: the key is another one, or the message was altered")
+			line(lang.M("matches"), lang.M("no profile: the key is another one, or the message was altered"))
 		}
 	}
 	if in.Payload != "" {
-		line("payload", "%s", in.Payload)
+		value(lang.M("payload"), in.Payload)
 	}
 	if n := in.Notification; n != nil {
-		line("order", "%s", n.OrderNo)
-		line("amount", "%s yuan", in.Amount)
-		line("paid", "%s by %q", n.PayTime.In(zone).Format(time.RFC3339), n.PayType)
-		line("external id", "%s", cmp.Or(n.ExternalID, "none"))
+		value(lang.M("order"), n.OrderNo)
+		line(lang.M("amount"), lang.M("%s yuan", in.Amount))
+		line(lang.M("paid"), lang.M("%s by %q", n.PayTime.In(zone).Format(time.RFC3339), n.PayType))
+		external := lang.M("none")
+		if n.ExternalID != "" {
+			external = lang.Plain(n.ExternalID)
+		}
+		line(lang.M("external id"), external)
 		if n.Status != "" {
-			line("status", "%s", n.Status)
+			value(lang.M("status"), n.Status)
 		}
 	}
 	if in.Accepted {
-		line("verdict", "accepted")
+		line(lang.M("verdict"), lang.M("accepted"))
 	} else {
-		line("verdict", "not accepted: %s", in.Problem)
+		line(lang.M("verdict"), lang.M("not accepted: %s", in.Problem))
 	}
+	a.table(rows, 0)
 }

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"jdpay-listener/internal/lang"
+
 	"github.com/spf13/cobra"
 )
 
@@ -27,7 +29,7 @@ func (a *app) printVersion() error {
 	if a.json {
 		return a.printJSON(map[string]string{"version": v, "commit": c, "go": runtime.Version()})
 	}
-	a.printLine("jdpay-listener %s, commit %s, %s", v, c, runtime.Version())
+	a.say(lang.M("jdpay-listener %s, commit %s, %s", v, c, runtime.Version()))
 	return nil
 }
 

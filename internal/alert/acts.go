@@ -82,7 +82,7 @@ func Silence(ctx context.Context, db *sql.DB, by auditlog.Operator, id int64, d 
 		var before sql.NullTime
 		err := tx.QueryRowContext(ctx, "SELECT cause, COALESCE(ref, ''), COALESCE(job_id, 0), silenced_until FROM jdpay_alert WHERE id = ? AND over_at IS NULL FOR UPDATE", id).Scan(&cause, &ref, &job, &before)
 		if err == sql.ErrNoRows {
-			return nil, fmt.Errorf("alert %d: %w", id, errGone)
+			return nil, lang.Errorf("alert %d: %s", id, errGone)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the alert: %w", err)

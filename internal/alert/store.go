@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -275,4 +274,4 @@ func idsOf(rows []row) []int64 {
 	return ids
 }
 
-var errGone = errors.New("there is no such open alert")
+var errGone = lang.Errorf("there is no such open alert")

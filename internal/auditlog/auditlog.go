@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/sqldb"
 )
 
@@ -64,13 +65,13 @@ const (
 func (o Operator) Validate() error {
 	switch {
 	case strings.TrimSpace(o.Name) == "":
-		return errors.New("the act has no operator: give --as NAME or set JDPAY_OPERATOR")
+		return lang.Errorf("the act has no operator: give --as NAME or set JDPAY_OPERATOR")
 	case utf8.RuneCountInString(o.Name) > maxName:
-		return fmt.Errorf("the operator's name is longer than %d characters", maxName)
+		return lang.Errorf("the operator's name is longer than %d characters", maxName)
 	case utf8.RuneCountInString(o.Reason) > maxReason:
-		return fmt.Errorf("the reason is longer than %d characters", maxReason)
+		return lang.Errorf("the reason is longer than %d characters", maxReason)
 	case !utf8.ValidString(o.Name), !utf8.ValidString(o.Reason):
-		return errors.New("the operator's name and the reason must be UTF-8")
+		return lang.Errorf("the operator's name and the reason must be UTF-8")
 	}
 	return nil
 }
@@ -79,7 +80,7 @@ func (o Operator) Validate() error {
 const maxTries = 40
 
 // errConflict means that a concurrent act has inserted the row with the same id.
-var errConflict = errors.New("another act was written at the same moment: try again")
+var errConflict = lang.Errorf("another act was written at the same moment: try again")
 
 // Do executes an act and records it, in one transaction: effect makes the changes in tx and returns them. If it returns
 // none, no row is written. After a conflict with another act or a deadlock Do calls effect again, in a new transaction.

@@ -31,7 +31,7 @@ func ParseHead(text string) (Head, error) {
 	id, hash, ok := strings.Cut(strings.TrimSpace(text), ":")
 	n, err := strconv.ParseInt(id, 10, 64)
 	if !ok || err != nil || n < 1 || len(hash) != 64 {
-		return Head{}, fmt.Errorf("%q is not ID:HASH as audit prints it", text)
+		return Head{}, lang.Errorf("%q is not ID:HASH as audit prints it", text)
 	}
 	return Head{n, strings.ToLower(hash)}, nil
 }

@@ -1,11 +1,12 @@
 package check
 
 import (
-	"errors"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 // HostPort splits "host", "host:port", "[v6]:port" or a bare IPv6 address; port is 0 when there is none.
@@ -15,7 +16,7 @@ func HostPort(address string) (host string, port int, err error) {
 	case strings.HasPrefix(address, "["):
 		end := strings.Index(address, "]")
 		if end < 0 {
-			return "", 0, errors.New("[ is not closed")
+			return "", 0, lang.Errorf("[ is not closed")
 		}
 		host = address[1:end]
 		if rest := address[end+1:]; rest != "" {
@@ -26,7 +27,7 @@ func HostPort(address string) (host string, port int, err error) {
 		port, err = Port(address[colon+1:])
 	}
 	if err == nil && (host == "" || strings.ContainsAny(host, " \t/@?#")) {
-		err = errors.New("not a host name")
+		err = lang.Errorf("not a host name")
 	}
 	return host, port, err
 }
@@ -35,7 +36,7 @@ func HostPort(address string) (host string, port int, err error) {
 func Port(text string) (int, error) {
 	port, err := strconv.Atoi(text)
 	if err != nil || port < 1 || port > 65535 {
-		return 0, errors.New("the port is not a number from 1 to 65535")
+		return 0, lang.Errorf("the port is not a number from 1 to 65535")
 	}
 	return port, nil
 }
@@ -51,16 +52,16 @@ func URL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return nil, errors.New("not an address") // the parser's error quotes it, with its credentials
+		return nil, lang.Errorf("not an address") // the parser's error quotes it, with its credentials
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("does not start with http:// or https://")
+		return nil, lang.Errorf("does not start with http:// or https://")
 	case u.Hostname() == "":
-		return nil, errors.New("has no host")
+		return nil, lang.Errorf("has no host")
 	case u.User != nil:
-		return nil, errors.New("holds a user name or password")
+		return nil, lang.Errorf("holds a user name or password")
 	}
 	return u, nil
 }
 
 // URLRemedy is what to do about an address that URL refuses.
-const URLRemedy = "give an address such as https://host/path"
+var URLRemedy = lang.M("give an address such as https://host/path")

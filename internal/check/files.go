@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+
+	"jdpay-listener/internal/lang"
 )
 
 // FileRemedy is what to do about a file that cannot be read.
-const FileRemedy = "correct the path or the file's permissions, or give a PEM file"
+var FileRemedy = lang.M("correct the path or the file's permissions, or give a PEM file")
 
 // Authorities reads the certificates of a PEM file. Without a file it returns nil, which means the system's. The error does
 // not name the file.
@@ -23,7 +25,7 @@ func Authorities(file string) (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("the file holds no PEM certificate")
+		return nil, lang.Errorf("the file holds no PEM certificate")
 	}
 	return roots, nil
 }
@@ -43,5 +45,5 @@ func Unreadable(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathErr.Err
 	}
-	return errors.New("cannot be read: " + err.Error())
+	return lang.Errorf("cannot be read: %s", err)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 // binder fills a Config from the merged layer. It removes the entries that it reads; those left at the end are unknown keys.
@@ -55,12 +57,12 @@ func (b *binder) names(key string) []string {
 
 func (b *binder) set(o option, e entry) {
 	if err := setText(o.Value, e.Text); err != nil {
-		problem := "not valid"
+		problem := lang.M("not valid")
 		if e.Text == "" {
-			problem = "empty"
+			problem = lang.M("empty")
 		}
 		b.faults = append(b.faults, Fault{
-			Key: o.Key, Given: e.Flat, Value: o.mask(e.Text), Source: e.Source, Problem: problem, Remedy: "give " + o.want(),
+			Key: o.Key, Given: e.Flat, Value: o.mask(e.Text), Source: e.Source, Problem: problem, Remedy: lang.M("give %s", o.want()),
 		})
 	}
 }
@@ -81,7 +83,7 @@ func (b *binder) single(o option) {
 		}
 	}
 	b.faults = append(b.faults, Fault{
-		Key: o.Key, Given: flat, Source: source, Problem: "a list or section stands where one value is expected", Remedy: "give " + o.want(),
+		Key: o.Key, Given: flat, Source: source, Problem: lang.M("a list or section stands where one value is expected"), Remedy: lang.M("give %s", o.want()),
 	})
 }
 
@@ -142,7 +144,7 @@ func (b *binder) list(o option) {
 func (b *binder) table(o option) {
 	if e, ok := b.take(o.Key); ok && e.Text != "" {
 		b.faults = append(b.faults, Fault{
-			Key: o.Key, Source: e.Source, Problem: "one value stands where a section is expected", Remedy: `give {"name": value, …}`,
+			Key: o.Key, Source: e.Source, Problem: lang.M("one value stands where a section is expected"), Remedy: lang.M(`give {"name": value, …}`),
 		})
 	}
 	names := b.names(o.Key)

@@ -1,9 +1,10 @@
 package config
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 // complete fills in values that are derived from others.
@@ -29,11 +30,11 @@ func (l *Loaded) completeCommandTimeout() {
 	retry := c.Jobs.Retry[commandKind]
 	switch given := l.Source(timeout) != ""; {
 	case given && retry.Timeout > c.Mqtt.CommandTtl && !l.faulty(ttl):
-		l.Fault(timeout, fmt.Sprintf("longer than %s (%s), which alone says when a command is given up", ttl, FormatDuration(c.Mqtt.CommandTtl)),
-			"remove it, and make "+ttl+" longer if commands should live longer")
+		l.Fault(timeout, lang.M("longer than %s (%s), which alone says when a command is given up", ttl, FormatDuration(c.Mqtt.CommandTtl)),
+			lang.M("remove it, and make %s longer if commands should live longer", ttl))
 		return
 	case given:
-		l.Warn(timeout, fmt.Sprintf("has no effect: %s (%s) alone says when a command is given up; remove it", ttl, FormatDuration(c.Mqtt.CommandTtl)))
+		l.Warn(timeout, lang.M("has no effect: %s (%s) alone says when a command is given up; remove it", ttl, FormatDuration(c.Mqtt.CommandTtl)))
 	}
 	retry.Timeout = c.Mqtt.CommandTtl
 	c.Jobs.Retry[commandKind] = retry

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 const (
@@ -95,7 +96,7 @@ func (s *sources) secretFile(key, name, source string) string {
 	content, err := s.read(name)
 	if err != nil {
 		s.faults = append(s.faults, Fault{
-			Key: key, Source: source, Problem: check.Unreadable(err).Error(), Remedy: "correct the path or the file's permissions",
+			Key: key, Source: source, Problem: lang.ErrorMessage(check.Unreadable(err)), Remedy: lang.M("correct the path or the file's permissions"),
 		})
 		return ""
 	}

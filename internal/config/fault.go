@@ -5,25 +5,29 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 // Fault is one fault of the configuration.
 type Fault struct {
-	Key     string // the key, or the file and line when no key can be named
-	Given   string // the flat key of the replaced program by which the key was given; empty when by its own name
-	Value   string // what was given, masked where it is a secret; empty when nothing was
-	Source  string // where it was given; empty when nowhere
-	Problem string // what is wrong with it
-	Remedy  string // what to do
+	Key     string       // the key, or the file and line when no key can be named
+	Given   string       // the flat key of the replaced program by which the key was given; empty when by its own name
+	Value   string       // what was given, masked where it is a secret; empty when nothing was
+	Source  string       // where it was given; empty when nowhere
+	Problem lang.Message // what is wrong with it
+	Remedy  lang.Message // what to do
 }
 
 // String returns the fault as one line: key = "value" (source): problem; remedy. The key is the one that the user wrote.
-func (f Fault) String() string {
-	text := f.place() + ": " + f.Problem
-	if f.Remedy != "" {
-		text += "; " + f.Remedy
+func (f Fault) String() string { return f.Message().String() }
+
+// Message returns the fault as a message.
+func (f Fault) Message() lang.Message {
+	if f.Remedy.IsZero() {
+		return lang.M("%s: %s", f.place(), f.Problem)
 	}
-	return text
+	return lang.M("%s: %s; %s", f.place(), f.Problem, f.Remedy)
 }
 
 func (f Fault) place() string {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"jdpay-listener/internal/lang"
+
 	"github.com/tailscale/hujson"
 )
 
@@ -23,7 +25,7 @@ func parseFile(name string, content []byte) (layer, Faults) {
 	}
 	object, ok := root.Value.(*hujson.Object)
 	if !ok {
-		return nil, Faults{{Key: name, Problem: "does not hold a JSON object", Remedy: "write { … } around the keys"}}
+		return nil, Faults{{Key: name, Problem: lang.M("does not hold a JSON object"), Remedy: lang.M("write { … } around the keys")}}
 	}
 	w := fileWalk{name: name, content: content, layer: layer{}}
 	w.object("", object)
@@ -34,15 +36,15 @@ func parseFile(name string, content []byte) (layer, Faults) {
 // Visual Studio or PowerShell as UTF-16.
 func encodingFault(name string, content []byte) (Fault, bool) {
 	if utf16 := bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")); utf16 {
-		return Fault{Key: name + ":1:1", Problem: "not UTF-8 but UTF-16", Remedy: "save the file as UTF-8"}, true
+		return Fault{Key: name + ":1:1", Problem: lang.M("not UTF-8 but UTF-16"), Remedy: lang.M("save the file as UTF-8")}, true
 	}
 	line, start, at := 1, 0, 0
 	for at < len(content) {
 		r, size := utf8.DecodeRune(content[at:])
 		if r == utf8.RuneError && size == 1 {
 			return Fault{
-				Key: fmt.Sprintf("%s:%d:%d", name, line, at-start+1), Problem: fmt.Sprintf("not UTF-8: byte 0x%02X", content[at]),
-				Remedy: "save the file as UTF-8; it may be GBK: iconv -f GBK -t UTF-8",
+				Key: fmt.Sprintf("%s:%d:%d", name, line, at-start+1), Problem: lang.M("not UTF-8: byte 0x%02X", content[at]),
+				Remedy: lang.M("save the file as UTF-8; it may be GBK: iconv -f GBK -t UTF-8"),
 			}, true
 		}
 		if at += size; r == '\n' {
@@ -63,7 +65,7 @@ func syntaxFault(name string, err error) Fault {
 	if strings.HasPrefix(problem, "invalid literal") {
 		problem = "invalid literal (a text with \\ that is not doubled, or with a line break or a control character)"
 	}
-	return Fault{Key: name, Problem: "not valid JSON: " + problem, Remedy: "correct the file"}
+	return Fault{Key: name, Problem: lang.M("not valid JSON: %s", lang.Quoted(problem)), Remedy: lang.M("correct the file")}
 }
 
 // fileWalk flattens one file into a layer.
@@ -85,7 +87,7 @@ func (w *fileWalk) object(prefix string, o *hujson.Object) {
 		source := w.source(o.Members[i].Name.StartOffset)
 		if first, twice := seen[strings.ToLower(name)]; twice {
 			w.faults = append(w.faults, Fault{
-				Key: prefix + name, Source: source, Problem: "given twice, first by " + first, Remedy: "remove one of them",
+				Key: prefix + name, Source: source, Problem: lang.M("given twice, first by %s", first), Remedy: lang.M("remove one of them"),
 			})
 			continue
 		}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 // entry is one value as its source gave it.
@@ -27,7 +29,7 @@ func (l layer) put(key, text, source string) *Fault {
 	key = canonical(key)
 	path := strings.ToLower(key)
 	if first, ok := l[path]; ok {
-		return &Fault{Key: key, Source: source, Problem: "given twice, first by " + first.Source, Remedy: "remove one of them"}
+		return &Fault{Key: key, Source: source, Problem: lang.M("given twice, first by %s", first.Source), Remedy: lang.M("remove one of them")}
 	}
 	l[path] = entry{Key: key, Text: text, Source: source}
 	return nil
@@ -41,8 +43,8 @@ func (l layer) conflicts() Faults {
 			if whole, both := l[path[:i]]; c == ':' && both {
 				faults = append(faults, Fault{
 					Key: e.Key, Source: e.Source,
-					Problem: "given below a key that also has a value of its own, by " + whole.Source,
-					Remedy:  "remove one of them",
+					Problem: lang.M("given below a key that also has a value of its own, by %s", whole.Source),
+					Remedy:  lang.M("remove one of them"),
 				})
 			}
 		}

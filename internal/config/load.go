@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 // Options say where Load looks. The zero value is the daemon's default behaviour.
@@ -26,9 +28,9 @@ type Setting struct {
 // Loaded is a configuration with its sources, warnings and faults.
 type Loaded struct {
 	Config   *Config
-	Warnings []string // unknown keys, notices about connection strings, risky choices
-	Unknown  []string // those of Warnings that are about unknown keys
-	Files    []string // the appsettings files that were read
+	Warnings []lang.Message // unknown keys, notices about connection strings, risky choices
+	Unknown  []lang.Message // those of Warnings that are about unknown keys
+	Files    []string       // the appsettings files that were read
 	// FilesFrom is where they were looked for: FromFlag, FromVariable, FromHere or the host's folder.
 	FilesFrom string
 	// SecretFiles are the files with one secret each (…_FILE) that were read.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"jdpay-listener/internal/lang"
 )
 
 // option is one key of Config: a field that is no section. It holds a single value, a list, or a map.
@@ -113,36 +115,39 @@ func (o option) mask(text string) string {
 }
 
 // want says which values the option accepts, to complete the sentence "give …".
-func (o option) want() string {
+func (o option) want() lang.Message {
 	lo, hi, ranged := strings.Cut(o.Tag.Get("range"), "..")
-	between := ""
-	if ranged {
-		between = " from " + lo + " to " + hi
-	}
 	if words := o.Tag.Get("oneof"); words != "" {
-		return "one of " + strings.ReplaceAll(words, " ", ", ")
+		return lang.M("one of %s", strings.ReplaceAll(words, " ", ", "))
 	}
 	t := o.Value.Type()
 	if t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
+	whole := t == reflect.TypeFor[int]()
 	switch t {
-	case reflect.TypeFor[int]():
-		return "a whole number" + between
-	case reflect.TypeFor[float64]():
-		return "a number" + between
+	case reflect.TypeFor[int](), reflect.TypeFor[float64]():
+		switch {
+		case whole && ranged:
+			return lang.M("a whole number from %s to %s", lo, hi)
+		case whole:
+			return lang.M("a whole number")
+		case ranged:
+			return lang.M("a number from %s to %s", lo, hi)
+		}
+		return lang.M("a number")
 	case reflect.TypeFor[bool]():
-		return "true or false"
+		return lang.M("true or false")
 	case reflect.TypeFor[time.Duration]():
-		return `a duration above zero such as "30s" or "00:00:30"`
+		return lang.M(`a duration above zero such as "30s" or "00:00:30"`)
 	case reflect.TypeFor[slog.Level]():
 		names := make([]string, len(levels))
 		for i, l := range levels {
 			names[i] = l.name
 		}
-		return "one of " + strings.Join(names, ", ")
+		return lang.M("one of %s", strings.Join(names, ", "))
 	}
-	return "a text"
+	return lang.M("a text")
 }
 
 // defaults returns a Config with all defaults.

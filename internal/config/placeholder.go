@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 // samples are texts that stand for a secret in sample files. Everybody who knows the sample could sign with such a key.
@@ -31,7 +33,7 @@ func (l *Loaded) placeholders() {
 				continue
 			}
 			if slices.ContainsFunc(secretsOf(e.Value), func(s Secret) bool { return isPlaceholder(s.Reveal()) }) {
-				l.Fault(e.Key, "a placeholder, which everybody knows", "give the secret itself, there or as "+variableName(e.Key))
+				l.Fault(e.Key, lang.M("a placeholder, which everybody knows"), lang.M("give the secret itself, there or as %s", variableName(e.Key)))
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // sources collects what all sources give, in the order in which a later one wins.
@@ -100,11 +101,11 @@ func (s *sources) file(name string) {
 func (s *sources) addFile(name string, content []byte, err error) {
 	if err != nil {
 		s.broken = true
-		remedy := "correct its name or permissions"
+		remedy := lang.M("correct its name or permissions")
 		if errors.Is(err, fs.ErrPermission) {
-			remedy = "run this as root or as the user of the service, or name another file with --config"
+			remedy = lang.M("run this as root or as the user of the service, or name another file with --config")
 		}
-		s.faults = append(s.faults, Fault{Key: name, Problem: check.Unreadable(err).Error(), Remedy: remedy})
+		s.faults = append(s.faults, Fault{Key: name, Problem: lang.ErrorMessage(check.Unreadable(err)), Remedy: remedy})
 		return
 	}
 	s.files = append(s.files, name)
@@ -130,21 +131,21 @@ func (s *sources) flag(i int, assignment string) {
 	key, text, ok := strings.Cut(assignment, "=")
 	if !ok {
 		s.faults = append(s.faults, Fault{
-			Key: fmt.Sprintf("--set number %d", i+1), Problem: "has no =", Remedy: "write --set Key:Path=value",
+			Key: fmt.Sprintf("--set number %d", i+1), Problem: lang.M("has no ="), Remedy: lang.M("write --set Key:Path=value"),
 		})
 		return
 	}
 	key = strings.TrimSpace(key)
-	const problem = "every user of this machine can read a program's flags, and a secret in them"
+	problem := lang.M("every user of this machine can read a program's flags, and a secret in them")
 	switch name := variableName(canonical(key)); {
 	case isSecretKey(key):
 		s.faults = append(s.faults, Fault{
 			Key: canonical(key), Source: "flag --set", Problem: problem,
-			Remedy: "give it in appsettings.json, as the environment variable " + name + ", or in a file that " + name + fileSuffix + " names",
+			Remedy: lang.M("give it in appsettings.json, as the environment variable %s, or in a file that %s names", name, name+fileSuffix),
 		})
 	case hasCredentials(text):
 		s.faults = append(s.faults, Fault{
-			Key: canonical(key), Source: "flag --set", Problem: problem, Remedy: "give user and password in keys of their own, by another source",
+			Key: canonical(key), Source: "flag --set", Problem: problem, Remedy: lang.M("give user and password in keys of their own, by another source"),
 		})
 	}
 	l := layer{}

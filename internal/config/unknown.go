@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // foreignSections are top-level keys of .NET hosts and of the libraries that their programs share a file with. They are
@@ -35,8 +36,8 @@ func isForeign(key string) bool {
 }
 
 // unknown returns the warnings about keys that nothing has read. Those of another program's section are one warning.
-func (b *binder) unknown() []string {
-	var warnings []string
+func (b *binder) unknown() []lang.Message {
+	var warnings []lang.Message
 	said := map[string]bool{}
 	for _, path := range sortedKeys(b.left) {
 		e := b.left[path]
@@ -48,12 +49,12 @@ func (b *binder) unknown() []string {
 		nearest := nearestKey(key)
 		switch {
 		case nearest != "":
-			warnings = append(warnings, "unknown key "+key+" ("+e.Source+"); the nearest known one is "+nearest)
+			warnings = append(warnings, lang.M("unknown key %s (%s); the nearest known one is %s", key, e.Source, nearest))
 		case !nested || isOwnSection(section):
-			warnings = append(warnings, "unknown key "+key+" ("+e.Source+"); it is ignored")
+			warnings = append(warnings, lang.M("unknown key %s (%s); it is ignored", key, e.Source))
 		case !said[strings.ToLower(section)]:
 			said[strings.ToLower(section)] = true
-			warnings = append(warnings, "unknown section "+section+" ("+key+", "+e.Source+"); it is ignored")
+			warnings = append(warnings, lang.M("unknown section %s (%s, %s); it is ignored", section, key, e.Source))
 		}
 	}
 	return warnings

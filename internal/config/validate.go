@@ -8,17 +8,19 @@ import (
 	"strings"
 	"time"
 
+	"jdpay-listener/internal/lang"
+
 	_ "time/tzdata" // Payment:TimeZone works in an image without a zone database
 )
 
 // Fault adds a fault of a key's value with its remedy; an empty remedy means to set the key. It adds nothing if the key has
 // a fault already, so that one mistake is one fault, or if the key is not given while a source cannot be read.
-func (l *Loaded) Fault(key, problem, remedy string) {
+func (l *Loaded) Fault(key string, problem, remedy lang.Message) {
 	if l.faulty(key) || l.incomplete && l.Source(key) == "" {
 		return
 	}
-	if remedy == "" {
-		remedy = "set it in appsettings.json or as " + variableName(key)
+	if remedy.IsZero() {
+		remedy = lang.M("set it in appsettings.json or as %s", variableName(key))
 	}
 	f := l.find(key)
 	f.Problem, f.Remedy = problem, remedy
@@ -42,9 +44,9 @@ func (l *Loaded) find(key string) Fault {
 }
 
 // Warn adds a notice about a key, unless the key has a fault.
-func (l *Loaded) Warn(key, notice string) {
+func (l *Loaded) Warn(key string, notice lang.Message) {
 	if !l.faulty(key) {
-		l.Warnings = append(l.Warnings, cmp.Or(l.flats[strings.ToLower(key)], key)+": "+notice)
+		l.Warnings = append(l.Warnings, lang.M("%s: %s", cmp.Or(l.flats[strings.ToLower(key)], key), notice))
 	}
 }
 
@@ -82,11 +84,11 @@ func (l *Loaded) check() {
 	}
 	l.placeholders()
 	if !instanceForm.MatchString(l.Config.Host.Instance) {
-		l.Fault("Host:Instance", "not usable in an MQTT client id", "use at most "+strconv.Itoa(maxInstance)+" of A-Z a-z 0-9 . _ -")
+		l.Fault("Host:Instance", lang.M("not usable in an MQTT client id"), lang.M("use at most %d of A-Z a-z 0-9 . _ -", maxInstance))
 	}
 	zone := l.Config.Payment.TimeZone
 	if _, err := time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
-		l.Fault("Payment:TimeZone", "not a time zone", "give an IANA name such as Asia/Shanghai")
+		l.Fault("Payment:TimeZone", lang.M("not a time zone"), lang.M("give an IANA name such as Asia/Shanghai"))
 	}
 }
 
@@ -97,23 +99,27 @@ func (l *Loaded) missing(o option) bool {
 		return false
 	}
 	if l.Source(o.Key) != "" {
-		l.Fault(o.Key, "empty", strings.TrimSuffix("give it a value; "+o.Tag.Get("where"), "; "))
+		l.Fault(o.Key, lang.M("empty"), withPlace(lang.M("give it a value"), o))
 	} else {
-		l.Fault(o.Key, "required but not set", l.howToSet(o))
+		l.Fault(o.Key, lang.M("required but not set"), l.howToSet(o))
 	}
 	return true
 }
 
 // howToSet says how to give a key that is missing, in the words of the replaced program where its keys are in use, and
 // where to find a value that it never had.
-func (l *Loaded) howToSet(o option) string {
-	remedy := "set it"
+func (l *Loaded) howToSet(o option) lang.Message {
+	remedy := lang.M("set it in appsettings.json or as %s", variableName(o.Key))
 	if i := slices.IndexFunc(legacyKeys, func(k legacyKey) bool { return k.Key == o.Key }); i >= 0 && len(l.flats) > 0 {
-		remedy += ", or the replaced program's " + legacyKeys[i].Flat + ","
+		remedy = lang.M("set it, or the replaced program's %s, in appsettings.json or as %s", legacyKeys[i].Flat, variableName(o.Key))
 	}
-	remedy += " in appsettings.json or as " + variableName(o.Key)
+	return withPlace(remedy, o)
+}
+
+// withPlace adds to a remedy where to find the option's value, if the option says so.
+func withPlace(remedy lang.Message, o option) lang.Message {
 	if where := o.Tag.Get("where"); where != "" {
-		remedy += "; " + where
+		return lang.Join([]lang.Message{remedy, lang.Marked(where)}, "; ")
 	}
 	return remedy
 }
@@ -129,9 +135,9 @@ func (l *Loaded) checkTags(o option) {
 				return
 			}
 		}
-		l.Fault(o.Key, "not valid", "give "+o.want())
+		l.Fault(o.Key, lang.M("not valid"), lang.M("give %s", o.want()))
 	} else if !inRange(o) {
-		l.Fault(o.Key, "out of range", "give "+o.want())
+		l.Fault(o.Key, lang.M("out of range"), lang.M("give %s", o.want()))
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 func (d *daemon) assemble(ctx context.Context) (err error) {
 	c := d.cfg
 	for _, w := range d.loaded.Warnings {
-		d.log.Warn("configuration: " + w)
+		d.log.Warn("configuration: " + w.String())
 	}
 	if err := d.openDatabases(ctx); err != nil {
 		return err

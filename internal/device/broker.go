@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // TLS is the encryption of the connection to the broker. The files are PEM and are read again for every connection, so
@@ -26,13 +25,13 @@ type TLS struct {
 func (t TLS) config(host string) (*tls.Config, error) {
 	c, err := check.TLS(t.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("the mqtt broker's authority: %w", err)
+		return nil, lang.Errorf("the mqtt broker's authority: %s", err)
 	}
 	c.ServerName = host
 	if t.CertFile != "" || t.KeyFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("the mqtt client certificate: %w", check.Unreadable(err))
+			return nil, lang.Errorf("the mqtt client certificate: %s", check.Unreadable(err))
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
@@ -43,17 +42,17 @@ func (t TLS) config(host string) (*tls.Config, error) {
 func (t TLS) check(faults *check.Faults) {
 	if !t.Enabled {
 		if t.CAFile+t.CertFile+t.KeyFile != "" {
-			faults.Warn("TLS.Enabled", "false: the files have no effect and the connection is not encrypted")
+			faults.Warn("TLS.Enabled", lang.M("false: the files have no effect and the connection is not encrypted"))
 		}
 		return
 	}
 	if _, err := check.Authorities(t.CAFile); err != nil {
-		faults.Add("TLS.CAFile", err.Error(), check.FileRemedy)
+		faults.Add("TLS.CAFile", lang.ErrorMessage(err), check.FileRemedy)
 	}
 	if (t.CertFile == "") != (t.KeyFile == "") {
-		faults.Add("TLS.CertFile", "certificate and key are not both set", "give both, or neither")
+		faults.Add("TLS.CertFile", lang.M("certificate and key are not both set"), lang.M("give both, or neither"))
 	} else if _, err := (TLS{CertFile: t.CertFile, KeyFile: t.KeyFile}).config(""); err != nil {
-		faults.Add("TLS.CertFile", err.Error(), check.FileRemedy)
+		faults.Add("TLS.CertFile", lang.ErrorMessage(err), check.FileRemedy)
 	}
 }
 
@@ -90,10 +89,10 @@ func (o Options) parseBroker() (broker, error) {
 	case "ssl", "tls", "mqtts":
 		b.tls.Enabled, schemePort = true, tlsPort
 	default:
-		return b, errors.New("its scheme is not one of tcp, mqtt, ssl, tls, mqtts")
+		return b, lang.Errorf("its scheme is not one of tcp, mqtt, ssl, tls, mqtts")
 	}
 	if strings.Contains(rest, "@") {
-		return b, errors.New("it holds a user name or password")
+		return b, lang.Errorf("it holds a user name or password")
 	}
 	var err error
 	b.host, b.port, err = check.HostPort(strings.TrimSuffix(rest, "/"))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 var (
@@ -81,23 +82,23 @@ const (
 func (o Options) Check() (faults check.Faults) {
 	b, err := o.parseBroker()
 	if err != nil {
-		faults.Add("Server", "not a broker's address: "+err.Error(), "give a host, host:port, tcp:// or mqtts:// address; user and password have settings of their own")
+		faults.Add("Server", lang.M("not a broker's address: %s", err), lang.M("give a host, host:port, tcp:// or mqtts:// address; user and password have settings of their own"))
 	}
 	if b.portConflict {
-		faults.Add("Server", "names another port than Port", "correct one of them")
+		faults.Add("Server", lang.M("names another port than Port"), lang.M("correct one of them"))
 	}
 	if o.Port < 0 || o.Port > 65535 {
-		faults.Add("Port", "not a number from 1 to 65535", "give the broker's port")
+		faults.Add("Port", lang.M("not a number from 1 to 65535"), lang.M("give the broker's port"))
 	}
 	if o.Password != "" && o.Username == "" {
-		faults.Add("Password", "set without a user name, which MQTT requires", "give the user name, too")
+		faults.Add("Password", lang.M("set without a user name, which MQTT requires"), lang.M("give the user name, too"))
 	}
 	b.tls.check(&faults)
 	if _, err := parseTopic(o.Topic); err != nil {
-		faults.Add("Topic", err.Error(), "name one topic; its placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}")
+		faults.Add("Topic", lang.ErrorMessage(err), lang.M("name one topic; its placeholders are {DeviceGroupSN}, {PostOrderId} and {DeviceType}"))
 	}
 	if o.ClientID == "" {
-		faults.Add("ClientID", "empty", "")
+		faults.Add("ClientID", lang.M("empty"), lang.Message{})
 	}
 	return faults
 }

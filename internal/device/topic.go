@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"jdpay-listener/internal/lang"
 )
 
 // InvalidTopicError means that a cabinet's serial cannot be part of an MQTT topic. A retry does not help: a person must
@@ -35,7 +37,7 @@ type topicTemplate struct {
 func parseTopic(template string) (topicTemplate, error) {
 	var t topicTemplate
 	if template == "" {
-		return t, errors.New("it is empty")
+		return t, lang.Errorf("it is empty")
 	}
 	for rest, more := template, true; more; {
 		var text, field string
@@ -49,9 +51,9 @@ func parseTopic(template string) (topicTemplate, error) {
 		}
 		switch {
 		case !closed, strings.Contains(text, "}"), strings.Contains(field, "{"):
-			return t, errors.New("a brace is not closed or not opened")
+			return t, lang.Errorf("a brace is not closed or not opened")
 		case more && !slices.Contains([]string{"DeviceGroupSN", "PostOrderId", "DeviceType"}, field):
-			return t, fmt.Errorf("unknown placeholder {%s}", field)
+			return t, lang.Errorf("unknown placeholder {%s}", field)
 		}
 		t.texts = append(t.texts, text)
 		if more {

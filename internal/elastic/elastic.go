@@ -16,6 +16,7 @@ import (
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/printable"
 )
 
@@ -47,13 +48,13 @@ const (
 // Check returns what is wrong with the options.
 func (o Options) Check() (faults check.Faults) {
 	if _, err := check.URL(o.URL); err != nil {
-		faults.Add("URL", err.Error(), check.URLRemedy)
+		faults.Add("URL", lang.ErrorMessage(err), check.URLRemedy)
 	}
 	if o.Index == "" || o.Index != strings.ToLower(o.Index) || strings.ContainsAny(o.Index[:1], "-_+.") || strings.ContainsAny(o.Index, " \"*\\<|,>/?#:") {
-		faults.Add("Index", "not an index name", "use lower-case letters, digits and inner - _ .")
+		faults.Add("Index", lang.M("not an index name"), lang.M("use lower-case letters, digits and inner - _ ."))
 	}
 	if _, err := check.Authorities(o.CAFile); err != nil {
-		faults.Add("CAFile", err.Error(), check.FileRemedy)
+		faults.Add("CAFile", lang.ErrorMessage(err), check.FileRemedy)
 	}
 	return faults
 }

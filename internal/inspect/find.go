@@ -3,7 +3,6 @@ package inspect
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -49,7 +48,7 @@ type FoundOrders struct {
 	Orders []Found `json:"orders"`
 	More   bool    `json:"more"` // there are more than were asked for
 	// Notes say what was not searched, and why.
-	Notes []string `json:"notes"`
+	Notes []lang.Message `json:"notes"`
 }
 
 const (
@@ -65,7 +64,7 @@ const (
 )
 
 // ErrFindText means that Find cannot search for a text.
-var ErrFindText = errors.New("give a number, or a part of one, of at most 128 characters")
+var ErrFindText = lang.Errorf("give a number, or a part of one, of at most 128 characters")
 
 // Find looks for orders by order number, order id, external id, waybill, cabinet, or the id of a message. First it looks for
 // the whole text, as it is, in capitals and in small letters; if there is none, in the newest orders and all parcels for
@@ -73,7 +72,7 @@ var ErrFindText = errors.New("give a number, or a part of one, of at most 128 ch
 // says so; the error is that of the account database.
 func Find(ctx context.Context, account, main *sql.DB, queues []string, text string, limit int) (*FoundOrders, error) {
 	f := &finder{account: account, main: main, limit: limit, whole: variants(text), part: fragment(text), found: map[string]*Found{}}
-	result := &FoundOrders{Text: strings.TrimSpace(text), Orders: []Found{}, Notes: []string{}}
+	result := &FoundOrders{Text: strings.TrimSpace(text), Orders: []Found{}, Notes: []lang.Message{}}
 	if result.Text == "" || len(result.Text) > maxFindText {
 		return nil, ErrFindText
 	}
@@ -127,7 +126,7 @@ type finder struct {
 
 	found map[string]*Found
 	order []string // keys of found, as they were found
-	notes []string
+	notes []lang.Message
 }
 
 // matchOf says what of an order a column is.
@@ -193,7 +192,7 @@ func (f *finder) hasOrder() bool {
 // parts looks for values that contain the fragment.
 func (f *finder) parts(ctx context.Context) error {
 	if len([]rune(f.part)) < minFragment {
-		f.note(fmt.Sprintf("parts of numbers were not searched: that wants at least %d letters or digits", minFragment))
+		f.note(lang.M("parts of numbers were not searched: that wants at least %d letters or digits", minFragment))
 		return nil
 	}
 	oldest, err := kernel.BeforeNewest(ctx, f.account, findNewest)
@@ -201,7 +200,7 @@ func (f *finder) parts(ctx context.Context) error {
 		return fmt.Errorf("looking for the newest orders: %w", err)
 	}
 	if oldest.Valid {
-		f.note(fmt.Sprintf("of orders older than the newest %d only whole numbers were searched", findNewest))
+		f.note(lang.M("of orders older than the newest %d only whole numbers were searched", findNewest))
 	}
 	for _, c := range []string{"order_no", "external_id"} {
 		if err := f.orders(ctx, matchOf[c], c, kernel.Containing(f.part), &oldest.Int64); err != nil {
@@ -307,7 +306,7 @@ func (f *finder) completeParcels(ctx context.Context) {
 // searchMain is search in the table of parcels. That it fails is a note.
 func (f *finder) searchMain(ctx context.Context, query func(context.Context, *sql.Conn) error) {
 	if err := f.search(ctx, f.main, kernel.PostOrderTable, query); err != nil {
-		f.note("waybills and cabinets were not searched: the main database cannot be read: " + Cause(err.Error(), lang.English))
+		f.note(lang.M("waybills and cabinets were not searched: the main database cannot be read: %s", CauseMessage(err.Error())))
 	}
 }
 
@@ -326,13 +325,13 @@ func (f *finder) add(o Found, match string) {
 	}
 }
 
-func (f *finder) note(text string) {
-	if !slices.Contains(f.notes, text) {
+func (f *finder) note(text lang.Message) {
+	if !slices.ContainsFunc(f.notes, func(m lang.Message) bool { return m.String() == text.String() }) {
 		f.notes = append(f.notes, text)
 	}
 }
 
-// search runs a query for at most findTimeout. Being too slow is a note, no error; nor is a text that the column cannot hold.
+// search runs a query for at most findTimeout. A timeout is reported as a note, and a text that the column cannot hold is not found.
 func (f *finder) search(ctx context.Context, db *sql.DB, table kernel.Table, query func(context.Context, *sql.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, findTimeout+time.Second) // the server's own limit comes first
 	defer cancel()
@@ -349,7 +348,7 @@ func (f *finder) search(ctx context.Context, db *sql.DB, table kernel.Table, que
 	case err == nil, sqldb.IsBadText(err):
 		return nil
 	case sqldb.IsOverdue(err), ctx.Err() != nil:
-		f.note(fmt.Sprintf("%s was not searched whole, because that takes longer than %s: give a whole number, or create an index", table.Name, findTimeout))
+		f.note(lang.M("%s was not searched whole, because that takes longer than %s: give a whole number, or create an index", table.Name, findTimeout))
 		return nil
 	}
 	return fmt.Errorf("searching %s: %w", table.Name, err)

@@ -1,19 +1,19 @@
 package inspect
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/payment"
 )
 
 // Inspection is what can be found out about a message without the databases.
 type Inspection struct {
-	Accepted bool   `json:"accepted"`
-	Problem  string `json:"problem,omitempty"` // why it would not be accepted
+	Accepted bool         `json:"accepted"`
+	Problem  lang.Message `json:"problem,omitzero"` // why it would not be accepted
 
 	Form    string          `json:"form,omitempty"` // see message.Envelope
 	Fields  []message.Field `json:"fields,omitempty"`
@@ -34,8 +34,8 @@ type Inspection struct {
 func Message(r message.Rules, replyRules *payment.ReplyRules, body string) Inspection {
 	in := Inspection{Matches: []string{}}
 	fail := func(err error) {
-		if in.Problem == "" {
-			in.Problem = err.Error()
+		if in.Problem.IsZero() {
+			in.Problem = lang.ErrorMessage(err)
 		}
 	}
 	env, err := message.ParseEnvelope(body, r.BodyEncoding)
@@ -69,9 +69,9 @@ func Message(r message.Rules, replyRules *payment.ReplyRules, body string) Inspe
 			fail(err)
 		}
 		if _, ownID := device.ParseMessageID(p.Get(replyRules.MessageID)); ownID && replyRules.RequireDevice && p.Get(replyRules.Device) == "" {
-			fail(fmt.Errorf("%s: a reply without %s does not count (SyncReply:RequireDevice)", payment.ReplyForeign, replyRules.Device))
+			fail(lang.Errorf("%s: a reply without %s does not count (SyncReply:RequireDevice)", payment.ReplyForeign, replyRules.Device))
 		}
-		in.Accepted = in.Problem == ""
+		in.Accepted = in.Problem.IsZero()
 		return in
 	}
 	n, err := r.Notification(env, p)
@@ -81,9 +81,9 @@ func Message(r message.Rules, replyRules *payment.ReplyRules, body string) Inspe
 	}
 	in.Notification, in.Amount = &n, n.Amount.String()
 	if err := r.CheckStatus(n); err != nil {
-		fail(fmt.Errorf("%s: %w", payment.NotSuccess, err))
+		fail(lang.Errorf("%s: %s", payment.NotSuccess, err))
 	}
-	in.Accepted = in.Problem == ""
+	in.Accepted = in.Problem.IsZero()
 	return in
 }
 

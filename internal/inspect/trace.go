@@ -27,7 +27,7 @@ type Trace struct {
 	Order   *kernel.Order   `json:"order"`    // nil: there is no such row
 	Parcel  *TracedParcel   `json:"parcel"`   // nil: not found, see Missing
 	PayInfo *kernel.PayInfo `json:"pay_info"` // nil: not written yet
-	Missing string          `json:"missing,omitempty"`
+	Missing lang.Message    `json:"missing,omitzero"`
 
 	MainError string `json:"-"` // why the main database could not be asked for the parcel
 	// OrderError is why the order's table cannot be read although the database answers: a column or a right is missing. The
@@ -55,11 +55,11 @@ type TracedParcel struct {
 
 // TracedEvent is an event in the past, or a planned one.
 type TracedEvent struct {
-	At    time.Time `json:"at"`
-	JobID int64     `json:"job_id"`
-	ActID int64     `json:"act_id,omitempty"` // in jdpay_audit; 0 if it is not an operator's act
-	Kind  string    `json:"kind"`
-	What  string    `json:"what"`
+	At    time.Time    `json:"at"`
+	JobID int64        `json:"job_id"`
+	ActID int64        `json:"act_id,omitempty"` // in jdpay_audit; 0 if it is not an operator's act
+	Kind  string       `json:"kind"`
+	What  lang.Message `json:"what"`
 }
 
 const (
@@ -104,11 +104,11 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	}
 	if t.Parcel, t.Missing, err = traceParcel(ctx, main, t.Order.ID); err != nil {
 		t.MainError = err.Error()
-		t.Missing = "the main database cannot be read: " + Cause(t.MainError, lang.English)
+		t.Missing = lang.M("the main database cannot be read: %s", CauseMessage(t.MainError))
 		return t, nil
 	}
 	if t.PayInfo, err = kernel.FindPayInfo(ctx, main, t.Order.ID); err != nil {
-		t.Missing = "the main database cannot be read: " + Cause(err.Error(), lang.English)
+		t.Missing = lang.M("the main database cannot be read: %s", CauseMessage(err.Error()))
 	}
 	return t, nil
 }
@@ -146,58 +146,62 @@ func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 	return err
 }
 
-func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParcel, string, error) {
+func traceParcel(ctx context.Context, main *sql.DB, orderID int64) (*TracedParcel, lang.Message, error) {
 	parcel, err := payment.NewParcels(main, kernel.PayInfo{}).Find(ctx, orderID)
 	var missing *kernel.MissingRowError
 	var bad *kernel.BadValueError
 	switch {
 	case errors.As(err, &missing), errors.As(err, &bad):
-		return nil, err.Error(), nil
+		return nil, lang.ErrorMessage(err), nil
 	case err != nil:
-		return nil, "", err
+		return nil, lang.Message{}, err
 	}
-	return &TracedParcel{parcel.Waybill, parcel.DeviceSN, parcel.DeviceType, parcel.CellSN}, "", nil
+	return &TracedParcel{parcel.Waybill, parcel.DeviceSN, parcel.DeviceType, parcel.CellSN}, lang.Message{}, nil
 }
 
 // events returns the events of the jobs in the order of time.
 func events(jobs []job.Row) []TracedEvent {
 	all := []TracedEvent{}
 	for _, j := range jobs {
-		add := func(at time.Time, format string, args ...any) {
-			all = append(all, TracedEvent{At: at, JobID: j.ID, Kind: j.Kind, What: fmt.Sprintf(format, args...)})
+		add := func(at time.Time, what lang.Message) {
+			all = append(all, TracedEvent{At: at, JobID: j.ID, Kind: j.Kind, What: what})
 		}
-		add(j.Created, "%s", createdText(j))
+		add(j.Created, createdText(j))
 		replayed := false
 		for _, f := range j.Errors {
 			switch {
 			case f.Class == job.ClassTakeover:
-				add(f.At, "try %d did not end: %s", f.Try, f.Error)
+				add(f.At, lang.M("try %d did not end: %s", f.Try, lang.Quoted(f.Error)))
 				continue
 			case f.Outcome == "":
-				add(f.At, "try %d failed: %s", f.Try, f.Error)
+				add(f.At, lang.M("try %d failed: %s", f.Try, lang.Quoted(f.Error)))
 				continue
 			case f.Error == "":
-				add(f.At, "replay ended: %s", f.Outcome)
+				add(f.At, lang.M("replay ended: %s", f.Outcome))
 			default:
-				add(f.At, "replay ended: %s: %s", f.Outcome, f.Error)
+				add(f.At, lang.M("replay ended: %s: %s", f.Outcome, lang.Quoted(f.Error)))
 			}
 			replayed = true
 		}
 		if j.Finished != nil && (replayed || !j.State.Finished()) {
-			add(*j.Finished, "done: %s", j.Outcome)
+			add(*j.Finished, lang.M("done: %s", j.Outcome))
 		}
 		switch {
 		case replayed && j.State == job.Done:
 		case j.Finished != nil && j.State == job.Done:
-			add(*j.Finished, "done: %s, at try %d", j.Outcome, j.Tries)
+			add(*j.Finished, lang.M("done: %s, at try %d", j.Outcome, j.Tries))
 		case j.Finished != nil && j.State.Finished():
-			add(*j.Finished, "%s: %s: %s", j.State, j.Outcome, cmp.Or(j.LastError, "no reason is known"))
+			reason := lang.M("no reason is known")
+			if j.LastError != "" {
+				reason = lang.Quoted(j.LastError)
+			}
+			add(*j.Finished, lang.M("%s: %s: %s", j.State, j.Outcome, reason))
 		case j.State == job.Running:
-			add(j.NextTry, "try %d runs, leased by %s", j.Tries, j.Lease)
+			add(j.NextTry, lang.M("try %d runs, leased by %s", j.Tries, j.Lease))
 		case j.State == job.Waiting:
-			add(j.NextTry, "sent, command %d; without the cabinet's reply the next one goes at this time", j.Tries)
+			add(j.NextTry, lang.M("sent, command %d; without the cabinet's reply the next one goes at this time", j.Tries))
 		default:
-			add(j.NextTry, "try %d is due at this time", j.Tries+1)
+			add(j.NextTry, lang.M("try %d is due at this time", j.Tries+1))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
@@ -222,10 +226,10 @@ func alertEvents(ctx context.Context, account *sql.DB, orderNo string) ([]Traced
 		if err := rows.Scan(&cause, &e.JobID, &e.At, &over); err != nil {
 			return nil, fmt.Errorf("reading the order's alerts: %w", err)
 		}
-		e.Kind, e.What = "alert", "an alert opened: "+cause
+		e.Kind, e.What = "alert", lang.M("an alert opened: %s", cause)
 		all = append(all, e)
 		if over.Valid {
-			e.At, e.What = over.Time, "the alert is over: "+cause
+			e.At, e.What = over.Time, lang.M("the alert is over: %s", cause)
 			all = append(all, e)
 		}
 	}
@@ -236,31 +240,31 @@ func alertEvents(ctx context.Context, account *sql.DB, orderNo string) ([]Traced
 const longWait = 5 * time.Second
 
 // createdText describes the creation of a job: the kept message, or the creation of a step.
-func createdText(j job.Row) string {
+func createdText(j job.Row) lang.Message {
 	switch j.Kind {
 	case payment.KindSettle, payment.KindReply:
 	case payment.KindPublishReply:
-		return "created, to publish the reply to other services"
+		return lang.M("created, to publish the reply to other services")
 	default:
-		return "created"
+		return lang.M("created")
 	}
-	id, received := payment.MessageID(&job.Job{Kind: j.Kind, Key: j.Key}), " received"
+	id, received := payment.MessageID(&job.Job{Kind: j.Kind, Key: j.Key}), lang.M("received")
 	if j.Enqueued != nil {
 		// Of two clocks, the queue's and the database's: what is less than longWait may be their difference.
 		if waited := j.Created.Sub(*j.Enqueued); waited >= longWait {
-			received = fmt.Sprintf(" received after %s in the queue", waited.Round(time.Second))
+			received = lang.M("received after %s in the queue", waited.Round(time.Second))
 		}
 	}
 	_, p, err := message.ReadUnverified(j.Args, message.BodyAuto)
 	switch {
 	case err != nil:
-		return "message " + id + received
+		return lang.M("message %s %s", id, received)
 	case p.IsPayment():
-		text := fmt.Sprintf("notification %s%s: %s by %s, external id %q", id, received, message.Cut(p.Get("payAmount"), 40), message.Cut(p.Get("payType"), 40), message.Cut(p.Get("externalId"), 128))
+		text := lang.M("notification %s %s: %s by %s, external id %q", id, received, message.Cut(p.Get("payAmount"), 40), message.Cut(p.Get("payType"), 40), message.Cut(p.Get("externalId"), 128))
 		if by := p.Get(message.SentBy); by != "" {
-			text += fmt.Sprintf(", not from JD: it names %q as its sender", message.Cut(by, 160))
+			return lang.Join([]lang.Message{text, lang.M("not from JD: it names %q as its sender", message.Cut(by, 160))}, ", ")
 		}
 		return text
 	}
-	return fmt.Sprintf("reply %s%s: %s", id, received, message.Cut(string(p.Text), 300))
+	return lang.M("reply %s %s: %s", id, received, message.Cut(string(p.Text), 300))
 }

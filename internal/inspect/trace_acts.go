@@ -1,15 +1,14 @@
 package inspect
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
 )
 
@@ -28,7 +27,11 @@ func actsOn(ctx context.Context, account *sql.DB, orderNo string, jobs []job.Row
 // actEvents returns the events of acts: one for each job of the order, or one for an act without jobs.
 func actEvents(orderNo string, jobs []job.Row, acts []auditlog.Entry) (all []TracedEvent) {
 	for _, a := range acts {
-		by := fmt.Sprintf("by %s: %s (act %d, from %s)", a.Who, cmp.Or(a.Reason, "no reason given"), a.ID, a.From)
+		reason := lang.M("no reason given")
+		if a.Reason != "" {
+			reason = lang.Plain(a.Reason)
+		}
+		by := lang.M("by %s: %s (act %d, from %s)", a.Who, reason, a.ID, a.From)
 		var before, after []job.Acted
 		if json.Unmarshal(a.Before, &before) != nil || len(before) == 0 {
 			all = append(all, TracedEvent{At: a.At, ActID: a.ID, Kind: a.Act, What: by})
@@ -46,7 +49,7 @@ func actEvents(orderNo string, jobs []job.Row, acts []auditlog.Entry) (all []Tra
 			if i := slices.IndexFunc(after, func(n job.Acted) bool { return n.ID == j.ID }); i >= 0 {
 				became = stateText(after[i])
 			}
-			all = append(all, TracedEvent{At: a.At, JobID: j.ID, ActID: a.ID, Kind: j.Kind, What: fmt.Sprintf("%s, %s to %s, %s", a.Act, stateText(j), became, by)})
+			all = append(all, TracedEvent{At: a.At, JobID: j.ID, ActID: a.ID, Kind: j.Kind, What: lang.M("%s, %s to %s, %s", a.Act, stateText(j), became, by)})
 		}
 	}
 	return all

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // Options are JD's address, the signer with its credentials, and limits.
@@ -76,12 +77,12 @@ type Client struct {
 // Check returns what is wrong with the options.
 func (o Options) Check() (faults check.Faults) {
 	if base, err := check.URL(o.BaseURL); err != nil {
-		faults.Add("BaseURL", err.Error(), check.URLRemedy)
+		faults.Add("BaseURL", lang.ErrorMessage(err), check.URLRemedy)
 	} else if base.RawQuery != "" || base.Fragment != "" {
-		faults.Add("BaseURL", "has a query or a fragment", check.URLRemedy)
+		faults.Add("BaseURL", lang.M("has a query or a fragment"), check.URLRemedy)
 	}
 	if _, err := check.Authorities(o.CAFile); err != nil {
-		faults.Add("CAFile", err.Error(), check.FileRemedy)
+		faults.Add("CAFile", lang.ErrorMessage(err), check.FileRemedy)
 	}
 	o.checkSigner(&faults)
 	return faults

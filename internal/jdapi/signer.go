@@ -14,35 +14,36 @@ import (
 	"time"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // checkSigner adds what is wrong with the signer, its credentials and the path.
 func (o Options) checkSigner(faults *check.Faults) {
 	if o.Signer != "jos" && !strings.HasPrefix(o.Path, "/") {
-		faults.Add("Path", "does not start with /", "write /path")
+		faults.Add("Path", lang.M("does not start with /"), lang.M("write /path"))
 	}
 	switch o.Signer {
 	case "none":
 	case "header":
 		if len(o.Headers) == 0 {
-			faults.Add("Headers", "empty while the signer is header", "list the headers that authenticate a call")
+			faults.Add("Headers", lang.M("empty while the signer is header"), lang.M("list the headers that authenticate a call"))
 		}
 		for _, name := range slices.Sorted(maps.Keys(o.Headers)) {
 			if !validHeader(name, o.Headers[name]) {
-				faults.Add("Headers:"+name, "has characters that are invalid in http, or is Host", "correct its name or value")
+				faults.Add("Headers:"+name, lang.M("has characters that are invalid in http, or is Host"), lang.M("correct its name or value"))
 			}
 		}
 	case "jos":
 		for _, needed := range []struct{ name, value string }{{"AppKey", o.AppKey}, {"AppSecret", o.AppSecret}, {"AccessToken", o.AccessToken}} {
 			if needed.value == "" {
-				faults.Add(needed.name, "required by the signer jos", "")
+				faults.Add(needed.name, lang.M("required by the signer jos"), lang.Message{})
 			}
 		}
 		if method(o) == "" {
-			faults.Add("Path", "names no method, which the signer jos requires", "give the platform's method")
+			faults.Add("Path", lang.M("names no method, which the signer jos requires"), lang.M("give the platform's method"))
 		}
 	default:
-		faults.Add("Signer", "unknown", "use none, header or jos")
+		faults.Add("Signer", lang.M("unknown"), lang.M("use none, header or jos"))
 	}
 }
 

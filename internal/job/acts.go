@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +14,7 @@ import (
 )
 
 // ErrNoFilter means that an action on all jobs was asked for.
-var ErrNoFilter = errors.New("name jobs by id, or give a filter")
+var ErrNoFilter = lang.Errorf("name jobs by id, or give a filter")
 
 // Acted is a job before or after an operator's act, as jdpay_audit keeps it.
 type Acted struct {

@@ -1,12 +1,12 @@
 package job
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"time"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // Schedule says when a failed try is followed by the next one.
@@ -20,7 +20,7 @@ type Schedule struct {
 // Check returns what is wrong with the schedule.
 func (s Schedule) Check() (faults check.Faults) {
 	if s.MaxWait < s.FirstWait {
-		faults.Add("MaxWait", "shorter than FirstWait", fmt.Sprintf("give %s or more", s.FirstWait))
+		faults.Add("MaxWait", lang.M("shorter than FirstWait"), lang.M("give %s or more", s.FirstWait))
 	}
 	return faults
 }

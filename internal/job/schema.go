@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"jdpay-listener/internal/lang"
+
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -21,7 +23,7 @@ const versionTable = "jdpay_job_version"
 
 // ErrNotMigrated means that the job table, or the table of operators' acts beside it, is missing or older than this
 // program.
-var ErrNotMigrated = errors.New("table jdpay_job is missing or out of date: run `jdpay-listener migrate`")
+var ErrNotMigrated = lang.Errorf("table jdpay_job is missing or out of date: run `jdpay-listener migrate`")
 
 func ownMigrations() fs.FS {
 	dir, err := fs.Sub(migrations, "schema")
@@ -122,7 +124,7 @@ func CheckVersion(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("looking for table jdpay_job: %w", err)
 	}
 	if tables < 2 { // what a user may not read, the server does not show it
-		return fmt.Errorf("%w; if it has run, let this user read jdpay_job and %s (deploy/grants.sql)", ErrNotMigrated, versionTable)
+		return lang.Errorf("%s; if it has run, let this user read jdpay_job and %s (deploy/grants.sql)", ErrNotMigrated, versionTable)
 	}
 	p, err := migrator(db, ownMigrations(), columnMigrations()...)
 	if err != nil {

@@ -20,7 +20,8 @@ const (
 )
 
 // Of returns the language that a --lang flag names, or, when it is empty, that of the environment: Chinese if the first of
-// LC_ALL, LC_MESSAGES and LANG that is set begins with zh, else English. It fails if the flag names another language.
+// LC_ALL, LC_MESSAGES and LANG that is set begins with zh, else English. If the flag names another language it returns English
+// and an error.
 func Of(flag string, getenv func(string) string) (Lang, error) {
 	switch flag {
 	case string(English), string(Chinese):
@@ -31,10 +32,10 @@ func Of(flag string, getenv func(string) string) (Lang, error) {
 		}
 		return English, nil
 	}
-	return "", errors.New("--lang is en or zh")
+	return English, Errorf("--lang is en or zh")
 }
 
-// Message is a text with the values in it, which can be had in each language. The zero value is the empty text.
+// Message is a text with the values in it, which is available in each language. The zero value is the empty text.
 type Message struct {
 	format string // or the text itself
 	args   []any
@@ -47,12 +48,13 @@ const (
 	formatted kind = iota
 	marked         // a text without values
 	plain          // a text that is the same in every language
+	quoted         // a text of a driver, of JD or of the system, which Chinese marks as quoted
 	both           // the format is the English text, the value the Chinese one
 	joined         // the format stands between the messages
 )
 
-// M returns a message of an English format, in fmt's notation, and its values. Values that are messages themselves are had in
-// the same language.
+// M returns a message of an English format, in fmt's notation, and its values. Values that are messages or errors themselves
+// are rendered in the same language.
 func M(format string, args ...any) Message {
 	if false {
 		_ = fmt.Sprintf(format, args...) // lets go vet check the calls
@@ -75,6 +77,9 @@ func (m Message) In(l Lang) string {
 			return m.args[0].(string)
 		}
 		return format
+	}
+	if m.kind == quoted && l == Chinese {
+		return "原文“" + format + "”"
 	}
 	if l == Chinese && m.kind != plain {
 		format = cmp.Or(chinese[format], format)
@@ -115,6 +120,9 @@ func Both(en, zh string) Message { return Message{format: en, args: []any{zh}, k
 
 // Plain returns the message of a text that is the same in every language, such as a number or an outcome.
 func Plain(text string) Message { return Message{format: text, kind: plain} }
+
+// Quoted returns the message of a text of a driver, of JD or of the system, such as the error of a job. Chinese marks it as quoted.
+func Quoted(text string) Message { return Message{format: text, kind: quoted} }
 
 // separators are those of Join, with their Chinese forms.
 var separators = map[string]string{"; ": "；", ", ": "，"}
@@ -163,10 +171,10 @@ func (e Error) Error() string { return e.In(English) }
 // Unwrap returns the values that are errors, nil if there is none.
 func (e Error) Unwrap() error { return e.cause }
 
-// ErrorMessage returns the message of an error: its own if it is an Error, else its text as it is.
+// ErrorMessage returns the message of an error: its own if it is an Error, else its text, which Chinese quotes.
 func ErrorMessage(err error) Message {
 	if e, ok := err.(Error); ok { // a wrapped one's message would lack the text around it
 		return e.Message
 	}
-	return Plain(err.Error())
+	return Quoted(err.Error())
 }

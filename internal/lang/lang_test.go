@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,8 +15,9 @@ import (
 	"testing"
 )
 
-// TestEveryTextHasItsTranslation reads the program's source. Each text that is given to M or Mark must be written there as a
-// constant and have a translation with the same values in it; each translation must be of such a text.
+// TestEveryTextHasItsTranslation reads the program's source. Each text that is given to M, Mark or Errorf, and the help of each
+// command and flag of jdpay-listener, must be written there as a constant and have a translation with the same values in it;
+// each translation must be of such a text.
 func TestEveryTextHasItsTranslation(t *testing.T) {
 	texts := textsOfTheProgram(t)
 	if len(texts) < 40 {
@@ -50,7 +52,7 @@ func TestTablesDoNotContradict(t *testing.T) {
 	}
 }
 
-// textsOfTheProgram returns the texts that are given to M and Mark, with a place of each.
+// textsOfTheProgram returns the texts that need a translation, with a place of each.
 func textsOfTheProgram(t *testing.T) map[string]string {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -61,7 +63,8 @@ func textsOfTheProgram(t *testing.T) map[string]string {
 				return err
 			}
 			source, err := os.ReadFile(path)
-			if text := string(source); err != nil || !strings.Contains(text, "lang.M") && !strings.Contains(text, "lang.Errorf") {
+			hasHelp := strings.Contains(path, "jdpay-listener")
+			if text := string(source); err != nil || !hasHelp && !strings.Contains(text, "lang.") && !strings.Contains(text, ` where:"`) {
 				return err
 			}
 			files := token.NewFileSet()
@@ -70,12 +73,12 @@ func textsOfTheProgram(t *testing.T) map[string]string {
 				return err
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
-				call, ok := n.(*ast.CallExpr)
-				if !ok || !isText(call) {
+				expr := textIn(n, hasHelp)
+				if expr == nil {
 					return true
 				}
-				place := files.Position(call.Pos()).String()
-				if text, ok := constant(call.Args[0]); ok {
+				place := files.Position(expr.Pos()).String()
+				if text, ok := constant(expr); ok {
 					texts[text] = place
 				} else {
 					t.Errorf("%s: the text is no constant", place)
@@ -91,14 +94,35 @@ func textsOfTheProgram(t *testing.T) map[string]string {
 	return texts
 }
 
-// isText reports whether a call is of lang.M, lang.Mark or lang.Errorf.
-func isText(call *ast.CallExpr) bool {
-	f, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok || len(call.Args) == 0 {
-		return false
+// textIn returns the text of a call of lang.M, lang.Mark or lang.Errorf and, with help, that of a command or a flag; nil for
+// any other node.
+func textIn(n ast.Node, help bool) ast.Expr {
+	switch n := n.(type) {
+	case *ast.Field: // where a key of the configuration has its value from
+		if n.Tag != nil {
+			tag, _ := strconv.Unquote(n.Tag.Value)
+			if where, ok := reflect.StructTag(tag).Lookup("where"); ok {
+				return &ast.BasicLit{ValuePos: n.Pos(), Kind: token.STRING, Value: strconv.Quote(where)}
+			}
+		}
+	case *ast.KeyValueExpr:
+		if key, ok := n.Key.(*ast.Ident); ok && help && (key.Name == "Short" || key.Name == "Long") {
+			return n.Value
+		}
+	case *ast.CallExpr:
+		f, ok := n.Fun.(*ast.SelectorExpr)
+		if !ok || len(n.Args) == 0 {
+			return nil
+		}
+		pkg, _ := f.X.(*ast.Ident)
+		switch {
+		case pkg != nil && pkg.Name == "lang" && slices.Contains([]string{"M", "Mark", "Errorf"}, f.Sel.Name):
+			return n.Args[0]
+		case help && strings.HasSuffix(f.Sel.Name, "Var") && len(n.Args) == 4: // cmd.Flags().BoolVar(&all, "all", false, "…")
+			return n.Args[3]
+		}
 	}
-	pkg, ok := f.X.(*ast.Ident)
-	return ok && pkg.Name == "lang" && slices.Contains([]string{"M", "Mark", "Errorf"}, f.Sel.Name)
+	return nil
 }
 
 // constant returns the value of string literals, added or alone.
@@ -172,7 +196,7 @@ func TestOf(t *testing.T) {
 		{"", map[string]string{"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_TW"}, Chinese, true},
 		{"en", map[string]string{"LANG": "zh_CN.UTF-8"}, English, true},
 		{"zh", nil, Chinese, true},
-		{"fr", nil, "", false},
+		{"fr", nil, English, false},
 	} {
 		got, err := Of(c.flag, func(name string) string { return c.env[name] })
 		if got != c.want || (err == nil) != c.ok {

@@ -1,12 +1,12 @@
 package message
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // minKeyLength is the number of characters below which a signing key gets a warning.
@@ -19,20 +19,20 @@ func (r Rules) Check() (faults check.Faults) {
 	r.Profile.check(&faults, r.Format.StatusField)
 	switch status := r.Format.StatusField; {
 	case status != "" && len(r.Success) == 0:
-		faults.Add("Success", "empty while the status field is set, so every payment with a status would be parked", "list the statuses that mean paid")
+		faults.Add("Success", lang.M("empty while the status field is set, so every payment with a status would be parked"), lang.M("list the statuses that mean paid"))
 	case status == "" && len(r.Success) > 0:
-		faults.Warn("Success", "has no effect without the status field")
+		faults.Warn("Success", lang.M("has no effect without the status field"))
 	}
 	return faults
 }
 
 func checkKeys(faults *check.Faults, option string, keys []string) {
 	if slices.ContainsFunc(keys, func(key string) bool { return strings.TrimSpace(key) == "" }) {
-		faults.Add(option, "an empty key would accept forged messages", "remove it or give the key")
+		faults.Add(option, lang.M("an empty key would accept forged messages"), lang.M("remove it or give the key"))
 		return
 	}
 	if slices.ContainsFunc(keys, func(key string) bool { return utf8.RuneCountInString(key) < minKeyLength }) {
-		faults.Warn(option, fmt.Sprintf("a key is shorter than %d characters: it can be found by trying, from one captured message; ask for a longer one", minKeyLength))
+		faults.Warn(option, lang.M("a key is shorter than %d characters: it can be found by trying, from one captured message; ask for a longer one", minKeyLength))
 	}
 }
 
@@ -47,32 +47,35 @@ func (p Profile) Validate() error {
 // (empty: none).
 func (p Profile) check(faults *check.Faults, status string) {
 	if !slices.Contains(Profiles, p.Name) {
-		faults.Add("Profile.Name", "unknown", "use one of "+strings.Join(Profiles, ", "))
+		faults.Add("Profile.Name", lang.M("unknown"), lang.M("use one of %s", strings.Join(Profiles, ", ")))
 		return
 	}
 	if p.dataOnly() {
 		if status != "" {
-			faults.Warn("StatusField", p.Name+" signs only data: a payment that does not have the field inside of data is parked as not_success")
+			faults.Warn("StatusField", lang.M("%s signs only data: a payment that does not have the field inside of data is parked as not_success", p.Name))
 		}
 		return
 	}
-	for _, field := range []struct{ name, risk string }{
-		{"data", "so anybody could alter a payment"},
-		{status, "so anybody could turn a failed payment into a successful one"},
+	for _, field := range []struct {
+		name string
+		risk lang.Message
+	}{
+		{"data", lang.M("so anybody could alter a payment")},
+		{status, lang.M("so anybody could turn a failed payment into a successful one")},
 	} {
 		if field.name == "" {
 			continue
 		}
 		if containsFold(p.Exclude, field.name) {
-			faults.Add("Profile.Exclude", "leaves "+field.name+" unsigned, "+field.risk, "remove "+field.name+" from the list")
+			faults.Add("Profile.Exclude", lang.M("leaves %s unsigned, %s", field.name, field.risk), lang.M("remove %s from the list", field.name))
 		}
 		if len(p.Include) > 0 && !containsFold(p.Include, field.name) {
-			faults.Add("Profile.Include", "leaves "+field.name+" unsigned, "+field.risk, "add "+field.name+" to the list")
+			faults.Add("Profile.Include", lang.M("leaves %s unsigned, %s", field.name, field.risk), lang.M("add %s to the list", field.name))
 		}
 	}
 	notData := func(name string) bool { return !strings.EqualFold(name, "data") }
 	if !strings.HasPrefix(p.Name, "kv_") && (len(p.Include) == 0 || slices.ContainsFunc(p.Include, notData)) {
-		faults.Warn("Profile.Name", p.Name+" does not mark where a field begins: if one that is signed beside data holds a text that others choose, such as a payer, "+
-			"that text can be passed off as another payment; ask JD for a kv_ profile, or have only data signed")
+		faults.Warn("Profile.Name", lang.M("%s does not mark where a field begins: if one that is signed beside data holds a text that others choose, such as a payer, "+
+			"that text can be passed off as another payment; ask JD for a kv_ profile, or have only data signed", p.Name))
 	}
 }

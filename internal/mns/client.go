@@ -22,6 +22,7 @@ import (
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // Config is the address of MNS and the credentials.
@@ -88,7 +89,7 @@ var queueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,255}$`)
 // CheckQueueName returns what is wrong with the name of a queue.
 func CheckQueueName(name string) (faults check.Faults) {
 	if !queueName.MatchString(name) {
-		faults.Add("Name", "not the name of a queue", "use at most 256 letters, digits and hyphens, a letter or digit first")
+		faults.Add("Name", lang.M("not the name of a queue"), lang.M("use at most 256 letters, digits and hyphens, a letter or digit first"))
 	}
 	return faults
 }
@@ -147,13 +148,13 @@ func (c *Client) send(ctx context.Context, op, queue string, r request) (*respon
 // Check returns what is wrong with the configuration.
 func (c Config) Check() (faults check.Faults) {
 	if _, err := parseEndpoint(c.Endpoint); err != nil {
-		faults.Add("Endpoint", err.Error(), "give http(s)://host[:port] alone; access key and queue have settings of their own")
+		faults.Add("Endpoint", lang.ErrorMessage(err), lang.M("give http(s)://host[:port] alone; access key and queue have settings of their own"))
 	}
 	switch {
 	case (c.AccessKeyID == "") != (c.AccessKeySecret == ""):
-		faults.Add("AccessKeyID", "access key id and secret are not both set", "give both, or neither for the vendor's credential chain")
+		faults.Add("AccessKeyID", lang.M("access key id and secret are not both set"), lang.M("give both, or neither for the vendor's credential chain"))
 	case c.AccessKeyID == "" && c.SecurityToken != "":
-		faults.Add("SecurityToken", "set without an access key", "give the id and secret issued with it")
+		faults.Add("SecurityToken", lang.M("set without an access key"), lang.M("give the id and secret issued with it"))
 	}
 	return faults
 }
@@ -165,7 +166,7 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	case err != nil:
 		return nil, err
 	case path.Clean("/"+u.Path) != "/" || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("has a path or query")
+		return nil, lang.Errorf("has a path or query")
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }

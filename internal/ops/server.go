@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/printable"
 )
 
@@ -64,9 +65,9 @@ func (s *Server) Check() (faults check.Faults) {
 	}
 	switch {
 	case err != nil:
-		faults.Add("Listen", "not host:port", "give an address such as 127.0.0.1:9300, with port 0 for any free one, or leave it empty for none")
+		faults.Add("Listen", lang.M("not host:port"), lang.M("give an address such as 127.0.0.1:9300, with port 0 for any free one, or leave it empty for none"))
 	case !check.IsLoopback(host) && s.Token == "":
-		faults.Add("Listen", "open to other machines without a token", "set a token or listen on 127.0.0.1")
+		faults.Add("Listen", lang.M("open to other machines without a token"), lang.M("set a token or listen on 127.0.0.1"))
 	}
 	return faults
 }

@@ -1,8 +1,6 @@
 package redisstore
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -10,15 +8,16 @@ import (
 	"time"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // ConnectionStringRemedy is the remedy for a connection string that ParseConnectionString refuses.
-const ConnectionStringRemedy = "write host:port,password=…,defaultDatabase=… or redis://host:port/db"
+var ConnectionStringRemedy = lang.M("write host:port,password=…,defaultDatabase=… or redis://host:port/db")
 
 // ParseConnectionString reads a StackExchange.Redis string (host:port,host:port,password=…,ssl=true) or a redis:// or rediss://
 // address. The notices name the options that have no effect here. The error does not quote the string, which may contain
 // a password.
-func ParseConnectionString(s string) (opts Options, notices []string, err error) {
+func ParseConnectionString(s string) (opts Options, notices []lang.Message, err error) {
 	s = strings.TrimSpace(s)
 	if strings.Contains(s, "://") && !strings.ContainsAny(s[:strings.Index(s, "://")], ",=") {
 		opts, err = parseRedisURL(s)
@@ -30,10 +29,10 @@ func ParseConnectionString(s string) (opts Options, notices []string, err error)
 func parseRedisURL(s string) (Options, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return Options{}, errors.New("not a redis:// address (percent-encode special characters in the password)")
+		return Options{}, lang.Errorf("not a redis:// address (percent-encode special characters in the password)")
 	}
 	if u.Scheme != "redis" && u.Scheme != "rediss" {
-		return Options{}, errors.New("its scheme is not redis or rediss")
+		return Options{}, lang.Errorf("its scheme is not redis or rediss")
 	}
 	host, port, err := check.HostPort(u.Host)
 	if err != nil {
@@ -64,14 +63,14 @@ func parseRedisURL(s string) (Options, error) {
 func parseDB(text string) (int, error) {
 	db, err := strconv.Atoi(text)
 	if err != nil || db < -1 {
-		return 0, errors.New("the database is not a number")
+		return 0, lang.Errorf("the database is not a number")
 	}
 	return max(db, 0), nil
 }
 
 // parseStackExchange reads the comma-separated form. Options that tune only the .NET client are skipped. channelPrefix,
 // which would change the channels of replies, causes a notice.
-func parseStackExchange(s string) (opts Options, notices []string, err error) {
+func parseStackExchange(s string) (opts Options, notices []lang.Message, err error) {
 	type endpoint struct {
 		host string
 		port int
@@ -88,7 +87,7 @@ func parseStackExchange(s string) (opts Options, notices []string, err error) {
 		if !isOption {
 			host, port, err := check.HostPort(item)
 			if err != nil {
-				return Options{}, nil, fmt.Errorf("endpoint in part %d: %w", part, err)
+				return Options{}, nil, lang.Errorf("endpoint in part %d: %s", part, err)
 			}
 			endpoints = append(endpoints, endpoint{host, port})
 			continue
@@ -101,13 +100,13 @@ func parseStackExchange(s string) (opts Options, notices []string, err error) {
 			opts.Username = value
 		case "name":
 			if opts.ClientName = clientName(value); opts.ClientName != value {
-				notices = append(notices, "name: Redis takes only visible ASCII characters in it, the others are left out")
+				notices = append(notices, lang.M("name: Redis takes only visible ASCII characters in it, the others are left out"))
 			}
 		case "servicename":
 			opts.MasterName = value
 		case "ssl":
 			if opts.TLS, err = strconv.ParseBool(strings.ToLower(value)); err != nil {
-				return Options{}, nil, errors.New("ssl is not true or false")
+				return Options{}, nil, lang.Errorf("ssl is not true or false")
 			}
 		case "sslhost":
 			opts.ServerName = value
@@ -118,24 +117,24 @@ func parseStackExchange(s string) (opts Options, notices []string, err error) {
 		case "connecttimeout":
 			ms, err := strconv.Atoi(value)
 			if err != nil || ms <= 0 {
-				return Options{}, nil, errors.New("connectTimeout is not a number of milliseconds above zero")
+				return Options{}, nil, lang.Errorf("connectTimeout is not a number of milliseconds above zero")
 			}
 			opts.ConnectTimeout = time.Duration(ms) * time.Millisecond
 		case "abortconnect", "allowadmin", "asynctimeout", "configcheckseconds", "connectretry", "keepalive", "protocol",
 			"resolvedns", "responsetimeout", "setclientlibrary", "sslprotocols", "synctimeout", "tiebreaker", "version",
 			"writebuffer":
 		case "channelprefix":
-			notices = append(notices, "channelPrefix has no effect here; put it in front of the prefix of replies")
+			notices = append(notices, lang.M("channelPrefix has no effect here; put it in front of the prefix of replies"))
 		default:
 			// The name may be the rest of a password that contains a comma, so it is not quoted.
-			notices = append(notices, fmt.Sprintf("part %d is an option that has no effect here", part))
+			notices = append(notices, lang.M("part %d is an option that has no effect here", part))
 		}
 	}
 	if len(endpoints) == 0 {
-		return Options{}, nil, errors.New("no endpoint (host:port)")
+		return Options{}, nil, lang.Errorf("no endpoint (host:port)")
 	}
 	if opts.ServerName != "" && !opts.TLS {
-		notices = append(notices, "sslHost has no effect without ssl=true")
+		notices = append(notices, lang.M("sslHost has no effect without ssl=true"))
 	}
 	for _, e := range endpoints {
 		if e.port == 0 {

@@ -19,6 +19,7 @@ import (
 
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/kernel"
+	"jdpay-listener/internal/lang"
 )
 
 // The library logs to standard error, which is not structured. What matters it also returns as errors.
@@ -54,13 +55,13 @@ const (
 func (o Options) Check() (faults check.Faults) {
 	// The message id of a reply, and so the end of its key, is chosen by the cabinet.
 	if strings.HasPrefix(DevicePrefix, o.ReplyKeyPrefix) || strings.HasPrefix(o.ReplyKeyPrefix, DevicePrefix) {
-		faults.Add("ReplyKeyPrefix", "replies could overwrite cached cabinets ("+DevicePrefix+"…)", "give a prefix of its own, such as jdpay:reply:")
+		faults.Add("ReplyKeyPrefix", lang.M("replies could overwrite cached cabinets (%s…)", DevicePrefix), lang.M("give a prefix of its own, such as jdpay:reply:"))
 	}
 	if _, err := check.TLS(o.CAFile); err != nil {
-		faults.Add("CAFile", err.Error(), check.FileRemedy)
+		faults.Add("CAFile", lang.ErrorMessage(err), check.FileRemedy)
 	}
 	if o.CAFile != "" && !o.TLS {
-		faults.Warn("CAFile", "has no effect without ssl=true or rediss://, and the connection is not encrypted")
+		faults.Warn("CAFile", lang.M("has no effect without ssl=true or rediss://, and the connection is not encrypted"))
 	}
 	return faults
 }

@@ -13,6 +13,7 @@ import (
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/redisstore"
 	"jdpay-listener/internal/sqldb"
@@ -63,7 +64,7 @@ func report(l *config.Loaded, faults check.Faults, section string, keys map[stri
 func judgeDatabase(l *config.Loaded, key string, connection config.Secret) {
 	db, notices, err := sqldb.ParseConnectionString(connection.Reveal())
 	if err != nil {
-		l.Fault(key, err.Error(), sqldb.ConnectionStringRemedy)
+		l.Fault(key, lang.ErrorMessage(err), sqldb.ConnectionStringRemedy)
 	} else if text := db.Masked(); text != "" {
 		l.Show(key, text)
 	}
@@ -87,7 +88,7 @@ func judgeMessages(l *config.Loaded) {
 		report(l, mns.CheckQueueName(c.SyncReply.QueueName), "SyncReply", map[string]string{"Name": "SyncReply:QueueName"})
 	}
 	if c.Payment.AmountCheck == "off" {
-		l.Warn("Payment:AmountCheck", "off: payments of a wrong amount are booked")
+		l.Warn("Payment:AmountCheck", lang.M("off: payments of a wrong amount are booked"))
 	}
 }
 
@@ -95,9 +96,9 @@ func judgeTestOrders(l *config.Loaded) {
 	for i, pattern := range l.Config.Payment.TestOrders {
 		key := fmt.Sprintf("Payment:TestOrders:%d", i)
 		if _, err := path.Match(pattern, ""); err != nil {
-			l.Fault(key, fmt.Sprintf("%q is not a pattern", pattern), "write * for any characters, ? for one, and \\ before one that is meant as it is")
+			l.Fault(key, lang.M("%q is not a pattern", pattern), lang.M("write * for any characters, ? for one, and \\ before one that is meant as it is"))
 		} else if strings.Trim(pattern, "*? ") == "" {
-			l.Fault(key, fmt.Sprintf("%q matches every order, or none", pattern), "name test orders only, such as TEST-*")
+			l.Fault(key, lang.M("%q matches every order, or none", pattern), lang.M("name test orders only, such as TEST-*"))
 		}
 	}
 }
@@ -112,25 +113,24 @@ func judgeNames(l *config.Loaded) {
 	warn := func(section string, names []string) {
 		for _, name := range names {
 			if !slices.ContainsFunc(kinds, func(kind string) bool { return strings.EqualFold(kind, name) }) {
-				l.Warn(section+":"+name, "no kind of job is called so, so it has no effect"+nearest(name, kinds, "; the kinds are "+strings.Join(kinds, ", ")))
+				l.Warn(section+":"+name, unknownKind(name, kinds))
 			}
 		}
 	}
 	warn("Jobs:Concurrency", slices.Sorted(maps.Keys(c.Jobs.Concurrency)))
 	warn("Jobs:Retry", slices.Sorted(maps.Keys(c.Jobs.Retry)))
 	for _, name := range slices.Sorted(maps.Keys(c.Payment.PayTypes)) {
-		if meant := nearest(name, commonPayTypes, ""); meant != "" && !slices.Contains(commonPayTypes, name) {
-			l.Warn("Payment:PayTypes:"+name, "a payType counts only if it is equal in every letter"+meant)
+		if meant := check.Nearest(name, commonPayTypes); meant != "" && !slices.Contains(commonPayTypes, name) {
+			l.Warn("Payment:PayTypes:"+name, lang.M("a payType counts only if it is equal in every letter; the nearest known one is %s", meant))
 		}
 	}
 }
 
-// nearest says which of the names is spelled most like the given one, or else otherwise.
-func nearest(name string, names []string, otherwise string) string {
-	if meant := check.Nearest(name, names); meant != "" {
-		return "; the nearest known one is " + meant
+func unknownKind(name string, kinds []string) lang.Message {
+	if meant := check.Nearest(name, kinds); meant != "" {
+		return lang.M("no kind of job is called so, so it has no effect; the nearest known one is %s", meant)
 	}
-	return otherwise
+	return lang.M("no kind of job is called so, so it has no effect; the kinds are %s", strings.Join(kinds, ", "))
 }
 
 // judgeBroker also splits an address in Mqtt:Server, such as the replaced program's EMQServer, into server, port and TLS.
@@ -161,7 +161,7 @@ func judgeRedis(l *config.Loaded) {
 	key := redisKey(l.Config)
 	o, notices, _, err := redisOptions(l.Config)
 	if err != nil {
-		l.Fault(key, err.Error(), redisstore.ConnectionStringRemedy)
+		l.Fault(key, lang.ErrorMessage(err), redisstore.ConnectionStringRemedy)
 	}
 	for _, notice := range notices {
 		l.Warn(key, notice)
@@ -175,7 +175,7 @@ func judgeAlerts(l *config.Loaded) {
 	for _, t := range AlertTargets(l.Config) {
 		addresses["Alerts:"+t.Name+":Url"] = t.URL
 		if t.Secret == "" && t.Name != alert.WeCom {
-			l.Warn("Alerts:"+t.Name+":Secret", "not set: what is sent is not signed")
+			l.Warn("Alerts:"+t.Name+":Secret", lang.M("not set: what is sent is not signed"))
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(addresses)) {
@@ -183,7 +183,7 @@ func judgeAlerts(l *config.Loaded) {
 			continue
 		}
 		if _, err := check.URL(addresses[key]); err != nil {
-			l.Fault(key, err.Error(), check.URLRemedy)
+			l.Fault(key, lang.ErrorMessage(err), check.URLRemedy)
 		}
 	}
 }
@@ -196,9 +196,9 @@ func judgeLinks(l *config.Loaded) {
 		switch {
 		case problem.IsZero():
 		case l.Config.Security.Strict:
-			l.Fault(link.Key, "refused by Security:Strict: "+problem.String(), remedy.String())
+			l.Fault(link.Key, lang.M("refused by Security:Strict: %s", problem), remedy)
 		case link.Key != "Ops:Listen" && slices.Contains([]string{Exposed, InClear}, link.Credentials):
-			l.Warn(link.Key, problem.String()+"; "+remedy.String())
+			l.Warn(link.Key, lang.Join([]lang.Message{problem, remedy}, "; "))
 		}
 	}
 }

@@ -55,7 +55,7 @@ func JDOptions(c *config.Config) jdapi.Options {
 
 // redisOptions are also returned, without an address, when Redis is off or its address is wrong. Redis:EndPoints wins over
 // Redis:Server; Redis:Password and Redis:Db win over what the address holds, as in the replaced program.
-func redisOptions(c *config.Config) (o redisstore.Options, notices []string, on bool, err error) {
+func redisOptions(c *config.Config) (o redisstore.Options, notices []lang.Message, on bool, err error) {
 	r := c.Redis
 	address := r.Server.Reveal()
 	if len(r.EndPoints) > 0 {

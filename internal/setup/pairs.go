@@ -6,26 +6,27 @@ import (
 	"strings"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 )
 
 // judgePairs finds keys that are right alone and wrong together.
 func judgePairs(l *config.Loaded) {
 	c := l.Config
 	if queue := c.SyncReply.QueueName; queue != "" && queue == c.JDPay.NotifyQueueName {
-		l.Fault("SyncReply:QueueName", "the same queue as "+l.Mention("JDPay:NotifyQueueName")+", so each listener would take messages of the other",
-			"name the queue of cabinets' replies, or leave it empty")
+		l.Fault("SyncReply:QueueName", lang.M("the same queue as %s, so each listener would take messages of the other", l.Mention("JDPay:NotifyQueueName")),
+			lang.M("name the queue of cabinets' replies, or leave it empty"))
 	}
 	if c.Mqtt.RequireReply && c.SyncReply.QueueName == "" {
-		l.Fault("Mqtt:RequireReply", "no reply can arrive while "+l.Mention("SyncReply:QueueName")+" is empty, so each command would be repeated and then parked",
-			"give SyncReply:QueueName, or set it to false")
+		l.Fault("Mqtt:RequireReply", lang.M("no reply can arrive while %s is empty, so each command would be repeated and then parked", l.Mention("SyncReply:QueueName")),
+			lang.M("give SyncReply:QueueName, or set it to false"))
 	}
 	if c.Mqtt.ReplyTimeout > c.Mqtt.CommandTtl {
-		longer := "longer than " + l.Mention("Mqtt:CommandTtl") + ", so "
+		ttl := l.Mention("Mqtt:CommandTtl")
 		switch {
 		case c.Mqtt.RequireReply:
-			l.Fault("Mqtt:ReplyTimeout", longer+"a command without a reply would not be sent again", "give less than that")
+			l.Fault("Mqtt:ReplyTimeout", lang.M("longer than %s, so a command without a reply would not be sent again", ttl), lang.M("give less than that"))
 		case l.Source("Mqtt:ReplyTimeout") != "":
-			l.Warn("Mqtt:ReplyTimeout", longer+"with Mqtt:RequireReply a command without a reply would not be sent again")
+			l.Warn("Mqtt:ReplyTimeout", lang.M("longer than %s, so with Mqtt:RequireReply a command without a reply would not be sent again", ttl))
 		}
 	}
 	judgeCodes(l)
@@ -43,12 +44,12 @@ func judgeCodes(l *config.Loaded) {
 		}
 	}
 	if l.Config.JDApi.Signer == "jos" && len(numbers) > 0 {
-		l.Warn("JDApi:DoneCodes", strings.Join(numbers, ", ")+": with "+l.Mention("JDApi:Signer")+
-			" a number counts only as the service's own; the platform's errors, which are numbers, too, are never done")
+		l.Warn("JDApi:DoneCodes", lang.M("%s: with %s a number counts only as the service's own; the platform's errors, which are numbers, too, are never done",
+			strings.Join(numbers, ", "), l.Mention("JDApi:Signer")))
 	}
 	for _, code := range slices.Compact(slices.Sorted(slices.Values(l.Config.JDApi.RetryCodes))) {
 		if code = strings.TrimSpace(code); code != "" && done[code] {
-			l.Warn("JDApi:RetryCodes", code+" has no effect, since it is in "+l.Mention("JDApi:DoneCodes")+", too")
+			l.Warn("JDApi:RetryCodes", lang.M("%s has no effect, since it is in %s, too", code, l.Mention("JDApi:DoneCodes")))
 		}
 	}
 }

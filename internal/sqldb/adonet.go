@@ -3,8 +3,6 @@ package sqldb
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -15,6 +13,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // adoKeys are the keys of MySQL connection strings with their other spellings, as MySql.Data and MySqlConnector read
@@ -50,9 +49,6 @@ var adoKeys = []struct {
 	{"AllowPublicKeyRetrieval", []string{"allowpublickeyretrieval"}},
 }
 
-// replacements say what to write in place of a key without effect.
-var replacements = map[string]string{"Certificate File": "; give the client certificate as SslCert and SslKey (PEM)"}
-
 // adoName returns the name of a key by any of its spellings; for an unknown one, the name spelled most like it, or empty.
 func adoName(key string) (name string, known bool) {
 	var spellings []string
@@ -72,8 +68,8 @@ func adoName(key string) (name string, known bool) {
 // adoReader takes the values of a connection string one by one and collects what is wrong with them.
 type adoReader struct {
 	values  map[string]string // by the name in adoKeys
-	notices []string
-	wrong   []string
+	notices []lang.Message
+	wrong   []lang.Message
 }
 
 func (r *adoReader) take(name string) string {
@@ -85,7 +81,7 @@ func (r *adoReader) take(name string) string {
 func (r *adoReader) required(name string) string {
 	value := r.take(name)
 	if value == "" {
-		r.wrong = append(r.wrong, "no "+name)
+		r.wrong = append(r.wrong, lang.M("no %s", name))
 	}
 	return value
 }
@@ -99,16 +95,16 @@ func (r *adoReader) number(name string, fallback int) int {
 	n, err := strconv.Atoi(value)
 	switch {
 	case err != nil || n < 0:
-		r.wrong = append(r.wrong, name+" is not a whole number")
+		r.wrong = append(r.wrong, lang.M("%s is not a whole number", name))
 	case n == 0:
-		r.notices = append(r.notices, fmt.Sprintf("%s=0 would be unlimited; %d is used", name, fallback))
+		r.notices = append(r.notices, lang.M("%s=0 would be unlimited; %d is used", name, fallback))
 	default:
 		return n
 	}
 	return fallback
 }
 
-func parseADONet(s string) (Database, []string, error) {
+func parseADONet(s string) (Database, []lang.Message, error) {
 	pairs, err := splitPairs(s)
 	if err != nil {
 		return Database{}, nil, err
@@ -121,11 +117,11 @@ func parseADONet(s string) (Database, []string, error) {
 			continue
 		}
 		// The unknown key may be the tail of a password with an unquoted semicolon, so it is not quoted.
-		notice := fmt.Sprintf("part %d has an unknown key and is ignored", i+1)
+		notice := lang.M("part %d has an unknown key and is ignored (a value with ; needs quotes)", i+1)
 		if name != "" {
-			notice += "; the nearest known one is " + name
+			notice = lang.M("part %d has an unknown key and is ignored; the nearest known one is %s (a value with ; needs quotes)", i+1, name)
 		}
-		r.notices = append(r.notices, notice+" (a value with ; needs quotes)")
+		r.notices = append(r.notices, notice)
 	}
 
 	cfg := mysql.NewConfig()
@@ -140,17 +136,21 @@ func parseADONet(s string) (Database, []string, error) {
 	cfg.WriteTimeout = cfg.ReadTimeout
 	pool := r.number("Max Pool Size", defaultPoolSize)
 	if pool < minPoolSize {
-		r.notices = append(r.notices, fmt.Sprintf("Max Pool Size=%d is too small, since the instance lock needs a connection of its own; %d is used", pool, minPoolSize))
+		r.notices = append(r.notices, lang.M("Max Pool Size=%d is too small, since the instance lock needs a connection of its own; %d is used", pool, minPoolSize))
 		pool = minPoolSize
 	}
 	r.charset()
 	mode, caFile := r.tls(cfg, host)
 	keyFile := r.clientCertificate(cfg, mode)
 	for _, name := range slices.Sorted(maps.Keys(r.values)) {
-		r.notices = append(r.notices, name+" has no effect here"+replacements[name])
+		notice := lang.M("%s has no effect here", name)
+		if name == "Certificate File" {
+			notice = lang.M("%s has no effect here; give the client certificate as SslCert and SslKey (PEM)", name)
+		}
+		r.notices = append(r.notices, notice)
 	}
 	if r.wrong != nil {
-		return Database{}, nil, errors.New(strings.Join(r.wrong, ", "))
+		return Database{}, nil, lang.Errorf("%s", lang.Join(r.wrong, ", "))
 	}
 	return Database{Config: cfg, MaxPoolSize: pool, SslMode: mode, SslCa: caFile, SslKey: keyFile}, r.notices, nil
 }
@@ -164,15 +164,15 @@ func (r *adoReader) address(cfg *mysql.Config, server string) string {
 	}
 	first, others, several := strings.Cut(server, ",")
 	if several && strings.TrimSpace(others) != "" {
-		r.notices = append(r.notices, "Server lists several hosts; only the first is used")
+		r.notices = append(r.notices, lang.M("Server lists several hosts; only the first is used"))
 	}
 	host, port, err := check.HostPort(strings.TrimSpace(first))
 	if err != nil {
-		r.wrong = append(r.wrong, "Server: "+err.Error())
+		r.wrong = append(r.wrong, lang.M("Server: %s", err))
 	}
 	if portText != "" {
 		if port, err = check.Port(portText); err != nil {
-			r.wrong = append(r.wrong, "Port: "+err.Error())
+			r.wrong = append(r.wrong, lang.M("Port: %s", err))
 		}
 	}
 	if port == 0 {
@@ -186,7 +186,7 @@ func (r *adoReader) charset() {
 	switch charset := strings.ToLower(r.take("CharSet")); charset {
 	case "", "utf8", "utf8mb3", "utf8mb4":
 	default:
-		r.notices = append(r.notices, "CharSet is ignored; the connection speaks utf8mb4 and the server converts")
+		r.notices = append(r.notices, lang.M("CharSet is ignored; the connection speaks utf8mb4 and the server converts"))
 	}
 }
 
@@ -208,7 +208,7 @@ func (r *adoReader) tls(cfg *mysql.Config, host string) (mode, caFile string) {
 		mode = SslVerifyFull
 		roots, err := check.Authorities(caFile)
 		if err != nil {
-			r.wrong = append(r.wrong, "SslCa: "+err.Error())
+			r.wrong = append(r.wrong, lang.M("SslCa: %s", err))
 		}
 		cfg.TLS = &tls.Config{RootCAs: roots, ServerName: host}
 		if word == "verifyca" {
@@ -217,10 +217,10 @@ func (r *adoReader) tls(cfg *mysql.Config, host string) (mode, caFile string) {
 			cfg.TLS.VerifyConnection = verifyChain(roots)
 		}
 	default:
-		r.wrong = append(r.wrong, "SslMode is not one of None, Preferred, Required, VerifyCA, VerifyFull")
+		r.wrong = append(r.wrong, lang.M("SslMode is not one of None, Preferred, Required, VerifyCA, VerifyFull"))
 	}
 	if caFile != "" && mode != SslVerifyCA && mode != SslVerifyFull {
-		r.notices = append(r.notices, "SslCa is used only with SslMode VerifyCA or VerifyFull")
+		r.notices = append(r.notices, lang.M("SslCa is used only with SslMode VerifyCA or VerifyFull"))
 	}
 	return mode, caFile
 }
@@ -233,10 +233,10 @@ func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) (keyFile s
 	case certFile == "" && keyFile == "":
 		return ""
 	case certFile == "" || keyFile == "":
-		r.wrong = append(r.wrong, "SslCert and SslKey are not both set")
+		r.wrong = append(r.wrong, lang.M("SslCert and SslKey are not both set"))
 		return keyFile
 	case mode == SslNone:
-		r.notices = append(r.notices, "SslCert and SslKey have no effect with SslMode None")
+		r.notices = append(r.notices, lang.M("SslCert and SslKey have no effect with SslMode None"))
 		return keyFile
 	}
 	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -244,7 +244,7 @@ func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) (keyFile s
 		return &own, err
 	}
 	if _, err := load(nil); err != nil {
-		r.wrong = append(r.wrong, "SslCert, SslKey: no PEM certificate with its key in these files, or they cannot be read")
+		r.wrong = append(r.wrong, lang.M("SslCert, SslKey: no PEM certificate with its key in these files, or they cannot be read"))
 		return keyFile
 	}
 	if cfg.TLS == nil { // Preferred and Required, as the driver makes them of their names
@@ -259,7 +259,7 @@ func (r *adoReader) clientCertificate(cfg *mysql.Config, mode string) (keyFile s
 func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
-			return errors.New("the server sent no certificate")
+			return lang.Errorf("the server sent no certificate")
 		}
 		intermediates := x509.NewCertPool()
 		for _, c := range state.PeerCertificates[1:] {

@@ -1,7 +1,6 @@
 package sqldb
 
 import (
-	"errors"
 	"net"
 	"regexp"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/check"
+	"jdpay-listener/internal/lang"
 )
 
 // Database is what a connection string says about a database.
@@ -79,12 +79,12 @@ const (
 var isADONet = regexp.MustCompile(`^[\s;]*[A-Za-z][A-Za-z _-]*=`)
 
 // ConnectionStringRemedy is what to do about a connection string that ParseConnectionString refuses.
-const ConnectionStringRemedy = "write Server=…;Port=3306;Database=…;Uid=…;Pwd=… or user:password@tcp(host:3306)/database"
+var ConnectionStringRemedy = lang.M("write Server=…;Port=3306;Database=…;Uid=…;Pwd=… or user:password@tcp(host:3306)/database")
 
 // ParseConnectionString reads an ADO.NET connection string (Server=…;Database=…;Uid=…;Pwd=…) or a Go DSN
 // (user:password@tcp(host:3306)/database). The notices say what was ignored or changed; every timeout is finite. The
 // error names every part that is missing or wrong and quotes none of them.
-func ParseConnectionString(s string) (db Database, notices []string, err error) {
+func ParseConnectionString(s string) (db Database, notices []lang.Message, err error) {
 	if isADONet.MatchString(s) {
 		return parseADONet(s)
 	}
@@ -95,24 +95,24 @@ func ParseConnectionString(s string) (db Database, notices []string, err error) 
 // parseDSN reads a Go DSN. The driver's errors may quote the text, so only those known not to are returned.
 func parseDSN(s string) (Database, error) {
 	if _, parameters, _ := strings.Cut(s, "?"); strings.Contains("&"+parameters, "&strict=") {
-		return Database{}, errors.New("the parameter strict no longer exists") // the driver panics on it
+		return Database{}, lang.Errorf("the parameter strict no longer exists") // the driver panics on it
 	}
 	cfg, err := mysql.ParseDSN(s)
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "invalid DSN: ") {
 			return Database{}, err
 		}
-		return Database{}, errors.New("neither Server=…;… nor a Go DSN, or a parameter of the DSN has a wrong value")
+		return Database{}, lang.Errorf("neither Server=…;… nor a Go DSN, or a parameter of the DSN has a wrong value")
 	}
-	var missing []string
+	var missing []lang.Message
 	if cfg.User == "" {
-		missing = append(missing, "no user")
+		missing = append(missing, lang.M("no user"))
 	}
 	if cfg.DBName == "" {
-		missing = append(missing, "no database")
+		missing = append(missing, lang.M("no database"))
 	}
 	if missing != nil {
-		return Database{}, errors.New(strings.Join(missing, ", "))
+		return Database{}, lang.Errorf("%s", lang.Join(missing, ", "))
 	}
 	mode := dsnSslMode(cfg)
 	if err := refuseUnsafe(cfg, mode); err != nil {
@@ -148,11 +148,11 @@ func refuseUnsafe(cfg *mysql.Config, mode string) error {
 	local := Database{Config: cfg}.IsLocal()
 	switch {
 	case cfg.AllowAllFiles:
-		return errors.New("the parameter allowAllFiles lets the server read every file that this program can read: remove it")
+		return lang.Errorf("the parameter allowAllFiles lets the server read every file that this program can read: remove it")
 	case cfg.AllowOldPasswords:
-		return errors.New("the parameter allowOldPasswords makes the password readable: remove it and give the user a password of today's form")
+		return lang.Errorf("the parameter allowOldPasswords makes the password readable: remove it and give the user a password of today's form")
 	case cfg.AllowCleartextPasswords && mode != SslVerifyFull && !local:
-		return errors.New("the parameter allowCleartextPasswords shows the password to whoever answers: remove it or set tls=true")
+		return lang.Errorf("the parameter allowCleartextPasswords shows the password to whoever answers: remove it or set tls=true")
 	}
 	return nil
 }

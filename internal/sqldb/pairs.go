@@ -1,8 +1,9 @@
 package sqldb
 
 import (
-	"fmt"
 	"strings"
+
+	"jdpay-listener/internal/lang"
 )
 
 // splitPairs splits an ADO.NET connection string, Key=Value;Key=Value, in the order given. A value may stand in ' or "
@@ -17,17 +18,17 @@ func splitPairs(s string) ([][2]string, error) {
 		}
 		key, rest, ok := strings.Cut(s, "=")
 		if !ok || strings.Contains(key, ";") {
-			return nil, fmt.Errorf("its part %d has no =", part)
+			return nil, lang.Errorf("its part %d has no =", part)
 		}
 		value := ""
 		rest = strings.TrimLeft(rest, " \t\r\n")
 		if rest != "" && (rest[0] == '\'' || rest[0] == '"') {
 			if value, rest, ok = unquote(rest); !ok {
-				return nil, fmt.Errorf("the quote in its part %d is not closed", part)
+				return nil, lang.Errorf("the quote in its part %d is not closed", part)
 			}
 			rest = strings.TrimLeft(rest, " \t\r\n")
 			if rest != "" && rest[0] != ';' {
-				return nil, fmt.Errorf("text follows the closing quote in its part %d", part)
+				return nil, lang.Errorf("text follows the closing quote in its part %d", part)
 			}
 		} else {
 			value, rest, _ = strings.Cut(rest, ";")
