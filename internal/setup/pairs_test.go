@@ -24,7 +24,7 @@ func TestKeysThatContradictEachOther(t *testing.T) {
 		},
 		"the sandbox's key outside it": {
 			environ: []string{"JDPay__Md5Key=sandbox-signing-key", "Mns__Endpoint=http://mns.test"},
-			faults:  []string{`JDPay:Md5Key = "***" (env JDPay__Md5Key): the sandbox's key, which everybody can read, so anybody could sign payments; give the key that JD has issued`},
+			faults:  []string{`JDPay:Md5Key = "["***"]" (env JDPay__Md5Key): the sandbox's key, which everybody can read, so anybody could sign payments; give the key that JD has issued`},
 		},
 		"the sandbox's key inside it": {environ: []string{"JDPay__Md5Key=sandbox-signing-key", "Mns__Endpoint=http://mns.test", "Mns__AccessKeyId=sandbox-ak", "Mns__AccessKeySecret=sandbox-sk"}},
 		"two queues": {environ: []string{"SyncReply__QueueName=replies"}},
