@@ -17,7 +17,7 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/jdserver"
 	"jdpay-listener/internal/sandbox/mnsserver"
 	"jdpay-listener/internal/sandbox/schema"
@@ -107,7 +107,7 @@ func (c *faultCompany) newWorld() (w *faultWorld, err error) {
 	if err := grant(w.db, w.schema); err != nil {
 		return nil, err
 	}
-	if _, _, err := job.Migrate(context.Background(), w.db); err != nil {
+	if _, _, err := migrate.Up(context.Background(), w.db); err != nil {
 		return nil, err
 	}
 	// The ids below are for old jobs that rounds insert.
