@@ -44,6 +44,10 @@ of it is there. The daemon does the same before its first document if its user t
 			if sqldb.IsDown(err) {
 				return a.advise(cmd.Context(), db, nil, err)
 			}
+			if sqldb.IsForbidden(err) {
+				return lang.Errorf("this database user may not create or alter the daemon's tables; migrate as jdpay_migrate, which deploy/grants.sql makes: "+
+					"ConnectionStrings__Account='Server=…;Database=…;Uid=jdpay_migrate;Pwd=…' jdpay-listener migrate (%s)", err)
+			}
 			if err != nil {
 				return err
 			}
