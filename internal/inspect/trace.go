@@ -221,7 +221,7 @@ func events(jobs []job.Row) []TracedEvent {
 // alertEvents returns when alerts about the order opened and were over. A user who may not read the table gets none.
 func alertEvents(ctx context.Context, account *sql.DB, orderNo string) ([]TracedEvent, error) {
 	rows, err := account.QueryContext(ctx, "SELECT cause, COALESCE(job_id, 0), since, over_at FROM jdpay_alert WHERE ref = ? ORDER BY id", orderNo)
-	if sqldb.IsDenied(err) || sqldb.Number(err) == 1146 { // no such table
+	if sqldb.IsDenied(err) || sqldb.IsNoTable(err) {
 		return nil, nil
 	}
 	if err != nil {

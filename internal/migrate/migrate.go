@@ -91,7 +91,7 @@ func noteVersionZero(ctx context.Context, db *sql.DB) error {
 	var rows int
 	err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+versionTable).Scan(&rows)
 	switch {
-	case sqldb.Number(err) == 1146: // there is no such table
+	case sqldb.IsNoTable(err):
 		return nil
 	case err != nil || rows > 0: // where nothing is to be done, a user who may only read needs no other right
 		return err
