@@ -141,3 +141,19 @@ func TestGrantsNeedEveryPlaceholder(t *testing.T) {
 		}
 	}
 }
+
+// TestMigrateNamesItsUser: a migration by a user without the rights names the one that has them, and the line to type.
+func TestMigrateNamesItsUser(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, jdserver.Options{})
+	if _, err := s.db.Exec("DROP TABLE jdpay_alert"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.Exec("DELETE FROM jdpay_job_version WHERE version_id = 5"); err != nil {
+		t.Fatal(err)
+	}
+	s.extra["ConnectionStrings__Account"] = connection("jdpay", s.mysql.Host, s.mysql.Port, s.schema)
+	if _, errOut, code := s.try("migrate"); code != 1 || !strings.Contains(errOut, "migrate as jdpay_migrate") || !strings.Contains(errOut, "Uid=jdpay_migrate") {
+		t.Errorf("exit %d: %s", code, errOut)
+	}
+}

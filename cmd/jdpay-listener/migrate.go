@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
@@ -44,7 +45,7 @@ of it is there. The daemon does the same before its first document if its user t
 			if sqldb.IsDown(err) {
 				return a.advise(cmd.Context(), db, nil, err)
 			}
-			if sqldb.IsForbidden(err) {
+			if c := sqldb.Class(err); c == sqldb.Denied || c == sqldb.NoAccess {
 				return lang.Errorf("this database user may not create or alter the daemon's tables; migrate as jdpay_migrate, which deploy/grants.sql makes: "+
 					"ConnectionStrings__Account='Server=…;Database=…;Uid=jdpay_migrate;Pwd=…' jdpay-listener migrate (%s)", err)
 			}
