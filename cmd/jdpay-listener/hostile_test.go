@@ -160,6 +160,8 @@ func TestForgeriesAreBounded(t *testing.T) {
 		s.MNS.Put(box.NotifyQueue, payment.Message("forged"))
 	}
 	s.Eventually(180*time.Second, "the forgeries are bounded", func() bool {
+		// The worker's next run, which is due within a minute, is now. Its row may be locked at the moment.
+		_, _ = s.DB.Exec("UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6) WHERE unique_key = 'worker:bound-evidence' AND state = 'ready' AND next_try_at > UTC_TIMESTAMP(6)")
 		counted := s.Count("SELECT COALESCE(SUM(CAST(args AS UNSIGNED)), 0) FROM jdpay_job WHERE kind = 'evidence' AND ref = ?", order.No())
 		return counted > 0 && rejected() <= 40 && counted+rejected() == 60 // 40: the hour may change in between
 	})

@@ -99,6 +99,7 @@ func (s *Company) UseDatabase(server *testenv.MySQL) {
 func (s *Company) Env(user string, more ...string) []string {
 	dsn := Connection(user, s.MySQL.Host, s.MySQL.Port, s.Schema)
 	env := append(os.Environ(), "LC_ALL=C",
+		"GORACE=atexit_sleep_ms=20", // else a program with the race detector ends a second later
 		"ConnectionStrings__Account="+dsn, "ConnectionStrings__Main="+dsn,
 		"Mns__Endpoint="+s.MNSURL, "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "Mns__WaitSeconds=5",
 		"JDPay__NotifyQueueName="+NotifyQueue, "JDPay__Md5Key="+MD5Key,
