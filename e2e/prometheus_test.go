@@ -42,8 +42,12 @@ func TestBoardAndRulesOnALiveDaemon(t *testing.T) {
 		return s.Count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle' AND state = 'done'") == 5 && s.Unfinished() == 0
 	})
 	for _, query := range boardQueries(t) {
+		began := time.Now()
 		if !testenv.Poll(45*time.Second, func() bool { return has(query) }) {
 			t.Errorf("no result: %s", query)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Logf("%s after which there is a result: %s", took.Round(time.Millisecond), query)
 		}
 	}
 	evaluated := func() bool {

@@ -13,6 +13,14 @@ import (
 	"testing"
 )
 
+// Pick returns how much a test does in make test, and in make soak.
+func Pick[T any](test, soak T) T {
+	if os.Getenv("SOAK") != "" {
+		return soak
+	}
+	return test
+}
+
 // Root is the repository's folder.
 var Root = func() string {
 	_, file, _, _ := runtime.Caller(0)
@@ -39,6 +47,9 @@ func EditedProgram(t *testing.T, file string, edits [][2]string, flags ...string
 
 func must(t *testing.T, build func() (string, error)) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: no whole programs")
+	}
 	path, err := build()
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ type Received struct {
 	At      time.Time
 }
 
-func NewCabinet(t *testing.T, broker *testenv.Broker) *Cabinet {
+func newCabinet(t *testing.T, broker *testenv.Broker) *Cabinet {
 	t.Helper()
 	c := &Cabinet{got: map[string][]Received{}}
 	subscribe := func(client mqtt.Client) {

@@ -56,28 +56,27 @@ type Company struct {
 // New starts a company for a test, with the tables of jdpay-listener, and without a daemon.
 func New(t *testing.T, jd jdserver.Options) *Company {
 	t.Helper()
-	s := &Company{T: t, MySQL: testenv.MariaDB(t), Extra: map[string]string{}}
+	s := Servers(t)
 	s.Schema = s.MySQL.Create(t, schema.Account, schema.Main)
 	s.DB = s.MySQL.Open(t, s.Schema)
 	if err := Grant(s.DB, s.Schema); err != nil {
 		t.Fatal(err)
 	}
-	s.Broker = testenv.Mosquitto(t)
-	s.Redis = testenv.RedisServer(t)
-	s.MNS = mnsserver.New(mnsserver.Options{Keys: map[string]string{"ak": "sk"}, Queues: []string{NotifyQueue, ReplyQueue}})
-	var err error
-	if s.MNSURL, err = s.MNS.Start(); err != nil {
+	if err := s.StartStandIns(jd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.MNS.Close)
-	s.JD = jdserver.New(jd)
-	if s.JDURL, err = s.JD.Start(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(s.JD.Close)
 	s.Binary = Program(t)
-	s.Cabinet = NewCabinet(t, s.Broker)
 	s.Run("migrate")
+	return s
+}
+
+// Servers starts a company's servers and its cabinets alone: it has no database of its own, no queue, and no JD.
+func Servers(t *testing.T) *Company {
+	t.Helper()
+	s := &Company{T: t, MySQL: testenv.MariaDB(t), Broker: testenv.Mosquitto(t), Redis: testenv.RedisServer(t), Extra: map[string]string{}}
+	s.Cabinet = newCabinet(t, s.Broker)
 	return s
 }
 
@@ -95,24 +94,41 @@ func (s *Company) UseDatabase(server *testenv.MySQL) {
 	s.Run("migrate")
 }
 
-// Env returns the program's configuration as environment variables.
+// Env returns the program's environment: its configuration for a database user, and more variables.
 func (s *Company) Env(user string, more ...string) []string {
-	dsn := Connection(user, s.MySQL.Host, s.MySQL.Port, s.Schema)
 	env := append(os.Environ(), "LC_ALL=C",
 		"GORACE=atexit_sleep_ms=20", // else a program with the race detector ends a second later
-		"ConnectionStrings__Account="+dsn, "ConnectionStrings__Main="+dsn,
-		"Mns__Endpoint="+s.MNSURL, "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "Mns__WaitSeconds=5",
-		"JDPay__NotifyQueueName="+NotifyQueue, "JDPay__Md5Key="+MD5Key,
 		"Payment__StatusField=payStatus", "Payment__SuccessStatuses__0=FINISH", "Payment__UnknownOrderWindow=3s",
-		"Mqtt__Server="+s.Broker.Host, fmt.Sprintf("Mqtt__Port=%d", s.Broker.Port),
-		"JDApi__BaseUrl="+s.JDURL, "JDApi__ProducerCode=JD-SEND", "JDApi__CloudProducerCode=JD-CLOUD",
-		"Redis__Server="+s.Redis.Addr(), "Ops__Listen=127.0.0.1:0", "Logging__LogLevel__Default=Debug",
 		"Jobs__Retry__waybill-status__FirstWait=300ms",
 	)
+	env = append(env, s.Settings(Connection(user, s.MySQL.Host, s.MySQL.Port, s.Schema))...)
 	for name, value := range s.Extra {
 		env = append(env, name+"="+value)
 	}
 	return append(env, more...)
+}
+
+// Settings returns the settings that every daemon of the company has, for a connection to the database.
+func (s *Company) Settings(dsn string) []string {
+	return []string{
+		"ConnectionStrings__Account=" + dsn, "ConnectionStrings__Main=" + dsn,
+		"Mns__Endpoint=" + s.MNSURL, "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "Mns__WaitSeconds=5",
+		"JDPay__NotifyQueueName=" + NotifyQueue, "JDPay__Md5Key=" + MD5Key,
+		"Mqtt__Server=" + s.Broker.Host, fmt.Sprintf("Mqtt__Port=%d", s.Broker.Port),
+		"JDApi__BaseUrl=" + s.JDURL, "JDApi__ProducerCode=JD-SEND", "JDApi__CloudProducerCode=JD-CLOUD",
+		"Redis__Server=" + s.Redis.Addr(), "Ops__Listen=127.0.0.1:0", "Logging__LogLevel__Default=Debug",
+	}
+}
+
+// StartStandIns starts the stand-ins for MNS and JD.
+func (s *Company) StartStandIns(jd jdserver.Options) (err error) {
+	s.MNS = mnsserver.New(mnsserver.Options{Keys: map[string]string{"ak": "sk"}, Queues: []string{NotifyQueue, ReplyQueue}})
+	if s.MNSURL, err = s.MNS.Start(); err != nil {
+		return err
+	}
+	s.JD = jdserver.New(jd)
+	s.JDURL, err = s.JD.Start()
+	return err
 }
 
 // Run runs a command that must exit with 0, and returns its output.

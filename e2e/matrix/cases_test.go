@@ -82,7 +82,7 @@ func groupCases(cases []faultCase) (groups [][]faultCase) {
 
 // discover runs a daemon without faults, and returns a case for each shape of statement that it sent and each fault.
 func (c *faultCompany) discover() (cases []faultCase) {
-	t := c.t
+	t := c.T
 	t.Helper()
 	w, err := c.newWorld()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"jdpay-listener/e2e/box"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -37,15 +38,17 @@ func (v faultVerdict) String() string {
 
 const (
 	faultConcurrency = 10 // worlds
-	maxFaultGroup    = 3  // cases that share a round, as long as nothing is wrong in it
 	maxWorldRounds   = 8  // after which a daemon is stopped and its goroutines are counted
 )
+
+// maxFaultGroup is how many cases share a round, as long as nothing is wrong in it.
+var maxFaultGroup = box.Pick(6, 3)
 
 // TestStatementFaults lets every statement of the daemon fail in every way. It runs the daemon to find its statements; then
 // each of them fails once in each way while payments are handled. At the end every payment must be complete: settled, with
 // all its steps, or not settled at all.
 //
-// A few faults of different statements share a round. If something is wrong afterwards, each of them gets a round, and a
+// A few faults of different statements share a round (fewer in make soak). If something is wrong afterwards, each of them gets a round, and a
 // database, of its own. FAULTS, a regular expression, selects cases by "statement × fault".
 func TestStatementFaults(t *testing.T) {
 	t.Parallel()
@@ -142,7 +145,7 @@ type faultMatrix struct {
 // leave closes a world.
 func (m *faultMatrix) leave(w *faultWorld) {
 	if err := w.close(); err != nil {
-		m.c.t.Errorf("%v\n%s", err, tail(&w.log))
+		m.c.T.Errorf("%v\n%s", err, tail(&w.log))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -189,7 +192,7 @@ func (m *faultMatrix) try(w *faultWorld, group []faultCase) *faultWorld {
 		}
 	}
 	if wrong {
-		m.c.t.Errorf("each case alone passes, but together %v fail:\n%s", group, strings.Join(verdicts[0].problems, "\n"))
+		m.c.T.Errorf("each case alone passes, but together %v fail:\n%s", group, strings.Join(verdicts[0].problems, "\n"))
 	}
 	return w
 }

@@ -44,22 +44,22 @@ func (w *faultWorld) begin(o occasion) (*faultRound, error) {
 		*order = sandbox.Order{ID: id, Amount: "8.00", Device: fmt.Sprint("C", id), Type: 6, Cell: "A01"}
 	}
 	r.wrong.Amount = "9.00"
-	if err := sandbox.AddOrders(w.db, r.once, r.refused, r.wrong); err != nil {
+	if err := sandbox.AddOrders(w.DB, r.once, r.refused, r.wrong); err != nil {
 		return nil, err
 	}
 	// An old job for the worker purge.
-	if _, err := w.db.Exec(`INSERT INTO jdpay_job (id, kind, args, state, outcome, priority, try_count, next_try_at, created_at, finished_at)
+	if _, err := w.DB.Exec(`INSERT INTO jdpay_job (id, kind, args, state, outcome, priority, try_count, next_try_at, created_at, finished_at)
 		SELECT ?, 'reply', '', 'done', 'unknown', 15, 1, old, old, old FROM (SELECT DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 30 DAY) AS old) AS age`, w.rounds); err != nil {
 		return nil, err
 	}
-	w.jd.ScriptWaybill(r.once.Waybill(), jdserver.Reply{HTTPStatus: 503})
+	w.JD.ScriptWaybill(r.once.Waybill(), jdserver.Reply{HTTPStatus: 503})
 	if o == inSlowTraffic {
-		w.jd.ScriptWaybill(r.refused.Waybill(), jdserver.Reply{Hang: true})
+		w.JD.ScriptWaybill(r.refused.Waybill(), jdserver.Reply{Hang: true})
 	}
-	w.mns.Inject(mnsserver.Fault{Op: mnsserver.BatchReceiveMessage, Queue: box.NotifyQueue, Duplicate: true}) // a redelivery
+	w.MNS.Inject(mnsserver.Fault{Op: mnsserver.BatchReceiveMessage, Queue: box.NotifyQueue, Duplicate: true}) // a redelivery
 	first := r.message(r.once, box.MD5Key)
-	w.mns.Put(box.NotifyQueue, first, first, r.message(r.late, box.MD5Key), r.message(r.refused, box.MD5Key), r.message(r.wrong, box.MD5Key), r.message(r.once, "guessed key"))
-	w.mns.Put(box.ReplyQueue, first) // JD's synchronous answer
+	w.MNS.Put(box.NotifyQueue, first, first, r.message(r.late, box.MD5Key), r.message(r.refused, box.MD5Key), r.message(r.wrong, box.MD5Key), r.message(r.once, "guessed key"))
+	w.MNS.Put(box.ReplyQueue, first) // JD's synchronous answer
 	return r, nil
 }
 
@@ -80,7 +80,7 @@ func (w *faultWorld) behave(order int64, messageID string) {
 		if err != nil {
 			panic(err) // texts only
 		}
-		w.mns.Put(box.ReplyQueue, string(envelope))
+		w.MNS.Put(box.ReplyQueue, string(envelope))
 	}
 	switch order % 10 {
 	case 2:
@@ -104,36 +104,27 @@ func (r *faultRound) over(wakeWorkers bool) (bool, error) {
 	w := r.w
 	if !r.lateAdded {
 		var missed int
-		if err := w.db.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND last_error LIKE 'there is no order%'", r.late.No()).Scan(&missed); err != nil {
+		if err := w.DB.QueryRow("SELECT COUNT(*) FROM jdpay_job WHERE ref = ? AND last_error LIKE 'there is no order%'", r.late.No()).Scan(&missed); err != nil {
 			return false, err
 		}
 		if missed > 0 || time.Since(r.begun) > missedTimeout {
-			if err := sandbox.AddOrders(w.db, r.late); err != nil {
+			if err := sandbox.AddOrders(w.DB, r.late); err != nil {
 				return false, err
 			}
 			r.lateAdded = true
 		}
 	}
 	if wakeWorkers {
-		_, err := w.db.Exec(`UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6)
+		_, err := w.DB.Exec(`UPDATE jdpay_job SET next_try_at = UTC_TIMESTAMP(6)
 			WHERE unique_key IN ('worker:purge', 'worker:nightly-audit', 'worker:bound-evidence') AND state = 'ready' AND next_try_at > UTC_TIMESTAMP(6)`)
 		if err != nil && !sqldb.IsConflict(err) { // the daemon runs the worker at this moment
 			return false, err
 		}
 	}
 	var settles, steps, unfinished int64
-	err := w.db.QueryRow(`SELECT COALESCE(SUM(kind = 'settle' AND finished_at IS NOT NULL), 0), COALESCE(SUM(kind IN ('pay-complete', 'waybill-status', 'pay-info')), 0),
+	err := w.DB.QueryRow(`SELECT COALESCE(SUM(kind = 'settle' AND finished_at IS NOT NULL), 0), COALESCE(SUM(kind IN ('pay-complete', 'waybill-status', 'pay-info')), 0),
 		COALESCE(SUM(state IN ('ready', 'running', 'waiting') AND COALESCE(unique_key, '') NOT LIKE 'worker:%'), 0) FROM jdpay_job`).Scan(&settles, &steps, &unfinished)
-	return settles >= w.rounds*roundSettles && steps >= w.rounds*roundSteps && unfinished == 0 && w.drained(), err
-}
-
-func (w *faultWorld) drained() bool {
-	for _, q := range []string{box.NotifyQueue, box.ReplyQueue} {
-		if st := w.mns.Stats(q); st.Active+st.Inactive > 0 {
-			return false
-		}
-	}
-	return true
+	return settles >= w.rounds*roundSettles && steps >= w.rounds*roundSteps && unfinished == 0 && w.Drained(), err
 }
 
 // problems returns what is lost, doubled or incomplete of the round's payments, and the audit's offenders.
@@ -146,7 +137,7 @@ func (r *faultRound) problems() (found []string) {
 			addProblem("%s: got %q, want %q, %v", what, got, want, err)
 		}
 	}
-	calls := w.jd.CountByWaybill()
+	calls := w.JD.CountByWaybill()
 	settles := map[string]string{r.once.No(): "duplicate duplicate settled", r.late.No(): "settled", r.refused.No(): "settled"}
 	commands := map[string]string{r.once.No(): "done confirmed", r.late.No(): "done confirmed", r.refused.No(): "parked refused"}
 	for _, o := range []sandbox.Order{r.once, r.late, r.refused} {
@@ -158,7 +149,7 @@ func (r *faultRound) problems() (found []string) {
 		expect(no+" waybill-status", "done updated", "SELECT CONCAT(state, ' ', outcome) FROM jdpay_job WHERE unique_key = ?", "waybill-status:"+id)
 		expect(no+" pay-info", "done written", "SELECT CONCAT(state, ' ', outcome) FROM jdpay_job WHERE unique_key = ?", "pay-info:"+id)
 		expect(no+" pay info", "1|2|"+box.PaidAt+"|寄件支付", "SELECT CONCAT_WS('|', payment_status, payment_type, pay_time, pay_message) FROM kernel_postorder_pay_info WHERE post_order_id = ?", id)
-		if ids := w.cabinet.MessageIDs(o.ID); fmt.Sprint(ids) != fmt.Sprintf("[pay-complete-%d]", o.ID) {
+		if ids := w.Cabinet.MessageIDs(o.ID); fmt.Sprint(ids) != fmt.Sprintf("[pay-complete-%d]", o.ID) {
 			addProblem("%s: the cabinet got commands with message ids %v", no, ids)
 		}
 		if calls[o.Waybill()] == 0 {
@@ -172,10 +163,10 @@ func (r *faultRound) problems() (found []string) {
 	expect("kept notifications", fmt.Sprint(w.rounds*roundSettles), "SELECT COUNT(*) FROM jdpay_job WHERE kind = 'settle'")
 	expect("steps", fmt.Sprint(w.rounds*roundSteps), "SELECT COUNT(*) FROM jdpay_job WHERE kind IN ('pay-complete', 'waybill-status', 'pay-info')")
 	expect("workers", "3", "SELECT COUNT(*) FROM jdpay_job WHERE unique_key LIKE 'worker:%' AND finished_at IS NULL")
-	if n := len(w.cabinet.MessageIDs(r.wrong.ID)) + calls[r.wrong.Waybill()]; n > 0 {
+	if n := len(w.Cabinet.MessageIDs(r.wrong.ID)) + calls[r.wrong.Waybill()]; n > 0 {
 		addProblem("%s (wrong amount): a command was sent or JD was called", no)
 	}
-	audited, err := inspect.Audit{Account: w.db, Main: w.db, KeepDone: 168 * time.Hour}.Run(context.Background())
+	audited, err := inspect.Audit{Account: w.DB, Main: w.DB, KeepDone: 168 * time.Hour}.Run(context.Background())
 	if err != nil {
 		addProblem("audit: %v", err)
 		return found
@@ -188,7 +179,7 @@ func (r *faultRound) problems() (found []string) {
 
 // column returns the values of a query's only column, separated by spaces.
 func (w *faultWorld) column(query string, args ...any) (string, error) {
-	rows, err := w.db.Query(query, args...)
+	rows, err := w.DB.Query(query, args...)
 	if err != nil {
 		return "", err
 	}

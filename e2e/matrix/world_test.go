@@ -20,7 +20,6 @@ import (
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/sandbox/jdserver"
-	"jdpay-listener/internal/sandbox/mnsserver"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
@@ -28,11 +27,7 @@ import (
 
 // faultCompany has the servers and cabinets that all worlds of TestStatementFaults share.
 type faultCompany struct {
-	t       *testing.T
-	mysql   *testenv.MySQL
-	broker  *testenv.Broker
-	redis   *testenv.Redis
-	cabinet *box.Cabinet
+	*box.Company
 
 	mu     sync.Mutex
 	worlds map[int64]*faultWorld
@@ -40,9 +35,8 @@ type faultCompany struct {
 
 func newFaultCompany(t *testing.T) *faultCompany {
 	t.Helper()
-	c := &faultCompany{t: t, mysql: testenv.MariaDB(t), broker: testenv.Mosquitto(t), redis: testenv.RedisServer(t), worlds: map[int64]*faultWorld{}}
-	c.cabinet = box.NewCabinet(t, c.broker)
-	c.cabinet.OnCommand(func(r box.Received) {
+	c := &faultCompany{Company: box.Servers(t), worlds: map[int64]*faultWorld{}}
+	c.Cabinet.OnCommand(func(r box.Received) {
 		order := orderOf(r)
 		c.mu.Lock()
 		w := c.worlds[order/worldOrders]
@@ -65,18 +59,12 @@ func orderOf(r box.Received) (order int64) {
 // faultWorld is a running daemon with a database of its own, behind a proxy that makes statements fail. The daemon runs in
 // the test's process, so that many worlds need little memory.
 type faultWorld struct {
-	*faultCompany
-	id     int64
-	schema string
-	db     *sql.DB // not through the proxy
-	proxy  *testenv.MySQLProxy
-	mns    *mnsserver.Server
-	mnsURL string
-	jd     *jdserver.Server
-	jdURL  string
-	log    testenv.Buffer
-	rounds int64 // begun
-	born   int64 // number of rounds at the last start
+	box.Company // with a database, a queue and a JD of its own; DB does not go through the proxy
+	id          int64
+	proxy       *testenv.MySQLProxy
+	log         testenv.Buffer
+	rounds      int64 // begun
+	born        int64 // number of rounds at the last start
 
 	stopRun context.CancelFunc
 	ready   chan struct{} // closed when the daemon is ready
@@ -90,38 +78,33 @@ type faultWorld struct {
 }
 
 func (c *faultCompany) newWorld() (w *faultWorld, err error) {
-	w = &faultWorld{faultCompany: c, silenced: map[int64]bool{}}
+	w = &faultWorld{Company: *c.Company, silenced: map[int64]bool{}}
 	c.mu.Lock()
 	w.id = int64(len(c.worlds) + 1)
 	c.worlds[w.id] = w
 	c.mu.Unlock()
-	w.schema = fmt.Sprintf("faults%d", w.id)
-	if err := c.mysql.CreateNamed(w.schema, schema.Account, schema.Main); err != nil {
+	w.Schema = fmt.Sprintf("faults%d", w.id)
+	if err := c.MySQL.CreateNamed(w.Schema, schema.Account, schema.Main); err != nil {
 		return nil, err
 	}
-	if w.db, err = sql.Open("mysql", c.mysql.DSN(w.schema)+"&tx_isolation='READ-COMMITTED'"); err != nil {
+	if w.DB, err = sql.Open("mysql", c.MySQL.DSN(w.Schema)+"&tx_isolation='READ-COMMITTED'"); err != nil {
 		return nil, err
 	}
-	w.db.SetMaxOpenConns(3)
-	if err := box.Grant(w.db, w.schema); err != nil {
+	w.DB.SetMaxOpenConns(3)
+	if err := box.Grant(w.DB, w.Schema); err != nil {
 		return nil, err
 	}
-	if _, _, err := job.Migrate(context.Background(), w.db); err != nil {
+	if _, _, err := job.Migrate(context.Background(), w.DB); err != nil {
 		return nil, err
 	}
 	// The ids below are for old jobs that rounds insert.
-	if _, err := w.db.Exec("ALTER TABLE jdpay_job AUTO_INCREMENT = 100000"); err != nil {
+	if _, err := w.DB.Exec("ALTER TABLE jdpay_job AUTO_INCREMENT = 100000"); err != nil {
 		return nil, err
 	}
-	if w.proxy, err = testenv.StartMySQLProxy(c.mysql.Addr(), alike); err != nil {
+	if w.proxy, err = testenv.StartMySQLProxy(c.MySQL.Addr(), alike); err != nil {
 		return nil, err
 	}
-	w.mns = mnsserver.New(mnsserver.Options{Keys: map[string]string{"ak": "sk"}, Queues: []string{box.NotifyQueue, box.ReplyQueue}})
-	if w.mnsURL, err = w.mns.Start(); err != nil {
-		return nil, err
-	}
-	w.jd = jdserver.New(jdserver.Options{})
-	if w.jdURL, err = w.jd.Start(); err != nil {
+	if err := w.StartStandIns(jdserver.Options{}); err != nil {
 		return nil, err
 	}
 	return w, w.start()
@@ -131,24 +114,17 @@ func (c *faultCompany) newWorld() (w *faultWorld, err error) {
 func (w *faultWorld) close() error {
 	err := w.stop()
 	w.proxy.Close()
-	w.mns.Close()
-	w.jd.Close()
-	return errors.Join(err, w.db.Close())
+	w.MNS.Close()
+	w.JD.Close()
+	return errors.Join(err, w.DB.Close())
 }
 
 // env returns the daemon's configuration. Waits are short, and some limits are so low that jobs spill into the table.
 func (w *faultWorld) env() []string {
-	dsn := box.Connection("jdpay", w.proxy.Host, w.proxy.Port, w.schema) + ";Max Pool Size=8"
-	env := []string{
-		"ConnectionStrings__Account=" + dsn, "ConnectionStrings__Main=" + dsn,
-		"Mns__Endpoint=" + w.mnsURL, "Mns__AccessKeyId=ak", "Mns__AccessKeySecret=sk", "Mns__WaitSeconds=5",
-		"JDPay__NotifyQueueName=" + box.NotifyQueue, "JDPay__Md5Key=" + box.MD5Key, "SyncReply__QueueName=" + box.ReplyQueue, "SyncReply__PendingCodes__0=BUSY",
-		"Payment__UnknownOrderWindow=5m", "Payment__GracePeriod=1ms",
-		"Mqtt__Server=" + w.broker.Host, fmt.Sprintf("Mqtt__Port=%d", w.broker.Port), "Mqtt__RequireReply=true", "Mqtt__ReplyTimeout=400ms",
-		"JDApi__BaseUrl=" + w.jdURL, "JDApi__ProducerCode=JD-SEND", "JDApi__CloudProducerCode=JD-CLOUD", "JDApi__Timeout=1500ms",
-		"Redis__Server=" + w.redis.Addr(), "Ops__Listen=127.0.0.1:0", "Logging__LogLevel__Default=Debug", "Host__Instance=" + w.schema,
-		"Jobs__Concurrency__pay-info=1",
-	}
+	env := append(w.Settings(box.Connection("jdpay", w.proxy.Host, w.proxy.Port, w.Schema)+";Max Pool Size=8"),
+		"SyncReply__QueueName="+box.ReplyQueue, "SyncReply__PendingCodes__0=BUSY", "Payment__UnknownOrderWindow=5m", "Payment__GracePeriod=1ms",
+		"Mqtt__RequireReply=true", "Mqtt__ReplyTimeout=400ms", "JDApi__Timeout=1500ms", "Host__Instance="+w.Schema, "Jobs__Concurrency__pay-info=1",
+	)
 	for _, kind := range setup.Kinds {
 		env = append(env, "Jobs__Retry__"+kind+"__FirstWait=100ms", "Jobs__Retry__"+kind+"__MaxWait=400ms")
 	}
@@ -157,14 +133,14 @@ func (w *faultWorld) env() []string {
 
 // start starts the daemon, and starts it again when it ends by itself, as systemd would. It returns when it is ready.
 func (w *faultWorld) start() error {
-	loaded, err := setup.Load(config.Options{Environ: w.env(), Dir: w.t.TempDir()})
+	loaded, err := setup.Load(config.Options{Environ: w.env(), Dir: w.T.TempDir()})
 	if err != nil {
 		return err
 	}
 	log, _ := daemon.NewLogger(loaded.Config.Logging, &w.log, "test")
 	ctx, stop := context.WithCancel(context.Background())
 	w.stopRun, w.done, w.ready, w.born = stop, make(chan error, 1), make(chan struct{}), w.rounds
-	w.name = fmt.Sprintf("%s start %d", w.schema, w.starts.Load()+1)
+	w.name = fmt.Sprintf("%s start %d", w.Schema, w.starts.Load()+1)
 	ready, done := w.ready, w.done
 	go pprof.Do(ctx, pprof.Labels("world", w.name), func(ctx context.Context) { done <- w.run(ctx, loaded, log, ready) })
 	select {

@@ -52,10 +52,10 @@ type outage struct {
 // causes each of the situations. At the end each payment must be settled once, confirmed by its cabinet, and have every other
 // effect; the model must allow the history of each order; and each situation must have occurred.
 //
-// It lasts STORM (40s), but at least until each situation was tried, and takes its seed from STORM_SEED.
+// It lasts STORM (40s, ten minutes in make soak), but at least until each situation was tried, and takes its seed from STORM_SEED.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	lasts, seed := 40*time.Second, rand.Uint64()
+	lasts, seed := box.Pick(40*time.Second, 10*time.Minute), rand.Uint64()
 	if text := os.Getenv("STORM"); text != "" {
 		var err error
 		if lasts, err = time.ParseDuration(text); err != nil {

@@ -1,7 +1,7 @@
 // Package testenv starts private MariaDB, Mosquitto and Redis servers for tests and benchmarks: on free loopback
 // ports, with their files in temporary folders. They end with the process that started them, even when it is killed. A
 // server that already runs on the machine is not used. A missing binary fails the test, since a run without these servers
-// would prove nothing.
+// would prove nothing; go test -short skips the tests that need a server.
 package testenv
 
 import (
@@ -93,6 +93,9 @@ func Binary(name string) (string, error) {
 
 func binary(tb testing.TB, name string) string {
 	tb.Helper()
+	if testing.Short() {
+		tb.Skip("-short: no servers")
+	}
 	path, err := Binary(name)
 	if err != nil {
 		tb.Fatal(err)
