@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
@@ -40,7 +40,7 @@ of it is there. The daemon does the same before its first document if its user t
 				return fmt.Errorf("ConnectionStrings:Account: %w", err)
 			}
 			defer db.Close()
-			from, to, err := job.Migrate(cmd.Context(), db)
+			from, to, err := migrate.Up(cmd.Context(), db)
 			if sqldb.IsDown(err) {
 				return a.advise(cmd.Context(), db, nil, err)
 			}

@@ -18,7 +18,7 @@ import (
 	"jdpay-listener/e2e/box"
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/jdserver"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/setup"
@@ -94,7 +94,7 @@ func (c *faultCompany) newWorld() (w *faultWorld, err error) {
 	if err := box.Grant(w.DB, w.Schema); err != nil {
 		return nil, err
 	}
-	if _, _, err := job.Migrate(context.Background(), w.DB); err != nil {
+	if _, _, err := migrate.Up(context.Background(), w.DB); err != nil {
 		return nil, err
 	}
 	// The ids below are for old jobs that rounds insert.

@@ -235,28 +235,22 @@ func clock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 
 // namedLock takes a named lock, as the instance lock does, and looks at it from another session.
 func namedLock(ctx context.Context, db *sql.DB) (lang.Message, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return lang.Message{}, err
-	}
-	defer conn.Close()
 	name := "jdpay-doctor:" + rand.Text()
-	var got, mine, released, other sql.NullBool
-	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0)", name).Scan(&got); err != nil {
+	lock, err := sqldb.TakeLock(ctx, db, name, 0)
+	if err != nil {
 		return lang.Message{}, lang.Errorf("taking a named lock: %v", err)
 	}
-	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", name).Scan(&mine); err != nil {
-		return lang.Message{}, lang.Errorf("looking at a named lock: %v", err)
-	}
+	defer lock.Release()
+	var other, released sql.NullBool
 	if err := db.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) IS NOT NULL", name).Scan(&other); err != nil {
 		return lang.Message{}, lang.Errorf("looking at a named lock: %v", err)
 	}
-	// Behind a proxy the connection may live on when this program has ended, and the lock with it.
-	if err := conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", name).Scan(&released); err != nil {
-		return lang.Message{}, lang.Errorf("releasing a named lock: %v", err)
-	}
-	if !got.Bool || !mine.Bool {
+	if err := lock.Check(ctx, probeTimeout); errors.Is(err, sqldb.ErrLockLost) {
 		return lang.Message{}, lang.Errorf("a named lock (GET_LOCK) is not held by the connection that took it")
+	}
+	// Behind a proxy the connection may live on when this program has ended, and the lock with it.
+	if err := lock.Conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", name).Scan(&released); err != nil {
+		return lang.Message{}, lang.Errorf("releasing a named lock: %v", err)
 	}
 	if !other.Bool {
 		return lang.Message{}, advice{

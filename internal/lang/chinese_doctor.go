@@ -1,6 +1,14 @@
 package lang
 
 var doctorTexts = map[string]string{
+	// The newest rows of the job table.
+	"they are not all rejected":                                                                   "没有全部被拒绝",
+	"the last %d notifications were all rejected; the newest: %s":                                 "最近 %d 条支付通知全部被拒绝，最新一条：%s",
+	"correct JDPay:Md5Key or JDPay:SignProfile: `verify --job %d` says which profile would match": "请更正 JDPay:Md5Key 或 JDPay:SignProfile：`verify --job %d` 可查出匹配的签名方式",
+	"JD takes waybills, or there were none":                                                       "京东正常接受运单，或近期没有运单",
+	"JD has taken none of the newest %d waybills; the newest: %s":                                 "京东没有接受最近 %d 个运单中的任何一个，最新一个：%s",
+	"correct section JDApi, or ask JD; see `jobs list --kind %s`":                                 "请更正 JDApi 配置，或联系京东；见 `jobs list --kind %s`",
+
 	"ok      %s: %s": "正常    %s：%s",
 	"warn    %s: %s": "警告    %s：%s",
 	"FAILED  %s: %s": "失败    %s：%s",

@@ -1,6 +1,10 @@
 package lang
 
 var jobsTexts = map[string]string{
+	"the MQTT broker": "MQTT 服务器", "JD's API": "京东接口", "the main database": "主数据库",
+	"Unavailable since %s: %s.":      "自 %s 起不可用：%s。",
+	"Unavailable from %s to %s: %s.": "%s 至 %s 期间不可用：%s。",
+
 	"no jobs":                         "没有任务",
 	"ID":                              "编号",
 	"KIND":                            "类型",

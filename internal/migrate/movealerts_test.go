@@ -1,4 +1,4 @@
-package job
+package migrate
 
 import (
 	"fmt"
@@ -29,7 +29,7 @@ func TestMigrationMovesAlerts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := openDB(t, dsn(t))
-			if _, _, err := Migrate(t.Context(), db); err != nil {
+			if _, _, err := Up(t.Context(), db); err != nil {
 				t.Fatal(err)
 			}
 			exec := func(q string, args ...any) {
@@ -41,7 +41,7 @@ func TestMigrationMovesAlerts(t *testing.T) {
 			exec("DROP TABLE jdpay_alert")
 			exec("DELETE FROM " + versionTable + " WHERE version_id = 5")
 			row := func(kind, key, args, state string, told int) {
-				exec("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, try_count, next_try_at, created_at) VALUES (?, ?, 'R9', ?, ?, ?, '2019-01-01', '2019-01-01')", kind, null(key), args, state, told)
+				exec("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, try_count, next_try_at, created_at) VALUES (?, ?, 'R9', ?, ?, ?, '2019-01-01', '2019-01-01')", kind, text(key), args, state, told)
 			}
 			row("trouble", "trouble:parked:7", `{"order_no":"R1","cause":"paid_twice","job_id":7}`, "waiting", 1)
 			row("trouble", "trouble:failing:settle", `{"cause":"failing/settle","text":{"en":"why","zh":"原因"}}`, "waiting", 0)
@@ -61,7 +61,7 @@ func TestMigrationMovesAlerts(t *testing.T) {
 				"parked:7 paid_twice R1 7 0  1 1", "x unknown  0 0  2 0",
 			}
 			for range 2 {
-				if _, _, err := Migrate(t.Context(), db); err != nil {
+				if _, _, err := Up(t.Context(), db); err != nil {
 					t.Fatal(err)
 				}
 				rows, err := db.Query(`SELECT CONCAT(unique_key, ' ', cause, ' ', COALESCE(ref, ''), ' ', COALESCE(job_id, 0), ' ', event, ' ', COALESCE(text_en, ''), ' ', told_wecom, ' ', due_at IS NOT NULL)

@@ -1,4 +1,4 @@
-package job
+package migrate
 
 import (
 	"context"
@@ -25,7 +25,7 @@ func newHeldBack(t *testing.T, tableWait time.Duration) *heldBack {
 	server := testenv.MariaDB(t)
 	name := server.Create(t)
 	h := &heldBack{watcher: server.Open(t, name)}
-	if _, _, err := Migrate(t.Context(), h.watcher); err != nil {
+	if _, _, err := Up(t.Context(), h.watcher); err != nil {
 		t.Fatal(err)
 	}
 	for _, stmt := range []string{
@@ -151,7 +151,7 @@ func TestMigrateAfterKillAtTheVersionTable(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	db := server.Open(t, server.Create(t))
-	if _, _, err := Migrate(t.Context(), db); err != nil {
+	if _, _, err := Up(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	for _, stmt := range []string{"DELETE FROM " + versionTable, "DROP TABLE jdpay_job, jdpay_audit, jdpay_cursor"} {
@@ -162,7 +162,7 @@ func TestMigrateAfterKillAtTheVersionTable(t *testing.T) {
 	if err := CheckVersion(t.Context(), db); !errors.Is(err, ErrNotMigrated) {
 		t.Errorf("without tables: %v", err)
 	}
-	if from, to, err := Migrate(t.Context(), db); err != nil || from != 0 || to != newest {
+	if from, to, err := Up(t.Context(), db); err != nil || from != 0 || to != newest {
 		t.Errorf("from %d to %d, %v", from, to, err)
 	}
 }

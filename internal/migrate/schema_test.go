@@ -1,4 +1,4 @@
-package job
+package migrate
 
 import (
 	"database/sql"
@@ -16,7 +16,7 @@ func TestVersionNotReadable(t *testing.T) {
 	server := testenv.MariaDB(t)
 	name := server.Create(t)
 	root := server.Open(t, name)
-	if _, _, err := Migrate(t.Context(), root); err != nil {
+	if _, _, err := Up(t.Context(), root); err != nil {
 		t.Fatal(err)
 	}
 	for _, stmt := range []string{"CREATE OR REPLACE USER sees_one_table IDENTIFIED BY 'x'", "GRANT SELECT ON " + name + ".jdpay_job TO sees_one_table"} {

@@ -1,4 +1,4 @@
-package job
+package migrate
 
 import (
 	"context"
@@ -57,9 +57,9 @@ func moveAlerts(ctx context.Context, tx *sql.Tx) error {
 			toldAt = since
 		}
 		values = append(values, []any{
-			key, about.Cause, null(about.Order),
+			key, about.Cause, text(about.Order),
 			sql.NullInt64{Int64: about.Job, Valid: about.Job != 0},
-			about.Event, null(about.Text["en"]), null(about.Text["zh"]),
+			about.Event, text(about.Text["en"]), text(about.Text["zh"]),
 			since, until, due, toldAt, told, told, told, told,
 		})
 	}
@@ -99,3 +99,5 @@ func moveAlerts(ctx context.Context, tx *sql.Tx) error {
 	}
 	return nil
 }
+
+func text(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }

@@ -1,9 +1,10 @@
-package job
+// Package migrate creates and upgrades the daemon's own tables: jdpay_job with its cursor (package job), jdpay_audit (auditlog) and
+// jdpay_alert (alert). One process at a time does so, and may be killed at any point.
+package migrate
 
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -24,10 +25,10 @@ const (
 	lockSilence = 30 * time.Second
 )
 
-// Migrate creates or upgrades the daemon's tables and returns the version they were at and are at. It may be repeated, also
+// Up creates or upgrades the daemon's tables and returns the version they were at and are at. It may be repeated, also
 // after it was killed at any point, and run while other instances work or migrate. A statement may take as long as it
 // needs if db is of sqldb.OpenForSchema; db needs two connections.
-func Migrate(ctx context.Context, db *sql.DB) (from, to int64, err error) {
+func Up(ctx context.Context, db *sql.DB) (from, to int64, err error) {
 	return migrate(ctx, db, migrateRest)
 }
 
@@ -35,14 +36,14 @@ func migrate(ctx context.Context, db *sql.DB, rest time.Duration) (from, to int6
 	if err := sqldb.CheckBinlog(ctx, db); err != nil {
 		return 0, 0, fmt.Errorf("migrating table jdpay_job: %w", err)
 	}
-	lock, err := lockMigration(ctx, db)
+	lock, err := takeLock(ctx, db)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer lock.release()
+	defer lock.Release()
 	ctx, stop := context.WithCancelCause(ctx)
 	var keeping sync.WaitGroup
-	keeping.Go(func() { stop(lock.keep(ctx)) })
+	keeping.Go(func() { stop(keepLock(ctx, lock)) })
 	defer keeping.Wait()
 	defer stop(nil)
 
@@ -50,7 +51,7 @@ func migrate(ctx context.Context, db *sql.DB, rest time.Duration) (from, to int6
 	switch lost := context.Cause(ctx); {
 	case err == nil:
 		return from, to, nil
-	case errors.Is(lost, errLockLost):
+	case errors.Is(lost, sqldb.ErrLockLost):
 		return from, to, lang.Errorf("the connection that holds the migration's lock was lost (%s), so that another migration may begin: repeat migrate, which continues", lost.Error())
 	case sqldb.IsConflict(err):
 		return from, to, lang.Errorf("another session keeps a table of the daemon: a transaction that has not ended, a backup, or a statement of an earlier migrate that the server still carries out. "+
@@ -79,7 +80,7 @@ func upgrade(ctx context.Context, db *sql.DB, rest time.Duration) (from, to int6
 		if !sqldb.IsConflict(err) || try == migrateTries {
 			return from, from, err
 		}
-		sleep(ctx, rest)
+		pause(ctx, rest)
 	}
 	to, err = p.GetDBVersion(ctx)
 	return from, to, err
@@ -99,64 +100,37 @@ func noteVersionZero(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// migrationLock is a named lock of the database that one process at a time has, for each database. It ends with its
-// connection, so that a killed migration blocks nobody.
-type migrationLock struct {
-	conn *sql.Conn
-	name string
-}
-
-// lockMigration takes the lock. It waits for another process for as long as migrateWait.
-func lockMigration(ctx context.Context, db *sql.DB) (_ *migrationLock, err error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connecting for migration: %w", err)
+// takeLock takes the lock that one process at a time has, for each database. It waits for another one for as long as migrateWait.
+func takeLock(ctx context.Context, db *sql.DB) (*sqldb.NamedLock, error) {
+	var name string
+	if err := db.QueryRowContext(ctx, "SELECT LEFT(CONCAT('jdpay_migrate:', DATABASE()), 64)").Scan(&name); err != nil { // 64: MySQL's limit
+		return nil, fmt.Errorf("locking for migration: %w", err)
 	}
-	l := &migrationLock{conn: conn}
-	defer func() {
-		if err != nil {
-			l.release()
+	lock, err := sqldb.TakeLock(ctx, db, name, migrateWait)
+	if errors.Is(err, sqldb.ErrLockTaken) {
+		var holder sql.NullInt64
+		if err := db.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?)", name).Scan(&holder); err != nil {
+			return nil, fmt.Errorf("asking who migrates: %w", err)
 		}
-	}()
-	var got, holder sql.NullInt64
-	if err := conn.QueryRowContext(ctx, "SELECT LEFT(CONCAT('jdpay_migrate:', DATABASE()), 64)").Scan(&l.name); err != nil { // 64: MySQL's limit
-		return nil, fmt.Errorf("locking for migration: %w", err)
+		return nil, lang.Errorf("another process has been migrating for %s (the server's connection %d): try again when it is done", migrateWait, holder.Int64)
 	}
-	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", l.name, int(migrateWait.Seconds())).Scan(&got); err != nil {
-		return nil, fmt.Errorf("locking for migration: %w", err)
-	}
-	if got.Int64 == 1 {
-		return l, nil
-	}
-	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?)", l.name).Scan(&holder); err != nil {
-		return nil, fmt.Errorf("asking who migrates: %w", err)
-	}
-	return nil, lang.Errorf("another process has been migrating for %s (the server's connection %d): try again when it is done", migrateWait, holder.Int64)
+	return lock, err
 }
 
-// keep uses the lock's connection every second until ctx ends, because the server ends a silent one, and asks whether the
+// keepLock uses the lock's connection every second until ctx ends, because the server ends a silent one, and asks whether the
 // lock is still held.
-func (l *migrationLock) keep(ctx context.Context) error {
-	tick := time.NewTicker(pingInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		err := holdsLock(ctx, l.conn, l.name, lockSilence)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+func keepLock(ctx context.Context, lock *sqldb.NamedLock) error {
+	for pause(ctx, time.Second); ctx.Err() == nil; pause(ctx, time.Second) {
+		if err := lock.Check(ctx, lockSilence); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// release ends the connection for good: in the pool it would keep the lock.
-func (l *migrationLock) release() {
-	_ = l.conn.Raw(func(any) error { return driver.ErrBadConn }) // it returns that error
-	_ = l.conn.Close()
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
