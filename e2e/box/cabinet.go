@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 type Cabinet struct {
 	mu        sync.Mutex
 	got       map[string][]Received // by message id
+	ids       map[string][]string   // message ids, by the order's id
 	onCommand func(r Received)
 }
 
@@ -30,7 +32,7 @@ type Received struct {
 
 func newCabinet(t *testing.T, broker *testenv.Broker) *Cabinet {
 	t.Helper()
-	c := &Cabinet{got: map[string][]Received{}}
+	c := &Cabinet{got: map[string][]Received{}, ids: map[string][]string{}}
 	subscribe := func(client mqtt.Client) {
 		client.Subscribe("device/+/pay-complete", 1, func(_ mqtt.Client, m mqtt.Message) { c.receive(t, m) })
 	}
@@ -60,6 +62,9 @@ func (c *Cabinet) receive(t *testing.T, m mqtt.Message) {
 	}
 	c.mu.Lock()
 	id := fmt.Sprint(r.Payload["MessageId"])
+	if order := fmt.Sprint(r.Payload["PostOrderId"]); len(c.got[id]) == 0 {
+		c.ids[order] = append(c.ids[order], id)
+	}
 	c.got[id] = append(c.got[id], r)
 	hook := c.onCommand
 	c.mu.Unlock()
@@ -75,15 +80,10 @@ func (c *Cabinet) Commands(messageID string) []Received {
 }
 
 // MessageIDs returns the message ids of the commands that reached cabinets for an order.
-func (c *Cabinet) MessageIDs(order int64) (ids []string) {
+func (c *Cabinet) MessageIDs(order int64) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, all := range c.got {
-		if fmt.Sprint(all[0].Payload["PostOrderId"]) == fmt.Sprint(order) {
-			ids = append(ids, id)
-		}
-	}
-	return ids
+	return slices.Clone(c.ids[fmt.Sprint(order)])
 }
 
 func (c *Cabinet) Total() int {

@@ -47,7 +47,7 @@ func (s *Company) Problems(stream []sandbox.Sent) (found []string) {
 		if n := s.Count("SELECT COUNT(*) FROM kernel_postorder_pay_info WHERE post_order_id = ?", fmt.Sprint(id)); n != 1 {
 			addProblem(m, "%d pay infos", n)
 		}
-		if !s.BrokerFell { // finding them takes long if there are thousands
+		if !s.BrokerFell {
 			if ids := s.Cabinet.MessageIDs(id); len(ids) != 1 {
 				addProblem(m, "commands with %d message ids: %v", len(ids), ids)
 			}

@@ -90,9 +90,10 @@ func (p *Process) Tail() string {
 
 // Lines returns the log lines with this message.
 func (p *Process) Lines(msg string) (out []map[string]any) {
+	begins := `"msg":"` + msg[:min(4, len(msg))] // tests ask for lines hundreds of times a second
 	for line := range strings.Lines(p.Text()) {
 		var m map[string]any
-		if json.Unmarshal([]byte(line), &m) == nil && m["msg"] == msg {
+		if strings.Contains(line, begins) && json.Unmarshal([]byte(line), &m) == nil && m["msg"] == msg {
 			out = append(out, m)
 		}
 	}
