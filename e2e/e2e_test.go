@@ -24,6 +24,7 @@ import (
 func TestEndToEnd(t *testing.T) {
 	t.Parallel()
 	s := box.New(t, jdserver.Options{Latency: 5 * time.Millisecond})
+	s.Extra["Payment__UnknownOrderWindow"] = "15s" // on a busy machine messages wait for seconds, and then for their order
 	stream := sandbox.Stream(200)
 	p := s.Start()
 	begin := time.Now()
