@@ -91,11 +91,17 @@ func Binary(name string) (string, error) {
 	return "", fmt.Errorf("%s is not installed: run make test, which installs what is missing", name)
 }
 
-func binary(tb testing.TB, name string) string {
+// NeedServers skips the test with -short. What starts a server for a test calls it; a test that uses StartMariaDB does so itself.
+func NeedServers(tb testing.TB) {
 	tb.Helper()
 	if testing.Short() {
 		tb.Skip("-short: no servers")
 	}
+}
+
+func binary(tb testing.TB, name string) string {
+	tb.Helper()
+	NeedServers(tb)
 	path, err := Binary(name)
 	if err != nil {
 		tb.Fatal(err)
