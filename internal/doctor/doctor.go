@@ -1,5 +1,5 @@
 // Package doctor checks what is around the daemon: whether each dependency that the configuration names can be reached, how its
-// connection is secured, and what in the surroundings should be changed.
+// connection is secured, and what in the environment should be changed.
 package doctor
 
 import (
@@ -28,7 +28,7 @@ const (
 	minRetention = 24 * time.Hour
 )
 
-// Examine does what Connect does, and reports what in the surroundings should be changed. It sends one MQTT message, to the
+// Examine does what Connect does, and reports what in the environment should be changed. It sends one MQTT message, to the
 // topic of a cabinet that does not exist, and publishes one in Redis, on a channel that nobody waits for. It leaves neither
 // these nor anything else behind.
 func Examine(ctx context.Context, loaded *config.Loaded) []Finding {

@@ -141,7 +141,7 @@ var explanations = map[string]text{
 	},
 	"again waybill-status": {
 		"Order {order} is paid, but JD has not taken waybill {waybill} after {tries} tries ({reason}); it is tried again at {next}. Nothing to do unless it keeps failing.",
-		"订单 {order} 已支付，但尝试 {tries} 次后京东仍未接受运单 {waybill}（{reason}），将在 {next} 重试。如无持续，无需处理。",
+		"订单 {order} 已支付，但尝试 {tries} 次后京东仍未接受运单 {waybill}（{reason}），将在 {next} 重试。如很快恢复，无需处理。",
 	},
 	"again pay-info": {
 		"Order {order} is paid, but the pay info could not be written after {tries} tries ({reason}); it is tried again at {next}. Usually the main database is the cause.",

@@ -1,4 +1,4 @@
-// Package setup makes of the configuration what the other packages take: it has each of them check its part, and opens
+// Package setup builds the adapters' options from the configuration: it has each of them check its part, and opens
 // databases, queues, sessions and clients.
 package setup
 
