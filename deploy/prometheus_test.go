@@ -27,6 +27,9 @@ const (
 
 // TestPrometheusRules has Prometheus's own tool check the rules and run their tests.
 func TestPrometheusRules(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: promtool takes long")
+	}
 	promtool, err := testenv.Binary("promtool")
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ var needs = map[string]struct {
 
 // TestNeedsOfTheEngine breaks each need on a private server: its check alone names it and the remedy, in both languages.
 func TestNeedsOfTheEngine(t *testing.T) {
+	testenv.NeedServers(t)
 	server, err := testenv.StartMariaDB()
 	if err != nil {
 		t.Fatal(err)

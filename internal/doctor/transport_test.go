@@ -41,6 +41,7 @@ func TestObserve(t *testing.T) {
 	clientCert, clientKey := ours.Issue(t, "daemon")
 	namedCert, namedKey := ours.Issue(t, "cache.test")
 
+	testenv.NeedServers(t)
 	mysql, err := testenv.StartMariaDB("--ssl-ca="+ours.File, "--ssl-cert="+certFile, "--ssl-key="+keyFile)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 // newWorldAt is newWorld on a server of its own, started with these arguments.
 func newWorldAt(t *testing.T, args ...string) *world {
 	t.Helper()
+	testenv.NeedServers(t)
 	server, err := testenv.StartMariaDB(args...)
 	if err != nil {
 		t.Fatal(err)
