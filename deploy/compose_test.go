@@ -42,7 +42,7 @@ func TestCompose(t *testing.T) {
 			continue
 		}
 		for _, w := range loaded.Warnings {
-			if strings.Contains(w, "unknown") {
+			if strings.Contains(w.String(), "unknown") {
 				t.Errorf("%s: %s", name, w)
 			}
 		}

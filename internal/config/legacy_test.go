@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"jdpay-listener/internal/lang"
 )
 
 const legacyFlat = `
@@ -114,8 +116,8 @@ func TestFaultsNameTheFlatKey(t *testing.T) {
 	}`)
 	loaded, err := Load(opts, func(l *Loaded) {
 		l.Derived("Mqtt:Tls:Enabled", "Mqtt:Port")
-		l.Warn("JDPay:Md5Key", "told, were it not faulty")
-		l.Warn("Redis:Db", "told, were it not faulty")
+		l.Warn("JDPay:Md5Key", lang.M("told, were it not faulty"))
+		l.Warn("Redis:Db", lang.M("told, were it not faulty"))
 	})
 	const file = "(appsettings.json:"
 	want := []string{
@@ -134,7 +136,7 @@ func TestFaultsNameTheFlatKey(t *testing.T) {
 	if diff := compare(want, faultsOf(t, err)); diff != "" {
 		t.Error(diff)
 	}
-	loaded.Fault("Mqtt:Tls:Enabled", "of no use", "give another")
+	loaded.Fault("Mqtt:Tls:Enabled", lang.M("of no use"), lang.M("give another"))
 	faults := loaded.faults
 	if got := faults[len(faults)-1].String(); got != `EMQPort = "false" (appsettings.json:2): of no use; give another` {
 		t.Error(got)
@@ -147,7 +149,7 @@ func TestFaultsNameTheFlatKey(t *testing.T) {
 func TestWarningsNameTheFlatKey(t *testing.T) {
 	opts := testOptions(t)
 	write(t, opts.Dir, "appsettings.json", "{"+legacyFlat+","+legacyRest+"}")
-	loaded, err := Load(opts, func(l *Loaded) { l.Warn("ConnectionStrings:Main", "Pooling has no effect here") })
+	loaded, err := Load(opts, func(l *Loaded) { l.Warn("ConnectionStrings:Main", lang.M("Pooling has no effect here")) })
 	if err != nil {
 		t.Fatal(err)
 	}

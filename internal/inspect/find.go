@@ -331,7 +331,7 @@ func (f *finder) note(text lang.Message) {
 	}
 }
 
-// search runs a query for at most findTimeout. A timeout is reported as a note, and a text that the column cannot hold is not found.
+// search runs a query for at most findTimeout. A timeout is reported as a note, and so is a text that the column cannot hold.
 func (f *finder) search(ctx context.Context, db *sql.DB, table kernel.Table, query func(context.Context, *sql.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, findTimeout+time.Second) // the server's own limit comes first
 	defer cancel()

@@ -89,7 +89,7 @@ func TestFind(t *testing.T) {
 		}
 		defer closed.Close()
 		found, err := Find(t.Context(), w.db, closed, nil, "R20201120001", 2)
-		if err != nil || len(found.Orders) != 1 || len(found.Notes) != 1 || !strings.Contains(found.Notes[0], "the main database cannot be read") {
+		if err != nil || len(found.Orders) != 1 || len(found.Notes) != 1 || !strings.Contains(found.Notes[0].String(), "the main database cannot be read") {
 			t.Errorf("%v: %+v", err, found)
 		}
 	})

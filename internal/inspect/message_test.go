@@ -65,7 +65,7 @@ func TestInspectMessage(t *testing.T) {
 			"no amount":      {noAmount(rules.Profile), "JSON", "payAmount is missing"},
 		} {
 			in := Message(rules, nil, tt.body)
-			if in.Accepted != (tt.problem == "") || !strings.Contains(in.Problem, tt.problem) || in.Form != tt.form {
+			if in.Accepted != (tt.problem == "") || !strings.Contains(in.Problem.String(), tt.problem) || in.Form != tt.form {
 				t.Errorf("%s: accepted %v, form %q, problem %q", name, in.Accepted, in.Form, in.Problem)
 			}
 			if b, _ := json.Marshal(in); strings.Contains(string(b), `"old"`) || in.Hashed != "" && !strings.HasSuffix(in.Hashed, "***") {
@@ -90,12 +90,12 @@ func TestInspectMessage(t *testing.T) {
 		}
 		for name, payload := range map[string]string{"messageId": `{"code":"0"}`, "code": `{"messageId":"pay-complete-1"}`} {
 			in := Message(rules, reply, signedPayload(rules.Profile, payload))
-			if in.Accepted || !strings.Contains(in.Problem, "a reply without "+name) {
+			if in.Accepted || !strings.Contains(in.Problem.String(), "a reply without "+name) {
 				t.Errorf("without %s: accepted %v, problem %q", name, in.Accepted, in.Problem)
 			}
 		}
 		strict := payment.ReplyRules{MessageID: "messageId", Code: "code", Device: "deviceSn", RequireDevice: true}
-		if in := Message(rules, &strict, body); in.Accepted || !strings.Contains(in.Problem, "without deviceSn") {
+		if in := Message(rules, &strict, body); in.Accepted || !strings.Contains(in.Problem.String(), "without deviceSn") {
 			t.Errorf("without a device: accepted %v, problem %q", in.Accepted, in.Problem)
 		}
 		separate := rules

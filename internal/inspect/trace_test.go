@@ -30,7 +30,7 @@ func (w *world) lookUp(orderNo string) *Trace {
 // story returns the events without times and ids.
 func (t *Trace) story() (lines []string) {
 	for _, e := range t.Events {
-		lines = append(lines, e.Kind+": "+e.What)
+		lines = append(lines, e.Kind+": "+e.What.String())
 	}
 	return lines
 }
@@ -124,7 +124,7 @@ func TestLookUp(t *testing.T) {
 	})
 	t.Run("an order without its parcel names the missing row", func(t *testing.T) {
 		w.exec("INSERT INTO kernelorder_charge (order_id, order_no, amount) VALUES (3, 'R3', 1)")
-		if got := w.lookUp("R3"); got.Parcel != nil || got.Missing != "no row in kernel_post_order with post_order_id = '3'" || got.PayInfo != nil {
+		if got := w.lookUp("R3"); got.Parcel != nil || got.Missing.String() != "no row in kernel_post_order with post_order_id = '3'" || got.PayInfo != nil {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -142,7 +142,7 @@ func TestLookUp(t *testing.T) {
 	t.Run("without the main database the account database's part is complete", func(t *testing.T) {
 		away := openDB(t, "u@tcp(127.0.0.1:1)/none")
 		got, err := LookUp(t.Context(), w.db, away, "R1")
-		if err != nil || got.Order == nil || len(got.Jobs) != 4 || !strings.Contains(got.Missing, "the main database cannot be read: nothing listens") {
+		if err != nil || got.Order == nil || len(got.Jobs) != 4 || !strings.Contains(got.Missing.String(), "the main database cannot be read: nothing listens") {
 			t.Errorf("%v: %+v", err, got)
 		}
 	})
@@ -236,7 +236,7 @@ func TestOddRowsAreTraced(t *testing.T) {
 	w.exec("UPDATE kernelorder_charge SET order_id = NULL WHERE order_no = 'R3'")
 	w.insert(1, job.Parked, payment.UnknownOrder, "R😀")
 
-	if trace := w.lookUp("R1"); trace.Missing != "kernel_post_order.device_sn is NULL in the row with post_order_id = '1': correct the row" {
+	if trace := w.lookUp("R1"); trace.Missing.String() != "kernel_post_order.device_sn is NULL in the row with post_order_id = '1': correct the row" {
 		t.Errorf("trace of R1: %q", trace.Missing)
 	}
 	for _, no := range []string{"R2", "R3"} {

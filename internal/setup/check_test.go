@@ -315,8 +315,8 @@ func TestMisspeltNamesInMapsAreTold(t *testing.T) {
 	loaded := mustLoad(t, "Jobs__Concurrency__settel=9", "Jobs__Concurrency__SETTLE=9", "Jobs__Retry__waybil-status__Factor=3", "Jobs__Retry__x__Factor=3",
 		"Payment__PayTypes__WXPYA=3", "Payment__PayTypes__ALIPAY=4", "Payment__PayTypes__OWN=5", "Jobs__Concurrency__default=5", "Jobs__Concurrency__reply-publish=5")
 	var got []string
-	for _, warning := range loaded.Warnings {
-		if strings.HasPrefix(warning, "Jobs:") || strings.HasPrefix(warning, "Payment:") {
+	for _, w := range loaded.Warnings {
+		if warning := w.String(); strings.HasPrefix(warning, "Jobs:") || strings.HasPrefix(warning, "Payment:") {
 			got = append(got, warning)
 		}
 	}
