@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"jdpay-listener/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -143,7 +145,7 @@ func TestRetry(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 		want := []string{"Jobs:Retry:pay-complete:Timeout: has no effect: Mqtt:CommandTtl (5m) alone says when a command is given up; remove it"}
-		if diff := compare(want, loaded.Warnings); diff != "" {
+		if diff := compare(want, testenv.Texts(loaded.Warnings)); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -213,7 +215,7 @@ func TestUnknownKeys(t *testing.T) {
 		"unknown key Jobs:Retry:settle:FirstWiat (" + file + ":6); the nearest known one is Jobs:Retry:settle:FirstWait",
 		"unknown key Payment:AmountUnits (" + file + ":4); the nearest known one is Payment:AmountUnit",
 	}
-	if diff := compare(want, loaded.Warnings); diff != "" {
+	if diff := compare(want, testenv.Texts(loaded.Warnings)); diff != "" {
 		t.Error(diff)
 	}
 }

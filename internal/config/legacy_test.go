@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"jdpay-listener/internal/testenv"
+
 	"jdpay-listener/internal/lang"
 )
 
@@ -153,7 +155,7 @@ func TestWarningsNameTheFlatKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := compare([]string{"MySqlServer: Pooling has no effect here"}, loaded.Warnings); diff != "" {
+	if diff := compare([]string{"MySqlServer: Pooling has no effect here"}, testenv.Texts(loaded.Warnings)); diff != "" {
 		t.Error(diff)
 	}
 }

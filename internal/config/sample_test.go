@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"jdpay-listener/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/tailscale/hujson"
 )
@@ -41,7 +43,7 @@ func TestSampleNeedsNothingButAKey(t *testing.T) {
 }
 
 func TestSampleHasNoUnknownKeyAndNoNotice(t *testing.T) {
-	if diff := cmp.Diff([]string(nil), loadSample(t).Warnings); diff != "" {
+	if diff := cmp.Diff([]string(nil), testenv.Texts(loadSample(t).Warnings)); diff != "" {
 		t.Error(diff)
 	}
 }

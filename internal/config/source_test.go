@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"jdpay-listener/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -252,7 +254,7 @@ func TestVariablesThatAreKeys(t *testing.T) {
 			if tt.warning != "" {
 				want = []string{tt.warning}
 			}
-			if diff := cmp.Diff(want, loaded.Warnings); diff != "" {
+			if diff := cmp.Diff(want, testenv.Texts(loaded.Warnings)); diff != "" {
 				t.Error(diff)
 			}
 			if tt.key == "" {

@@ -3,6 +3,8 @@ package config
 import (
 	"testing"
 
+	"jdpay-listener/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -20,7 +22,7 @@ func TestForeignKeysAreIgnored(t *testing.T) {
 		"NLog": {"Enabled": true},
 		"ConnectionStrings": {"Default": "Server=x", "Hangfire": "Server=y"}
 	}`)
-	if diff := cmp.Diff([]string(nil), loaded.Warnings); diff != "" {
+	if diff := cmp.Diff([]string(nil), testenv.Texts(loaded.Warnings)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -28,7 +30,7 @@ func TestForeignKeysAreIgnored(t *testing.T) {
 // TestTracingVariablesAreNoKeys: OTEL_* belong to OpenTelemetry.
 func TestTracingVariablesAreNoKeys(t *testing.T) {
 	loaded := mustLoad(t, `{}`, "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318", "OTEL_SERVICE_NAME=x", "OTEL_RESOURCE_ATTRIBUTES=a__b=c", "OTEL_TRACES_SAMPLER=always_on")
-	if diff := cmp.Diff([]string(nil), loaded.Warnings); diff != "" {
+	if diff := cmp.Diff([]string(nil), testenv.Texts(loaded.Warnings)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -55,7 +57,7 @@ func TestUnknownKeysSuggestOnlyNearNames(t *testing.T) {
 		`{"Elasticsearch": {"Nodes": [{"Url": "http://"}]}}`: "unknown key Elasticsearch:Nodes:0:Url (" + file + ":1); the nearest known one is Elasticsearch:Url",
 	} {
 		t.Run(content, func(t *testing.T) {
-			if diff := cmp.Diff([]string{want}, mustLoad(t, content).Warnings); diff != "" {
+			if diff := cmp.Diff([]string{want}, testenv.Texts(mustLoad(t, content).Warnings)); diff != "" {
 				t.Error(diff)
 			}
 		})

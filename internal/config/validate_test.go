@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"jdpay-listener/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -37,7 +39,7 @@ func TestFaultsKeepTheWarnings(t *testing.T) {
 		t.Fatalf("faults: %v", err)
 	}
 	want := []string{"unknown key Mqtt:Sever (appsettings.json:5); the nearest known one is Mqtt:Server"}
-	if diff := cmp.Diff(want, loaded.Warnings); diff != "" {
+	if diff := cmp.Diff(want, testenv.Texts(loaded.Warnings)); diff != "" {
 		t.Error(diff)
 	}
 }

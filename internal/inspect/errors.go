@@ -11,7 +11,7 @@ import (
 
 // ErrorLine returns the message of an error on one line. A connection that could not be made is said in words.
 func ErrorLine(err error) lang.Message {
-	var own lang.Error
+	var own *lang.Error
 	var dial *net.OpError
 	if !errors.As(err, &own) && errors.As(err, &dial) && dial.Op == "dial" {
 		if m := dialMessage(dial); !m.IsZero() {

@@ -107,7 +107,7 @@ func TestLookUp(t *testing.T) {
 			PayInfo: &kernel.PayInfo{OrderID: 1, Status: 1, Type: 2, Time: paidAt, Message: "寄件支付"},
 			Now:     got.Now, Jobs: got.Jobs, Acts: []auditlog.Entry{}, Events: got.Events,
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b lang.Message) bool { return a.String() == b.String() })); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if len(got.Jobs) != 4 || len(got.Events) != 8 {

@@ -204,7 +204,7 @@ configuration only the sections JDPay, SyncReply and Payment. Exits with 0 only 
 
 With --job it reads a kept message from the account database instead, such as a rejected one.
 
-The expected signature is shown only with --show-signature: whoever sees it can forge the message.`: `从 FILE 或标准输入读取一条原始消息，显示守护进程如何解析：格式和字段、被哈希的文本（密钥以掩码显示）、
+The expected signature is shown only with --show-signature: anybody who sees it can forge the message.`: `从 FILE 或标准输入读取一条原始消息，显示守护进程如何解析：格式和字段、被哈希的文本（密钥以掩码显示）、
 消息中的签名及其是否正确、解析出的通知，以及匹配的签名方式和相应的设置。不使用数据库和网络，
 只使用配置中的 JDPay、SyncReply 和 Payment 三节。只有消息会被接受时退出码才为 0。
 

@@ -154,7 +154,7 @@ type Error struct {
 // Errorf returns an Error of an English format, in fmt's notation without %w, and its values. It wraps the values that are
 // errors.
 func Errorf(format string, args ...any) error {
-	e := Error{Message: M(format, args...)}
+	e := &Error{Message: M(format, args...)}
 	var causes []error
 	for _, arg := range args {
 		if err, ok := arg.(error); ok {
@@ -166,14 +166,14 @@ func Errorf(format string, args ...any) error {
 }
 
 // Error returns the English text.
-func (e Error) Error() string { return e.In(English) }
+func (e *Error) Error() string { return e.In(English) }
 
 // Unwrap returns the values that are errors, nil if there is none.
-func (e Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error { return e.cause }
 
 // ErrorMessage returns the message of an error: its own if it is an Error, else its text, which Chinese quotes.
 func ErrorMessage(err error) Message {
-	if e, ok := err.(Error); ok { // a wrapped one's message would lack the text around it
+	if e, ok := err.(*Error); ok { // a wrapped one's message would lack the text around it
 		return e.Message
 	}
 	return Quoted(err.Error())

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"jdpay-listener/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -53,7 +55,7 @@ func TestParseConnectionString(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff(tt.notices, notices); diff != "" {
+			if diff := cmp.Diff(tt.notices, testenv.Texts(notices)); diff != "" {
 				t.Error(diff)
 			}
 		})

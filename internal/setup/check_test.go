@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"jdpay-listener/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -229,7 +231,7 @@ func TestWarnings(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, mustLoad(t, tt.environ...).Warnings); diff != "" {
+			if diff := cmp.Diff(tt.want, testenv.Texts(mustLoad(t, tt.environ...).Warnings)); diff != "" {
 				t.Error(diff)
 			}
 		})
