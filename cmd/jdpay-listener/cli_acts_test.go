@@ -155,6 +155,7 @@ func TestSendNeedsPermission(t *testing.T) {
 	// This is not a loopback address, and nothing listens there: an allowed message fails, and jdpay_audit records it.
 	s.Extra["Mns__Endpoint"] = "http://0.0.0.0:1"
 	s.Extra["Payment__TestOrders__0"] = "TEST-*"
+	s.Extra["JDPay__Md5Key"] = "a-signing-key-of-the-test" // the sandbox's is refused there
 	t.Run("a real queue", func(t *testing.T) {
 		refused(t, `order "R1" would be paid and its door opened, so nothing was sent`, pay("R1")...)
 		refused(t, "this message may pay an order", "send", "--body", "/dev/null")
@@ -173,6 +174,7 @@ func TestSendNeedsPermission(t *testing.T) {
 		}
 	})
 	s.Extra["Mns__Endpoint"] = real
+	delete(s.Extra, "JDPay__Md5Key")
 	t.Run("without the database nothing is sent", func(t *testing.T) {
 		s.Extra["ConnectionStrings__Account"] = "Server=127.0.0.1;Port=1;Database=x;Uid=u;Pwd=hush-hush"
 		refused(t, "nothing was sent, since the act could not be recorded in jdpay_audit", pay("R1")...)
