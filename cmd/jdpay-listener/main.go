@@ -54,11 +54,14 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	columns int  // of the terminal that stdout is; 0: it is none
+	printed bool // a JSON document was printed
 }
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, columns: terminalColumns(stdout)}
 	root := a.root()
 	root.InitDefaultCompletionCmd() // before those below, which must see it
 	completeFlags(root)
@@ -80,6 +83,9 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	case errors.As(err, &usage):
 		a.warn("jdpay-listener: %s; see %s --help", oneLine(err.Error()), cmd.CommandPath())
 		return exitUsage
+	}
+	if errors.Is(err, errSaid) {
+		return exitFailed
 	}
 	a.warn("jdpay-listener: %s", oneLine(lang.ErrorMessage(err).In(a.lang)))
 	return exitFailed
@@ -124,7 +130,7 @@ Without a command it runs the daemon.`,
 	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.StringVar(&language, "lang", "", "`en` or zh: the language of what explain, doctor, audit, jobs and alerts print (default by LC_ALL, LC_MESSAGES or LANG)")
-	root.AddCommand(run, a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.queueCommand(), a.sendCommand(), a.alertsCommand(), a.doctorCommand(), a.probeCommand(), a.versionCommand())
+	root.AddCommand(run, a.statusCommand(), a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.queueCommand(), a.sendCommand(), a.alertsCommand(), a.doctorCommand(), a.probeCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

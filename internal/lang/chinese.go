@@ -1,7 +1,7 @@
 package lang
 
 // tables have the Chinese form of each English format, a table for each part of the program.
-var tables = []map[string]string{sandboxTexts, auditTexts, jobsTexts, doctorTexts, alertTexts}
+var tables = []map[string]string{sandboxTexts, auditTexts, jobsTexts, doctorTexts, alertTexts, statusTexts}
 
 var chinese = merged()
 
