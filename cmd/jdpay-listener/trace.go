@@ -94,7 +94,7 @@ func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {
 		line("unread", "%d kept messages have not been decoded yet; one of them may be about this order", t.Unread)
 	}
 	if t.Unlisted > 0 {
-		line("unlisted", "%d more rejected messages and copies name this order: see jobs list --ref", t.Unlisted)
+		line("unlisted", "%d more rejected messages and copies name this order: see jobs list --order", t.Unlisted)
 	}
 	if t.Deleted > 0 {
 		line("deleted", "%d more rejected messages named this order; they were deleted and counted, the first and the newest of each hour are kept", t.Deleted)

@@ -24,4 +24,17 @@ var statusTexts = map[string]string{
 	"%d min":             "%d 分钟",
 	"%d h":               "%d 小时",
 	"%d days":            "%d 天",
+
+	"nobody opens the door of cell %s of %s":                   "%[2]s 的 %[1]s 号格口不会再被打开",
+	"opens the door of cell %s of %s":                          "打开 %[2]s 的 %[1]s 号格口",
+	"JD is not told that waybill %s is paid":                   "不再通知京东运单 %s 已付款",
+	"tells JD that waybill %s is paid":                         "通知京东运单 %s 已付款",
+	"the pay info of order %s is not written":                  "不再写入订单 %s 的支付信息",
+	"writes the pay info of order %s":                          "写入订单 %s 的支付信息",
+	"nobody acts on the message any more":                      "不再处理这条消息",
+	"checks the message anew, and acts on it if it is genuine": "重新校验这条消息，通过则照常处理",
+	"it is not carried out":                                    "不再执行",
+	"it is carried out":                                        "立即执行",
+	"more than %d jobs would be changed: narrow the filter":    "会更改的任务超过 %d 个：请缩小筛选范围",
+	"%d jobs would be changed; nothing is changed":             "将更改 %d 个任务；这次未做任何更改",
 }
