@@ -23,14 +23,16 @@ import (
 func (a *app) jobsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "jobs",
-		Short:   "List, show, retry or discard jobs",
+		Short:   "List, show, retry, discard or pause jobs",
 		Example: "  jdpay-listener jobs list --state parked",
 		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("jobs needs a command: jobs list, show, retry or discard")}
+			return usageError{errors.New("jobs needs a command: jobs list, show, retry, discard, pause or resume")}
 		},
 	}
-	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand())
+	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand(),
+		a.pauseCommand("pause KIND", "Keep the jobs of a kind from beginning, in all replicas, for a time", `  jdpay-listener jobs pause waybill-status --for 2h --reason "JD repairs its gateway"`, pausedKind),
+		a.resumeCommand("resume KIND", "End the pause of a kind before its time", "  jdpay-listener jobs resume waybill-status", pausedKind))
 	return cmd
 }
 
@@ -91,7 +93,7 @@ func checkKind(kind string) error {
 
 // jobKinds are the kinds of jobs, those of periodic workers last.
 func jobKinds() []string {
-	return append(slices.Sorted(maps.Keys(payment.Endings)), payment.KindEvidence, "bound-evidence", "purge", "nightly-audit", document.WorkerName)
+	return append(slices.Sorted(maps.Keys(payment.Endings)), "bound-evidence", "purge", "nightly-audit", document.WorkerName)
 }
 
 func ids(args []string) ([]int64, error) {
@@ -148,7 +150,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 	return cmd
 }
 
-// printJobs prints a line for each job, cut to tableWidth; free text is the last column, since it is cut.
+// printJobs prints a line for each job, cut to the terminal; free text is the last column, since it is cut.
 func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 	if len(rows) == 0 {
 		a.say(lang.M("no jobs"))
@@ -170,7 +172,7 @@ func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 			strconv.FormatInt(r.ID, 10), r.Kind, string(r.State), cmp.Or(string(r.Outcome), "-"), strconv.Itoa(r.Tries), cmp.Or(r.Ref, "-"), in(when), plain(r.LastError),
 		})
 	}
-	a.table(table, tableWidth)
+	a.table(table, a.columns)
 }
 
 func (a *app) jobsShowCommand() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -62,19 +63,50 @@ type app struct {
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, columns: terminalColumns(stdout)}
+	for _, stream := range []*io.Writer{&a.stdout, &a.stderr} {
+		if columns := terminalColumns(*stream); columns > 0 {
+			w := &wrapper{w: *stream, columns: columns}
+			defer w.flush()
+			*stream = w
+		}
+	}
 	root := a.root()
+	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd() // before those below, which must see it
 	completeFlags(root)
 	markUsageErrors(root)
 	root.SetArgs(dotNetFlags(args))
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := a.tell(cmd, err)
+	if !a.printed && (a.json || slices.Contains(args, "--json")) { // a flag before it may be the one that is wrong
+		text := lang.ErrorMessage(err)
+		if errors.Is(err, errNoConfiguration) {
+			text = noConfiguration
+		}
+		_ = a.printJSON(failure{oneLine(text.In(lang.English)), code}) // programs read the same in every language
+	}
+	return code
+}
+
+// failure is the document of a command that has none because it failed.
+type failure struct {
+	Error    string `json:"error"`
+	ExitCode int    `json:"exit_code"`
+}
+
+// tell says on standard error why a command failed, and returns the exit code.
+func (a *app) tell(cmd *cobra.Command, err error) int {
 	var faults config.Faults
 	var usage usageError
 	switch {
-	case err == nil:
-		return exitOK
+	case errors.Is(err, errNoConfiguration):
+		a.warn("jdpay-listener: %s", noConfiguration.In(a.lang))
+		return exitUsage
 	case errors.As(err, &faults):
 		for _, f := range faults {
 			a.warn("%s", f)
@@ -155,10 +187,33 @@ func dotNetFlags(args []string) []string {
 // options returns the sources of the configuration.
 func (a *app) options() config.Options { return config.Options{Files: a.files, Set: a.set} }
 
+// errNoConfiguration means that nothing is configured anywhere.
+var errNoConfiguration = errors.New("no configuration was found")
+
+// noConfiguration says where it was looked for.
+var noConfiguration = lang.M("no configuration was found: neither --config nor %s names a file, there is no appsettings.json here, in configs/ or in %s, and no setting is in the environment",
+	config.FilesVariable, config.HostDir)
+
+// loadAll reads the configuration. Where there is none at all, the error is errNoConfiguration and not each key that is missing; it
+// wraps those.
+func (a *app) loadAll() (*config.Loaded, error) {
+	loaded, err := setup.Load(a.options())
+	var faults config.Faults
+	if !errors.As(err, &faults) || len(loaded.Files) > 0 || loaded.FilesFrom != config.HostDir {
+		return loaded, err
+	}
+	for _, s := range loaded.Effective() {
+		if strings.Contains(s.Source, " ") { // "env …" or "flag …"; the others are defaults, or follow from those
+			return loaded, err
+		}
+	}
+	return loaded, errors.Join(errNoConfiguration, err)
+}
+
 // load reads the configuration and drops its warnings, which run, config check and doctor print: most do not concern the
 // other commands.
 func (a *app) load() (*config.Config, error) {
-	loaded, err := setup.Load(a.options())
+	loaded, err := a.loadAll()
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +222,8 @@ func (a *app) load() (*config.Config, error) {
 
 // printJSON prints one JSON document. Control and invisible characters are escaped.
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(printable.Lines{W: a.stdout})
+	a.printed = true
+	e := json.NewEncoder(printable.Lines{W: unwrapped(a.stdout)})
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/daemon"
-	"jdpay-listener/internal/setup"
 )
 
 // gcPercent lets the heap grow to five times the live memory, which is small and bounded: under load that saves a fifth of
@@ -65,7 +64,7 @@ SIGHUP has the configuration read again at once. A log that nobody reads delays 
 				debug.SetMemoryLimit(memoryLimit)
 			}
 			options := a.options()
-			loaded, err := setup.Load(options)
+			loaded, err := a.loadAll()
 			if err != nil {
 				return err
 			}
@@ -75,7 +74,7 @@ SIGHUP has the configuration read again at once. A log that nobody reads delays 
 			signal.Notify(reread, syscall.SIGHUP)
 			defer signal.Stop(reread)
 			a.stderr = bounded{a.stderr}
-			out := daemon.NewLogWriter(a.stdout, func(err error) {
+			out := daemon.NewLogWriter(unwrapped(a.stdout), func(err error) {
 				a.warn("jdpay-listener: the log cannot be written, and its lines are dropped: %s", err)
 			})
 			runningLog.Store(out)

@@ -79,7 +79,7 @@ func (a *app) watchStatus(ctx context.Context, c *config.Config, db *sql.DB) err
 			return nil
 		}
 		if a.columns > 0 {
-			_, _ = io.WriteString(a.stdout, "\x1b[H\x1b[2J") // to the top of an empty screen
+			_, _ = io.WriteString(unwrapped(a.stdout), "\x1b[H\x1b[2J") // to the top of an empty screen
 		}
 		if err != nil {
 			a.say(lang.ErrorMessage(a.advise(ctx, db, nil, err)))

@@ -174,7 +174,12 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 	c := d.cfg
 	l := &mns.Listener{
 		Queue: queue, Wait: time.Duration(c.Mns.WaitSeconds) * time.Second, BatchSize: c.Mns.BatchSize, MaxPollers: c.Mns.MaxPollers,
-		Gate: func(ctx context.Context) error { return d.runner.WaitFree(ctx, kind, c.Mns.BatchSize*c.Mns.MaxPollers) },
+		Gate: func(ctx context.Context) error {
+			if err := d.paused.wait(ctx, name); err != nil {
+				return err
+			}
+			return d.runner.WaitFree(ctx, kind, c.Mns.BatchSize*c.Mns.MaxPollers)
+		},
 		Keep: func(ctx context.Context, queue string, received []mns.Message) (func(), error) {
 			begin := time.Now()
 			msgs := make([]payment.Message, len(received))

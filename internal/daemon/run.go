@@ -101,9 +101,11 @@ type daemon struct {
 	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker
 	oldest    map[string]time.Time // when the oldest unfinished job of a kind was created, as the table said last
 
-	born     time.Time // when it wrote its first sign of life
-	actsSeen bool      // lastAct is set
-	lastAct  int64     // id of the last operator's act that was logged
+	born       time.Time // when it wrote its first sign of life
+	paused     pauses
+	pausesRead bool  // since the last act that changed them
+	actsSeen   bool  // lastAct is set
+	lastAct    int64 // id of the last operator's act that was logged
 }
 
 // run starts the stages against the direction of a payment: effects, work, queue. No message arrives before it can be

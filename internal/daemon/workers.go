@@ -20,7 +20,7 @@ const (
 	purgeInterval   = time.Hour
 	boundInterval   = time.Minute
 	backlogInterval = 15 * time.Second
-	actsInterval    = 15 * time.Second
+	actsInterval    = 5 * time.Second
 	// backlogTimeout is below backlogInterval, so that the ages go on counting while the database does not answer.
 	backlogTimeout = 10 * time.Second
 	// attributesTimeout is short because only people look at a queue's counts.

@@ -53,7 +53,7 @@ type asked struct {
 	Kind   string  `json:"kind,omitempty"`
 	Ref    string  `json:"ref,omitempty"`
 	Filter string  `json:"filter,omitempty"` // the rest of it, in words
-	Part   int     `json:"part"` // of parts, each with its share of the jobs
+	Part   int     `json:"part"`             // of parts, each with its share of the jobs
 	Parts  int     `json:"parts"`
 	Jobs   int     `json:"jobs"` // that were selected, in all parts
 }

@@ -37,4 +37,12 @@ var statusTexts = map[string]string{
 	"it is carried out":                                        "立即执行",
 	"more than %d jobs would be changed: narrow the filter":    "会更改的任务超过 %d 个：请缩小筛选范围",
 	"%d jobs would be changed; nothing is changed":             "将更改 %d 个任务；这次未做任何更改",
+
+	"no configuration was found: neither --config nor %s names a file, there is no appsettings.json here, in configs/ or in %s, and no setting is in the environment": "没有找到任何配置：--config 和 %s 都没有指定文件，当前目录、configs/ 和 %s 中都没有 appsettings.json，环境变量中也没有设置",
+
+	"%s is paused until %s":                       "%s 已暂停，至 %s",
+	"%s is not paused: see jdpay-listener status": "%s 没有被暂停：见 jdpay-listener status",
+	"%s goes on": "%s 已恢复",
+	"the pause of kind %s is over, and work waits":                                    "%s 的暂停已结束，有任务在等待",
+	"An operator's pause is over, and %d jobs that waited for it are being done now.": "人工暂停已到期，期间积压的 %d 个任务正在执行。",
 }
