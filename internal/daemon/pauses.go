@@ -15,7 +15,7 @@ type pauses struct {
 	mu     sync.Mutex
 	until  map[string]time.Time // by name, on this machine's monotonic clock
 	queues map[string]time.Time // by their own names; also pauses that are over
-	change chan struct{} // closed at the next change, if anybody waits
+	change chan struct{}        // closed at the next change, if anybody waits
 }
 
 // readPauses reads what is paused, and logs what has begun and what an operator has ended.

@@ -55,7 +55,8 @@ func columnMigrations() []*goose.Migration {
 }
 
 // createReplicas creates the tables of package replica.
-var createReplicas = []string{`CREATE TABLE IF NOT EXISTS jdpay_replica (
+var createReplicas = []string{
+	`CREATE TABLE IF NOT EXISTS jdpay_replica (
 			lease      VARCHAR(64)  NOT NULL PRIMARY KEY,
 			version    VARCHAR(128) NOT NULL,
 			started_at DATETIME(6)  NOT NULL,

@@ -45,7 +45,7 @@ type kind struct {
 	// or the old ones would starve.
 	spilled     bool
 	pausedUntil time.Time
-	heldUntil   time.Time // by an operator
+	heldUntil   time.Time     // by an operator
 	freed       chan struct{} // closed when a slot becomes free, if anybody waits for that
 	backlog     *rate.Limiter // of jobs from the table that nobody waits for, while new work comes in
 }
