@@ -25,11 +25,20 @@ GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_job TO 'jdpay_mi
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_audit TO 'jdpay_migrate'@'{hosts}';
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_cursor TO 'jdpay_migrate'@'{hosts}';
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_alert TO 'jdpay_migrate'@'{hosts}';
+GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_replica TO 'jdpay_migrate'@'{hosts}';
+GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_minute TO 'jdpay_migrate'@'{hosts}';
+GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_pause TO 'jdpay_migrate'@'{hosts}';
 GRANT CREATE, ALTER, INDEX, SELECT, INSERT ON `{account}`.jdpay_job_version TO 'jdpay_migrate'@'{hosts}';
 
 -- The servers grant on a table that is not there yet only together with CREATE, which is taken away at once.
 
 -- jdpay: the daemon. Of an order it can change only the ten columns of a payment, and no row of jdpay_audit.
+GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{account}`.jdpay_replica TO 'jdpay'@'{hosts}';
+GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{account}`.jdpay_minute TO 'jdpay'@'{hosts}';
+GRANT CREATE, SELECT ON `{account}`.jdpay_pause TO 'jdpay'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_replica FROM 'jdpay'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_minute FROM 'jdpay'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_pause FROM 'jdpay'@'{hosts}';
 GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{account}`.jdpay_job TO 'jdpay'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_job_version TO 'jdpay'@'{hosts}';
 GRANT CREATE, SELECT, INSERT ON `{account}`.jdpay_audit TO 'jdpay'@'{hosts}';
@@ -47,8 +56,14 @@ GRANT SELECT ON `{main}`.kernel_device_group TO 'jdpay'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_smartbox_boxact_info TO 'jdpay'@'{hosts}';
 GRANT SELECT, INSERT, UPDATE ON `{main}`.kernel_postorder_pay_info TO 'jdpay'@'{hosts}';
 
--- jdpay_operator: acts (`jobs retry`, `jobs discard`, `alerts silence`, `send`) and questions. It can put work to the front and end it, and
+-- jdpay_operator: acts (`jobs retry`, `jobs discard`, `alerts silence`, `jobs pause`, `queue pause`, `send`) and questions. It can put work to the front and end it, and
 -- cannot mark an order paid, add or delete a job, or change what jdpay_audit says.
+GRANT CREATE, SELECT ON `{account}`.jdpay_replica TO 'jdpay_operator'@'{hosts}';
+GRANT CREATE, SELECT ON `{account}`.jdpay_minute TO 'jdpay_operator'@'{hosts}';
+GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{account}`.jdpay_pause TO 'jdpay_operator'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_replica FROM 'jdpay_operator'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_minute FROM 'jdpay_operator'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_pause FROM 'jdpay_operator'@'{hosts}';
 GRANT CREATE, SELECT, UPDATE ON `{account}`.jdpay_job TO 'jdpay_operator'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_job_version TO 'jdpay_operator'@'{hosts}';
 GRANT CREATE, SELECT, INSERT ON `{account}`.jdpay_audit TO 'jdpay_operator'@'{hosts}';
@@ -63,8 +78,14 @@ GRANT SELECT ON `{main}`.kernel_device_group TO 'jdpay_operator'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_smartbox_boxact_info TO 'jdpay_operator'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_postorder_pay_info TO 'jdpay_operator'@'{hosts}';
 
--- jdpay_read: the console and the questions: `config check --connect`, `alerts`, `jobs list`, `jobs show`, `find`, `trace`, `explain`,
+-- jdpay_read: the console and the questions: `config check --connect`, `status`, `alerts`, `jobs list`, `jobs show`, `find`, `trace`, `explain`,
 -- `verify --job`, `audit`, `doctor` (which says what it could not check as this user).
+GRANT CREATE, SELECT ON `{account}`.jdpay_replica TO 'jdpay_read'@'{hosts}';
+GRANT CREATE, SELECT ON `{account}`.jdpay_minute TO 'jdpay_read'@'{hosts}';
+GRANT CREATE, SELECT ON `{account}`.jdpay_pause TO 'jdpay_read'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_replica FROM 'jdpay_read'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_minute FROM 'jdpay_read'@'{hosts}';
+REVOKE CREATE ON `{account}`.jdpay_pause FROM 'jdpay_read'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_job TO 'jdpay_read'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_job_version TO 'jdpay_read'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_audit TO 'jdpay_read'@'{hosts}';

@@ -108,7 +108,7 @@ func TestMigrateNamesItsUser(t *testing.T) {
 	if _, err := s.DB.Exec("DROP TABLE jdpay_alert"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.DB.Exec("DELETE FROM jdpay_job_version WHERE version_id = 5"); err != nil {
+	if _, err := s.DB.Exec("DELETE FROM jdpay_job_version WHERE version_id >= 5"); err != nil {
 		t.Fatal(err)
 	}
 	s.Extra["ConnectionStrings__Account"] = box.Connection("jdpay", s.MySQL.Host, s.MySQL.Port, s.Schema)

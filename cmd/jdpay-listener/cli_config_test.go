@@ -98,7 +98,7 @@ func TestConfigCheckPrintsFaultsAlone(t *testing.T) {
 			t.Errorf("got %s, want %s…", lines[i], prefix)
 		}
 	}
-	if out, _, code := inProcess(t, "", "config", "check", "--json"); code != exitUsage || !strings.Contains(out, `"Given": "Dev001.ThirdService:EMQPort"`) || !strings.Contains(out, `"Jobs:KeepDone"`) {
+	if out, _, code := inProcess(t, "", "config", "check", "--json"); code != exitUsage || !strings.Contains(out, `"given": "Dev001.ThirdService:EMQPort"`) || !strings.Contains(out, `"Jobs:KeepDone"`) {
 		t.Errorf("exit %d: %s", code, out)
 	}
 }

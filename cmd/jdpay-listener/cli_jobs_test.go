@@ -93,17 +93,16 @@ func TestJobsListAndShow(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the table fits a terminal and has no escape sequences", func(t *testing.T) {
+	t.Run("the table has no escape sequences, and is not cut where there is no terminal", func(t *testing.T) {
 		out := s.Run("jobs", "list")
-		mustContain(t, out, "code 17: …", "R1     2020-11-20 12:05:00", "due 2020-11-20 12:00:00", "now")
+		mustContain(t, out, "code 17: 门打不开", "R1     2020-11-20 12:05:00", "due 2020-11-20 12:00:00", "now")
 		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 		if len(lines) != 5 {
 			t.Errorf("%d lines, want a head and one for each of 4 jobs:\n%s", len(lines), out)
 		}
 		for _, line := range lines {
-			taken := lang.Width(line)
-			if taken > 120 || strings.ContainsRune(line, '\x1b') {
-				t.Errorf("%d columns: %q", taken, line)
+			if strings.ContainsRune(line, '\x1b') {
+				t.Errorf("%q", line)
 			}
 		}
 	})

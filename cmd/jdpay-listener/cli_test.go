@@ -41,12 +41,12 @@ func TestEveryCommandHasHelp(t *testing.T) {
 
 func TestWrongUsage(t *testing.T) {
 	for line, want := range map[string]string{
-		"jobs":                        "jobs list, show, retry or discard",
-		"jobs retry":                  "name jobs by id, or give --all with a filter",
-		"jobs retry --all":            "--all wants a filter",
-		"jobs retry 1 --all --kind k": "not both",
-		"jobs retry 1 --kind k":       "go with --all",
-		"jobs discard --all --state parked --ref=": "--ref is empty",
+		"jobs":                             "jobs list, show, retry, discard, pause or resume",
+		"jobs retry":                       "name jobs by id, or give --all with a filter",
+		"jobs retry --all":                 "--all wants a filter",
+		"jobs retry 1 --all --kind settle": "not both",
+		"jobs retry 1 --kind settle":       "go with --all",
+		"jobs discard --all --state parked --ref=": "--order is empty",
 		"jobs discard x":                         `"x" is no job id`,
 		"jobs list --state lost":                 `there is no state "lost": use ready, running,`,
 		"jobs list --limit 0":                    "--limit must be at least 1",

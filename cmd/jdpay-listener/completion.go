@@ -1,13 +1,9 @@
 package main
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/payment"
 )
 
 // completeFlags gives the values of flags to the shell's completion, for the command and all below it. No argument of a
@@ -19,7 +15,7 @@ func completeFlags(cmd *cobra.Command) {
 	}
 	for name, values := range map[string][]string{
 		"state": states,
-		"kind":  slices.Sorted(maps.Keys(payment.Endings)),
+		"kind":  jobKinds(),
 		"lang":  {"en", "zh"},
 	} {
 		if cmd.LocalFlags().Lookup(name) != nil {
@@ -27,7 +23,7 @@ func completeFlags(cmd *cobra.Command) {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
-	for _, name := range []string{"amount", "as", "acts", "external-id", "field", "job", "limit", "order", "pay-time", "pay-type", "queue", "reason", "ref"} {
+	for _, name := range []string{"amount", "as", "acts", "external-id", "field", "job", "limit", "order", "pay-time", "pay-type", "queue", "reason", "outcome", "text", "older-than", "for"} {
 		if cmd.LocalFlags().Lookup(name) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 		}

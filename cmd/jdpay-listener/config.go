@@ -41,7 +41,7 @@ the columns of the business tables, and shows how each connection is secured; th
   jdpay-listener config check --connect --config /etc/jdpay/appsettings.json --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := setup.Load(a.options())
+			loaded, err := a.loadAll()
 			var faults config.Faults
 			if err != nil && !errors.As(err, &faults) {
 				return err
@@ -61,13 +61,15 @@ the columns of the business tables, and shows how each connection is secured; th
 				})
 				return errors.Join(err, failedFindings(findings))
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, errNoConfiguration) {
 				if loaded.FilesFrom != config.FromFlag { // else the faults name what the user has named
 					a.warn(filesLine(loaded))
 				}
 				for _, warning := range loaded.Unknown { // a fault may come from one
 					a.warn(lang.M("warning: %s", warning))
 				}
+			}
+			if err != nil {
 				return err // without the values, among which the faults would be lost
 			}
 			a.printSettings(loaded)

@@ -37,12 +37,25 @@ Secrets are written as the old file has them, in clear. A file of --output is re
 			if err != nil {
 				return err
 			}
-			if output == "" {
-				if _, err := a.stdout.Write(made.Text); err != nil {
+			switch {
+			case output == "" && a.json: // in the document
+			case output == "":
+				if _, err := unwrapped(a.stdout).Write(made.Text); err != nil {
 					return lang.Errorf("printing the file: %s", err)
 				}
-			} else if err := writeConfiguration(output, made.Text, force); err != nil {
-				return err
+			default:
+				if err := writeConfiguration(output, made.Text, force); err != nil {
+					return err
+				}
+			}
+			if a.json {
+				text := string(made.Text)
+				if output != "" {
+					text = ""
+				}
+				return a.printJSON(map[string]any{
+					"output": output, "text": text, "secrets": orEmpty(made.Secrets), "left_out": orEmpty(made.LeftOut), "required": orEmpty(made.Required),
+				})
 			}
 			a.tellConverted(made, output)
 			return nil

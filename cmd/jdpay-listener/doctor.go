@@ -5,7 +5,6 @@ import (
 
 	"jdpay-listener/internal/doctor"
 	"jdpay-listener/internal/lang"
-	"jdpay-listener/internal/setup"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -22,7 +21,7 @@ checked because something else failed is marked so.`,
   jdpay-listener doctor --json --config /etc/jdpay/appsettings.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := setup.Load(a.options())
+			loaded, err := a.loadAll()
 			if err != nil {
 				return err
 			}

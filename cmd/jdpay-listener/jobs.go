@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,43 +12,61 @@ import (
 	"github.com/spf13/pflag"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/document"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/payment"
 )
 
 func (a *app) jobsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "jobs",
-		Short:   "List, show, retry or discard jobs",
+		Short:   "List, show, retry, discard or pause jobs",
 		Example: "  jdpay-listener jobs list --state parked",
 		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{lang.Errorf("jobs needs a command: jobs list, show, retry or discard")}
+			return usageError{lang.Errorf("jobs needs a command: jobs list, show, retry, discard, pause or resume")}
 		},
 	}
-	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand())
+	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand(),
+		a.pauseCommand(&cobra.Command{Use: "pause KIND", Short: "Keep the jobs of a kind from beginning, in all replicas, for a time", Example: `  jdpay-listener jobs pause waybill-status --for 2h --reason "JD repairs its gateway"`}, pausedKind),
+		a.resumeCommand(&cobra.Command{Use: "resume KIND", Short: "End the pause of a kind before its time", Example: "  jdpay-listener jobs resume waybill-status"}, pausedKind))
 	return cmd
 }
 
 // selection has the flags that select jobs.
 type selection struct {
-	states    []string
-	kind, ref string
-	all       bool
-	given     *pflag.FlagSet
+	states                     []string
+	kind, order, outcome, text string
+	olderThan                  time.Duration
+	all                        bool
+	idsFrom                    string
+	given                      *pflag.FlagSet
 }
 
 func (s *selection) flags(cmd *cobra.Command) {
-	s.given = cmd.Flags()
-	cmd.Flags().StringSliceVar(&s.states, "state", nil, "jobs in this `STATE`: ready, running, waiting, done, rejected or parked; repeatable")
-	cmd.Flags().StringVar(&s.kind, "kind", "", "jobs of this `KIND`, such as pay-complete")
-	cmd.Flags().StringVar(&s.ref, "ref", "", "jobs of this `ORDER_NO`")
+	f := cmd.Flags()
+	s.given = f
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "ref" { // as it was called before
+			name = "order"
+		}
+		return pflag.NormalizedName(name)
+	})
+	f.StringSliceVar(&s.states, "state", nil, "jobs in this `STATE`: ready, running, waiting, done, rejected or parked; repeatable")
+	f.StringVar(&s.kind, "kind", "", "jobs of this `KIND`, such as pay-complete")
+	f.StringVar(&s.order, "order", "", "jobs of this `ORDER_NO` (also --ref)")
+	f.StringVar(&s.outcome, "outcome", "", "jobs with this `OUTCOME`, such as expired")
+	f.StringVar(&s.text, "text", "", "jobs with this `TEXT` in their error, order number or unique key")
+	f.DurationVar(&s.olderThan, "older-than", 0, "jobs that were created before this `TIME`, such as 2h")
 }
 
 func (s *selection) filter() (job.Filter, error) {
-	f := job.Filter{Kind: s.kind, Ref: s.ref}
+	f := job.Filter{Kind: s.kind, Ref: s.order, Outcome: job.Outcome(s.outcome), Text: s.text, OlderThan: s.olderThan}
 	// An empty shell variable must not select everything.
-	for name, empty := range map[string]bool{"kind": s.kind == "", "ref": s.ref == "", "state": len(s.states) == 0} {
+	for name, empty := range map[string]bool{
+		"kind": s.kind == "", "order": s.order == "", "state": len(s.states) == 0, "outcome": s.outcome == "", "text": s.text == "", "older-than": s.olderThan <= 0,
+	} {
 		if empty && s.given.Changed(name) {
 			return f, lang.Errorf("--%s is empty: give a value, or leave it out to select all", name)
 		}
@@ -59,7 +78,20 @@ func (s *selection) filter() (job.Filter, error) {
 		}
 		f.States = append(f.States, state)
 	}
-	return f, nil
+	return f, checkKind(s.kind)
+}
+
+// checkKind returns an error that names the kinds that exist if this is none of them.
+func checkKind(kind string) error {
+	if kinds := jobKinds(); kind != "" && !slices.Contains(kinds, kind) {
+		return lang.Errorf("there is no kind %q: use %s", kind, strings.Join(kinds, ", "))
+	}
+	return nil
+}
+
+// jobKinds are the kinds of jobs, those of periodic workers last.
+func jobKinds() []string {
+	return append(slices.Sorted(maps.Keys(payment.Endings)), "bound-evidence", "purge", "nightly-audit", document.WorkerName)
 }
 
 func ids(args []string) ([]int64, error) {
@@ -84,7 +116,8 @@ func (a *app) jobsListCommand() *cobra.Command {
 		Short: "List jobs, the newest first, rejected messages last",
 		Example: `  jdpay-listener jobs list --state parked
   jdpay-listener jobs list --kind pay-complete --state ready --state waiting --limit 500
-  jdpay-listener jobs list --ref R20261120001 --json`,
+  jdpay-listener jobs list --outcome expired --text "the broker" --older-than 2h
+  jdpay-listener jobs list --order R20261120001 --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := s.filter()
@@ -115,7 +148,7 @@ func (a *app) jobsListCommand() *cobra.Command {
 	return cmd
 }
 
-// printJobs prints a line for each job, cut to tableWidth; free text is the last column, since it is cut.
+// printJobs prints a line for each job, cut to the terminal; free text is the last column, since it is cut.
 func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 	if len(rows) == 0 {
 		a.say(lang.M("no jobs"))
@@ -137,7 +170,7 @@ func (a *app) printJobs(rows []job.Row, zone *time.Location) {
 			strconv.FormatInt(r.ID, 10), r.Kind, string(r.State), cmp.Or(string(r.Outcome), "-"), strconv.Itoa(r.Tries), cmp.Or(r.Ref, "-"), in(when), plain(r.LastError),
 		})
 	}
-	a.table(table, tableWidth)
+	a.table(table, a.columns)
 }
 
 func (a *app) jobsShowCommand() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -54,12 +55,22 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	columns int  // of the terminal that stdout is; 0: it is none
+	printed bool // a JSON document was printed
 }
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	language, unknown := lang.Of(languageFlag(args), os.Getenv)
-	a := &app{lang: language, stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{lang: language, stdin: stdin, stdout: stdout, stderr: stderr, columns: terminalColumns(stdout)}
+	for _, stream := range []*io.Writer{&a.stdout, &a.stderr} {
+		if columns := terminalColumns(*stream); columns > 0 {
+			w := &wrapper{w: *stream, columns: columns}
+			defer w.flush()
+			*stream = w
+		}
+	}
 	root := a.root()
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if unknown != nil {
@@ -67,19 +78,43 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		}
 		return nil
 	}
+	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd() // before those below, which must see it
 	completeFlags(root)
 	markUsageErrors(root)
 	a.translate(root)
 	root.SetArgs(dotNetFlags(args))
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := a.tell(cmd, err)
+	if !a.printed && (a.json || slices.Contains(args, "--json")) { // a flag before it may be the one that is wrong
+		text := lang.ErrorMessage(err)
+		if errors.Is(err, errNoConfiguration) {
+			text = noConfiguration
+		}
+		_ = a.printJSON(failure{strings.ReplaceAll(strings.TrimSpace(text.In(lang.English)), "\n", "; "), code}) // programs read the same in every language
+	}
+	return code
+}
+
+// failure is the document of a command that has none because it failed.
+type failure struct {
+	Error    string `json:"error"`
+	ExitCode int    `json:"exit_code"`
+}
+
+// tell says on standard error why a command failed, and returns the exit code.
+func (a *app) tell(cmd *cobra.Command, err error) int {
 	var faults config.Faults
 	var usage usageError
 	switch {
-	case err == nil:
-		return exitOK
+	case errors.Is(err, errNoConfiguration):
+		a.warn(lang.M("jdpay-listener: %s", noConfiguration))
+		return exitUsage
 	case errors.As(err, &faults):
 		for _, f := range faults {
 			a.warn(f.Message())
@@ -88,6 +123,9 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	case errors.As(err, &usage):
 		a.warn(lang.M("jdpay-listener: %s; see %s --help", a.oneLine(usage.error), cmd.CommandPath()))
 		return exitUsage
+	}
+	if errors.Is(err, errSaid) {
+		return exitFailed
 	}
 	a.warn(lang.M("jdpay-listener: %s", a.oneLine(err)))
 	return exitFailed
@@ -141,7 +179,7 @@ Without a command it runs the daemon.`,
 	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.String("lang", "", lang.Mark("`en` or zh: the language of all texts for people (default by LC_ALL, LC_MESSAGES or LANG)")) // see languageFlag
-	root.AddCommand(run, a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.queueCommand(), a.sendCommand(), a.alertsCommand(), a.doctorCommand(), a.probeCommand(), a.versionCommand())
+	root.AddCommand(run, a.statusCommand(), a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.queueCommand(), a.sendCommand(), a.alertsCommand(), a.doctorCommand(), a.probeCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }
@@ -166,10 +204,33 @@ func dotNetFlags(args []string) []string {
 // options returns the sources of the configuration.
 func (a *app) options() config.Options { return config.Options{Files: a.files, Set: a.set} }
 
+// errNoConfiguration means that nothing is configured anywhere.
+var errNoConfiguration = errors.New("no configuration was found")
+
+// noConfiguration says where it was looked for.
+var noConfiguration = lang.M("no configuration was found: neither --config nor %s names a file, there is no appsettings.json here, in configs/ or in %s, and no setting is in the environment",
+	config.FilesVariable, config.HostDir)
+
+// loadAll reads the configuration. Where there is none at all, the error is errNoConfiguration and not each key that is missing; it
+// wraps those.
+func (a *app) loadAll() (*config.Loaded, error) {
+	loaded, err := setup.Load(a.options())
+	var faults config.Faults
+	if !errors.As(err, &faults) || len(loaded.Files) > 0 || loaded.FilesFrom != config.HostDir {
+		return loaded, err
+	}
+	for _, s := range loaded.Effective() {
+		if strings.Contains(s.Source, " ") { // "env …" or "flag …"; the others are defaults, or follow from those
+			return loaded, err
+		}
+	}
+	return loaded, errors.Join(errNoConfiguration, err)
+}
+
 // load reads the configuration and drops its warnings, which run, config check and doctor print: most do not concern the
 // other commands.
 func (a *app) load() (*config.Config, error) {
-	loaded, err := setup.Load(a.options())
+	loaded, err := a.loadAll()
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +239,8 @@ func (a *app) load() (*config.Config, error) {
 
 // printJSON prints one JSON document. Control and invisible characters are escaped.
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(printable.Lines{W: a.stdout})
+	a.printed = true
+	e := json.NewEncoder(printable.Lines{W: unwrapped(a.stdout)})
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)

@@ -18,8 +18,8 @@ func (a *app) migrateCommand() *cobra.Command {
 		Use:   "migrate",
 		Short: "Create or upgrade the daemon's own tables in the account database",
 		Long: `Creates or upgrades the daemon's own tables in the account database: jdpay_job, jdpay_audit with the acts of
-operators, and jdpay_cursor. It may be repeated, and may run while replicas work, also replicas of the previous version. It never
-changes the company's tables.
+operators, jdpay_alert, jdpay_cursor, jdpay_replica, jdpay_minute and jdpay_pause. It may be repeated, and may run while
+replicas work, also replicas of the previous version. It never changes the company's tables.
 
 With --elasticsearch it also installs the template that gives the fields of documents their types, unless this or a newer version
 of it is there. The daemon does the same before its first document if its user there has the right to.`,

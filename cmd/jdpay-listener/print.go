@@ -9,7 +9,7 @@ import (
 	"jdpay-listener/internal/printable"
 )
 
-// tableWidth is the width of a list of jobs in terminal columns; jobs show and --json have all of a text.
+// tableWidth bounds free text of a queue's messages in terminal columns; --json has all of it.
 const tableWidth = 120
 
 // printLine prints a line to stdout, with control characters escaped.

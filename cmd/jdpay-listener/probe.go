@@ -15,7 +15,6 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/lang"
-	"jdpay-listener/internal/setup"
 )
 
 // probeTimeout is a little longer than the daemon's own checks of readiness may take.
@@ -36,7 +35,7 @@ fault elsewhere does not matter here.`,
   jdpay-listener probe --ready --config /etc/jdpay/appsettings.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := setup.Load(a.options())
+			loaded, err := a.loadAll()
 			var faults config.Faults
 			if err != nil && !errors.As(err, &faults) {
 				return err

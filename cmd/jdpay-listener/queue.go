@@ -21,14 +21,16 @@ import (
 func (a *app) queueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "queue",
-		Short:   "Look at a queue",
+		Short:   "Look at a queue, or pause it",
 		Example: "  jdpay-listener queue peek",
 		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{lang.Errorf("queue needs a command: queue peek")}
+			return usageError{lang.Errorf("queue needs a command: queue peek, pause or resume")}
 		},
 	}
-	cmd.AddCommand(a.queuePeekCommand())
+	cmd.AddCommand(a.queuePeekCommand(),
+		a.pauseCommand(&cobra.Command{Use: "pause NAME", Short: "Receive nothing from a queue, in all replicas, for a time", Example: `  jdpay-listener queue pause JDPayNotify --for 30m --reason "the database is moved"`}, pausedQueue),
+		a.resumeCommand(&cobra.Command{Use: "resume NAME", Short: "End the pause of a queue before its time", Example: "  jdpay-listener queue resume JDPayNotify"}, pausedQueue))
 	return cmd
 }
 

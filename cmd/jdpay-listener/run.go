@@ -14,7 +14,6 @@ import (
 
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/lang"
-	"jdpay-listener/internal/setup"
 )
 
 // gcPercent lets the heap grow to five times the live memory, which is small and bounded: under load that saves a fifth of
@@ -66,7 +65,7 @@ SIGHUP has the configuration read again at once. A log that nobody reads delays 
 				debug.SetMemoryLimit(memoryLimit)
 			}
 			options := a.options()
-			loaded, err := setup.Load(options)
+			loaded, err := a.loadAll()
 			if err != nil {
 				return err
 			}
@@ -76,7 +75,7 @@ SIGHUP has the configuration read again at once. A log that nobody reads delays 
 			signal.Notify(reread, syscall.SIGHUP)
 			defer signal.Stop(reread)
 			a.stderr = bounded{a.stderr}
-			out := daemon.NewLogWriter(a.stdout, func(err error) {
+			out := daemon.NewLogWriter(unwrapped(a.stdout), func(err error) {
 				a.warn(lang.M("jdpay-listener: the log cannot be written, and its lines are dropped: %s", err))
 			})
 			runningLog.Store(out)

@@ -90,7 +90,7 @@ func (a *app) printTrace(t *inspect.Trace, zone *time.Location) {
 		line(lang.M("unread"), lang.M("%d kept messages have not been decoded yet; one of them may be about this order", t.Unread))
 	}
 	if t.Unlisted > 0 {
-		line(lang.M("unlisted"), lang.M("%d more rejected messages and copies name this order: see jobs list --ref", t.Unlisted))
+		line(lang.M("unlisted"), lang.M("%d more rejected messages and copies name this order: see jobs list --order", t.Unlisted))
 	}
 	if t.Deleted > 0 {
 		line(lang.M("deleted"), lang.M("%d more rejected messages named this order; they were deleted and counted, the first and the newest of each hour are kept", t.Deleted))

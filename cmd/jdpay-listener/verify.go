@@ -114,8 +114,11 @@ func (a *app) keptMessage(ctx context.Context, id string) (c *config.Config, kin
 // loadSections reads the configuration for a command that needs only some sections and no queue. Faults elsewhere are
 // ignored.
 func (a *app) loadSections(sections ...string) (*config.Config, error) {
-	loaded, err := setup.Load(a.options())
+	loaded, err := a.loadAll()
 	var faults config.Faults
+	if errors.Is(err, errNoConfiguration) {
+		return nil, err
+	}
 	if errors.As(err, &faults) {
 		noQueue := func(f config.Fault) bool { return f.Key == "JDPay:NotifyQueueName" }
 		if faults = slices.DeleteFunc(faults.Of(sections...), noQueue); len(faults) > 0 {

@@ -42,6 +42,7 @@ const (
 	CauseUnheard   = "none_accepted/" // a kind
 	CauseBurst     = "burst/"         // an outcome
 	CauseBacklog   = "backlog/"       // a kind
+	CausePauseOver = "pause_over/"    // a kind
 	CauseMissing   = "missing/"       // a database: tables or columns
 	CauseDatabase  = "account_database"
 	CauseDown      = "dependency/" // its name
@@ -87,6 +88,7 @@ var catalogue = map[string]cause{
 	CauseUnheard:                                              {lang.Mark("%s are all rejected"), true, "jobs list --kind {what} --state rejected"},
 	CauseBurst:                                                {lang.Mark("many messages are %s"), false, "jobs list --kind reply"},
 	CauseBacklog:                                              {lang.Mark("%s wait too long"), true, "jobs list --kind {what} --state ready"},
+	CausePauseOver:                                            {lang.Mark("the pause of %s is over, and work waits"), false, "jobs list --kind {what} --state ready"},
 	CauseMissing:                                              {lang.Mark("the %s database lacks tables or columns"), true, "doctor"},
 	CauseDatabase:                                             {lang.Mark("the account database is away"), true, "doctor"},
 	CauseDown:                                                 {lang.Mark("%s cannot be used"), false, "doctor"},
@@ -294,6 +296,12 @@ func burst(outcome string, n int) Alert {
 		a.Text = lang.M("%d in a minute: replies come from other cabinets than the commands were sent to. A cabinet is hacked, or serials are mixed up.", n)
 	}
 	return a
+}
+
+// pauseOver is the event that an operator's pause ended by itself.
+func pauseOver(kind string, n int, until time.Time) Alert {
+	return Alert{Cause: CausePauseOver + kind, Key: CausePauseOver + kind + ":" + until.Format(time.RFC3339), Event: true, Attrs: []any{"kind", kind, "jobs", n}, Text: lang.M(
+		"An operator's pause is over, and %d jobs that waited for it are being done now.", n)}
 }
 
 func backlog(kind string, n int, age time.Duration) Alert {

@@ -9,6 +9,7 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/replica"
 )
 
 const (
@@ -35,7 +36,7 @@ func (t *Teller) scan(ctx context.Context) error {
 	errs := []error{t.findParked(ctx), t.expire(ctx)}
 	if now := time.Now(); !now.Before(t.nextScan) {
 		t.nextScan = now.Add(scanInterval)
-		errs = append(errs, t.findLate(ctx), t.findRejected(ctx), t.findForeign(ctx), t.findBacklog(ctx))
+		errs = append(errs, t.findLate(ctx), t.findRejected(ctx), t.findForeign(ctx), t.findBacklog(ctx), t.findPausesOver(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -230,9 +231,38 @@ func (t *Teller) findBacklog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	paused, err := replica.Pauses(ctx, t.store.db)
+	if err != nil {
+		return err
+	}
 	for _, b := range list {
+		if slices.ContainsFunc(paused, func(p replica.Pause) bool { return p.Kind == b.Kind }) { // an operator wants it so
+			continue
+		}
 		if err := t.raiseNow(ctx, backlog(b.Kind, b.Jobs, b.Age), loopTimeout); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// findPausesOver tells of kinds whose pause ended a moment ago while work waited.
+func (t *Teller) findPausesOver(ctx context.Context) error {
+	ended, err := replica.Ended(ctx, t.store.db, loopTimeout)
+	if err != nil || len(ended) == 0 {
+		return err
+	}
+	waiting, err := t.jobs.OpenWork(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range ended {
+		for _, w := range waiting {
+			if w.Kind == p.Kind && w.Due > 0 && w.Overdue > -p.Left {
+				if err := t.raiseNow(ctx, pauseOver(p.Kind, w.Due, p.Until), eventTimeout); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

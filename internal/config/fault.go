@@ -11,12 +11,12 @@ import (
 
 // Fault is one fault of the configuration.
 type Fault struct {
-	Key     string       // the key, or the file and line when no key can be named
-	Given   string       // the flat key of the replaced program by which the key was given; empty when by its own name
-	Value   string       // what was given, masked where it is a secret; empty when nothing was
-	Source  string       // where it was given; empty when nowhere
-	Problem lang.Message // what is wrong with it
-	Remedy  lang.Message // what to do
+	Key     string       `json:"key"`              // the key, or the file and line when no key can be named
+	Given   string       `json:"given,omitempty"`  // the flat key of the replaced program by which the key was given; empty when by its own name
+	Value   string       `json:"value,omitempty"`  // what was given, masked where it is a secret; empty when nothing was
+	Source  string       `json:"source,omitempty"` // where it was given; empty when nowhere
+	Problem lang.Message `json:"problem"`          // what is wrong with it
+	Remedy  lang.Message `json:"remedy,omitzero"`  // what to do
 }
 
 // String returns the fault as one line: key = "value" (source): problem; remedy. The key is the one that the user wrote.

@@ -20,9 +20,9 @@ type Options struct {
 
 // Setting is one effective value, for people to read.
 type Setting struct {
-	Key    string
-	Value  string // secrets masked
-	Source string // such as "default", "appsettings.json:12", "env Mqtt__Server", "flag --set"
+	Key    string `json:"key"`
+	Value  string `json:"value"`  // secrets masked
+	Source string `json:"source"` // such as "default", "appsettings.json:12", "env Mqtt__Server", "flag --set"
 }
 
 // Loaded is a configuration with its sources, warnings and faults.

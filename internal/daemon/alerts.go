@@ -65,6 +65,9 @@ func (d *daemon) watchIntake(ctx context.Context) error {
 	for i, l := range d.listeners {
 		name := d.queues[i].Name()
 		since, why := l.Stopped()
+		if end := d.paused.queue(name); !since.IsZero() && since.Before(end) {
+			since = end // an operator wanted it so until then
+		}
 		switch {
 		case since.IsZero() || errors.Is(why, mns.ErrNotStored) && d.alerts.Raised(alert.CauseDatabase): // one alert is enough
 			d.alerts.Over(alert.CauseIntake + name)

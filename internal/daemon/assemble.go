@@ -34,7 +34,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	parcels := payment.NewParcels(d.main, kernel.PayInfo{Status: c.Payment.PaidStatus, Message: c.Payment.PayMessage})
 	parcels.Log = d.log
 	tries := report.New(report.Options{
-		Log: d.log, Metrics: d.metrics, Confirm: c.Mqtt.RequireReply, Jobs: d.store, Parcels: parcels, Rules: setup.MessageRules(c),
+		Log: d.log, Metrics: d.metrics, Confirm: c.Mqtt.RequireReply, Jobs: d.store, Parcels: parcels, Rules: setup.MessageRules(c), Tally: &d.tally,
 	})
 	d.ends.add("lines about payments", tries.Flush)
 	d.tries, d.tables = tries, d.tableChecks()
@@ -48,7 +48,9 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 	if d.traces != nil {
 		options.Try = d.traces.try
 	}
-	d.runner = job.NewRunner(d.store, leaseName(c.Host.Instance), options)
+	d.lease = leaseName(c.Host.Instance)
+	d.runner = job.NewRunner(d.store, d.lease, options)
+	d.ends.add("sign of life", d.leave)
 	d.sender = alert.NewSender(nil)
 	d.ping = d.sender.Get
 	d.ends.add("receivers of alerts", func() error { d.sender.Close(); return nil })
@@ -172,7 +174,12 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 	c := d.cfg
 	l := &mns.Listener{
 		Queue: queue, Wait: time.Duration(c.Mns.WaitSeconds) * time.Second, BatchSize: c.Mns.BatchSize, MaxPollers: c.Mns.MaxPollers,
-		Gate: func(ctx context.Context) error { return d.runner.WaitFree(ctx, kind, c.Mns.BatchSize*c.Mns.MaxPollers) },
+		Gate: func(ctx context.Context) error {
+			if err := d.paused.wait(ctx, name); err != nil {
+				return err
+			}
+			return d.runner.WaitFree(ctx, kind, c.Mns.BatchSize*c.Mns.MaxPollers)
+		},
 		Keep: func(ctx context.Context, queue string, received []mns.Message) (func(), error) {
 			begin := time.Now()
 			msgs := make([]payment.Message, len(received))

@@ -20,6 +20,7 @@ import (
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/replica"
 	"jdpay-listener/internal/report"
 	"jdpay-listener/internal/setup"
 )
@@ -92,14 +93,19 @@ type daemon struct {
 	tables        []*tableCheck                                   // of the account and of the main database
 	traces        *traces                                         // nil: off
 	watches       []server
+	lease         string        // of its jobs
+	tally         replica.Tally // of what this instance does in each minute
 	listening     chan net.Addr // the ops server's address, or nil, after its first try to listen
 
 	started   time.Time            // when the intake was watched first
 	kindsSeen map[string]bool      // kinds whose jobs have been counted; true: work, false: a periodic worker
 	oldest    map[string]time.Time // when the oldest unfinished job of a kind was created, as the table said last
 
-	actsSeen bool  // lastAct is set
-	lastAct  int64 // id of the last operator's act that was logged
+	born       time.Time // when it wrote its first sign of life
+	paused     pauses
+	pausesRead bool  // since the last act that changed them
+	actsSeen   bool  // lastAct is set
+	lastAct    int64 // id of the last operator's act that was logged
 }
 
 // run starts the stages against the direction of a payment: effects, work, queue. No message arrives before it can be

@@ -11,6 +11,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/replica"
 	"jdpay-listener/internal/report"
 	"jdpay-listener/internal/setup"
 )
@@ -19,7 +20,7 @@ const (
 	purgeInterval   = time.Hour
 	boundInterval   = time.Minute
 	backlogInterval = 15 * time.Second
-	actsInterval    = 15 * time.Second
+	actsInterval    = 5 * time.Second
 	// backlogTimeout is below backlogInterval, so that the ages go on counting while the database does not answer.
 	backlogTimeout = 10 * time.Second
 	// attributesTimeout is short because only people look at a queue's counts.
@@ -68,6 +69,9 @@ func (d *daemon) purge(ctx context.Context) error {
 	if err := d.alerts.Purge(ctx, d.cfg.Jobs.KeepDone); err != nil {
 		return err
 	}
+	if err := replica.Purge(ctx, d.account); err != nil {
+		return err
+	}
 	n, err := d.store.Purge(ctx, d.cfg.Jobs.KeepDone, d.cfg.Jobs.KeepRejected)
 	if n > 0 {
 		d.log.Info("old jobs deleted", "jobs", n)
@@ -80,6 +84,7 @@ func (d *daemon) localWorkers() []server {
 	return []server{
 		d.watched(job.Worker{Name: "backlog", Period: backlogInterval, Run: d.backlog}),
 		d.watched(job.Worker{Name: "dependencies", Period: dependenciesInterval, Run: d.probeDependencies}),
+		d.watched(job.Worker{Name: "replica", Period: replica.Interval, Run: d.signLife}),
 		d.watched(job.Worker{Name: "acts", Period: actsInterval, Run: d.acts}),
 		d.watched(job.Worker{Name: "tables", Period: tablesInterval, Run: d.checkTables}),
 		d.watched(d.alerts.Worker()),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"jdpay-listener/internal/auditlog"
@@ -26,6 +27,21 @@ type Acted struct {
 	Tries   int     `json:"try_count"`
 }
 
+// rest are the conditions of the filter that have no field of their own in an act.
+func (f Filter) rest() string {
+	var parts []string
+	if f.Outcome != "" {
+		parts = append(parts, "outcome "+string(f.Outcome))
+	}
+	if f.Text != "" {
+		parts = append(parts, fmt.Sprintf("text %q", f.Text))
+	}
+	if f.OlderThan > 0 {
+		parts = append(parts, "older than "+f.OlderThan.String())
+	}
+	return strings.Join(parts, ", ")
+}
+
 // actPart bounds the jobs that one transaction of an act changes, and so those of one row of jdpay_audit.
 const actPart = 100
 
@@ -35,7 +51,8 @@ type asked struct {
 	States []State `json:"states,omitempty"`
 	Kind   string  `json:"kind,omitempty"`
 	Ref    string  `json:"ref,omitempty"`
-	Part   int     `json:"part"` // of parts, each with its share of the jobs
+	Filter string  `json:"filter,omitempty"` // the rest of it, in words
+	Part   int     `json:"part"`             // of parts, each with its share of the jobs
 	Parts  int     `json:"parts"`
 	Jobs   int     `json:"jobs"` // that were selected, in all parts
 }
@@ -95,7 +112,7 @@ func (s *MySQL) act(ctx context.Context, by auditlog.Operator, name string, f Fi
 	if err != nil {
 		return nil, fmt.Errorf("selecting jobs: %w", err)
 	}
-	detail := asked{len(f.IDs), f.States, f.Kind, f.Ref, 0, (len(selected) + actPart - 1) / actPart, len(selected)}
+	detail := asked{len(f.IDs), f.States, f.Kind, f.Ref, f.rest(), 0, (len(selected) + actPart - 1) / actPart, len(selected)}
 	locked, conflict := 0, error(nil)
 	for part := range slices.Chunk(selected, actPart) {
 		detail.Part++

@@ -43,12 +43,14 @@ type Filter struct {
 	States    []State
 	Kind, Ref string
 	Outcome   Outcome
-	Except    Outcome // an outcome that is left out
+	Except    Outcome       // an outcome that is left out
+	Text      string        // a part of the order number, the unique key or the last error, in any case
+	OlderThan time.Duration // since their creation
 }
 
 // Empty reports whether the filter selects everything.
 func (f Filter) Empty() bool {
-	return len(f.IDs) == 0 && len(f.Keys) == 0 && len(f.Refs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == ""
+	return len(f.IDs) == 0 && len(f.Keys) == 0 && len(f.Refs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == "" && f.Text == "" && f.OlderThan == 0
 }
 
 func (f Filter) where() (string, []any) {
@@ -87,6 +89,14 @@ func (f Filter) where() (string, []any) {
 	if f.Except != "" {
 		cond = append(cond, "(outcome IS NULL OR outcome <> ?)")
 		args = append(args, f.Except)
+	}
+	if f.Text != "" {
+		cond = append(cond, "LOCATE(LOWER(?), LOWER(CONCAT_WS(' ', ref, unique_key, last_error))) > 0")
+		args = append(args, f.Text)
+	}
+	if f.OlderThan > 0 {
+		cond = append(cond, "created_at < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)")
+		args = append(args, f.OlderThan.Microseconds())
 	}
 	return strings.Join(cond, " AND "), args
 }

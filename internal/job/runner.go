@@ -148,6 +148,12 @@ func (r *Runner) Resume(name string) {
 	r.wake.now()
 }
 
+// Hold keeps the jobs of a kind from beginning until a time, as an operator wants it; those that run go on. The zero time ends it.
+func (r *Runner) Hold(name string, until time.Time) {
+	r.slots.hold(name, until)
+	r.wake.now()
+}
+
 // Kinds lists the registered kinds of jobs in order, without those of periodic workers.
 func (r *Runner) Kinds() (names []string) {
 	for _, u := range r.Uses() {

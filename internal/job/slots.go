@@ -45,6 +45,7 @@ type kind struct {
 	// or the old ones would starve.
 	spilled     bool
 	pausedUntil time.Time
+	heldUntil   time.Time     // by an operator
 	freed       chan struct{} // closed when a slot becomes free, if anybody waits for that
 	backlog     *rate.Limiter // of jobs from the table that nobody waits for, while new work comes in
 }
@@ -78,7 +79,10 @@ type leasedJob struct {
 	concluded Outcome // the outcome with which its handler's own transaction concluded it, if that was committed
 }
 
-func (k *kind) paused() bool { return time.Now().Before(k.pausedUntil) }
+func (k *kind) paused() bool {
+	now := time.Now()
+	return now.Before(k.pausedUntil) || now.Before(k.heldUntil)
+}
 
 // free is how many more jobs may run.
 func (k *kind) free() int { return k.policy.Concurrency - k.running - len(k.fifo) }
@@ -193,6 +197,14 @@ func (s *slots) pause(k *kind, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k.pausedUntil = time.Now().Add(d)
+}
+
+func (s *slots) hold(name string, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.kinds[name]; k != nil {
+		k.heldUntil = until
+	}
 }
 
 func (s *slots) resume(name string) {

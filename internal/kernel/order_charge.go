@@ -109,12 +109,12 @@ func FindOrders(ctx context.Context, db querier, numbers []string) (map[string]*
 	return byNumber(ctx, db, stateOfOrder, numbers, "")
 }
 
-// OrdersByID reads whether orders are paid, and their externalIds.
-func OrdersByID(ctx context.Context, tx *sql.Tx, ids []int64) (map[int64]*Order, error) {
+// OrdersByID reads whether orders are paid, their amounts and their externalIds.
+func OrdersByID(ctx context.Context, db querier, ids []int64) (map[int64]*Order, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	orders, err := readOrders(tx.QueryContext(ctx, "SELECT "+foundOfOrder+" FROM kernelorder_charge WHERE order_id IN "+sqldb.In(len(ids)), list(ids)...))
+	orders, err := readOrders(db.QueryContext(ctx, "SELECT "+foundOfOrder+" FROM kernelorder_charge WHERE order_id IN "+sqldb.In(len(ids)), list(ids)...))
 	found := make(map[int64]*Order, len(orders))
 	for _, o := range orders {
 		found[o.ID] = o

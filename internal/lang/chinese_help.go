@@ -99,10 +99,8 @@ TEXT 可以是电话里报的片段：不区分大小写，忽略空格和横线
 	"help for %s":                        "%s 的帮助",
 	"list at most this `NUMBER` of jobs": "最多列出 `NUMBER` 个任务",
 	"Show a job: its row, the kept message or arguments, and the history of its errors":   "显示一个任务：任务行、留存的消息或参数，以及历次错误",
-	"List, show, retry or discard jobs":                                                   "列出、查看、重试或放弃任务",
 	"jobs in this `STATE`: ready, running, waiting, done, rejected or parked; repeatable": "处于 `STATE` 状态的任务：ready、running、waiting、done、rejected 或 parked（待人工处理）；可重复",
 	"jobs of this `KIND`, such as pay-complete":                                           "类型为 `KIND` 的任务，例如 pay-complete",
-	"jobs of this `ORDER_NO`":                                                             "订单号为 `ORDER_NO` 的任务",
 	"List jobs, the newest first, rejected messages last":                                 "列出任务，最新的在前，被拒绝的消息在最后",
 	"Make jobs due now, with new tries and a new timeout":                                 "让任务立即重试，次数和期限重新计算",
 	`Makes parked, rejected, ready and waiting jobs due now; their tries and their timeout begin anew. Running jobs are not
@@ -131,11 +129,11 @@ Without a command it runs the daemon.`: `jdpay-listener 从阿里云 MNS 队列�
 	"`en` or zh: the language of all texts for people (default by LC_ALL, LC_MESSAGES or LANG)": "`en` 或 zh：所有文字的语言（默认由 LC_ALL、LC_MESSAGES 或 LANG 决定）",
 	"Create or upgrade the daemon's own tables in the account database":                         "在账务数据库中创建或升级本程序自己的表",
 	`Creates or upgrades the daemon's own tables in the account database: jdpay_job, jdpay_audit with the acts of
-operators, and jdpay_cursor. It may be repeated, and may run while replicas work, also replicas of the previous version. It never
-changes the company's tables.
+operators, jdpay_alert, jdpay_cursor, jdpay_replica, jdpay_minute and jdpay_pause. It may be repeated, and may run while
+replicas work, also replicas of the previous version. It never changes the company's tables.
 
 With --elasticsearch it also installs the template that gives the fields of documents their types, unless this or a newer version
-of it is there. The daemon does the same before its first document if its user there has the right to.`: `在账务数据库中创建或升级本程序自己的表：jdpay_job、jdpay_audit（人工操作记录）和 jdpay_cursor。
+of it is there. The daemon does the same before its first document if its user there has the right to.`: `在账务数据库中创建或升级本程序自己的表：jdpay_job、jdpay_audit（人工操作记录）、jdpay_alert、jdpay_cursor、jdpay_replica、jdpay_minute 和 jdpay_pause。
 可重复执行；可在各实例运行时执行，包括上一版本的实例。不会改动公司的业务表。
 
 加上 --elasticsearch 还会安装定义文档字段类型的索引模板，除非已有该版本或更新的版本。
@@ -154,8 +152,7 @@ fault elsewhere does not matter here.`: `请求守护进程运维端口（Ops:Li
 所以是否重启看前者，其他服务能否启动看后者。
 
 退出码只有 0 或 1，符合容器健康检查的要求。只使用配置中的 Ops:Listen：其他配置错误在此无影响。`,
-	"ask whether the services it needs are usable, too": "同时询问所依赖的服务是否可用",
-	"Look at a queue": "查看队列",
+	"ask whether the services it needs are usable, too":     "同时询问所依赖的服务是否可用",
 	"Show the next messages of a queue without taking them": "查看队列中接下来的消息，不取走",
 	`Shows the next messages of the notify queue, at most 16, without taking them: they stay visible, and the daemon receives
 them as if nobody had looked. Each one's order and amount are shown, and whether the daemon would accept it and if not, why;

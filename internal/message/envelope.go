@@ -26,7 +26,10 @@ const (
 )
 
 // Field is a field of an envelope. The value is as it arrived, since that was signed: 8.00 stays 8.00.
-type Field struct{ Name, Value string }
+type Field struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // Envelope is an outer message: fields, of which data has the payload and sign the signature. Data is as it arrived, white
 // space included, since that was signed.

@@ -52,7 +52,35 @@ func columnMigrations() []*goose.Migration {
 			}
 			return moveAlerts(ctx, tx)
 		}}, nil),
+		addColumns(6, createReplicas...),
 	}
+}
+
+// createReplicas creates the tables of package replica.
+var createReplicas = []string{
+	`CREATE TABLE IF NOT EXISTS jdpay_replica (
+			lease      VARCHAR(64)  NOT NULL PRIMARY KEY,
+			version    VARCHAR(128) NOT NULL,
+			started_at DATETIME(6)  NOT NULL,
+			seen_at    DATETIME(6)  NOT NULL
+		) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+	`CREATE TABLE IF NOT EXISTS jdpay_minute (
+			minute   DATETIME    NOT NULL,
+			lease    VARCHAR(64) NOT NULL,
+			payments INT         NOT NULL,
+			fen      BIGINT      NOT NULL,
+			rejected INT         NOT NULL,
+			parked   INT         NOT NULL,
+			took     TEXT        NOT NULL,
+			PRIMARY KEY (minute, lease)
+		) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+	`CREATE TABLE IF NOT EXISTS jdpay_pause (
+			name     VARCHAR(191) NOT NULL PRIMARY KEY,
+			since    DATETIME(6)  NOT NULL,
+			ends_at  DATETIME(6)  NOT NULL,
+			who      VARCHAR(128) NOT NULL,
+			reason   TEXT         NOT NULL
+		) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
 }
 
 // createAlerts creates the table of package alert. unique_key is set while an alert is open; told_… say what each receiver knows: 1

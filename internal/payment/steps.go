@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"jdpay-listener/internal/crash"
@@ -75,6 +77,13 @@ func customerSince(st *settlement) time.Time {
 
 // StepKey returns the unique key of an order's step of the kind.
 func StepKey(kind string, orderID int64) string { return fmt.Sprintf("%s:%d", kind, orderID) }
+
+// OrderID returns the order's id of a step's unique key, 0 if it is none.
+func OrderID(key string) int64 {
+	_, number, _ := strings.Cut(key, ":")
+	id, _ := strconv.ParseInt(number, 10, 64)
+	return id
+}
 
 // commander sends commands to cabinets; see device.Session.
 type commander interface {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -137,8 +135,7 @@ func (o *openPayment) complete() bool {
 func (o *openPayment) orderID() int64 {
 	for _, kind := range payment.Steps {
 		if s := o.parts[kind]; s != nil {
-			id, err := strconv.ParseInt(strings.TrimPrefix(s.key, kind+":"), 10, 64)
-			if err == nil {
+			if id := payment.OrderID(s.key); id != 0 {
 				return id
 			}
 		}

@@ -11,13 +11,15 @@ import (
 	"jdpay-listener/internal/message"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/replica"
 )
 
 // Options of a Reporter.
 type Options struct {
 	Log     *slog.Logger
 	Metrics *ops.Metrics
-	Confirm bool // cabinets are to confirm (Mqtt:RequireReply)
+	Confirm bool           // cabinets are to confirm (Mqtt:RequireReply)
+	Tally   *replica.Tally // of what this instance did in each minute
 
 	// From these it writes the line about each payment; nil: none.
 	Jobs    *job.MySQL
@@ -66,7 +68,12 @@ func (r *Reporter) NotKept(kind, queue string, received []payment.Message) {
 }
 
 // Told reports a command that the broker has acknowledged.
-func (r *Reporter) Told(j *job.Job) { r.slo.told(j) }
+func (r *Reporter) Told(j *job.Job) {
+	r.slo.told(j)
+	if !j.Replayed() {
+		r.opts.Tally.Told(j.Now(), sinceEnqueued(j))
+	}
+}
 
 // Ended reports a try whose result was written.
 func (r *Reporter) Ended(e job.End) {
@@ -85,6 +92,7 @@ func (r *Reporter) Ended(e job.End) {
 	if e.Kind == payment.KindSettle || e.Kind == payment.KindReply && payment.IsSettlement(e.Outcome) {
 		r.opts.Metrics.Settlements.WithLabelValues(string(e.Outcome)).Inc()
 	}
+	r.tally(e)
 	switch {
 	case e.State == job.Parked:
 		r.opts.Log.Warn("job is parked: a person must act", attrs(e, "error", e.Err)...) // the alert follows from the table
@@ -105,6 +113,30 @@ func (r *Reporter) Ended(e job.End) {
 	if r.OnFinished != nil {
 		r.OnFinished()
 	}
+}
+
+// tally counts an end for its minute. Replays are an operator's, and counted before.
+func (r *Reporter) tally(e job.End) {
+	switch {
+	case e.Replayed():
+	case e.State == job.Parked:
+		r.opts.Tally.Parked(e.Now())
+	case e.State == job.Rejected:
+		r.opts.Tally.Rejected(e.Now())
+	case e.Outcome == payment.Settled:
+		yuan, _ := attr(e.Notes, "amount").(string)
+		amount, _ := message.ParseYuan(yuan)
+		r.opts.Tally.Payment(e.Now(), int64(amount))
+	}
+}
+
+func attr(pairs []any, name string) any {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i] == name {
+			return pairs[i+1]
+		}
+	}
+	return nil
 }
 
 func attrs(e job.End, more ...any) []any {
