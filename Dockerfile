@@ -3,7 +3,8 @@
 #
 # Networks with mirrors: --build-arg GO_IMAGE=mirror.example/golang:1.26 --build-arg GOPROXY=https://…; HTTPS_PROXY and the like
 # are known to docker, podman and buildah as build arguments without a word here.
-ARG GO_IMAGE=golang:1.26
+# The full name: buildah and podman take no short one where no registry is configured.
+ARG GO_IMAGE=docker.io/library/golang:1.26
 FROM ${GO_IMAGE} AS build
 ARG GOPROXY
 ARG GOSUMDB

@@ -16,7 +16,7 @@ VERSION           ?= $(or $(patsubst v%,%,$(shell git describe --exact-match --t
 PROGRAMS           = ./cmd/jdpay-listener ./cmd/jdpay-sandbox
 LDFLAGS            = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-.PHONY: help run build test clocks model lint vuln licenses sbom bench dist image release systemd clean
+.PHONY: help run build form check test soak flaky clocks model lint vuln licenses sbom bench dist image release systemd clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,20 @@ run: ## watch payments go through the daemon, on stand-ins for every service
 build: ## build bin/jdpay-listener and bin/jdpay-sandbox
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ $(PROGRAMS)
 
+check: form ## form, vet, staticcheck, and the tests that need no server: a minute, between two edits
+	$(GO) test -short ./...
+
 test: ## run all tests, on private servers; installs missing Debian packages and says so
 	sh .ci/packages
-	$(GO) test -race -shuffle=on -timeout 30m ./...
-	$(GO) -C deploy/kubernetes test ./...
-	GO="$(GO)" sh .ci/clocks 1
+	GO="$(GO)" sh .ci/test
+
+soak: ## run all tests at their full length, and under all clocks: for a night
+	sh .ci/packages
+	SOAK=1 GO="$(GO)" sh .ci/test
+
+flaky: ## run each test that this branch changes (REF=…: since then; TESTS=regexp: these) 50 times (RUNS=…) on busy cores
+	sh .ci/packages
+	GO="$(GO)" sh .ci/flaky "$(REF)" "$(TESTS)"
 
 clocks: ## run the suites that read times of rows under other clocks and in other zones (minutes); make test makes the first run
 	sh .ci/packages
@@ -41,13 +50,15 @@ model: ## search the models of leases and settling, and their variants with one 
 	sh .ci/packages
 	sh docs/model/check.sh
 
-# The documents are held to alert.Causes.
-lint: ## check form, vet, staticcheck, dead code, what the program links and its licences
+form:
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); [ -z "$$unformatted" ] || { echo "run gofumpt on:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags manual ./cmd/jdpay-listener
 	$(GO) -C deploy/kubernetes vet ./...
 	$(GO) run $(STATICCHECK) ./...
+
+# The documents are held to alert.Causes.
+lint: form ## check form, vet, staticcheck, dead code, what the program links and its licences
 	@dead=$$($(GO) run $(DEADCODE) $(PROGRAMS)) || exit 1; dead=$$(echo "$$dead" | grep -Ev '^internal/sandbox/|^internal/alert/.*: Causes$$'); [ -z "$$dead" ] || { echo "tests alone use:"; echo "$$dead"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) -C deploy/kubernetes mod tidy -diff

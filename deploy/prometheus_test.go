@@ -2,9 +2,11 @@ package deploy
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,13 +19,17 @@ import (
 )
 
 const (
-	rulesFile = "prometheus/rules.yaml"
-	boardFile = "grafana/jdpay-listener.json"
-	runbook   = "../docs/operations.md"
+	rulesFile        = "prometheus/rules.yaml"
+	boardFile        = "grafana/jdpay-listener.json"
+	chineseBoardFile = "grafana/jdpay-listener.zh.json"
+	runbook          = "../docs/operations.md"
 )
 
 // TestPrometheusRules has Prometheus's own tool check the rules and run their tests.
 func TestPrometheusRules(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: promtool takes long")
+	}
 	promtool, err := testenv.Binary("promtool")
 	if err != nil {
 		t.Fatal(err)
@@ -199,4 +205,47 @@ func boardQueries(t *testing.T) (queries []string) {
 		t.Fatalf("the board has %d queries: is this the right file?", len(queries))
 	}
 	return queries
+}
+
+// TestChineseBoardIsTheSame requires the boards to differ in nothing but the texts for people, and each of those to differ.
+func TestChineseBoardIsTheSame(t *testing.T) {
+	var english, chinese any
+	for file, board := range map[string]*any{boardFile: &english, chineseBoardFile: &chinese} {
+		if err := json.Unmarshal([]byte(readText(t, file)), board); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var compare func(path string, en, zh any)
+	compare = func(path string, en, zh any) {
+		enMap, ok := en.(map[string]any)
+		zhMap, zhOK := zh.(map[string]any)
+		if !ok || !zhOK {
+			enList, ok := en.([]any)
+			zhList, zhOK := zh.([]any)
+			if !ok || !zhOK || len(enList) != len(zhList) {
+				if !reflect.DeepEqual(en, zh) {
+					t.Errorf("%s: %v and %v", path, en, zh)
+				}
+				return
+			}
+			for i := range enList {
+				compare(fmt.Sprint(path, "/", i), enList[i], zhList[i])
+			}
+			return
+		}
+		if !slices.Equal(slices.Sorted(maps.Keys(enMap)), slices.Sorted(maps.Keys(zhMap))) {
+			t.Errorf("%s: the keys differ", path)
+		}
+		for key, value := range enMap {
+			text, isText := value.(string)
+			if isText && text != "" && text != "${datasource}" && slices.Contains([]string{"title", "description", "tooltip", "uid"}, key) {
+				if zhMap[key] == text {
+					t.Errorf("%s/%s: %s is not translated", path, key, text)
+				}
+				continue
+			}
+			compare(path+"/"+key, value, zhMap[key])
+		}
+	}
+	compare("", english, chinese)
 }

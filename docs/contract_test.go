@@ -93,11 +93,11 @@ var (
 
 func TestContractColumns(t *testing.T) {
 	columns := map[string][]string{}
-	sources, err := filepath.Glob("../internal/job/schema/*.sql")
+	sources, err := filepath.Glob("../internal/migrate/schema/*.sql")
 	if err != nil || len(sources) < 2 {
 		t.Fatal(sources, err)
 	}
-	for _, file := range append(sources, "../internal/job/schema.go") {
+	for _, file := range append(sources, "../internal/migrate/schema.go") {
 		text, _, _ := strings.Cut(read(t, file), "-- +goose Down")
 		for _, create := range createTable.FindAllStringSubmatch(text, -1) {
 			for _, line := range columnLine.FindAllStringSubmatch(create[2], -1) {

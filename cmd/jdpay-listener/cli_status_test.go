@@ -7,21 +7,22 @@ import (
 	"strings"
 	"testing"
 
+	"jdpay-listener/e2e/box"
 	"jdpay-listener/internal/sandbox/jdserver"
 )
 
 func TestStatusCommand(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, jdserver.Options{})
-	id := s.addJob(finished("parked", "refused", "the cabinet refused"))
-	out, errOut, code := s.try("status")
+	s := box.New(t, jdserver.Options{})
+	id := addJob(s, finished("parked", "refused", "the cabinet refused"))
+	out, errOut, code := s.Try("status")
 	if code != exitFailed || errOut != "" {
 		t.Errorf("exit %d: %s", code, errOut)
 	}
 	mustContain(t, out, "a person is needed", "1 jobs are parked", "0 replicas live")
-	out, _, _ = s.try("status", "--lang", "zh")
+	out, _, _ = s.Try("status", "--lang", "zh")
 	mustContain(t, out, "需要人工处理", "待人工处理的任务 1 个")
-	out, _, code = s.try("status", "--json")
+	out, _, code = s.Try("status", "--json")
 	var doc struct {
 		NeedsPerson bool `json:"needs_person"`
 		Parked      int  `json:"parked_jobs"`
@@ -32,35 +33,35 @@ func TestStatusCommand(t *testing.T) {
 
 	t.Run("jobs by outcome, text and age", func(t *testing.T) {
 		for _, args := range [][]string{{"--outcome", "refused"}, {"--text", "CABINET"}, {"--older-than", "1h"}} {
-			if got := s.listed(args...); len(got) != 1 || got[0] != id {
+			if got := listed(s, args...); len(got) != 1 || got[0] != id {
 				t.Errorf("%v: %v", args, got)
 			}
 		}
-		if got := s.listed("--text", "100%"); len(got) != 0 {
+		if got := listed(s, "--text", "100%"); len(got) != 0 {
 			t.Errorf("listed %v", got)
 		}
-		_, errOut, code := s.try("jobs", "list", "--kind", "pay-comlete")
+		_, errOut, code := s.Try("jobs", "list", "--kind", "pay-comlete")
 		if code != exitUsage || !strings.Contains(errOut, "pay-complete, ") {
 			t.Errorf("exit %d: %s", code, errOut)
 		}
 	})
 	t.Run("a dry run changes nothing, and exactly the listed ids are changed", func(t *testing.T) {
-		before := s.jobState(id)
-		out, _, code := s.try("jobs", "retry", "--all", "--order", "R1", "--dry-run", "--json")
-		if code != exitOK || !strings.Contains(out, `"does": "`) || s.jobState(id) != before {
+		before := jobState(s, id)
+		out, _, code := s.Try("jobs", "retry", "--all", "--order", "R1", "--dry-run", "--json")
+		if code != exitOK || !strings.Contains(out, `"does": "`) || jobState(s, id) != before {
 			t.Errorf("exit %d: %s", code, out)
 		}
 		seen := filepath.Join(t.TempDir(), "seen")
-		later := s.addJob(map[string]any{"kind": "pay-info", "state": "parked", "outcome": "abandoned", "finished_at": "2020-11-20 04:05:00"})
-		for _, text := range []string{out, s.run("jobs", "list", "--outcome", "refused", "--json"), s.run("jobs", "list", "--outcome", "refused"), id + "\n"} {
+		later := addJob(s, map[string]any{"kind": "pay-info", "state": "parked", "outcome": "abandoned", "finished_at": "2020-11-20 04:05:00"})
+		for _, text := range []string{out, s.Run("jobs", "list", "--outcome", "refused", "--json"), s.Run("jobs", "list", "--outcome", "refused"), id + "\n"} {
 			if err := os.WriteFile(seen, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			mustContain(t, s.run("jobs", "retry", "--dry-run", "--ids-from", seen), id)
+			mustContain(t, s.Run("jobs", "retry", "--dry-run", "--ids-from", seen), id)
 		}
-		mustContain(t, s.run("jobs", "discard", "--ids-from", seen), "1 jobs are discarded")
-		if s.jobState(id) != "done discarded" || s.jobState(later) != "parked abandoned" {
-			t.Errorf("%s, %s", s.jobState(id), s.jobState(later))
+		mustContain(t, s.Run("jobs", "discard", "--ids-from", seen), "1 jobs are discarded")
+		if jobState(s, id) != "done discarded" || jobState(s, later) != "parked abandoned" {
+			t.Errorf("%s, %s", jobState(s, id), jobState(s, later))
 		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"jdpay-listener/e2e/box"
+
 	"github.com/google/go-cmp/cmp"
 
 	"jdpay-listener/internal/inspect"
@@ -16,38 +18,38 @@ import (
 // TestTrace prints an order whose events have fixed times.
 func TestTrace(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, jdserver.Options{})
+	s := box.New(t, jdserver.Options{})
 	paid := sandbox.Order{ID: 1, Amount: "8.00", Device: "CAB-1", Type: 6, Cell: "A01"}
 	unpaid := sandbox.Order{ID: 2, Amount: "9.00", NoParcel: true}
-	if err := sandbox.AddOrders(s.db, paid, unpaid); err != nil {
+	if err := sandbox.AddOrders(s.DB, paid, unpaid); err != nil {
 		t.Fatal(err)
 	}
 	for _, change := range []string{
 		"UPDATE kernelorder_charge SET is_paid = 1, pay_amount = 8, pay_time = '2020-11-20 11:59:58', pay_type = 2, external_id = 'X1' WHERE order_id = 1",
 		"INSERT INTO kernel_postorder_pay_info VALUES ('1', 1, 2, '2020-11-20 11:59:58', '寄件支付')",
 	} {
-		if _, err := s.db.Exec(change); err != nil {
+		if _, err := s.DB.Exec(change); err != nil {
 			t.Fatal(err)
 		}
 	}
 	order := func(columns map[string]any) map[string]any { columns["ref"] = paid.No(); return columns }
-	body := sandbox.Payment{OrderNo: paid.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: "2020-11-20 11:59:58", ExternalID: "X1"}.Message(md5Key)
+	body := sandbox.Payment{OrderNo: paid.No(), PayType: "WXPAY", PayAmount: "8.00", PayTime: "2020-11-20 11:59:58", ExternalID: "X1"}.Message(box.MD5Key)
 	ids := []any{
-		s.addJob(order(map[string]any{
+		addJob(s, order(map[string]any{
 			"kind": "settle", "unique_key": "settle:JDPayNotify:M1", "args": body, "state": "done", "outcome": "settled", "try_count": 1,
 			"created_at": "2020-11-20 04:00:00", "finished_at": "2020-11-20 04:00:00.010",
 		})),
-		s.addJob(order(map[string]any{
+		addJob(s, order(map[string]any{
 			"kind": "pay-complete", "state": "done", "outcome": "sent", "try_count": 2, "created_at": "2020-11-20 04:00:00.010", "finished_at": "2020-11-20 04:00:02",
 			"errors": `[{"at":"2020-11-20T04:00:01Z","try":1,"error":"the broker\n\tsays \u001b[2Jno"}]`,
 		})),
-		s.addJob(order(map[string]any{
+		addJob(s, order(map[string]any{
 			"kind": "waybill-status", "state": "ready", "try_count": 1, "created_at": "2020-11-20 04:00:00.010", "next_try_at": "2020-11-20 04:00:05.500",
 			"last_error": "http 503", "errors": `[{"at":"2020-11-20T04:00:00.2Z","try":1,"error":"http 503"}]`,
 		})),
-		s.addJob(order(map[string]any{
+		addJob(s, order(map[string]any{
 			"kind": "reply", "unique_key": "reply:SyncReply:M2", "state": "done", "outcome": "late", "try_count": 1,
-			"args":       sandbox.Reply{MessageID: "pay-complete-1", Device: "CAB-1", Code: "0", Text: "ok"}.Message(md5Key),
+			"args":       sandbox.Reply{MessageID: "pay-complete-1", Device: "CAB-1", Code: "0", Text: "ok"}.Message(box.MD5Key),
 			"created_at": "2020-11-20 04:00:03", "finished_at": "2020-11-20 04:00:03.004",
 		})),
 	}
@@ -70,7 +72,7 @@ time (Asia/Shanghai)     job  kind
 `, ids...)
 		want = strings.NewReplacer("R1,", paid.No()+",", "waybill JD1,", "waybill "+paid.Waybill()+",").Replace(want)
 		var got strings.Builder
-		for line := range strings.Lines(s.run("trace", paid.No())) {
+		for line := range strings.Lines(s.Run("trace", paid.No())) {
 			got.WriteString(strings.TrimRight(line, " \n") + "\n")
 		}
 		if diff := cmp.Diff(want, got.String()); diff != "" {
@@ -79,27 +81,27 @@ time (Asia/Shanghai)     job  kind
 	})
 	t.Run("one JSON document", func(t *testing.T) {
 		var got inspect.Trace
-		if err := json.Unmarshal([]byte(s.run("trace", paid.No(), "--json")), &got); err != nil || len(got.Events) != 10 || len(got.Jobs) != 4 || got.Order.ExternalID != "X1" || got.PayInfo.Message != "寄件支付" {
+		if err := json.Unmarshal([]byte(s.Run("trace", paid.No(), "--json")), &got); err != nil || len(got.Events) != 10 || len(got.Jobs) != 4 || got.Order.ExternalID != "X1" || got.PayInfo.Message != "寄件支付" {
 			t.Errorf("%v: %+v", err, got)
 		}
 	})
 	t.Run("an unpaid order without its parcel", func(t *testing.T) {
-		mustContain(t, s.run("trace", unpaid.No()), "9.00 yuan, not paid", "no row in kernel_post_order with post_order_id = '2'")
+		mustContain(t, s.Run("trace", unpaid.No()), "9.00 yuan, not paid", "no row in kernel_post_order with post_order_id = '2'")
 	})
 	t.Run("messages that are not decoded are counted for an unpaid order", func(t *testing.T) {
-		id := s.addJob(map[string]any{"kind": "settle", "ref": nil, "args": "x"})
-		mustContain(t, s.run("trace", unpaid.No()), "unread", "1 kept messages")
-		mustContain(t, s.run("explain", unpaid.No()), "9.00 yuan is not paid", "1 received messages have not been decoded yet")
-		if out := s.run("trace", paid.No()); strings.Contains(out, "unread") {
+		id := addJob(s, map[string]any{"kind": "settle", "ref": nil, "args": "x"})
+		mustContain(t, s.Run("trace", unpaid.No()), "unread", "1 kept messages")
+		mustContain(t, s.Run("explain", unpaid.No()), "9.00 yuan is not paid", "1 received messages have not been decoded yet")
+		if out := s.Run("trace", paid.No()); strings.Contains(out, "unread") {
 			t.Errorf("they are counted for a paid order: %s", out)
 		}
-		s.run("jobs", "discard", id)
-		if out := s.run("trace", unpaid.No()); strings.Contains(out, "unread") {
+		s.Run("jobs", "discard", id)
+		if out := s.Run("trace", unpaid.No()); strings.Contains(out, "unread") {
 			t.Errorf("a discarded message is counted: %s", out)
 		}
 	})
 	t.Run("an unknown order is an error, in JSON too", func(t *testing.T) {
-		out, errOut, code := s.try("trace", "R-NEVER", "--json")
+		out, errOut, code := s.Try("trace", "R-NEVER", "--json")
 		var got inspect.Trace
 		if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFailed || got.Order != nil || !strings.Contains(out, `"jobs": []`) || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("exit %d, %v: %s%s", code, err, out, errOut)

@@ -29,12 +29,12 @@ func TestTransportTable(t *testing.T) {
 		}
 		mustContain(t, spaced(out),
 			"CONNECTION | WHERE | ENCRYPTED | VERIFIED | CREDENTIALS | SESSION\n",
-			"account database | network | if offered | no | to whoever answers | -\n",
-			"main database | this machine | no | no | to whoever answers | -\n",
+			"account database | network | if offered | no | to an impostor | -\n",
+			"main database | this machine | no | no | to an impostor | -\n",
 			"mns | network | no | no | protected | -\n",
 			"mqtt broker | network | yes | yes | none | -\n",
 			"jd api | network | yes | yes | none | -\n",
-			"redis | network | no | no | in clear | -\n",
+			"redis | network | no | no | plaintext | -\n",
 			"ops port | this machine | no | no | none | -\n")
 		mustContain(t, errOut, "warning: ConnectionStrings:Account: a server without TLS", "warning: Redis:Server: the connection is not encrypted")
 		if strings.Contains(errOut, "ConnectionStrings:Main") {

@@ -10,6 +10,7 @@ import (
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
@@ -70,7 +71,7 @@ func (a *app) advise(ctx context.Context, account, main *sql.DB, err error) erro
 		}
 		return lang.Errorf("the account database cannot be used (ConnectionStrings:Account; see jdpay-listener doctor): %s", why)
 	}
-	if stale := job.CheckVersion(ctx, account); errors.Is(stale, job.ErrNotMigrated) {
+	if stale := migrate.CheckVersion(ctx, account); errors.Is(stale, migrate.ErrNotMigrated) {
 		return stale
 	}
 	return err

@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
 )
@@ -40,9 +41,13 @@ of it is there. The daemon does the same before its first document if its user t
 				return fmt.Errorf("ConnectionStrings:Account: %w", err)
 			}
 			defer db.Close()
-			from, to, err := job.Migrate(cmd.Context(), db)
+			from, to, err := migrate.Up(cmd.Context(), db)
 			if sqldb.IsDown(err) {
 				return a.advise(cmd.Context(), db, nil, err)
+			}
+			if c := sqldb.Class(err); c == sqldb.Denied || c == sqldb.NoAccess {
+				return lang.Errorf("this database user may not create or alter the daemon's tables; migrate as jdpay_migrate, which deploy/grants.sql makes: "+
+					"ConnectionStrings__Account='Server=…;Database=…;Uid=jdpay_migrate;Pwd=…' jdpay-listener migrate (%s)", err)
 			}
 			if err != nil {
 				return err

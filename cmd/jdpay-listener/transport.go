@@ -11,7 +11,7 @@ import (
 // The texts of the fields of a link, which packages setup and doctor have as they are: each has its translation.
 var _ = []string{
 	lang.Mark("yes"), lang.Mark("no"), lang.Mark("if offered"), lang.Mark("authority"), lang.Mark("any issuer"), lang.Mark("none"), lang.Mark("protected"),
-	lang.Mark("to whoever answers"), lang.Mark("in clear"), lang.Mark("not encrypted"), lang.Mark("no connection"), lang.Mark("not looked at: through a proxy"),
+	lang.Mark("to an impostor"), lang.Mark("plaintext"), lang.Mark("not encrypted"), lang.Mark("no connection"), lang.Mark("not looked at: through a proxy"),
 	lang.Mark("not looked at: the server does not tell"),
 }
 

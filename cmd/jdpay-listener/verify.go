@@ -34,7 +34,7 @@ configuration only the sections JDPay, SyncReply and Payment. Exits with 0 only 
 
 With --job it reads a kept message from the account database instead, such as a rejected one.
 
-The expected signature is shown only with --show-signature: whoever sees it can forge the message.`,
+The expected signature is shown only with --show-signature: anybody who sees it can forge the message.`,
 		Example: `  jdpay-listener verify message.json
   echo '{"data":"…","sign":"…"}' | JDPay__Md5Key=… jdpay-listener verify
   jdpay-listener verify --job 4711`,

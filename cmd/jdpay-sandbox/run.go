@@ -12,8 +12,8 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/daemon"
-	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/setup"
 )
@@ -102,7 +102,7 @@ func startDaemon(ctx context.Context, company *sandbox.Company, log *slog.Logger
 	if err != nil {
 		return nil, nil, err
 	}
-	_, _, err = job.Migrate(ctx, db)
+	_, _, err = migrate.Up(ctx, db)
 	if err := errors.Join(err, db.Close()); err != nil {
 		return nil, nil, err
 	}

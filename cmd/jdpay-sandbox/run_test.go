@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 // the stories' timeouts.
 func program(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: no whole programs")
+	}
 	path, err := build()
 	if err != nil {
 		t.Fatal(err)

@@ -131,7 +131,8 @@ func serve(ctx context.Context, o serving, out io.Writer) error {
 	}
 }
 
-// openCompany waits for the database and creates the tables that are missing.
+// openCompany waits for the database's server and creates the tables that are missing. What the server refuses, such as a database
+// that does not exist, is said at once.
 func openCompany(ctx context.Context, dsn string) (*sql.DB, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {
@@ -147,6 +148,10 @@ func openCompany(ctx context.Context, dsn string) (*sql.DB, error) {
 	wait, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
 	for err = db.PingContext(wait); err != nil && wait.Err() == nil; err = db.PingContext(wait) {
+		var answer *mysql.MySQLError
+		if errors.As(err, &answer) { // it runs, and refuses: no such database, or no such user
+			return nil, errors.Join(fmt.Errorf("--database: %w", err), db.Close())
+		}
 		pause(wait, time.Second)
 	}
 	for _, statement := range append(schema.Statements(schema.Account), schema.Statements(schema.Main)...) {

@@ -3,6 +3,7 @@ package pkg
 
 import (
 	"bytes"
+	"flag"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -37,6 +38,9 @@ func newFolder(name string) (string, error) {
 }
 
 func TestMain(m *testing.M) {
+	if flag.Parse(); testing.Short() {
+		os.Exit(0) // making a release takes minutes
+	}
 	code := m.Run()
 	for _, dir := range folders {
 		_ = os.RemoveAll(dir)

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -81,13 +82,13 @@ var catalogue = map[string]cause{
 	string(job.MalformedArgs):                                 {lang.Mark("a job cannot be read"), true, parkedList},
 	string(job.Crashed):                                       {lang.Mark("a job ends its process"), true, parkedList},
 	CauseLate:                                                 {lang.Mark("work on a payment is late"), true, "jobs list --state ready"},
-	CauseFailing:                                              {lang.Mark("no %s succeeds"), true, "jobs list --kind {what}"},
+	CauseFailing:                                              {lang.Mark("%s fail at every try"), true, "jobs list --kind {what}"},
 	CauseIntake:                                               {lang.Mark("queue %s is not received"), true, "doctor"},
 	CauseJobsOff:                                              {lang.Mark("jobs are switched off"), true, "config check"},
-	CauseUnheard:                                              {lang.Mark("no message of kind %s is accepted"), true, "jobs list --kind {what} --state rejected"},
+	CauseUnheard:                                              {lang.Mark("%s are all rejected"), true, "jobs list --kind {what} --state rejected"},
 	CauseBurst:                                                {lang.Mark("many messages are %s"), false, "jobs list --kind reply"},
-	CauseBacklog:                                              {lang.Mark("work of kind %s waits too long"), true, "jobs list --kind {what} --state ready"},
-	CausePauseOver:                                            {lang.Mark("the pause of kind %s is over, and work waits"), false, "jobs list --kind {what} --state ready"},
+	CauseBacklog:                                              {lang.Mark("%s wait too long"), true, "jobs list --kind {what} --state ready"},
+	CausePauseOver:                                            {lang.Mark("the pause of %s is over, and work waits"), false, "jobs list --kind {what} --state ready"},
 	CauseMissing:                                              {lang.Mark("the %s database lacks tables or columns"), true, "doctor"},
 	CauseDatabase:                                             {lang.Mark("the account database is away"), true, "doctor"},
 	CauseDown:                                                 {lang.Mark("%s cannot be used"), false, "doctor"},
@@ -127,6 +128,16 @@ var titles = map[string]string{
 	CauseBurst + string(payment.ReplyForeign): lang.Mark("many replies come from other cabinets"),
 }
 
+// kindWords are the kinds of jobs in words, for titles: who reads a card need not know the kinds.
+var kindWords = map[string]string{
+	payment.KindSettle:        lang.Mark("payments"),
+	payment.KindReply:         lang.Mark("cabinets' replies"),
+	payment.KindPayComplete:   lang.Mark("commands to cabinets"),
+	payment.KindWaybillStatus: lang.Mark("waybill statuses to JD"),
+	payment.KindPayInfo:       lang.Mark("pay infos"),
+	payment.KindPublishReply:  lang.Mark("published replies"),
+}
+
 // Title is a cause's title.
 func Title(name string) lang.Message {
 	if title := titles[name]; title != "" {
@@ -134,7 +145,7 @@ func Title(name string) lang.Message {
 	}
 	c, what := lookUp(name)
 	if strings.Contains(c.title, "%s") {
-		return lang.Filled(c.title, lang.Marked(what))
+		return lang.Filled(c.title, lang.Marked(cmp.Or(kindWords[what], what)))
 	}
 	return lang.Marked(c.title)
 }

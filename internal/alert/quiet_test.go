@@ -99,7 +99,7 @@ func TestTableAway(t *testing.T) {
 	}
 	pass()
 	w.expect(robotserver.DingTalk, 2)
-	if cards := strings.Join(w.receivers[robotserver.WeCom].Cards(), "\n"); !strings.Contains(cards, "🔴 jdpay: the account database is away") || !strings.Contains(cards, "no settle succeeds") {
+	if cards := strings.Join(w.receivers[robotserver.WeCom].Cards(), "\n"); !strings.Contains(cards, "🔴 jdpay: the account database is away") || !strings.Contains(cards, "payments fail at every try") {
 		t.Errorf("the cards say:\n%s", cards)
 	}
 

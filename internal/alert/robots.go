@@ -106,8 +106,11 @@ func feishu(t Target, n *Notice, zone *time.Location, now time.Time) (message, e
 	body := map[string]any{
 		"msg_type": "interactive",
 		"card": map[string]any{
-			"header":   map[string]any{"title": map[string]string{"tag": "plain_text", "content": n.heading()}, "template": color},
-			"elements": []any{map[string]string{"tag": "markdown", "content": n.markdown(maxContent-len(mentions), zone) + mentions}},
+			"schema": "2.0", // the first form of cards shows neither quotes nor code
+			"header": map[string]any{"title": map[string]string{"tag": "plain_text", "content": n.heading()}, "template": color},
+			"body": map[string]any{
+				"elements": []any{map[string]string{"tag": "markdown", "content": n.markdown(maxContent-len(mentions), zone) + mentions}},
+			},
 		},
 	}
 	if t.Secret != "" {

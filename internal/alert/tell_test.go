@@ -138,7 +138,7 @@ func TestNothingIsAccepted(t *testing.T) {
 			w.jobs(payment.KindSettle, job.Rejected, payment.Malformed, 5, 5)
 			w.later(time.Minute, a)
 			w.round(a)
-			if card := w.expect(robotserver.Feishu, 1); !strings.Contains(card, "no message of kind settle is accepted") || !strings.Contains(card, "5 messages") || !strings.Contains(card, "Run `jdpay-listener jobs list --kind settle --state rejected`") {
+			if card := w.expect(robotserver.Feishu, 1); !strings.Contains(card, "payments are all rejected") || !strings.Contains(card, "5 messages") || !strings.Contains(card, "Run `jdpay-listener jobs list --kind settle --state rejected`") {
 				t.Errorf("the card says:\n%s", card)
 			}
 			w.jobs(payment.KindSettle, job.Rejected, payment.BadSignature, 40, 60)
@@ -182,7 +182,7 @@ func TestBacklogIsTold(t *testing.T) {
 	w.exec("UPDATE jdpay_job SET next_try_at = DATE_SUB(next_try_at, INTERVAL 11 MINUTE)")
 	w.exec("UPDATE jdpay_job SET unique_key = 'worker:purge' WHERE kind = 'purge'")
 	w.round(a)
-	if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "work of kind reply-publish waits too long") || !strings.Contains(card, "7 jobs") {
+	if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "published replies wait too long") || !strings.Contains(card, "7 jobs") {
 		t.Errorf("the card says:\n%s", card)
 	}
 	w.exec("UPDATE jdpay_job SET state = 'done', outcome = 'published' WHERE kind = 'reply-publish'")
@@ -352,7 +352,7 @@ func TestAlertsOfInstances(t *testing.T) {
 		r.Raise(Failing("settle", time.Now(), "Error 1054 (42S22): Unknown column 'pay_type' in 'SET'"))
 	}
 	w.round(a, b)
-	if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "no settle succeeds") || !strings.Contains(card, "the database has no column pay_type: ALTER TABLE") {
+	if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "payments fail at every try") || !strings.Contains(card, "the database has no column pay_type: ALTER TABLE") {
 		t.Errorf("the card says:\n%s", card)
 	}
 	a.Over(CauseFailing + "settle")
@@ -363,7 +363,7 @@ func TestAlertsOfInstances(t *testing.T) {
 	w.round(a, b)
 	w.later(stateTimeout, a, b)
 	w.round(a)
-	if card := w.expect(robotserver.WeCom, 2); !strings.Contains(card, "🟢 jdpay: no settle succeeds: over") || strings.Contains(card, "doctor") {
+	if card := w.expect(robotserver.WeCom, 2); !strings.Contains(card, "🟢 jdpay: payments fail at every try: over") || strings.Contains(card, "doctor") {
 		t.Errorf("the card says:\n%s", card)
 	}
 	if n := strings.Count(w.log.String(), "alert=true"); n != 1 {

@@ -12,6 +12,7 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox/mysqlserver"
@@ -31,7 +32,7 @@ type world struct {
 
 func newWorld(t *testing.T, dsn string, names ...string) *world {
 	w := &world{t: t, receivers: map[string]*robotserver.Server{}, db: open(t, dsn)}
-	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"jdpay-listener/internal/auditlog"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
@@ -38,7 +38,7 @@ func open(t *testing.T, dsn string) *sql.DB {
 func migrated(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
 	db := open(t, dsn)
-	if _, _, err := job.Migrate(t.Context(), db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	return db

@@ -93,7 +93,7 @@ type JDPay struct {
 // SyncReply is the second listener: cabinets' replies and JD's synchronous answers.
 type SyncReply struct {
 	QueueName     string   `doc:"Queue with the replies, not that of JDPay:NotifyQueueName. Empty: the listener is off."`
-	Md5Key        []Secret `doc:"Signing key or keys of cabinets' replies. Empty: those of JDPay:Md5Key, with which payments on this queue must be signed in any case."`
+	Md5Key        []Secret `doc:"Signing key or keys of cabinets' replies; JDPay:Md5Key if it is empty. Payments on this queue always use JDPay:Md5Key."`
 	Fields        ReplyFields
 	RequireDevice bool     `default:"true" doc:"A reply counts only if it names the cabinet that the command was sent to. false: one that names no cabinet counts, too."`
 	SuccessCodes  []string `default:"0,200,SUCCESS" doc:"Reply codes that mean the cabinet did it."`

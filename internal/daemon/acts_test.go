@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"jdpay-listener/internal/auditlog"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/testenv"
 )
 
@@ -18,7 +18,7 @@ func TestActsAreLogged(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	db := server.Open(t, server.Create(t))
-	if _, _, err := job.Migrate(t.Context(), db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	act := func(changes ...auditlog.Change) (last auditlog.Entry) {

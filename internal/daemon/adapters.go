@@ -8,7 +8,7 @@ import (
 
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
@@ -36,7 +36,7 @@ func (d *daemon) openDatabases(ctx context.Context) error {
 	if err := sqldb.CheckBinlog(ctx, d.account); err != nil {
 		return fmt.Errorf("the account database (ConnectionStrings:Account): %w", err)
 	}
-	if err := job.CheckVersion(ctx, d.account); err != nil {
+	if err := migrate.CheckVersion(ctx, d.account); err != nil {
 		return err
 	}
 	if err := d.main.PingContext(ctx); errors.As(err, new(*sqldb.SessionError)) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -44,12 +43,13 @@ func errorClass(err error) string {
 	case errors.Is(err, device.ErrNotConnected):
 		return classUnconnected
 	case errors.As(err, &server):
-		switch n := server.Number; {
-		case slices.Contains([]uint16{1044, 1045, 1142, 1143, 1227, 1370, 1698}, n):
+		switch sqldb.Class(err) {
+		case sqldb.Login, sqldb.NoAccess, sqldb.Denied:
 			return classRefused
-		case slices.Contains([]uint16{1047, 1290, 1792, 1836}, n): // as in sqldb
+		case sqldb.Unjoined, sqldb.ReadOnly:
 			return classReadOnly
-		case sqldb.IsDown(err):
+		}
+		if sqldb.IsDown(err) {
 			return classUnreachable
 		}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network), sqldb.IsDown(err):

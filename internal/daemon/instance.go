@@ -3,12 +3,12 @@ package daemon
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"log/slog"
 	"time"
 
 	"jdpay-listener/internal/setup"
+	"jdpay-listener/internal/sqldb"
 )
 
 const (
@@ -17,8 +17,7 @@ const (
 )
 
 // instanceWatch tells of another process with the same configured Host:Instance. Leases do not depend on it, but the broker
-// ends the connection of each when the other one connects. It holds a named lock of the account database, on a connection
-// of its own: on MySQL 5.6 a connection holds one lock only. In a cluster such a lock is seen on its own node only.
+// ends the connection of each when the other one connects. It holds a named lock of the account database.
 type instanceWatch struct {
 	db       *sql.DB // of at most one connection
 	instance string
@@ -46,51 +45,33 @@ func (w *instanceWatch) Serve(ctx context.Context) error {
 func (w *instanceWatch) hold(ctx context.Context) {
 	connect, cancel := context.WithTimeout(ctx, instanceTimeout)
 	defer cancel()
-	conn, err := w.db.Conn(connect)
-	if err != nil {
-		return
-	}
-	defer conn.Raw(func(any) error { return driver.ErrBadConn }) // ends the connection, and the lock with it
 	// A server may have several schemas with a daemon each. A lock's name has at most 64 characters.
 	var name string
-	if err := conn.QueryRowContext(connect, "SELECT CONCAT('jdpay:', LEFT(MD5(COALESCE(DATABASE(), '')), 8), ':', ?)", w.instance).Scan(&name); err != nil {
+	if err := w.db.QueryRowContext(connect, "SELECT CONCAT('jdpay:', LEFT(MD5(COALESCE(DATABASE(), '')), 8), ':', ?)", w.instance).Scan(&name); err != nil {
 		return
 	}
-	var got sql.NullInt64
-	switch err := conn.QueryRowContext(connect, "SELECT GET_LOCK(?, 0)", name).Scan(&got); {
-	case err != nil || !got.Valid:
-		return
-	case got.Int64 == 0:
+	lock, err := sqldb.TakeLock(connect, w.db, name, 0)
+	switch {
+	case errors.Is(err, sqldb.ErrLockTaken):
 		if !w.told {
 			w.told = true
 			w.log.Error("another process has the same Host:Instance: the broker ends the connection of each whenever the other one connects, and commands are late; give each process its own, or leave it out")
 		}
 		return
+	case err != nil:
+		return
 	case w.told:
 		w.told = false
 		w.log.Info("no other process has this Host:Instance any more")
 	}
-	for w.holds(ctx, conn, name) == nil {
+	defer lock.Release()
+	for lock.Check(ctx, instanceTimeout) == nil {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(w.interval):
 		}
 	}
-}
-
-// holds returns an error if the connection does not hold the lock any more.
-func (w *instanceWatch) holds(ctx context.Context, conn *sql.Conn, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, instanceTimeout)
-	defer cancel()
-	var mine sql.NullBool
-	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", name).Scan(&mine); err != nil {
-		return err
-	}
-	if !mine.Bool {
-		return errors.New("the lock is gone")
-	}
-	return nil
 }
 
 // instanceWatch returns the watch if Host:Instance is configured. A name that the program makes up is unique.

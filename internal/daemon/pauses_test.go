@@ -9,6 +9,7 @@ import (
 
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/replica"
 	"jdpay-listener/internal/testenv"
 )
@@ -18,7 +19,7 @@ func TestPauses(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	db := server.Open(t, server.Create(t))
-	if _, _, err := job.Migrate(t.Context(), db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)

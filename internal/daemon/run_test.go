@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/testenv"
@@ -36,7 +36,7 @@ func company(t *testing.T) (*sandbox.Company, *config.Loaded) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, _, err := job.Migrate(t.Context(), db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	return company, loaded

@@ -11,8 +11,8 @@ import (
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/redisstore"
 	"jdpay-listener/internal/setup"
@@ -39,7 +39,7 @@ func connectProbes(c *config.Config) []probe {
 	probes := []probe{
 		account.probe("", account.start, serverVersion),
 		{"table jdpay_job", account.name, lang.M("run jdpay-listener migrate"), account.on(func(ctx context.Context, db *sql.DB) (lang.Message, error) {
-			return lang.M("up to date"), job.CheckVersion(ctx, db)
+			return lang.M("up to date"), migrate.CheckVersion(ctx, db)
 		})},
 		{"account tables", account.name, lang.M("check the connection and the user's rights"), account.on(account.columns)},
 		main.probe("", main.start, serverVersion),

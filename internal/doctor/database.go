@@ -106,30 +106,30 @@ func (d databaseProbes) fault(err error) error {
 	var untried notTried
 	var session *sqldb.SessionError
 	var remedy lang.Message
-	switch number := sqldb.Number(err); {
+	switch number, class := sqldb.Number(err), sqldb.Class(err); {
 	case err == nil, errors.As(err, &better), errors.As(err, &untried):
 		return err
 	case errors.Is(err, mysql.ErrNoTLS), errors.As(err, &notTrusted):
 		remedy = lang.M("correct SslMode and SslCa in %s, or the server's certificate", d.key)
 	case errors.As(err, &session):
 		return &fault{lang.Errorf("the database's sessions are not as the daemon sets them: %s", session.What()), keepSettings}
-	case number == 1045, number == 1698:
+	case class == sqldb.Login:
 		remedy = lang.M("correct user and password in %s; the server may also know the user from other hosts only (deploy/grants.sql)", d.key)
-	case number == 1044, number == 1142, number == 1143, number == 1227:
+	case class == sqldb.NoAccess, class == sqldb.Denied:
 		remedy = lang.M("give this user what deploy/grants.sql gives it")
-	case number == 1049:
+	case class == sqldb.NoDatabase:
 		remedy = lang.M("correct the name of the database in %s, or create it", d.key)
-	case number == 1040, number == 1203, number == 1226:
+	case class == sqldb.NoConnection:
 		remedy = lang.M("allow more connections on the server, or set a smaller Max Pool Size in %s", d.key)
-	case number == 1047:
+	case class == sqldb.Unjoined:
 		remedy = lang.M("bring this Galera node back into the cluster, or connect to another one")
-	case number == 1129, number == 1130:
+	case class == sqldb.HostRefused:
 		remedy = lang.M("let the server accept connections from this host")
-	case number == 1054, number == 1146:
+	case class == sqldb.Missing:
 		remedy = lang.M("create the missing table or column: see the checks of the tables")
-	case number == 1290, number == 1792, number == 1836: // read-only: the probe of writes says what to do
+	case class == sqldb.ReadOnly: // read-only: the probe of writes says what to do
 		return err
-	case number == 1665: // the binary log, which has a probe of its own
+	case class == sqldb.Binlog: // the binary log, which has a probe of its own
 		return err
 	case number != 0:
 		remedy = lang.M("look up error %d in the server's manual and log", number)
@@ -235,28 +235,22 @@ func clock(ctx context.Context, db *sql.DB) (lang.Message, error) {
 
 // namedLock takes a named lock, as the instance lock does, and looks at it from another session.
 func namedLock(ctx context.Context, db *sql.DB) (lang.Message, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return lang.Message{}, err
-	}
-	defer conn.Close()
 	name := "jdpay-doctor:" + rand.Text()
-	var got, mine, released, other sql.NullBool
-	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0)", name).Scan(&got); err != nil {
+	lock, err := sqldb.TakeLock(ctx, db, name, 0)
+	if err != nil {
 		return lang.Message{}, lang.Errorf("taking a named lock: %v", err)
 	}
-	if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", name).Scan(&mine); err != nil {
-		return lang.Message{}, lang.Errorf("looking at a named lock: %v", err)
-	}
+	defer lock.Release()
+	var other, released sql.NullBool
 	if err := db.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) IS NOT NULL", name).Scan(&other); err != nil {
 		return lang.Message{}, lang.Errorf("looking at a named lock: %v", err)
 	}
-	// Behind a proxy the connection may live on when this program has ended, and the lock with it.
-	if err := conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", name).Scan(&released); err != nil {
-		return lang.Message{}, lang.Errorf("releasing a named lock: %v", err)
-	}
-	if !got.Bool || !mine.Bool {
+	if err := lock.Check(ctx, probeTimeout); errors.Is(err, sqldb.ErrLockLost) {
 		return lang.Message{}, lang.Errorf("a named lock (GET_LOCK) is not held by the connection that took it")
+	}
+	// Behind a proxy the connection may live on when this program has ended, and the lock with it.
+	if err := lock.Conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", name).Scan(&released); err != nil {
+		return lang.Message{}, lang.Errorf("releasing a named lock: %v", err)
 	}
 	if !other.Bool {
 		return lang.Message{}, advice{

@@ -1,5 +1,5 @@
 // Package doctor checks what is around the daemon: whether each dependency that the configuration names can be reached, how its
-// connection is secured, and what in the surroundings should be changed.
+// connection is secured, and what in the environment should be changed.
 package doctor
 
 import (
@@ -28,7 +28,7 @@ const (
 	minRetention = 24 * time.Hour
 )
 
-// Examine does what Connect does, and reports what in the surroundings should be changed. It sends one MQTT message, to the
+// Examine does what Connect does, and reports what in the environment should be changed. It sends one MQTT message, to the
 // topic of a cabinet that does not exist, and publishes one in Redis, on a channel that nobody waits for. It leaves neither
 // these nor anything else behind.
 func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
@@ -37,6 +37,8 @@ func Examine(ctx context.Context, loaded *config.Loaded) []Finding {
 	probes := slices.Concat(connectProbes(c), account.beyondConnect(), mainDatabase(c).beyondConnect(), account.ofEngine(), []probe{
 		{"mqtt round trip", "mqtt broker", lang.M("see the broker's log, and what it lets this user publish"), func(ctx context.Context) (lang.Message, error) { return roundTrip(ctx, c) }},
 		{"mqtt sessions", "mqtt broker", lang.M("see the broker's log"), func(ctx context.Context) (lang.Message, error) { return sessions(ctx, c) }},
+		{"recent payments", "table jdpay_job", lang.M("check the connection and the user's rights"), account.on(recentPayments)},
+		{"recent calls of JD", "table jdpay_job", lang.M("check the connection and the user's rights"), account.on(recentCalls)},
 		{"signature self-test", "", lang.M("this program is broken: install it again"), func(context.Context) (lang.Message, error) {
 			return lang.M("%s gives the signature of the documented example", c.JDPay.SignProfile), message.SelfTest(c.JDPay.SignProfile)
 		}},

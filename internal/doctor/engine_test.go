@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"jdpay-listener/internal/config"
-	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/setup"
 	"jdpay-listener/internal/sqldb"
@@ -28,7 +28,7 @@ func company(t *testing.T, server *testenv.MySQL) (admin *sql.DB, connection str
 	name := server.Create(t, schema.Account, schema.Main)
 	connection = fmt.Sprintf("Server=%s;Port=%d;Database=%s;Uid=root;SslMode=None", server.Host, server.Port, name)
 	db := opened(t, connection)
-	if _, _, err := job.Migrate(t.Context(), db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	return server.Open(t, name), connection
@@ -70,6 +70,7 @@ var needs = map[string]struct {
 
 // TestNeedsOfTheEngine breaks each need on a private server: its check alone names it and the remedy, in both languages.
 func TestNeedsOfTheEngine(t *testing.T) {
+	testenv.NeedServers(t)
 	server, err := testenv.StartMariaDB()
 	if err != nil {
 		t.Fatal(err)

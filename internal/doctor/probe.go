@@ -12,7 +12,7 @@ import (
 	"jdpay-listener/internal/setup"
 )
 
-// Finding is the result of one check of the daemon's surroundings.
+// Finding is the result of one check of the daemon's environment.
 type Finding struct {
 	Name    string `json:"name"`
 	OK      bool   `json:"ok"`

@@ -41,6 +41,7 @@ func TestObserve(t *testing.T) {
 	clientCert, clientKey := ours.Issue(t, "daemon")
 	namedCert, namedKey := ours.Issue(t, "cache.test")
 
+	testenv.NeedServers(t)
 	mysql, err := testenv.StartMariaDB("--ssl-ca="+ours.File, "--ssl-cert="+certFile, "--ssl-key="+keyFile)
 	if err != nil {
 		t.Fatal(err)
@@ -90,22 +91,22 @@ func TestObserve(t *testing.T) {
 		environ []string
 		want    string // encrypted, verified, credentials; session's beginning
 	}{
-		"MySQL, None":                             {"account database", db("daemon", "SslMode=None"), "no, no, to whoever answers; not encrypted"},
-		"MySQL, Preferred":                        {"account database", db("daemon", "SslMode=Preferred"), "yes, no, to whoever answers; TLS 1.3 "},
-		"MySQL, Required":                         {"account database", db("daemon", "SslMode=Required"), "yes, no, to whoever answers; TLS 1.3 "},
+		"MySQL, None":                             {"account database", db("daemon", "SslMode=None"), "no, no, to an impostor; not encrypted"},
+		"MySQL, Preferred":                        {"account database", db("daemon", "SslMode=Preferred"), "yes, no, to an impostor; TLS 1.3 "},
+		"MySQL, Required":                         {"account database", db("daemon", "SslMode=Required"), "yes, no, to an impostor; TLS 1.3 "},
 		"MySQL, VerifyCA":                         {"account database", db("daemon", "SslMode=VerifyCA;SslCa="+ours.File), "yes, authority, protected; TLS 1.3 "},
 		"MySQL, VerifyFull":                       {"account database", db("daemon", "SslMode=VerifyFull;SslCa="+ours.File), "yes, yes, protected; TLS 1.3 "},
 		"MySQL, another authority":                {"account database", db("daemon", "SslMode=VerifyFull;SslCa="+strangers.File), "yes, yes, protected; " + unseen},
 		"MySQL, client certificate":               {"account database", db("certified", "SslMode=VerifyFull;SslCa="+ours.File+";SslCert="+clientCert+";SslKey="+clientKey), "yes, yes, protected; TLS 1.3 "},
-		"MySQL, client certificate, Required":     {"account database", db("certified", "SslMode=Required;SslCert="+clientCert+";SslKey="+clientKey), "yes, no, to whoever answers; TLS 1.3 "},
+		"MySQL, client certificate, Required":     {"account database", db("certified", "SslMode=Required;SslCert="+clientCert+";SslKey="+clientKey), "yes, no, to an impostor; TLS 1.3 "},
 		"MySQL, client certificate is missing":    {"account database", db("certified", "SslMode=VerifyFull;SslCa="+ours.File), "yes, yes, protected; " + unseen},
 		"MQTT":                                    {"mqtt broker", mqtt(ours.File), "yes, yes, protected; TLS 1.3 "},
 		"MQTT, another authority":                 {"mqtt broker", mqtt(strangers.File), "yes, yes, protected; " + unseen},
-		"MQTT without TLS":                        {"mqtt broker", []string{"Mqtt__Port=" + strconv.Itoa(plainBroker.Port), "Mqtt__Username=u", "Mqtt__Password=p"}, "no, no, in clear; not encrypted"},
+		"MQTT without TLS":                        {"mqtt broker", []string{"Mqtt__Port=" + strconv.Itoa(plainBroker.Port), "Mqtt__Username=u", "Mqtt__Password=p"}, "no, no, plaintext; not encrypted"},
 		"Redis, sslHost names the certificate":    {"redis", redis(redisPort, ",ssl=true,sslHost=cache.test", ours.File), "yes, yes, protected; TLS 1.3 "},
 		"Redis, certificate for another host":     {"redis", redis(redisPort, ",ssl=true", ours.File), "yes, yes, protected; " + unseen},
 		"Redis, another authority":                {"redis", redis(redisPort, ",ssl=true,sslHost=cache.test", strangers.File), "yes, yes, protected; " + unseen},
-		"Redis without TLS":                       {"redis", redis(plainRedis.Port, "", ""), "no, no, in clear; not encrypted"},
+		"Redis without TLS":                       {"redis", redis(plainRedis.Port, "", ""), "no, no, plaintext; not encrypted"},
 		"JD":                                      {"jd api", []string{"JDApi__BaseUrl=" + web.URL, "JDApi__CaFile=" + ours.File}, "yes, yes, none; TLS 1.3 "},
 		"JD, the system's authorities":            {"jd api", []string{"JDApi__BaseUrl=" + web.URL}, "yes, yes, none; " + unseen},
 		"Elasticsearch":                           {"elasticsearch", []string{"Elasticsearch__Url=" + web.URL, "Elasticsearch__CaFile=" + ours.File}, "yes, yes, none; TLS 1.3 "},

@@ -1,4 +1,4 @@
-// Package document writes documents of concluded jobs to Elasticsearch, for people who search there. It is in no payment's way.
+// Package document writes documents of concluded jobs to Elasticsearch, for people who search there. Payments do not wait for it.
 package document
 
 import (

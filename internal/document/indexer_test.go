@@ -18,6 +18,7 @@ import (
 
 	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/sandbox/esserver"
 	"jdpay-listener/internal/sqldb"
@@ -45,7 +46,7 @@ func newIndexed(t *testing.T) *indexed {
 	}
 	t.Cleanup(func() { db.Close() })
 	w := &indexed{db: db, es: esserver.New(esserver.Options{}), log: &testenv.Buffer{}}
-	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
 	if w.url, err = w.es.Start(); err != nil {

@@ -2,14 +2,15 @@ package inspect
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/sqldb"
 )
 
 // Cause says in words why a try failed, whatever program worded the error: text is the error's text, as a job's row has it.
@@ -91,13 +92,10 @@ type cause struct {
 	words text
 }
 
-// serverError matches the texts of MySQL's errors with these numbers; rest matches the message.
-func serverError(rest string, numbers ...int) *regexp.Regexp {
-	list := make([]string, len(numbers))
-	for i, n := range numbers {
-		list[i] = strconv.Itoa(n)
-	}
-	return regexp.MustCompile(`(?s)\bError (?:` + strings.Join(list, "|") + `)(?: \(\w{5}\))?: ` + rest)
+// serverError matches the texts of MySQL's errors of a class; rest matches the message.
+func serverError(rest string, class sqldb.ErrorClass) *regexp.Regexp {
+	list := strings.Trim(fmt.Sprint(class.Numbers()), "[]")
+	return regexp.MustCompile(`(?s)\bError (?:` + strings.ReplaceAll(list, " ", "|") + `)(?: \(\w{5}\))?: ` + rest)
 }
 
 // objections are texts of package payment about a message, an order or a cabinet's reply. In English most stay as they are.
@@ -167,44 +165,44 @@ var causes = []cause{
 	{regexp.MustCompile(`^it answers (?P<status>\d.*)$`), text{"it answers {status}", "对方返回 {status}"}},
 
 	// What the database lacks, or does not permit.
-	{serverError(`Unknown column '(?P<column>[^']+)'`, 1054), text{"the database has no column {column}{alter}", "数据库缺少列 {column}{alter}"}},
-	{serverError(`Table '(?:[^'.]+\.)?(?P<table>[^'.]+)' doesn't exist`, 1146), text{
+	{serverError(`Unknown column '(?P<column>[^']+)'`, sqldb.Missing), text{"the database has no column {column}{alter}", "数据库缺少列 {column}{alter}"}},
+	{serverError(`Table '(?:[^'.]+\.)?(?P<table>[^'.]+)' doesn't exist`, sqldb.Missing), text{
 		"the database has no table {table}: create it, or a view with this name", "数据库中没有表 {table}，请创建该表或同名视图",
 	}},
-	{serverError(`View '(?:[^'.]+\.)?(?P<table>[^'.]+)' references invalid`, 1356), text{
+	{serverError(`View '(?:[^'.]+\.)?(?P<table>[^'.]+)' references invalid`, sqldb.Missing), text{
 		"view {table} is broken: a table, column or right that it uses is missing", "视图 {table} 已失效：缺少其引用的表、列或权限",
 	}},
-	{serverError(`(?P<act>[A-Z ]+?) command denied to user .* for column '(?P<name>[^']+)' in table '(?P<table>[^']+)'`, 1143), text{
+	{serverError(`(?P<act>[A-Z ]+?) command denied to user .* for column '(?P<name>[^']+)' in table '(?P<table>[^']+)'`, sqldb.Denied), text{
 		"the database's user has no {act} right on {table}.{name}: deploy/grants.sql gives it", "数据库用户没有 {table}.{name} 的 {act} 权限，请按 deploy/grants.sql 授权",
 	}},
-	{serverError("(?P<act>[A-Z ]+?) command denied to user .* for table (?:'|`[^`]+`\\.`|`)(?P<table>[^'`]+)", 1142), text{
+	{serverError("(?P<act>[A-Z ]+?) command denied to user .* for table (?:'|`[^`]+`\\.`|`)(?P<table>[^'`]+)", sqldb.Denied), text{
 		"the database's user has no {act} right on table {table}: deploy/grants.sql gives it", "数据库用户没有表 {table} 的 {act} 权限，请按 deploy/grants.sql 授权",
 	}},
-	{serverError("", 1044), text{"the database's user has no access to this database: deploy/grants.sql gives it", "数据库用户无权访问该数据库，请按 deploy/grants.sql 授权"}},
-	{serverError("", 1045, 1698), text{"the database refuses the user or the password: check ConnectionStrings", "数据库拒绝了用户名或密码，请检查 ConnectionStrings"}},
-	{serverError("", 1049), text{"the database does not exist on this server: check ConnectionStrings", "服务器上没有这个数据库，请检查 ConnectionStrings"}},
-	{serverError("", 1142, 1143, 1227, 1370), text{"the database's user lacks a right: deploy/grants.sql gives it", "数据库用户缺少权限，请按 deploy/grants.sql 授权"}},
+	{serverError("", sqldb.NoAccess), text{"the database's user has no access to this database: deploy/grants.sql gives it", "数据库用户无权访问该数据库，请按 deploy/grants.sql 授权"}},
+	{serverError("", sqldb.Login), text{"the database refuses the user or the password: check ConnectionStrings", "数据库拒绝了用户名或密码，请检查 ConnectionStrings"}},
+	{serverError("", sqldb.NoDatabase), text{"the database does not exist on this server: check ConnectionStrings", "服务器上没有这个数据库，请检查 ConnectionStrings"}},
+	{serverError("", sqldb.Denied), text{"the database's user lacks a right: deploy/grants.sql gives it", "数据库用户缺少权限，请按 deploy/grants.sql 授权"}},
 
 	// The database's state.
-	{serverError("", 1290, 1792, 1836), text{"the database takes no writes: connect to the primary", "数据库处于只读状态，请连接主库"}},
-	{serverError("", 1047), text{"this node of the database cluster is not part of a working cluster", "该数据库节点未加入可用的集群"}},
-	{serverError("", 1040, 1203, 1226), text{"the database has no connection left for this user", "数据库连接数已满"}},
-	{serverError("", 1021, 1114, 3), text{"the database's disk or a table is full", "数据库磁盘或表空间已满"}},
-	{serverError("", 1205), text{"another transaction holds the row locked for too long: look for it with SHOW PROCESSLIST", "其他事务长时间锁住该行，请用 SHOW PROCESSLIST 查找"}},
-	{serverError("", 1020, 1213, 3101), text{"it conflicts with other transactions again and again", "与其他事务反复冲突"}},
-	{serverError("", 1053, 1317, 1927), text{"the database ended the connection", "数据库中断了连接"}},
+	{serverError("", sqldb.ReadOnly), text{"the database takes no writes: connect to the primary", "数据库处于只读状态，请连接主库"}},
+	{serverError("", sqldb.Unjoined), text{"this node of the database cluster is not part of a working cluster", "该数据库节点未加入可用的集群"}},
+	{serverError("", sqldb.NoConnection), text{"the database has no connection left for this user", "数据库连接数已满"}},
+	{serverError("", sqldb.Full), text{"the database's disk or a table is full", "数据库磁盘或表空间已满"}},
+	{serverError("", sqldb.Locked), text{"another transaction holds the row locked for too long: look for it with SHOW PROCESSLIST", "其他事务长时间锁住该行，请用 SHOW PROCESSLIST 查找"}},
+	{serverError("", sqldb.RolledBack), text{"it conflicts with other transactions again and again", "与其他事务反复冲突"}},
+	{serverError("", sqldb.Ended), text{"the database ended the connection", "数据库中断了连接"}},
 
 	// A statement that the tables do not take.
-	{serverError(`Field '(?P<name>[^']+)' doesn't have a default value`, 1364), text{
+	{serverError(`Field '(?P<name>[^']+)' doesn't have a default value`, sqldb.NoDefault), text{
 		"column {name} was added without a default value: give it one", "新增的列 {name} 没有默认值，请为其设置默认值",
 	}},
-	{serverError(`.*for column [^']*'?(?P<name>[\w.\x60]+)'?`, 1264, 1265, 1366, 1406), text{
+	{serverError(`.*for column [^']*'?(?P<name>[\w.\x60]+)'?`, sqldb.Unfit), text{
 		"column {name} cannot hold the value: compare its type with the documentation", "列 {name} 无法保存该值，请核对其类型",
 	}},
-	{serverError(`Column '(?P<name>[^']+)' cannot be null`, 1048), text{"column {name} takes no NULL", "列 {name} 不允许为 NULL"}},
-	{serverError("", 1062), text{"another row has the same unique key", "存在唯一键相同的行"}},
-	{serverError("", 1267, 1270, 1271), text{"the collations of two columns do not fit together", "两列的排序规则不一致"}},
-	{serverError("", 1644), text{"a trigger of the database refuses it", "数据库触发器拒绝了该操作"}},
+	{serverError(`Column '(?P<name>[^']+)' cannot be null`, sqldb.Null), text{"column {name} takes no NULL", "列 {name} 不允许为 NULL"}},
+	{serverError("", sqldb.Duplicate), text{"another row has the same unique key", "存在唯一键相同的行"}},
+	{serverError("", sqldb.Collations), text{"the collations of two columns do not fit together", "两列的排序规则不一致"}},
+	{serverError("", sqldb.Trigger), text{"a trigger of the database refuses it", "数据库触发器拒绝了该操作"}},
 
 	// The network, for databases and JD alike.
 	{regexp.MustCompile(`connection refused`), text{"nothing listens at the server's address (connection refused)", "服务器地址拒绝连接（connection refused）"}},

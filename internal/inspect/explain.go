@@ -19,7 +19,18 @@ import (
 func (t *Trace) Explain(l lang.Lang, zone *time.Location) string {
 	var sentences []string
 	for _, j := range t.openJobs() {
-		sentences = append(sentences, t.sentence(t.openText(j), l, j, zone))
+		if t.lacksRow(j) {
+			j.LastError = t.Missing // the last try may have failed otherwise
+		}
+		outage, known := t.outage(j)
+		if known && j.Outcome == payment.Expired {
+			j.LastError = strings.TrimSuffix(j.LastError, ": it was never tried")
+		}
+		words := t.sentence(t.openText(j), l, j, zone)
+		if known {
+			words = joined(l, words, outage.sentence(l, zone))
+		}
+		sentences = append(sentences, words)
 	}
 	if len(sentences) > 2 {
 		sentences = append(sentences[:2], t.sentence(explanations["more"], l, job.Row{Tries: len(sentences) - 2}, zone))
@@ -38,11 +49,51 @@ func (t *Trace) Explain(l lang.Lang, zone *time.Location) string {
 	if t.MainError != "" {
 		sentences = append(sentences, t.sentence(explanations["main database unread"], l, job.Row{LastError: t.MainError}, zone))
 	}
-	join := " "
+	return joined(l, sentences...)
+}
+
+func joined(l lang.Lang, sentences ...string) string {
 	if l == lang.Chinese {
-		join = ""
+		return strings.Join(sentences, "")
 	}
-	return strings.Join(sentences, join)
+	return strings.Join(sentences, " ")
+}
+
+// lacksRow reports whether a step waits for a row that the main database lacks: neither JD nor the cabinet is to blame.
+func (t *Trace) lacksRow(j job.Row) bool {
+	return t.Missing != "" && t.MainError == "" && t.Parcel == nil && j.State == job.Ready && j.LastError != "" && slices.Contains(payment.Steps, j.Kind)
+}
+
+// dependencies are what kinds of steps need, with their names in words.
+var dependencies = map[string]struct {
+	words lang.Message
+	kinds []string
+}{
+	"mqtt":          {lang.M("the MQTT broker"), []string{payment.KindPayComplete}},
+	"jd":            {lang.M("JD's API"), []string{payment.KindWaybillStatus}},
+	"main_database": {lang.M("the main database"), payment.Steps},
+}
+
+// outage returns the newest outage of what an unfinished or expired step needs, and whether there is one.
+func (t *Trace) outage(j job.Row) (newest Outage, known bool) {
+	for _, o := range t.Outages {
+		during := o.Over == nil && !j.State.Finished()
+		if j.Outcome == payment.Expired && j.Finished != nil {
+			during = o.Since.Before(*j.Finished) && (o.Over == nil || o.Over.After(j.Created))
+		}
+		if during && slices.Contains(dependencies[o.Dependency].kinds, j.Kind) {
+			newest, known = o, true
+		}
+	}
+	return newest, known
+}
+
+func (o Outage) sentence(l lang.Lang, zone *time.Location) string {
+	words, since := dependencies[o.Dependency].words, lang.Plain(o.Since.In(zone).Format(time.DateTime))
+	if o.Over == nil {
+		return lang.M("Unavailable since %s: %s.", since, words).In(l)
+	}
+	return lang.M("Unavailable from %s to %s: %s.", since, lang.Plain(o.Over.In(zone).Format(time.DateTime)), words).In(l)
 }
 
 // openJobs returns the jobs that are not done, those that need a person first. It leaves out jobs that publish replies, and
@@ -82,6 +133,8 @@ func (t *Trace) openText(j job.Row) text {
 		return firstText("signed malformed")
 	case j.State.Finished():
 		return firstText(j.Kind+" "+string(j.Outcome), string(j.Outcome), "parked")
+	case t.lacksRow(j):
+		return firstText("row missing")
 	case j.State == job.Waiting:
 		return firstText("waiting")
 	case j.LastError == "" && t.Now.Sub(j.Created) < progressTimeout:
@@ -187,8 +240,12 @@ func (t *Trace) sentence(words text, l lang.Lang, j job.Row, zone *time.Location
 	device, waybill := "", ""
 	if t.Parcel != nil {
 		device, waybill = t.Parcel.DeviceSN, t.Parcel.Waybill
-	} else {
-		pairs = append(pairs, "cabinet {device}", "its cabinet", "waybill {waybill}", "its waybill", "柜机 {device} ", "柜机", "柜机 {device}", "柜机", "运单 {waybill}", "运单")
+	}
+	if device == "" {
+		pairs = append(pairs, "cabinet {device}", "its cabinet", "柜机 {device} ", "柜机", "柜机 {device}", "柜机")
+	}
+	if waybill == "" {
+		pairs = append(pairs, "waybill {waybill}", "its waybill", "运单 {waybill}", "运单")
 	}
 	reason := cmp.Or(ownWords(j.LastError, l), shorten(j.LastError))
 	if !j.State.Finished() || j.Outcome == job.Abandoned || j.Outcome == payment.Expired { // else it is JD's or a cabinet's text

@@ -288,3 +288,40 @@ func TestExplainOfADiscardedPaymentWhenItIsPurged(t *testing.T) {
 		t.Errorf("R2: %s", text)
 	}
 }
+
+// TestExplainNamesTheMissingRow: JD is not to blame for a row that the main database lacks.
+func TestExplainNamesTheMissingRow(t *testing.T) {
+	trace := &Trace{
+		OrderNo: "R1", Order: &kernel.Order{ID: 7, Paid: true, PayAmount: "8.00"}, Missing: (&kernel.MissingRowError{Table: kernel.PostOrderTable.Name, Column: "post_order_id", Value: "7"}).Error(),
+		Jobs: []job.Row{
+			{ID: 1, Kind: payment.KindSettle, State: job.Done, Outcome: payment.Settled},
+			{ID: 2, Kind: payment.KindWaybillStatus, State: job.Ready, LastError: "http 503", Tries: 3},
+		},
+	}
+	for l, part := range map[lang.Lang]string{
+		lang.English: "the main database lacks a row (no row in kernel_post_order with post_order_id = '7')",
+		lang.Chinese: "主数据库缺少数据行（表 kernel_post_order 中没有 post_order_id = '7' 的行）",
+	} {
+		if text := trace.Explain(l, time.UTC); !strings.Contains(text, part) || strings.Contains(text, "JD has not") || strings.Contains(text, "京东仍未") {
+			t.Errorf("%s: %q does not contain %q, or blames JD", l, text, part)
+		}
+	}
+}
+
+// TestExplainNamesTheOutage: a command that waits for the broker, or waited for it until its time was over, says since when.
+func TestExplainNamesTheOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.order(1, "8.00")
+	w.exec("UPDATE kernelorder_charge SET is_paid = 1")
+	w.exec("INSERT INTO jdpay_job (kind, unique_key, ref, args, state, created_at, next_try_at, give_up_at) VALUES ('pay-complete', 'pay-complete:1', 'R1', '{}', 'ready', UTC_TIMESTAMP(6) - INTERVAL 10 MINUTE, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))")
+	w.exec("INSERT INTO jdpay_alert (cause, unique_key, since) VALUES ('dependency/mqtt', 'dependency/mqtt', UTC_TIMESTAMP(6) - INTERVAL 9 MINUTE)")
+	if text := w.lookUp("R1").Explain(lang.English, time.UTC); !strings.Contains(text, "Unavailable since ") || !strings.Contains(text, ": the MQTT broker.") {
+		t.Error(text)
+	}
+	w.exec("UPDATE jdpay_alert SET over_at = UTC_TIMESTAMP(6) - INTERVAL 1 MINUTE")
+	w.exec("UPDATE jdpay_job SET state = 'parked', outcome = 'expired', finished_at = UTC_TIMESTAMP(6) - INTERVAL 2 MINUTE, last_error = 'given up after 15m0s and 0 tries: it was never tried'")
+	if text := w.lookUp("R1").Explain(lang.Chinese, time.UTC); !strings.Contains(text, "期间不可用：MQTT 服务器") || strings.Contains(text, "never tried") {
+		t.Error(text)
+	}
+}

@@ -131,13 +131,17 @@ var explanations = map[string]text{
 		"A message about order {order} could not be handled ({reason}); it is tried again at {next}. Usually the account database is the cause.",
 		"与订单 {order} 有关的消息未能处理（{reason}），将在 {next} 重试。通常是账务数据库的问题。",
 	},
+	"row missing": {
+		"Order {order} is paid, but its step {kind} cannot be done after {tries} tries because the main database lacks a row ({reason}); it is tried again at {next}. Find out why the row was not written.",
+		"订单 {order} 已支付，但主数据库缺少数据行（{reason}），步骤 {kind} 尝试 {tries} 次后仍未完成，将在 {next} 重试。请查明该行为何没有写入。",
+	},
 	"again pay-complete": {
 		"Order {order} is paid, but cabinet {device} could not be told after {tries} tries ({reason}); it is tried again at {next}. If the customer waits there, check the broker and the row that the reason names.",
 		"订单 {order} 已支付，但尝试 {tries} 次后仍未能通知柜机 {device}（{reason}），将在 {next} 重试。如果客户在现场等待，请检查 MQTT 服务器以及原因中提到的数据行。",
 	},
 	"again waybill-status": {
 		"Order {order} is paid, but JD has not taken waybill {waybill} after {tries} tries ({reason}); it is tried again at {next}. Nothing to do unless it keeps failing.",
-		"订单 {order} 已支付，但尝试 {tries} 次后京东仍未接受运单 {waybill}（{reason}），将在 {next} 重试。如无持续，无需处理。",
+		"订单 {order} 已支付，但尝试 {tries} 次后京东仍未接受运单 {waybill}（{reason}），将在 {next} 重试。如很快恢复，无需处理。",
 	},
 	"again pay-info": {
 		"Order {order} is paid, but the pay info could not be written after {tries} tries ({reason}); it is tried again at {next}. Usually the main database is the cause.",

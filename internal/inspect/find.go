@@ -332,7 +332,7 @@ func (f *finder) note(text string) {
 	}
 }
 
-// search runs a query for at most findTimeout. Being too slow is a note, no error; nor is a text that the column cannot hold.
+// search runs a query for at most findTimeout. A timeout is reported as a note, and so is a text that the column cannot hold.
 func (f *finder) search(ctx context.Context, db *sql.DB, table kernel.Table, query func(context.Context, *sql.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, findTimeout+time.Second) // the server's own limit comes first
 	defer cancel()

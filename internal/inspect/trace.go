@@ -37,6 +37,8 @@ type Trace struct {
 	Jobs       []job.Row        `json:"jobs"` // oldest first
 	Acts       []auditlog.Entry `json:"acts"` // of operators, oldest first
 	Events     []TracedEvent    `json:"events"`
+	// Outages are those of what the order's open steps need, as alerts say, that are not over or fell into the steps' time.
+	Outages []Outage `json:"outages,omitempty"`
 	// Unread is how many kept messages have not been decoded yet: one of them may be the order's payment.
 	Unread int `json:"unread_messages,omitempty"`
 	// Unlisted is how many rejected messages and copies name the order and are not in Jobs. Deleted is how many rejected
@@ -51,6 +53,13 @@ type TracedParcel struct {
 	DeviceSN   string `json:"device_sn"`
 	DeviceType int    `json:"device_type"`
 	CellSN     string `json:"cell_sn"`
+}
+
+// Outage is a time during which an instance could not use a dependency.
+type Outage struct {
+	Dependency string     `json:"dependency"` // as metric jdpay_dependency_up names it
+	Since      time.Time  `json:"since"`
+	Over       *time.Time `json:"over"` // nil: it is not over
 }
 
 // TracedEvent is an event in the past, or a planned one.
@@ -94,6 +103,11 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 	}
 	t.Events = append(append(events(t.Jobs), actEvents(orderNo, t.Jobs, t.Acts)...), alerts...)
 	slices.SortStableFunc(t.Events, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
+	if open := t.openJobs(); len(open) > 0 && t.Order != nil && t.Order.Paid {
+		if t.Outages, err = outages(ctx, account, open[0].Created); err != nil {
+			return nil, err
+		}
+	}
 	if t.Order == nil || !t.Order.Paid {
 		if t.Unread, err = job.NewMySQL(account).CountUnread(ctx, []string{payment.KindSettle, payment.KindReply}); err != nil {
 			return nil, err
@@ -207,7 +221,7 @@ func events(jobs []job.Row) []TracedEvent {
 // alertEvents returns when alerts about the order opened and were over. A user who may not read the table gets none.
 func alertEvents(ctx context.Context, account *sql.DB, orderNo string) ([]TracedEvent, error) {
 	rows, err := account.QueryContext(ctx, "SELECT cause, COALESCE(job_id, 0), since, over_at FROM jdpay_alert WHERE ref = ? ORDER BY id", orderNo)
-	if sqldb.IsDenied(err) || sqldb.Number(err) == 1146 { // no such table
+	if sqldb.IsDenied(err) || sqldb.IsNoTable(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -228,6 +242,27 @@ func alertEvents(ctx context.Context, account *sql.DB, orderNo string) ([]Traced
 			e.At, e.What = over.Time, "the alert is over: "+cause
 			all = append(all, e)
 		}
+	}
+	return all, rows.Err()
+}
+
+// outages returns those of dependencies that were not over at a time, the newest last. A user who may not read the table gets none.
+func outages(ctx context.Context, account *sql.DB, at time.Time) ([]Outage, error) {
+	rows, err := account.QueryContext(ctx, "SELECT SUBSTR(cause, 12), since, over_at FROM jdpay_alert WHERE cause LIKE 'dependency/%' AND COALESCE(over_at, ?) >= ? ORDER BY since", at, at)
+	if sqldb.IsDenied(err) || sqldb.Number(err) == 1146 { // no such table
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the dependencies' alerts: %w", err)
+	}
+	defer rows.Close()
+	var all []Outage
+	for rows.Next() {
+		var o Outage
+		if err := rows.Scan(&o.Dependency, &o.Since, &o.Over); err != nil {
+			return nil, fmt.Errorf("reading the dependencies' alerts: %w", err)
+		}
+		all = append(all, o)
 	}
 	return all, rows.Err()
 }

@@ -20,6 +20,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/sqldb"
@@ -44,7 +45,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	server := testenv.MariaDB(t)
 	w := &world{t: t, db: openDB(t, server.DSN(server.Create(t, schema.Account, schema.Main)))}
-	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
 	w.runner = job.NewRunner(job.NewMySQL(w.db), "instance-"+t.Name(), job.Options{DrainTimeout: time.Second})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
 )
@@ -71,7 +72,7 @@ func eachBatch(b *testing.B, run func(b *testing.B, s *benchStore, size int)) {
 				b.Fatal(err)
 			}
 			b.Cleanup(func() { db.Close() })
-			if _, _, err := Migrate(b.Context(), db); err != nil {
+			if _, _, err := migrate.Up(b.Context(), db); err != nil {
 				b.Fatal(err)
 			}
 			run(b, &benchStore{MySQL: NewMySQL(db)}, size)

@@ -2,11 +2,10 @@ package job
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
+	"jdpay-listener/internal/sqldb"
 )
 
 // KeepFinished stores a job that nobody is to try, as evidence: it is rejected or parked from birth, with the outcome and the
@@ -36,9 +35,8 @@ func (r *Runner) KeepFinished(ctx context.Context, kind string, args Raw, key st
 func (s *MySQL) InsertFinished(ctx context.Context, n NewRow, state State, outcome Outcome, reason string) (id int64, err error) {
 	res, err := s.exec(ctx, nil, `INSERT INTO jdpay_job (kind, unique_key, args, state, outcome, priority, next_try_at, last_error, created_at, finished_at)
 		VALUES (?, ?, ?, ?, ?, ?, `+dbNow+`, ?, `+dbNow+`, `+dbNow+`)`, n.Kind, null(n.Key), string(n.Args), state, outcome, n.Priority, reason)
-	var refused *mysql.MySQLError
 	switch {
-	case errors.As(err, &refused) && refused.Number == 1062: // the key exists
+	case sqldb.IsDuplicate(err): // the key exists
 		return 0, nil
 	case err != nil:
 		return 0, fmt.Errorf("storing a finished job: %w", err)

@@ -115,7 +115,7 @@ func TestTakeOverWithoutLocks(t *testing.T) {
 	if len(taken) != 1 || taken[0] != "orphan" {
 		t.Errorf("taken over: %v, want the dead instance's", taken)
 	}
-	if err := rescuer.Lockless(); err == nil || !strings.Contains(err.Error(), "still holds it") {
+	if err := rescuer.Lockless(); err == nil || !strings.Contains(err.Error(), "another connection holds the lock") {
 		t.Errorf("the reason is %v", err)
 	}
 }

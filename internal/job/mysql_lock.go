@@ -2,8 +2,6 @@ package job
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -99,9 +97,7 @@ func (s *MySQL) Lockless() error {
 
 var errLockless = errors.New("the instance lock (GET_LOCK) cannot be held: jobs of an instance that does not renew its leases are taken over after their lease time alone")
 
-// KeepLock keeps a named lock of the database (GET_LOCK), called like the lease, on a connection of its own. The server
-// frees it the moment that connection ends: at once when the process is killed, after sqldb's limit on silent
-// connections when the whole host is gone, and never while this process lives, however slow it is. lease_until decides
+// KeepLock keeps a named lock (sqldb.NamedLock), called like the lease: never free while this process lives, however slow it is. lease_until decides
 // beside it, for databases in which such a lock is not seen by all (a cluster, a proxy), and for the moment after a
 // restart of the server.
 //
@@ -110,19 +106,11 @@ func (s *MySQL) KeepLock(ctx context.Context, lease string) (err error) {
 	defer func() { s.lock.taken(false, err) }()
 	connect, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	conn, err := s.DB.Conn(connect)
-	if err != nil {
-		return fmt.Errorf("connecting for the instance lock: %w", err)
+	lock, err := sqldb.TakeLock(connect, s.DB, lease, 0)
+	if err != nil { // taken: by an earlier connection of this instance
+		return fmt.Errorf("the instance lock: %w", err)
 	}
-	// A connection that goes back into the pool would keep the lock: end it for good.
-	defer conn.Raw(func(any) error { return driver.ErrBadConn })
-	var got sql.NullInt64
-	if err := conn.QueryRowContext(connect, "SELECT GET_LOCK(?, 0)", lease).Scan(&got); err != nil {
-		return fmt.Errorf("taking the instance lock: %w", err)
-	}
-	if got.Int64 != 1 {
-		return errors.New("taking the instance lock: an earlier connection of this instance still holds it")
-	}
+	defer lock.Release()
 	s.lock.taken(true, nil)
 	tick := time.NewTicker(pingInterval)
 	defer tick.Stop()
@@ -132,7 +120,7 @@ func (s *MySQL) KeepLock(ctx context.Context, lease string) (err error) {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		if err := pingLock(ctx, conn, lease, n%2 == 0); err != nil {
+		if err := pingLock(ctx, lock, n%2 == 0); err != nil {
 			return fmt.Errorf("keeping the instance lock: %w", err)
 		}
 	}
@@ -140,29 +128,15 @@ func (s *MySQL) KeepLock(ctx context.Context, lease string) (err error) {
 
 // pingLock uses the lock's connection: it asks whether the lock is still held, or, in turn, makes the server prove that it
 // takes writes. An old primary would show the lock for ever, and the others look for it on the new one.
-func pingLock(ctx context.Context, conn *sql.Conn, lease string, ask bool) error {
+func pingLock(ctx context.Context, lock *sqldb.NamedLock, ask bool) error {
 	if ask {
-		return holdsLock(ctx, conn, lease, pingTimeout)
+		return lock.Check(ctx, pingTimeout)
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	_, err := conn.ExecContext(ctx, writesNothing)
+	_, err := lock.Conn.ExecContext(ctx, writesNothing)
 	return err
 }
-
-// holdsLock returns an error unless the connection holds the named lock and says so in time.
-func holdsLock(ctx context.Context, conn *sql.Conn, name string, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	var mine sql.NullBool
-	err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID()", name).Scan(&mine)
-	if err != nil || !mine.Bool {
-		return errors.Join(err, errLockLost)
-	}
-	return nil
-}
-
-var errLockLost = errors.New("the lock is gone")
 
 // writesNothing fails on a server that takes no writes, and changes no row on others.
 const writesNothing = "UPDATE jdpay_job SET state = state WHERE id = 0"

@@ -52,7 +52,7 @@ type Options struct {
 	// OnEnd is told of every try that ended, after its conclusion was written.
 	OnEnd func(End)
 	// Try, if set, is called before each try. The try's handler gets the context that it returns, and the function that it
-	// returns is called when the try has ended: as OnEnd is, or, if what the try came to could not be written, with the error alone.
+	// returns is called when the try has ended: as OnEnd is, or, if the result of the try could not be written, with the error alone.
 	Try func(ctx context.Context, j *Job) (context.Context, func(End))
 	// Beat is called whenever the claim loop makes progress.
 	Beat func()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
@@ -59,7 +60,7 @@ func eachStore(t *testing.T, test func(t *testing.T, s testStore)) {
 func mysqlStore(t *testing.T, dsn string) testStore {
 	t.Helper()
 	db := openDB(t, dsn)
-	if _, _, err := Migrate(t.Context(), db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	return testStore{Store: NewMySQL(db), peer: func() Store { return NewMySQL(db) }, db: db, row: func(t *testing.T, key string) (r storedRow) {

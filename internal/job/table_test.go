@@ -152,9 +152,9 @@ func TestPurgeKeepsPaymentsWhole(t *testing.T) {
 	s := mariaStore(t)
 	const keep = 24 * time.Hour
 	const created = "UTC_TIMESTAMP(6) - INTERVAL 2 DAY"
-	s.fill(t, 1, "settle", "done", created+", UTC_TIMESTAMP(6) - INTERVAL 1 DAY + INTERVAL 2 SECOND")
+	s.fill(t, 1, "settle", "done", created+", UTC_TIMESTAMP(6) - INTERVAL 1 DAY + INTERVAL 0.5 SECOND")
 	s.fill(t, purgeRows, "old", "done", created+", "+created) // so that the step is on the next page
-	s.fill(t, 1, "step", "done", created+", UTC_TIMESTAMP(6) - INTERVAL 1 DAY + INTERVAL 2 SECOND")
+	s.fill(t, 1, "step", "done", created+", UTC_TIMESTAMP(6) - INTERVAL 1 DAY + INTERVAL 0.5 SECOND")
 
 	held, err := s.db.BeginTx(t.Context(), nil)
 	if err != nil {

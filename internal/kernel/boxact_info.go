@@ -55,7 +55,7 @@ func Cells(ctx context.Context, db *sql.DB, parcels map[string]int64) (map[strin
 		postID = plainID(postID)
 		id, err := strconv.ParseInt(rowID.String, 10, 64)
 		if err != nil {
-			id = math.MinInt64 // it counts as the first, since it may be
+			id = math.MinInt64 // treat it as the first
 		}
 		this := Cell{SN: serial.String}
 		switch {

@@ -18,12 +18,12 @@ var alertTexts = map[string]string{
 	"a job cannot be read":                       "任务无法读取",
 	"a job ends its process":                     "任务导致进程退出",
 	"work on a payment is late":                  "支付的处理超时",
-	"no %s succeeds":                             "%s 持续失败",
+	"%s fail at every try":                       "%s持续失败",
 	"queue %s is not received":                   "队列 %s 停止接收",
 	"jobs are switched off":                      "任务处理已关闭",
-	"no message of kind %s is accepted":          "%s 消息全部被拒绝",
+	"%s are all rejected":                        "%s消息全部被拒绝",
 	"many messages are %s":                       "大量消息异常：%s",
-	"work of kind %s waits too long":             "%s 任务积压过久",
+	"%s wait too long":                           "%s积压过久",
 	"the %s database lacks tables or columns":    "%s 数据库缺少表或列",
 	"the account database is away":               "账务数据库不可用",
 	"%s cannot be used":                          "%s 不可用",
@@ -37,6 +37,10 @@ var alertTexts = map[string]string{
 	"%s ×%d":                                     "%s ×%d",
 	"%s: still open":                             "%s（仍未恢复）",
 	"%s: over":                                   "%s（已恢复）",
+
+	// Kinds of jobs in titles.
+	"payments": "支付", "cabinets' replies": "柜机回复", "commands to cabinets": "开柜命令", "waybill statuses to JD": "京东运单状态回传", "pay infos": "支付信息写入",
+	"published replies": "回复转发",
 
 	// Titles of some of them.
 	"the main database cannot be used":             "主数据库不可用",

@@ -10,7 +10,7 @@ var auditTexts = map[string]string{
 	"recorded":                      "已记录",
 	"  the newest is %s":            "  最新一条：%s",
 	"OFFENDER  %s: %s":              "异常  %s：%s",
-	"clean: every message and every paid order is in exactly one place":                                        "正常：每条消息、每个已支付订单都有且只有一处归属",
+	"clean: every message and every paid order is in exactly one place":                                        "正常：每条消息、每个已支付订单均无遗漏、无重复",
 	"%d offenders: see jdpay-listener trace ORDER_NO or jobs show ID for each, and for acts table jdpay_audit": "发现 %d 处异常：订单请用 jdpay-listener trace ORDER_NO、任务请用 jobs show ID 逐一查看，操作记录请查表 jdpay_audit",
 
 	"job %d":      "任务 %d",

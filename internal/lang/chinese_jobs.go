@@ -1,6 +1,13 @@
 package lang
 
 var jobsTexts = map[string]string{
+	"this database user may not create or alter the daemon's tables; migrate as jdpay_migrate, which deploy/grants.sql makes: " +
+		"ConnectionStrings__Account='Server=…;Database=…;Uid=jdpay_migrate;Pwd=…' jdpay-listener migrate (%s)": "该数据库用户无权创建或修改守护进程的表；请使用 deploy/grants.sql 创建的用户 jdpay_migrate 执行：" +
+		"ConnectionStrings__Account='Server=…;Database=…;Uid=jdpay_migrate;Pwd=…' jdpay-listener migrate（%s）",
+	"the MQTT broker": "MQTT 服务器", "JD's API": "京东接口", "the main database": "主数据库",
+	"Unavailable since %s: %s.":      "自 %s 起不可用：%s。",
+	"Unavailable from %s to %s: %s.": "%s 至 %s 期间不可用：%s。",
+
 	"no jobs":                         "没有任务",
 	"ID":                              "编号",
 	"KIND":                            "类型",

@@ -9,6 +9,7 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
@@ -60,7 +61,7 @@ func newSettleBench(b *testing.B) *settleBench {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { db.Close() })
-	if _, _, err := job.Migrate(b.Context(), db); err != nil {
+	if _, _, err := migrate.Up(b.Context(), db); err != nil {
 		b.Fatal(err)
 	}
 	store := job.NewMySQL(db)

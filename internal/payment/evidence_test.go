@@ -9,6 +9,7 @@ import (
 
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/mysqlserver"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
@@ -225,7 +226,7 @@ func TestEvidenceIsBoundedInTheSandbox(t *testing.T) {
 	}
 	defer server.Close()
 	w := &world{t: t, db: openDB(t, server.DSN("account"))}
-	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
 	e := &Evidence{Jobs: job.NewMySQL(w.db), Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, Keys: []string{testKey}}

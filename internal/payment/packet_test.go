@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/testenv"
 )
@@ -13,6 +14,7 @@ import (
 // newWorldAt is newWorld on a server of its own, started with these arguments.
 func newWorldAt(t *testing.T, args ...string) *world {
 	t.Helper()
+	testenv.NeedServers(t)
 	server, err := testenv.StartMariaDB(args...)
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +22,7 @@ func newWorldAt(t *testing.T, args ...string) *world {
 	t.Cleanup(server.Close)
 	return newWorld(t, func(w *world) {
 		w.db = openDB(t, server.DSN(server.Create(t, schema.Account, schema.Main)))
-		if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
+		if _, _, err := migrate.Up(t.Context(), w.db); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -24,6 +24,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/testenv"
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, change ...func(w *world)) *world {
 	server := testenv.MariaDB(t)
 	dsn := server.DSN(server.Create(t, schema.Account, schema.Main))
 	w := &world{t: t, db: openDB(t, dsn), cabinets: &fakeCabinets{}, jd: &fakeJD{}}
-	if _, _, err := job.Migrate(t.Context(), w.db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
 	w.rules = testRules

@@ -2,10 +2,7 @@ package report
 
 import (
 	"errors"
-	"slices"
 	"strings"
-
-	"github.com/go-sql-driver/mysql"
 
 	"jdpay-listener/internal/device"
 	"jdpay-listener/internal/jdapi"
@@ -54,7 +51,6 @@ func failureReason(e job.End) string {
 	var badDevice *device.RefusedError
 	var missing *kernel.MissingRowError
 	var bad *kernel.BadValueError
-	var server *mysql.MySQLError
 	err := e.Err
 	switch {
 	case e.Outcome == job.Abandoned || e.Outcome == payment.Expired:
@@ -83,11 +79,11 @@ func failureReason(e job.End) string {
 		return reasonDatabaseDown
 	case sqldb.IsConflict(err):
 		return reasonDatabaseLocked
-	case errors.As(err, &server):
-		switch {
-		case slices.Contains([]uint16{1044, 1045, 1142, 1143, 1227, 1370, 1698}, server.Number):
+	case sqldb.Number(err) != 0:
+		switch sqldb.Class(err) {
+		case sqldb.Login, sqldb.NoAccess, sqldb.Denied:
 			return reasonDatabaseDenied
-		case slices.Contains([]uint16{1049, 1054, 1146, 1356}, server.Number):
+		case sqldb.NoDatabase, sqldb.Missing:
 			return reasonDatabaseSchema
 		}
 		return reasonDatabaseRefused

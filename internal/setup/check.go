@@ -1,4 +1,4 @@
-// Package setup makes of the configuration what the other packages take: it has each of them check its part, and opens
+// Package setup builds the adapters' options from the configuration: it has each of them check its part, and opens
 // databases, queues, sessions and clients.
 package setup
 
@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -72,6 +73,12 @@ func judgeDatabase(l *config.Loaded, key string, connection config.Secret) {
 	}
 }
 
+// publicKey is the key with which the stand-ins of the sandbox sign, and publicAccessKeyID the one that its MNS knows.
+const (
+	publicKey         = "sandbox-signing-key"
+	publicAccessKeyID = "sandbox-ak"
+)
+
 func judgeMessages(l *config.Loaded) {
 	c := l.Config
 	rules, _ := ReplyRules(c)
@@ -82,6 +89,13 @@ func judgeMessages(l *config.Loaded) {
 		"Keys": "JDPay:Md5Key", "ReplyKeys": "SyncReply:Md5Key", "Profile.Name": "JDPay:SignProfile", "Profile.Exclude": "JDPay:Exclude", "Profile.Include": "JDPay:Include",
 		"StatusField": "Payment:StatusField", "Success": "Payment:SuccessStatuses",
 	})
+	if endpoint, err := url.Parse(c.Mns.Endpoint); c.Mns.AccessKeyId.Reveal() != publicAccessKeyID && (err != nil || !check.IsLoopback(endpoint.Hostname())) {
+		for name, keys := range map[string][]config.Secret{"JDPay:Md5Key": c.JDPay.Md5Key, "SyncReply:Md5Key": c.SyncReply.Md5Key} {
+			if slices.ContainsFunc(keys, func(key config.Secret) bool { return key.Reveal() == publicKey }) && l.Source(name) != "JDPay:Md5Key" {
+				l.Fault(name, "the sandbox's key, which everybody can read, so anybody could sign payments", "give the key that JD has issued")
+			}
+		}
+	}
 	report(l, mns.CheckQueueName(c.JDPay.NotifyQueueName), "JDPay", map[string]string{"Name": "JDPay:NotifyQueueName"})
 	if c.SyncReply.QueueName != "" {
 		report(l, mns.CheckQueueName(c.SyncReply.QueueName), "SyncReply", map[string]string{"Name": "SyncReply:QueueName"})

@@ -14,14 +14,14 @@ import (
 const (
 	Yes       = "yes"
 	No        = "no"
-	IfOffered = "if offered" // Encrypted: only when the server, or whoever answers for it, offers it
+	IfOffered = "if offered" // Encrypted: only when the server, or an impostor, offers it
 	Authority = "authority"  // Verified: the certificate is from the given authority, whatever name is on it
 	AnyIssuer = "any issuer" // Verified: any certificate of a public authority is taken, whatever name is on it
 
 	NoCredentials = "none"
-	Protected     = "protected"          // only the verified server can read them, or they are proven and never sent
-	Exposed       = "to whoever answers" // whoever stands between and answers for the server can read them
-	InClear       = "in clear"           // whoever sees the traffic can read them
+	Protected     = "protected"      // only the verified server can read them, or they are proven and never sent
+	Exposed       = "to an impostor" // a program that answers in place of the server can read them
+	InClear       = "plaintext"      // anybody who sees the traffic can read them
 )
 
 // Link is how the connection to one dependency is secured: as the configuration asks for it or, after Observed, as it is. It
@@ -45,7 +45,7 @@ type Link struct {
 const (
 	sentNone     = ""
 	sentProof    = "proof"    // requests are signed
-	sentExchange = "exchange" // whoever answers for the server can ask for the text, as MySQL's protocol allows
+	sentExchange = "exchange" // an impostor can ask for the text, as MySQL's protocol allows
 	sentText     = "text"
 )
 
@@ -89,19 +89,19 @@ func (l Link) Risk() (problem, remedy lang.Message) {
 	}
 	switch {
 	case l.Encrypted == IfOffered:
-		problem = lang.M("a server without TLS, or whoever stands between and says so, gets an unencrypted connection")
+		problem = lang.M("a server without TLS, or a man in the middle who says so, gets an unencrypted connection")
 	case l.Encrypted == No:
 		problem = lang.M("the connection is not encrypted")
 	case l.Verified == AnyIssuer:
 		problem = lang.M("anybody with a certificate of any public authority passes for the server")
 	default:
-		problem = lang.M("whoever answers passes for the server: its certificate is not checked")
+		problem = lang.M("an impostor passes for the server: its certificate is not checked")
 	}
 	switch l.Credentials {
 	case Exposed:
-		problem = lang.Join([]lang.Message{problem, lang.M("the password can be read by whoever answers")}, "; ")
+		problem = lang.Join([]lang.Message{problem, lang.M("an impostor can read the password")}, "; ")
 	case InClear:
-		problem = lang.Join([]lang.Message{problem, lang.M("the credentials can be read by whoever sees the traffic")}, "; ")
+		problem = lang.Join([]lang.Message{problem, lang.M("anybody who sees the traffic can read the credentials")}, "; ")
 	}
 	return problem, l.remedy
 }

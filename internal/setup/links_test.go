@@ -32,44 +32,44 @@ func TestLinks(t *testing.T) {
 		want    string // local, encrypted, verified, credentials
 	}{
 		"MySQL verified":                    {of: main, want: "network yes yes protected"},
-		"MySQL without TLS":                 {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "network no no to whoever answers"},
+		"MySQL without TLS":                 {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "network no no to an impostor"},
 		"MySQL without TLS or password":     {db("Server=h;Database=d;Uid=u;SslMode=None"), account, "network no no none"},
-		"MySQL preferred":                   {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=Preferred"), account, "network if offered no to whoever answers"},
-		"MySQL without SslMode":             {db("Server=h;Database=d;Uid=u;Pwd=p"), account, "network if offered no to whoever answers"},
-		"MySQL required":                    {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=Required"), account, "network yes no to whoever answers"},
-		"MySQL, any public authority":       {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=VerifyCA"), account, "network yes any issuer to whoever answers"},
-		"MySQL on loopback":                 {db("Server=127.0.0.1;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to whoever answers"},
-		"MySQL on IPv6 loopback":            {db("Server=::1;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to whoever answers"},
-		"MySQL on localhost":                {db("Server=LocalHost;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to whoever answers"},
-		"MySQL, localhost as a subdomain":   {db("Server=localhost.evil.test;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "network no no to whoever answers"},
-		"MySQL on a socket":                 {db("u:p@unix(/run/mysqld.sock)/d"), account, "local no no to whoever answers"},
-		"Go DSN":                            {db("u:p@tcp(h)/d"), account, "network no no to whoever answers"},
+		"MySQL preferred":                   {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=Preferred"), account, "network if offered no to an impostor"},
+		"MySQL without SslMode":             {db("Server=h;Database=d;Uid=u;Pwd=p"), account, "network if offered no to an impostor"},
+		"MySQL required":                    {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=Required"), account, "network yes no to an impostor"},
+		"MySQL, any public authority":       {db("Server=h;Database=d;Uid=u;Pwd=p;SslMode=VerifyCA"), account, "network yes any issuer to an impostor"},
+		"MySQL on loopback":                 {db("Server=127.0.0.1;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to an impostor"},
+		"MySQL on IPv6 loopback":            {db("Server=::1;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to an impostor"},
+		"MySQL on localhost":                {db("Server=LocalHost;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "local no no to an impostor"},
+		"MySQL, localhost as a subdomain":   {db("Server=localhost.evil.test;Database=d;Uid=u;Pwd=p;SslMode=None"), account, "network no no to an impostor"},
+		"MySQL on a socket":                 {db("u:p@unix(/run/mysqld.sock)/d"), account, "local no no to an impostor"},
+		"Go DSN":                            {db("u:p@tcp(h)/d"), account, "network no no to an impostor"},
 		"Go DSN verified":                   {db("u:p@tcp(h)/d?tls=true"), account, "network yes yes protected"},
-		"Go DSN unverified":                 {db("u:p@tcp(h)/d?tls=skip-verify"), account, "network yes no to whoever answers"},
-		"Go DSN preferred":                  {db("u:p@tcp(h)/d?tls=preferred"), account, "network if offered no to whoever answers"},
-		"Go DSN verified, or not encrypted": {db("u:p@tcp(h)/d?tls=true&allowFallbackToPlaintext=true"), account, "network if offered no to whoever answers"},
+		"Go DSN unverified":                 {db("u:p@tcp(h)/d?tls=skip-verify"), account, "network yes no to an impostor"},
+		"Go DSN preferred":                  {db("u:p@tcp(h)/d?tls=preferred"), account, "network if offered no to an impostor"},
+		"Go DSN verified, or not encrypted": {db("u:p@tcp(h)/d?tls=true&allowFallbackToPlaintext=true"), account, "network if offered no to an impostor"},
 		"MNS":                               {of: mns, want: "network yes yes protected"},
 		"MNS without TLS: signed requests":  {[]string{"Mns__Endpoint=http://mns.test"}, mns, "network no no protected"},
 		"MQTT":                              {of: mqtt, want: "network yes yes protected"},
-		"MQTT without TLS":                  {[]string{"Mqtt__Server=broker"}, mqtt, "network no no in clear"},
+		"MQTT without TLS":                  {[]string{"Mqtt__Server=broker"}, mqtt, "network no no plaintext"},
 		"MQTT without TLS or user":          {[]string{"Mqtt__Server=broker", "Mqtt__Username=", "Mqtt__Password="}, mqtt, "network no no none"},
-		"MQTT on loopback":                  {[]string{"Mqtt__Server=tcp://127.0.0.1"}, mqtt, "local no no in clear"},
+		"MQTT on loopback":                  {[]string{"Mqtt__Server=tcp://127.0.0.1"}, mqtt, "local no no plaintext"},
 		"JD":                                {of: jd, want: "network yes yes none"},
 		"JD without TLS":                    {[]string{"JDApi__BaseUrl=http://jd.test"}, jd, "network no no none"},
-		"JD without TLS, with a header":     {[]string{"JDApi__BaseUrl=http://jd.test", "JDApi__Signer=header", "JDApi__Headers__X-Key=k"}, jd, "network no no in clear"},
-		"JOS without TLS":                   {[]string{"JDApi__BaseUrl=http://jd.test", "JDApi__Signer=jos", "JDApi__AppKey=k", "JDApi__AppSecret=s", "JDApi__AccessToken=t"}, jd, "network no no in clear"},
+		"JD without TLS, with a header":     {[]string{"JDApi__BaseUrl=http://jd.test", "JDApi__Signer=header", "JDApi__Headers__X-Key=k"}, jd, "network no no plaintext"},
+		"JOS without TLS":                   {[]string{"JDApi__BaseUrl=http://jd.test", "JDApi__Signer=jos", "JDApi__AppKey=k", "JDApi__AppSecret=s", "JDApi__AccessToken=t"}, jd, "network no no plaintext"},
 		"Redis":                             {of: redis, want: "network yes yes protected"},
-		"Redis without TLS":                 {[]string{"Redis__Server=h,password=p"}, redis, "network no no in clear"},
+		"Redis without TLS":                 {[]string{"Redis__Server=h,password=p"}, redis, "network no no plaintext"},
 		"Redis without TLS or password":     {[]string{"Redis__Server=h"}, redis, "network no no none"},
-		"Redis on loopback":                 {[]string{"Redis__Server=127.0.0.1,password=p"}, redis, "local no no in clear"},
-		"Sentinels on loopback":             {[]string{"Redis__Server=127.0.0.1,password=p,serviceName=m"}, redis, "network no no in clear"},
-		"a cluster on loopback":             {[]string{"Redis__Server=127.0.0.1:1,127.0.0.1:2,password=p"}, redis, "network no no in clear"},
+		"Redis on loopback":                 {[]string{"Redis__Server=127.0.0.1,password=p"}, redis, "local no no plaintext"},
+		"Sentinels on loopback":             {[]string{"Redis__Server=127.0.0.1,password=p,serviceName=m"}, redis, "network no no plaintext"},
+		"a cluster on loopback":             {[]string{"Redis__Server=127.0.0.1:1,127.0.0.1:2,password=p"}, redis, "network no no plaintext"},
 		"Elasticsearch":                     {of: es, want: "network yes yes protected"},
-		"Elasticsearch without TLS":         {[]string{"Elasticsearch__Url=http://es.test"}, es, "network no no in clear"},
-		"Elasticsearch, user and no TLS":    {[]string{"Elasticsearch__Url=http://u:p@es.test", "Elasticsearch__ApiKey="}, es, "network no no in clear"},
+		"Elasticsearch without TLS":         {[]string{"Elasticsearch__Url=http://es.test"}, es, "network no no plaintext"},
+		"Elasticsearch, user and no TLS":    {[]string{"Elasticsearch__Url=http://u:p@es.test", "Elasticsearch__ApiKey="}, es, "network no no plaintext"},
 		"Elasticsearch without TLS or key":  {[]string{"Elasticsearch__Url=http://es.test", "Elasticsearch__ApiKey="}, es, "network no no none"},
 		"ops port":                          {of: ops, want: "local no no none"},
-		"ops port for others":               {[]string{"Ops__Listen=0.0.0.0:9300", "Ops__Token=t"}, ops, "network no no in clear"},
+		"ops port for others":               {[]string{"Ops__Listen=0.0.0.0:9300", "Ops__Token=t"}, ops, "network no no plaintext"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -97,11 +97,11 @@ func TestStrict(t *testing.T) {
 	const db = "ConnectionStrings__Account=Server=db.test;Database=d;Uid=u;Pwd=p"
 	const (
 		tlsForMySQL  = "; set SslMode=VerifyFull (or VerifyCA) and SslCa, in a Go DSN tls=true, and let the server speak TLS"
-		byAnswering  = "; the password can be read by whoever answers"
-		byWatching   = "; the credentials can be read by whoever sees the traffic"
+		byAnswering  = "; an impostor can read the password"
+		byWatching   = "; anybody who sees the traffic can read the credentials"
 		notEncrypted = "the connection is not encrypted"
-		preferred    = "a server without TLS, or whoever stands between and says so, gets an unencrypted connection" + byAnswering + tlsForMySQL
-		any          = "whoever answers passes for the server: its certificate is not checked" + byAnswering + tlsForMySQL
+		preferred    = "a server without TLS, or a man in the middle who says so, gets an unencrypted connection" + byAnswering + tlsForMySQL
+		any          = "an impostor passes for the server: its certificate is not checked" + byAnswering + tlsForMySQL
 		anyIssuer    = "anybody with a certificate of any public authority passes for the server" + byAnswering + "; set SslCa to the authority of the server, or SslMode=VerifyFull"
 		broker       = notEncrypted + byWatching + "; set Mqtt:Tls:Enabled to true and Mqtt:Port to the broker's port for TLS, such as 8883"
 	)
@@ -161,11 +161,11 @@ func TestObservedLink(t *testing.T) {
 		verified bool
 		want     string // encrypted, verified, credentials, session
 	}{
-		"Preferred, server with TLS":    {Link{Encrypted: IfOffered, Verified: No, sent: sentExchange}, "TLS 1.3 X", false, "yes, no, to whoever answers, TLS 1.3 X"},
-		"Preferred, server without TLS": {Link{Encrypted: IfOffered, Verified: No, sent: sentExchange}, "", false, "no, no, to whoever answers, not encrypted"},
+		"Preferred, server with TLS":    {Link{Encrypted: IfOffered, Verified: No, sent: sentExchange}, "TLS 1.3 X", false, "yes, no, to an impostor, TLS 1.3 X"},
+		"Preferred, server without TLS": {Link{Encrypted: IfOffered, Verified: No, sent: sentExchange}, "", false, "no, no, to an impostor, not encrypted"},
 		"verified":                      {Link{Encrypted: Yes, Verified: Yes, sent: sentText}, "TLS 1.3 X", true, "yes, yes, protected, TLS 1.3 X"},
 		"verified by its authority":     {Link{Encrypted: Yes, Verified: Authority, sent: sentText}, "TLS 1.3 X", true, "yes, authority, protected, TLS 1.3 X"},
-		"a proxy ends the encryption":   {Link{Encrypted: Yes, Verified: Yes, sent: sentText}, "", true, "no, no, in clear, not encrypted"},
+		"a proxy ends the encryption":   {Link{Encrypted: Yes, Verified: Yes, sent: sentText}, "", true, "no, no, plaintext, not encrypted"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestSslModesAreDocumented(t *testing.T) {
 	} {
 		db := sqldb.Database{Config: &mysql.Config{Net: "tcp", Addr: "db:3306", Passwd: "p"}, SslMode: tt.mode, SslCa: tt.ca}
 		l := databaseLink(db).judge()
-		reader := map[string]string{Protected: "the server alone", Exposed: "whoever answers for the server"}[l.Credentials]
+		reader := map[string]string{Protected: "the server alone", Exposed: "an impostor"}[l.Credentials]
 		if l.Verified == AnyIssuer {
 			reader += " with any certificate of a public authority"
 		}

@@ -22,7 +22,12 @@ func TestKeysThatContradictEachOther(t *testing.T) {
 			environ: []string{"SyncReply__QueueName=notify"},
 			faults:  []string{`SyncReply:QueueName = "notify" (env SyncReply__QueueName): the same queue as JDPay:NotifyQueueName = "notify" (appsettings.json:4), so each listener would take messages of the other; name the queue of cabinets' replies, or leave it empty`},
 		},
-		"two queues": {environ: []string{"SyncReply__QueueName=replies"}},
+		"the sandbox's key outside it": {
+			environ: []string{"JDPay__Md5Key=sandbox-signing-key", "Mns__Endpoint=http://mns.test"},
+			faults:  []string{`JDPay:Md5Key = "["***"]" (env JDPay__Md5Key): the sandbox's key, which everybody can read, so anybody could sign payments; give the key that JD has issued`},
+		},
+		"the sandbox's key inside it": {environ: []string{"JDPay__Md5Key=sandbox-signing-key", "Mns__Endpoint=http://mns.test", "Mns__AccessKeyId=sandbox-ak", "Mns__AccessKeySecret=sandbox-sk"}},
+		"two queues":                  {environ: []string{"SyncReply__QueueName=replies"}},
 		"a reply is required, and none can come": {
 			environ: []string{"Mqtt__RequireReply=true"},
 			faults:  []string{`Mqtt:RequireReply = "true" (env Mqtt__RequireReply): no reply can arrive while SyncReply:QueueName is empty, so each command would be repeated and then parked; give SyncReply:QueueName, or set it to false`},

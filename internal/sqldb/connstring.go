@@ -152,7 +152,7 @@ func refuseUnsafe(cfg *mysql.Config, mode string) error {
 	case cfg.AllowOldPasswords:
 		return errors.New("the parameter allowOldPasswords makes the password readable: remove it and give the user a password of today's form")
 	case cfg.AllowCleartextPasswords && mode != SslVerifyFull && !local:
-		return errors.New("the parameter allowCleartextPasswords shows the password to whoever answers: remove it or set tls=true")
+		return errors.New("the parameter allowCleartextPasswords shows the password to an impostor: remove it or set tls=true")
 	}
 	return nil
 }

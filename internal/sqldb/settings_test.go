@@ -21,6 +21,7 @@ import (
 // run, may use.
 func hostileServer(t *testing.T, args ...string) (*testenv.MySQL, *mysql.Config) {
 	t.Helper()
+	testenv.NeedServers(t)
 	server, err := testenv.StartMariaDB(args...)
 	if err != nil {
 		t.Fatal(err)

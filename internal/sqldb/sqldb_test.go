@@ -179,6 +179,7 @@ func TestPlaceholders(t *testing.T) {
 // table for a short time only.
 func TestOpenForSchema(t *testing.T) {
 	t.Parallel()
+	testenv.NeedServers(t)
 	server, err := testenv.StartMariaDB("--max-statement-time=1")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/replica"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/testenv"
@@ -22,7 +23,7 @@ func open(t *testing.T) *sql.DB {
 	t.Helper()
 	server := testenv.MariaDB(t)
 	db := server.Open(t, server.Create(t, schema.Account))
-	if _, _, err := job.Migrate(t.Context(), db); err != nil {
+	if _, _, err := migrate.Up(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	return db

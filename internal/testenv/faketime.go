@@ -57,6 +57,7 @@ type ClockedMySQL struct {
 // StartClocked starts a server that shows Now, and that stops with the test.
 func StartClocked(tb testing.TB) *ClockedMySQL {
 	tb.Helper()
+	binary(tb, "mariadbd")
 	m, err := newMariaDB("root")
 	if err != nil {
 		tb.Fatal(err)

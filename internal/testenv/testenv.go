@@ -1,7 +1,7 @@
 // Package testenv starts private MariaDB, Mosquitto and Redis servers for tests and benchmarks: on free loopback
 // ports, with their files in temporary folders. They end with the process that started them, even when it is killed. A
 // server that already runs on the machine is not used. A missing binary fails the test, since a run without these servers
-// would prove nothing.
+// would prove nothing; go test -short skips the tests that need a server.
 package testenv
 
 import (
@@ -91,8 +91,17 @@ func Binary(name string) (string, error) {
 	return "", fmt.Errorf("%s is not installed: run make test, which installs what is missing", name)
 }
 
+// NeedServers skips the test with -short. What starts a server for a test calls it; a test that uses StartMariaDB does so itself.
+func NeedServers(tb testing.TB) {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("-short: no servers")
+	}
+}
+
 func binary(tb testing.TB, name string) string {
 	tb.Helper()
+	NeedServers(tb)
 	path, err := Binary(name)
 	if err != nil {
 		tb.Fatal(err)

@@ -164,7 +164,9 @@ func mentioned(name string, body []byte) (at []string) {
 		Text     struct {
 			List []string `json:"mentioned_mobile_list"`
 		}
-		Card struct{ Elements []struct{ Content string } }
+		Card struct {
+			Body struct{ Elements []struct{ Content string } }
+		}
 	}
 	if json.Unmarshal(body, &m) != nil {
 		return nil
@@ -184,7 +186,7 @@ func mentioned(name string, body []byte) (at []string) {
 			at = append(at, strings.TrimPrefix(mobile, "@"))
 		}
 	case Feishu:
-		for _, e := range m.Card.Elements {
+		for _, e := range m.Card.Body.Elements {
 			for _, part := range mention.FindAllStringSubmatch(e.Content, -1) {
 				at = append(at, part[1])
 			}
@@ -244,8 +246,11 @@ func checkFeishu(req *http.Request, body []byte, tooMany bool) (int, string) {
 		Sign      string
 		Type      string `json:"msg_type"`
 		Card      struct {
-			Header   struct{ Title struct{ Tag, Content string } }
-			Elements []struct{ Tag, Content string }
+			Schema string
+			Header struct{ Title struct{ Tag, Content string } }
+			Body   struct {
+				Elements []struct{ Tag, Content string }
+			}
 		}
 	}
 	switch {
@@ -257,10 +262,10 @@ func checkFeishu(req *http.Request, body []byte, tooMany bool) (int, string) {
 		return 19021, "sign match fail or timestamp is not within one hour from current time"
 	case tooMany:
 		return 11232, "frequency limited psm"
-	case m.Type != "interactive" || m.Card.Header.Title.Tag != "plain_text" || len(m.Card.Elements) != 1 || m.Card.Elements[0].Tag != "markdown" || len(body) > 20000:
+	case m.Type != "interactive" || m.Card.Schema != "2.0" || m.Card.Header.Title.Tag != "plain_text" || len(m.Card.Body.Elements) != 1 || m.Card.Body.Elements[0].Tag != "markdown" || len(body) > 20000:
 		return 9499, "Bad Request"
 	}
-	return 0, m.Card.Header.Title.Content + "\n" + m.Card.Elements[0].Content
+	return 0, m.Card.Header.Title.Content + "\n" + m.Card.Body.Elements[0].Content
 }
 
 func mac(key, text string) string {
