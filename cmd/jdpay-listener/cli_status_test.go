@@ -65,3 +65,20 @@ func TestStatusCommand(t *testing.T) {
 		}
 	})
 }
+
+func TestPauseCommands(t *testing.T) {
+	t.Parallel()
+	s := box.New(t, jdserver.Options{})
+	mustContain(t, s.Run("jobs", "pause", "pay-info", "--for", "2h", "--reason", "moved", "--as", "anna"), "pay-info is paused until")
+	out, _, _ := s.Try("status", "--lang", "zh")
+	mustContain(t, out, "已暂停：pay-info", "anna", "moved")
+	mustContain(t, s.Run("jobs", "resume", "pay-info", "--lang", "zh"), "pay-info 已恢复")
+	for args, want := range map[string]int{
+		"jobs resume pay-info": exitFailed, "jobs pause pay-inf --for 1h --reason x": exitUsage, "jobs pause pay-info --reason x": exitUsage, "jobs pause pay-info --for 1h": exitUsage,
+		"queue pause nosuch --for 1h --reason x": exitUsage,
+	} {
+		if _, errOut, code := s.Try(strings.Fields(args)...); code != want {
+			t.Errorf("%s: exit %d: %s", args, code, errOut)
+		}
+	}
+}

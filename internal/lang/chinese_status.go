@@ -79,6 +79,6 @@ and "status" name it, and an alert comes if work of the kind waits then. Of paus
 	"%s is paused until %s":                       "%s 已暂停，至 %s",
 	"%s is not paused: see jdpay-listener status": "%s 没有被暂停：见 jdpay-listener status",
 	"%s goes on": "%s 已恢复",
-	"the pause of %s is over, and work waits":                                         "%s 的暂停已结束，有任务在等待",
+	"the pause of %s is over, and work waits":                                         "%s的暂停已结束，有任务在等待",
 	"An operator's pause is over, and %d jobs that waited for it are being done now.": "人工暂停已到期，期间积压的 %d 个任务正在执行。",
 }

@@ -12,6 +12,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/replica"
 	"jdpay-listener/internal/sandbox/schema"
 	"jdpay-listener/internal/testenv"
