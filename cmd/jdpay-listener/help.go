@@ -39,7 +39,7 @@ func (a *app) translate(root *cobra.Command) {
 
 func (a *app) translateCommand(cmd *cobra.Command) {
 	in := func(text string) string { return lang.Marked(text).In(a.lang) }
-	cmd.Use, cmd.Short, cmd.Long = in(cmd.Use), in(cmd.Short), in(cmd.Long)
+	cmd.Short, cmd.Long = in(cmd.Short), in(cmd.Long)
 	if cmd.Name() == "help" {
 		cmd.Short, cmd.Long = in(lang.Mark("Help about any command")), ""
 	}

@@ -10,7 +10,6 @@ import (
 
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/job"
-	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/migrate"
 	"jdpay-listener/internal/replica"
