@@ -104,7 +104,7 @@ func readJobIDs(name string, stdin io.Reader) (list []string, err error) {
 func (a *app) jobsRetryCommand() *cobra.Command {
 	var c change
 	cmd := &cobra.Command{
-		Use:   "retry ID… | --ids-from FILE | --all with a filter",
+		Use:   "retry ID… | --ids-from FILE | --all FILTER",
 		Short: "Make jobs due now, with new tries and a new timeout",
 		Long: `Makes parked, rejected, ready and waiting jobs due now; their tries and their timeout begin anew. Running jobs are not
 changed. With --replay jobs that are done are retried, too: a cabinet then gets its command again, with the
@@ -129,7 +129,7 @@ same message id, JD the same status, the pay info the same row. No payment is se
 func (a *app) jobsDiscardCommand() *cobra.Command {
 	c := change{discard: true}
 	cmd := &cobra.Command{
-		Use:   "discard ID… | --ids-from FILE | --all with a filter",
+		Use:   "discard ID… | --ids-from FILE | --all FILTER",
 		Short: "End jobs without carrying them out",
 		Long: `Ends parked, rejected, ready and waiting jobs with the outcome discarded: they will not be carried out. Running jobs are not
 changed. The rows stay for Jobs:KeepDone; until then "jobs retry --replay" revokes it.`,
