@@ -27,7 +27,8 @@ type Indexer struct {
 	metrics *ops.Metrics
 	log     *slog.Logger
 
-	rung chan struct{} // a job has ended since the worker was made due
+	rung  chan struct{} // a job has ended since the worker was made due
+	ended atomic.Bool   // a job has ended since this instance looked last
 
 	mu       sync.Mutex // one look at a time
 	follower job.Follower
@@ -76,6 +77,7 @@ func NewIndexer(client *elastic.Client, builder Builder, store *job.MySQL, resum
 
 // Ring says that a job of this instance has ended. It never waits.
 func (x *Indexer) Ring() {
+	x.ended.Store(true)
 	select {
 	case x.rung <- struct{}{}:
 	default:
@@ -99,14 +101,12 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	if x.awaySince.Load() != nil {
 		return context.Cause(ctx)
 	}
-	select {
-	case <-x.rung:
+	if x.ended.Load() { // the worker may be due already, with nobody left to run it
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
 		defer cancel()
 		if err := x.look(last); err != nil {
 			x.log.Debug("documents are left to another instance or the next start", "error", err)
 		}
-	default:
 	}
 	return context.Cause(ctx)
 }
@@ -191,7 +191,11 @@ func (x *Indexer) look(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	defer func() { x.lastRun.Store(time.Now().UnixNano()) }()
+	x.ended.Store(false)
 	_, err := x.follower.Follow(ctx)
+	if err != nil {
+		x.ended.Store(true)
+	}
 	return err
 }
 

@@ -339,6 +339,28 @@ func TestIndexerHastens(t *testing.T) {
 	w.want(t, 0)
 }
 
+// TestStopAfterTheWorkerWasMadeDue: the process stops when the worker is due and has not begun. What has ended is written all the same.
+func TestStopAfterTheWorkerWasMadeDue(t *testing.T) {
+	w := newIndexed(t)
+	if _, err := w.db.Exec("INSERT INTO jdpay_job (kind, unique_key, args, state, next_try_at, created_at) VALUES ('worker', ?, '{}', 'ready', UTC_TIMESTAMP(6) + INTERVAL 10 SECOND, UTC_TIMESTAMP(6))",
+		job.WorkerKey+WorkerName); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	x := w.indexer(t)
+	w.end(t, 3)
+	x.Ring()
+	if <-x.rung; !x.hasten(ctx) { // as Serve does
+		t.Fatal("the worker was not made due")
+	}
+	stop() // before any instance has claimed it
+	if err := x.Serve(ctx); err != context.Canceled {
+		t.Errorf("Serve ends with %v", err)
+	}
+	w.want(t, 0)
+}
+
 // TestStopWhileElasticsearchHangs: a server that does not answer delays the stop by little, and its documents are written after
 // the next start.
 func TestStopWhileElasticsearchHangs(t *testing.T) {
