@@ -89,7 +89,7 @@ func NewMetrics() *Metrics {
 	m.Breaker = m.gauge("jdpay_breaker_state", "Circuit breaker of a dependency: 0 closed, 1 half-open, 2 open, nothing is sent.", "dependency")
 	m.Slots = m.gauge("jdpay_slots", "Jobs of a kind that this instance may run at once.", "kind")
 	m.Busy = m.gauge("jdpay_slots_in_use", "Jobs of a kind that this instance runs.", "kind")
-	m.Paused = m.gauge("jdpay_kind_paused", "1 while a kind of jobs pauses in this instance because what it needs is down, else 0.", "kind")
+	m.Paused = m.gauge("jdpay_kind_paused", "1 while a kind of jobs pauses in this instance, because what it needs is down or an operator has paused it, else 0.", "kind")
 	m.Failures = m.counter("jdpay_job_failures_total", "Tries of jobs that failed, by the class of the reason.", "kind", "reason")
 	m.Build = m.gauge("jdpay_build_info", "Always 1; the labels say which program runs.", "version", "commit", "goversion")
 	m.Documents = m.counter("jdpay_elasticsearch_documents_total", "Documents that Elasticsearch stored, or refused for good; then the result is the type of its exception.", "result")
