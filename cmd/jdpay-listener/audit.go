@@ -16,6 +16,7 @@ import (
 func (a *app) auditCommand() *cobra.Command {
 	var elsewhere bool
 	var anchor string
+	var list listFlags
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Check that no payment is lost or settled twice, or name each one that is",
@@ -26,12 +27,23 @@ checks what is left: their finished jobs are purged.
 
 It also checks the acts of operators in jdpay_audit: each has the hash of the one before it. It prints the newest one as
 ID:HASH. Keep that elsewhere and give it with --acts next time: otherwise it cannot detect that the newest acts were
-deleted, or that all were replaced.`,
+deleted, or that all were replaced.
+
+With --list it compares a list of payments instead, such as JD's bill: which of them are settled here with the same amount, which
+were received and not settled, and why, and which never arrived. It ends with a proof: the classes have all rows and amounts of the
+list. Exits with 0 if all agree, 1 if there are findings, and 2 if the file cannot be used.`,
 		Example: `  jdpay-listener audit
   jdpay-listener audit --acts 17:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  jdpay-listener audit --list 20201121bankreturn_110001.zip --amount-column 订单金额 --day 2020-11-20
   jdpay-listener audit --json --config /etc/jdpay/appsettings.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("list") {
+				return a.auditList(cmd, &list)
+			}
+			if err := list.given(cmd); err != nil {
+				return err
+			}
 			var known auditlog.Head
 			if cmd.Flags().Changed("acts") {
 				var err error
@@ -69,6 +81,7 @@ deleted, or that all were replaced.`,
 			return err
 		},
 	}
+	list.flags(cmd)
 	cmd.Flags().BoolVar(&elsewhere, "paid-elsewhere", false, "other programs mark orders paid, too: do not name recently paid orders that no job settled")
 	cmd.Flags().StringVar(&anchor, "acts", "", "the newest act of an earlier audit, as `ID:HASH`: it must still exist")
 	return cmd

@@ -109,6 +109,14 @@ func FindOrders(ctx context.Context, db querier, numbers []string) (map[string]*
 	return byNumber(ctx, db, stateOfOrder, numbers, "")
 }
 
+// OrdersByNumber reads these orders, without locking them.
+func OrdersByNumber(ctx context.Context, db querier, numbers []string) (map[string]*Order, error) {
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	return byNumber(ctx, db, allOfOrder+"CAST(pay_time AS CHAR)", numbers, "")
+}
+
 // OrdersByID reads whether orders are paid, their amounts and their externalIds.
 func OrdersByID(ctx context.Context, db querier, ids []int64) (map[int64]*Order, error) {
 	if len(ids) == 0 {

@@ -23,13 +23,20 @@ checks what is left: their finished jobs are purged.
 
 It also checks the acts of operators in jdpay_audit: each has the hash of the one before it. It prints the newest one as
 ID:HASH. Keep that elsewhere and give it with --acts next time: otherwise it cannot detect that the newest acts were
-deleted, or that all were replaced.`: `核对每条已落库的消息、每个已支付订单无遗漏、无重复：或已完成全部步骤，或正在处理，或待人工处理；
+deleted, or that all were replaced.
+
+With --list it compares a list of payments instead, such as JD's bill: which of them are settled here with the same amount, which
+were received and not settled, and why, and which never arrived. It ends with a proof: the classes have all rows and amounts of the
+list. Exits with 0 if all agree, 1 if there are findings, and 2 if the file cannot be used.`: `核对每条已落库的消息、每个已支付订单无遗漏、无重复：或已完成全部步骤，或正在处理，或待人工处理；
 已入账的订单已标记为已支付；后续步骤与订单一致。只读，可在生产环境运行。
 打印计数，逐条列出异常；有异常时退出码为 1。结束时间早于 Jobs:KeepDone 的支付只核对剩余部分：
 其已结束的任务已被清理。
 
 还会核对 jdpay_audit 中的人工操作记录：每条都带有上一条的哈希。最新一条以 ID:HASH 的形式打印。
-请另行保存，下次用 --acts 给出：否则无法发现最新的记录被删除，或全部记录被替换。`,
+请另行保存，下次用 --acts 给出：否则无法发现最新的记录被删除，或全部记录被替换。
+
+使用 --list 时改为比对一份支付清单（例如京东对账单）：哪些支付已在这里以相同金额入账，哪些已收到但未入账及其原因，哪些从未收到。最后给出证明：
+各类别的行数与金额之和等于清单。全部一致时退出码为 0，有差异为 1，文件无法使用为 2。`,
 	"other programs mark orders paid, too: do not name recently paid orders that no job settled": "其他程序也会把订单标记为已支付：不列出近期已支付但没有入账任务的订单",
 	"the newest act of an earlier audit, as `ID:HASH`: it must still exist":                      "上次核对时最新的操作记录 `ID:HASH`：它必须仍然存在",
 	"Check the configuration, or write one from an old file":                                     "检查配置，或由旧文件生成配置",
