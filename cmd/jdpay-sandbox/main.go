@@ -44,8 +44,8 @@ the result of each. It needs no other program and leaves no files.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(*cobra.Command, []string) (err error) {
-			if o.rate <= 0 || o.count < 0 {
-				return errors.New("--rate must be above 0 and --count not below 0")
+			if o.rate <= 0 || o.count < 0 || o.commandTTL <= 0 {
+				return errors.New("--rate and --command-ttl must be above 0 and --count not below 0")
 			}
 			if o.lang, err = lang.Of(language, os.Getenv); err != nil {
 				return err
@@ -56,6 +56,7 @@ the result of each. It needs no other program and leaves no files.`,
 	}
 	cmd.Flags().Float64Var(&o.rate, "rate", 10, "payments per second, a `NUMBER`")
 	cmd.Flags().IntVar(&o.count, "count", 72, "payments to send in all")
+	cmd.Flags().DurationVar(&o.commandTTL, "command-ttl", 10*time.Second, "how long a cabinet has to open before its command is given up; the run waits so long for the one that never answers")
 	cmd.Flags().BoolVar(&o.keepRunning, "keep-running", false, "keep running afterwards, and print how to send your own messages")
 	cmd.Flags().BoolVar(&o.logs, "logs", false, "also print the daemon's log lines; with --json to stderr")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON document at the end instead of lines")

@@ -26,19 +26,20 @@ type options struct {
 	json        bool
 	fancy       bool // colours and a progress bar
 	lang        lang.Lang
+	commandTTL  time.Duration
 }
 
 const (
 	startTimeout = 20 * time.Second
 	pollInterval = 50 * time.Millisecond
-	// settleTimeout is how long the last payments may take after all have been sent: longer than the daemon's timeouts.
-	settleTimeout = 30 * time.Second
+	// settleTimeout is how long the last payments may take after all have been sent and Mqtt:CommandTtl is over.
+	settleTimeout = 20 * time.Second
 )
 
 // run starts everything, sends the payments, and prints their results. If ctx ends before, it prints the results that there
 // are, and returns the cause.
 func run(ctx context.Context, o options, out io.Writer, started time.Time) error {
-	company, err := sandbox.Start()
+	company, err := sandbox.Start(o.commandTTL)
 	if err != nil {
 		return err
 	}
@@ -150,7 +151,7 @@ func sendAll(ctx context.Context, o options, company *sandbox.Company, watch *sa
 			if allSent.IsZero() {
 				allSent = time.Now()
 			}
-			if s.shown >= len(stream) || time.Since(allSent) > settleTimeout {
+			if s.shown >= len(stream) || time.Since(allSent) > o.commandTTL+settleTimeout {
 				return nil
 			}
 		}

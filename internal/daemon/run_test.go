@@ -22,7 +22,7 @@ import (
 // company starts stand-ins of all servers and returns the configuration of a daemon for them.
 func company(t *testing.T) (*sandbox.Company, *config.Loaded) {
 	t.Helper()
-	company, err := sandbox.Start()
+	company, err := sandbox.Start(10 * time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,12 +52,14 @@ type Company struct {
 
 	mu       sync.Mutex
 	commands map[string][]time.Time // arrivals by message id
+
+	commandTTL time.Duration
 }
 
 // Start starts every stand-in on a free loopback port and writes an appsettings file for the daemon into a temporary
-// folder.
-func Start() (*Company, error) {
-	c := &Company{commands: map[string][]time.Time{}}
+// folder. commandTTL is its Mqtt:CommandTtl.
+func Start(commandTTL time.Duration) (*Company, error) {
+	c := &Company{commands: map[string][]time.Time{}, commandTTL: commandTTL}
 	for _, start := range []func() error{c.startQueues, c.startDatabase, c.startRedis, c.startCabinets, c.startJD, c.startElasticsearch, c.writeSettings} {
 		if err := start(); err != nil {
 			return nil, errors.Join(fmt.Errorf("starting the sandbox: %w", err), c.Close())
@@ -153,7 +155,7 @@ const settings = `// Written by jdpay-sandbox for its own stand-ins.
   "Mns": {"Endpoint": "%[3]s", "AccessKeyId": "` + AccessKeyID + `", "AccessKeySecret": "` + AccessKeySecret + `"},
   "JDPay": {"NotifyQueueName": "` + NotifyQueue + `", "Md5Key": "` + Md5Key + `"},
   "Payment": {"UnknownOrderWindow": "3s", "StatusField": "payStatus", "SuccessStatuses": ["FINISH"]},
-  "Mqtt": {"Server": "%[4]s", "Port": %[5]s, "RequireReply": true, "ReplyTimeout": "1s", "CommandTtl": "10s"},
+  "Mqtt": {"Server": "%[4]s", "Port": %[5]s, "RequireReply": true, "ReplyTimeout": "1s", "CommandTtl": "%[9]s"},
   "SyncReply": {"QueueName": "` + ReplyQueue + `", "PendingCodes": ["BUSY"]},
   "JDApi": {"BaseUrl": "%[6]s", "ProducerCode": "JD-SEND", "CloudProducerCode": "JD-CLOUD"},
   "Jobs": {"Retry": {"waybill-status": {"FirstWait": "500ms"}}},
@@ -171,7 +173,7 @@ func (c *Company) writeSettings() (err error) {
 	c.Settings = filepath.Join(c.dir, "appsettings.json")
 	dbHost, dbPort, _ := strings.Cut(c.MySQL.Addr, ":")
 	mqttHost, mqttPort, _ := strings.Cut(c.Cabinets.Addr, ":")
-	text := fmt.Sprintf(settings, dbHost, dbPort, c.MNSURL, mqttHost, mqttPort, c.JDURL, c.Redis.Addr(), c.ESURL)
+	text := fmt.Sprintf(settings, dbHost, dbPort, c.MNSURL, mqttHost, mqttPort, c.JDURL, c.Redis.Addr(), c.ESURL, c.commandTTL)
 	if err := os.WriteFile(c.Settings, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing the configuration, in TMPDIR or else /tmp: %w", err)
 	}
