@@ -101,14 +101,23 @@ func (x *Indexer) Serve(ctx context.Context) error {
 	if x.awaySince.Load() != nil {
 		return context.Cause(ctx)
 	}
-	if x.ended.Load() { // the worker may be due already, with nobody left to run it
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
-		defer cancel()
-		if err := x.look(last); err != nil {
-			x.log.Debug("documents are left to another instance or the next start", "error", err)
-		}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
+	defer cancel()
+	if err := x.lastLook(last); err != nil {
+		x.log.Warn("documents are left to another instance or the next start", "error", err)
 	}
 	return context.Cause(ctx)
+}
+
+// lastLook writes what has ended since the last look; the worker may be due already, with nobody left to run it.
+func (x *Indexer) lastLook(ctx context.Context) error {
+	x.mu.Lock() // a look that is interrupted now leaves its jobs to this one
+	defer x.mu.Unlock()
+	if !x.ended.Load() {
+		return nil
+	}
+	x.follower.ReadAll()
+	return x.follow(ctx)
 }
 
 // Hurry waits until ctx ends, when the process begins to stop, and has the worker's look end soon after that.
@@ -190,6 +199,11 @@ func (x *Indexer) run(ctx context.Context) error {
 func (x *Indexer) look(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.follow(ctx)
+}
+
+// follow is look for callers that hold mu.
+func (x *Indexer) follow(ctx context.Context) error {
 	defer func() { x.lastRun.Store(time.Now().UnixNano()) }()
 	x.ended.Store(false)
 	_, err := x.follower.Follow(ctx)

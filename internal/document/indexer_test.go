@@ -361,6 +361,36 @@ func TestStopAfterTheWorkerWasMadeDue(t *testing.T) {
 	w.want(t, 0)
 }
 
+// TestStopWritesWhatBecameVisibleLate: a transaction whose commit took longer than a look reads back ends between the last look of the
+// worker and the stop.
+func TestStopWritesWhatBecameVisibleLate(t *testing.T) {
+	w := newIndexed(t)
+	x := w.indexer(t)
+	late, err := w.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Rollback()
+	if _, err := late.Exec(`INSERT INTO jdpay_job (kind, unique_key, args, state, outcome, next_try_at, created_at, finished_at)
+		VALUES ('pay-info', 'late', '{}', 'done', 'written', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) - INTERVAL 5 SECOND)`); err != nil {
+		t.Fatal(err)
+	}
+	w.end(t, 3)
+	if err := x.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	x.Ring()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := x.Serve(ctx); err != context.Canceled {
+		t.Errorf("Serve ends with %v", err)
+	}
+	w.want(t, 0)
+}
+
 // TestStopWhileElasticsearchHangs: a server that does not answer delays the stop by little, and its documents are written after
 // the next start.
 func TestStopWhileElasticsearchHangs(t *testing.T) {

@@ -59,6 +59,9 @@ const (
 	followRows = 200  // whole jobs; one may have 64 KiB
 )
 
+// ReadAll has the next Follow read all that lies beyond the cursor, also jobs that became visible late.
+func (f *Follower) ReadAll() { f.whole = time.Time{} }
+
 // Follow hands over what has ended and was not handed over yet, and returns how many jobs that were.
 func (f *Follower) Follow(ctx context.Context) (taken int, err error) {
 	cursor, now, err := f.Store.cursor(ctx, f.Name, firstLook)
