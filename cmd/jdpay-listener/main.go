@@ -179,7 +179,7 @@ Without a command it runs the daemon.`,
 	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.String("lang", "", lang.Mark("`en` or zh: the language of all texts for people (default by LC_ALL, LC_MESSAGES or LANG)")) // see languageFlag
-	root.AddCommand(run, a.statusCommand(), a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.queueCommand(), a.sendCommand(), a.alertsCommand(), a.doctorCommand(), a.probeCommand(), a.versionCommand())
+	root.AddCommand(run, a.statusCommand(), a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.queueCommand(), a.sendCommand(), a.alertsCommand(), a.doctorCommand(), a.consoleCommand(), a.probeCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

@@ -116,7 +116,7 @@ func (a *app) printStatus(s *status.Status, zone *time.Location) {
 	a.section(lang.M("%d orders are paid and the door is not open", s.NotOpen))
 	rows = nil
 	for _, d := range s.Doors[:min(len(s.Doors), screenDoors)] {
-		rows = append(rows, []string{"  " + d.OrderNo, in(lang.M("%s yuan", cmp.Or(d.Yuan, "?"))), in(age(s.At.Sub(d.Since))), fmt.Sprintf("%s %s", d.State, d.Outcome), in(lang.M("job %d", d.JobID)), plain(d.Error)})
+		rows = append(rows, []string{"  " + d.OrderNo, in(lang.M("%s yuan", cmp.Or(d.Yuan, "?"))), in(status.Age(s.At.Sub(d.Since))), fmt.Sprintf("%s %s", d.State, d.Outcome), in(lang.M("job %d", d.JobID)), plain(d.Error)})
 	}
 	a.table(rows, a.columns)
 
@@ -126,10 +126,10 @@ func (a *app) printStatus(s *status.Status, zone *time.Location) {
 		work += w.Due
 		since, oldest := "-", "-"
 		if w.Due > 0 {
-			since = in(age(seconds(w.DueSeconds)))
+			since = in(status.Age(seconds(w.DueSeconds)))
 		}
 		if w.Unfinished > 0 {
-			oldest = in(age(seconds(w.Oldest)))
+			oldest = in(status.Age(seconds(w.Oldest)))
 		}
 		count := func(n int) string {
 			if w.More {
@@ -152,7 +152,7 @@ func (a *app) printStatus(s *status.Status, zone *time.Location) {
 	a.section(lang.M("%d replicas live", s.Alive()))
 	rows = nil
 	for _, r := range s.Replicas {
-		seen := lang.M("seen %s ago", age(s.At.Sub(r.Seen)))
+		seen := lang.M("seen %s ago", status.Age(s.At.Sub(r.Seen)))
 		if !r.Alive {
 			seen = lang.M("GONE, last seen %s", moment(r.Seen))
 		}
@@ -168,19 +168,6 @@ func (a *app) section(title lang.Message) {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-// age is a duration for people.
-func age(d time.Duration) lang.Message {
-	switch d = max(d, 0); {
-	case d < 2*time.Minute:
-		return lang.M("%d s", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return lang.M("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return lang.M("%d h", int(d.Hours()))
-	}
-	return lang.M("%d days", int(d.Hours()/24))
-}
 
 // terminalColumns is the width of the terminal that w is, 0 if it is none: then nothing is cut.
 func terminalColumns(w io.Writer) int {

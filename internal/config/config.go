@@ -39,6 +39,7 @@ type Config struct {
 	Elasticsearch     Elasticsearch
 	Jobs              Jobs
 	Ops               Ops
+	Console           Console
 	Security          Security
 	Alerts            Alerts
 }
@@ -206,8 +207,21 @@ type Elasticsearch struct {
 
 // Ops is the operator's HTTP server.
 type Ops struct {
-	Listen string `default:"127.0.0.1:9300" doc:"Address of probes, metrics and console. Without a token only loopback is allowed. Port 0: any free one, which the log names (ops_address). Empty: off, without probes and metrics. Two daemons on one host need two."`
+	Listen string `default:"127.0.0.1:9300" doc:"Address of probes and metrics. Without a token only loopback is allowed. Port 0: any free one, which the log names (ops_address). Empty: off, without probes and metrics. Two daemons on one host need two."`
 	Token  Secret `doc:"Token that everything but the two probes asks for."`
+}
+
+// Console is the page for people without a shell, a process of its own: jdpay-listener console.
+type Console struct {
+	Listen             string            `default:"127.0.0.1:9301" doc:"Address of the console. Without a sign-in (Console:Tokens, Console:UserHeader) only loopback is allowed. Port 0: any free one, which the log names."`
+	Tokens             map[string]Secret `doc:"A token for each person who may sign in, by the person's name; at least 16 characters."`
+	UserHeader         string            `doc:"Request header in which a proxy of Console:TrustedProxies gives the name of who is signed in, such as X-Forwarded-User. Empty: none."`
+	TrustedProxies     []string          `doc:"Addresses of proxies, such as 10.0.0.5 or 10.0.0.0/24, of which Console:UserHeader, X-Forwarded-For and X-Forwarded-Proto are believed. They must remove these headers from what they receive."`
+	Acts               bool              `default:"false" doc:"Those of Console:Operators may retry and discard jobs."`
+	Operators          []string          `doc:"Names of those who may act, as they sign in."`
+	OperatorConnection Secret            `doc:"Connection of the account database for acts, as user jdpay_operator; ConnectionStrings are those of jdpay_read."`
+	CertFile           string            `doc:"PEM file with the console's certificate. Empty: no TLS."`
+	KeyFile            string            `doc:"PEM file with the key of the certificate."`
 }
 
 // Security is what the daemon refuses.

@@ -95,7 +95,7 @@ var chineseDocs = map[string]string{
 	"Retry schedule of a kind; default is for kinds not named.":                                             "各类任务的重试策略；default 用于未列出的类型。",
 	"How long finished jobs are kept.":                                                                      "已完成任务的保留时间。",
 	"How long rejected messages are kept as evidence.":                                                      "被拒绝的消息作为证据的保留时间。",
-	"Address of probes, metrics and console. Without a token only loopback is allowed. Port 0: any free one, which the log names (ops_address). Empty: off, without probes and metrics. Two daemons on one host need two.": "探针、指标和控制台的监听地址。未设令牌时只允许回环地址。端口为 0 时任选一个空闲端口，由日志中的 ops_address 给出；留空则关闭，没有探针和指标。同一主机上的两个守护进程须各用一个地址。",
+	"Address of probes and metrics. Without a token only loopback is allowed. Port 0: any free one, which the log names (ops_address). Empty: off, without probes and metrics. Two daemons on one host need two.": "探针和指标的监听地址。未设令牌时只允许回环地址。端口为 0 时任选一个空闲端口，由日志中的 ops_address 给出；留空则关闭，没有探针和指标。同一主机上的两个守护进程须各用一个地址。",
 	"Token that everything but the two probes asks for.": "除两个探针外，访问其余页面所需的令牌。",
 	"Refuse to run unless every connection that leaves this machine is encrypted and the server at its other end verified, and the ops port listens on loopback; see docs/security.md.": "除非所有出本机的连接都已加密并校验对端服务器，且运维端口只监听回环地址，否则拒绝运行；见 docs/security.md。",
 	"Robot address with its access token. Empty: off.":             "机器人地址（含 access token）。为空：不启用。",
@@ -114,6 +114,16 @@ var chineseDocs = map[string]string{
 	"Robot address with its key. Empty: off.":                                                                                                        "机器人地址（含 key）。为空：不启用。",
 	"Address alerts are posted to as JSON. Empty: off.":                                                                                              "以 JSON 推送告警的地址。为空：不启用。",
 	"Secret the posts are signed with, as of Standard Webhooks: whsec_ and the key in base64, or any text, whose bytes are the key.":                 "推送签名所用的密钥（Standard Webhooks）：whsec_ 加 base64 密钥，或任意文本（其字节即密钥）。",
+
+	"Address of the console. Without a sign-in (Console:Tokens, Console:UserHeader) only loopback is allowed. Port 0: any free one, which the log names.":                                            "控制台的监听地址。没有登录方式（Console:Tokens、Console:UserHeader）时只能监听本机。端口 0：任意空闲端口，日志会写明。",
+	"A token for each person who may sign in, by the person's name; at least 16 characters.":                                                                                                         "每个可登录的人的令牌，以姓名为键；至少 16 个字符。",
+	"Request header in which a proxy of Console:TrustedProxies gives the name of who is signed in, such as X-Forwarded-User. Empty: none.":                                                           "Console:TrustedProxies 中的代理用来传递登录者姓名的请求头，例如 X-Forwarded-User。为空：不使用。",
+	"Addresses of proxies, such as 10.0.0.5 or 10.0.0.0/24, of which Console:UserHeader, X-Forwarded-For and X-Forwarded-Proto are believed. They must remove these headers from what they receive.": "受信任代理的地址，例如 10.0.0.5 或 10.0.0.0/24；只采信它们给出的 Console:UserHeader、X-Forwarded-For 和 X-Forwarded-Proto。代理必须删除所收到请求中的这些请求头。",
+	"Those of Console:Operators may retry and discard jobs.":                                                                                                                                         "Console:Operators 中的人可以重试和放弃任务。",
+	"Names of those who may act, as they sign in.":                                                                                                                                                   "可以操作的人的姓名，与登录时一致。",
+	"Connection of the account database for acts, as user jdpay_operator; ConnectionStrings are those of jdpay_read.":                                                                                "执行操作时使用的账务数据库连接，用户为 jdpay_operator；ConnectionStrings 则为 jdpay_read 的连接。",
+	"PEM file with the console's certificate. Empty: no TLS.":                                                                                                                                        "控制台证书的 PEM 文件。为空：不使用 TLS。",
+	"PEM file with the key of the certificate.":                                                                                                                                                      "证书私钥的 PEM 文件。",
 }
 
 // chineseWords has the Chinese form of the words that the generator adds.

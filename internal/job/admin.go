@@ -46,11 +46,14 @@ type Filter struct {
 	Except    Outcome       // an outcome that is left out
 	Text      string        // a part of the order number, the unique key or the last error, in any case
 	OlderThan time.Duration // since their creation
+	Before    int64         // only smaller ids
+	After     int64         // only larger ids
+	NextTry   time.Time     // with exactly this time of the next try, which every try and every act moves
 }
 
 // Empty reports whether the filter selects everything.
 func (f Filter) Empty() bool {
-	return len(f.IDs) == 0 && len(f.Keys) == 0 && len(f.Refs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == "" && f.Text == "" && f.OlderThan == 0
+	return len(f.IDs) == 0 && len(f.Keys) == 0 && len(f.Refs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == "" && f.Text == "" && f.OlderThan == 0 && f.Before == 0 && f.After == 0 && f.NextTry.IsZero()
 }
 
 func (f Filter) where() (string, []any) {
@@ -98,7 +101,27 @@ func (f Filter) where() (string, []any) {
 		cond = append(cond, "created_at < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)")
 		args = append(args, f.OlderThan.Microseconds())
 	}
+	if f.Before > 0 {
+		cond = append(cond, "id < ?")
+		args = append(args, f.Before)
+	}
+	if f.After > 0 {
+		cond = append(cond, "id > ?")
+		args = append(args, f.After)
+	}
+	if !f.NextTry.IsZero() {
+		cond = append(cond, "next_try_at = ?")
+		args = append(args, f.NextTry)
+	}
 	return strings.Join(cond, " AND "), args
+}
+
+// NewestID returns the largest id of a job, 0 if there is none.
+func (s *MySQL) NewestID(ctx context.Context) (id int64, err error) {
+	if err := s.DB.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM jdpay_job").Scan(&id); err != nil {
+		return 0, fmt.Errorf("reading the newest job: %w", err)
+	}
+	return id, nil
 }
 
 // List returns the newest jobs that the filter selects, at most limit of them, with their arguments and histories if

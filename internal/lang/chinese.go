@@ -2,7 +2,7 @@ package lang
 
 // tables have the Chinese form of each English format, a table for each part of the program.
 var tables = []map[string]string{
-	sandboxTexts, auditTexts, jobsTexts, doctorTexts, alertTexts, helpTexts, commandsTexts, traceTexts, configTexts, statusTexts, listTexts,
+	sandboxTexts, auditTexts, jobsTexts, doctorTexts, alertTexts, helpTexts, commandsTexts, traceTexts, configTexts, statusTexts, listTexts, consoleTexts,
 }
 
 var chinese = merged()

@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -59,8 +60,14 @@ func textsOfTheProgram(t *testing.T) map[string]string {
 	texts := map[string]string{}
 	for _, folder := range []string{"cmd", "internal"} {
 		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
 				return err
+			}
+			if strings.HasSuffix(path, ".html") {
+				return textsOfTemplates(path, texts)
+			}
+			if !strings.HasSuffix(path, ".go") {
+				return nil
 			}
 			source, err := os.ReadFile(path)
 			hasHelp := strings.Contains(path, "jdpay-listener")
@@ -92,6 +99,19 @@ func textsOfTheProgram(t *testing.T) map[string]string {
 		}
 	}
 	return texts
+}
+
+// templateText is a text in a template: {{.T "…"}}, {{$.T "…" .Value}}.
+var templateText = regexp.MustCompile(`\.T ("(?:[^"\\]|\\.)*")`)
+
+// textsOfTemplates adds the texts of a template.
+func textsOfTemplates(path string, texts map[string]string) error {
+	source, err := os.ReadFile(path)
+	for _, m := range templateText.FindAllStringSubmatch(string(source), -1) {
+		text, errQuote := strconv.Unquote(m[1])
+		texts[text], err = path, errors.Join(err, errQuote)
+	}
+	return err
 }
 
 // textIn returns the text of a call of lang.M, lang.Mark or lang.Errorf and, with help, that of a command or a flag; nil for

@@ -119,7 +119,7 @@ func TestTimeouts(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				s := &Server{Health: &Health{}, Metrics: NewMetrics()}
 				served := make(chan error, 1)
-				go func() { served <- s.serve(ctx, l) }()
+				go func() { served <- ServeHTTP(ctx, l, s.handler(ctx)) }()
 				client, server := net.Pipe()
 				begin := time.Now()
 				l.conns <- server
@@ -157,7 +157,7 @@ func TestServeWaitsForChecks(t *testing.T) {
 		})
 		s := &Server{Health: h, Metrics: NewMetrics()}
 		served := make(chan error, 1)
-		go func() { served <- s.serve(ctx, l) }()
+		go func() { served <- ServeHTTP(ctx, l, s.handler(ctx)) }()
 		client, server := net.Pipe()
 		l.conns <- server
 		if _, err := io.WriteString(client, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {

@@ -98,7 +98,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			}
 			interval = minBindInterval
 			s.reportAddr(l.Addr())
-			if err = s.serve(ctx, l); ctx.Err() != nil {
+			if err = ServeHTTP(ctx, l, s.handler(ctx)); ctx.Err() != nil {
 				break
 			}
 		}
@@ -124,11 +124,11 @@ func (s *Server) reportAddr(addr net.Addr) {
 	}
 }
 
-// serve serves the listener's connections until ctx ends. When it returns, all handlers have ended.
-func (s *Server) serve(ctx context.Context, l net.Listener) error {
+// ServeHTTP serves a listener's connections, at most maxConns at once, until ctx ends. When it returns, all handlers have ended.
+func ServeHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
 	var conns sync.WaitGroup
 	server := &http.Server{
-		Handler: s.handler(ctx), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(io.Discard, "", 0), // errors of clients are not logged
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {

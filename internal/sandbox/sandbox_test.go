@@ -9,7 +9,7 @@ import (
 // TestStartFails: a start that fails is an error.
 func TestStartFails(t *testing.T) {
 	t.Setenv("TMPDIR", "/nonexistent")
-	if c, err := Start(); c != nil || err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+	if c, err := Start(0); c != nil || err == nil || !strings.Contains(err.Error(), "TMPDIR") {
 		t.Errorf("got %v, %v", c, err)
 	}
 }

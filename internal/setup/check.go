@@ -6,9 +6,12 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"jdpay-listener/internal/alert"
@@ -47,6 +50,7 @@ func judge(l *config.Loaded) {
 	}
 	report(l, OpsServer(c).Check(), "Ops", nil)
 	judgeAlerts(l)
+	judgeConsole(l)
 	judgeLinks(l)
 }
 
@@ -198,6 +202,57 @@ func judgeAlerts(l *config.Loaded) {
 		}
 		if _, err := check.URL(addresses[key]); err != nil {
 			l.Fault(key, lang.ErrorMessage(err), check.URLRemedy)
+		}
+	}
+}
+
+// minToken is how many characters a token of the console has at least: it can be guessed from outside.
+const minToken = 16
+
+// judgeConsole checks who can reach the console, sign in and act.
+func judgeConsole(l *config.Loaded) {
+	c := l.Config.Console
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	fault := func(key string, problem, remedy lang.Message) { l.Fault("Console:"+key, problem, remedy) }
+	switch {
+	case err != nil:
+		fault("Listen", lang.M("not host:port"), lang.M("give an address such as 127.0.0.1:9301, with port 0 for any free one"))
+	case !check.IsLoopback(host) && len(c.Tokens) == 0 && c.UserHeader == "":
+		fault("Listen", lang.M("open to other machines without a sign-in"), lang.M("set Console:Tokens or Console:UserHeader, or listen on 127.0.0.1"))
+	case !check.IsLoopback(host) && c.CertFile == "" && len(c.TrustedProxies) == 0 && l.Config.Security.Strict:
+		fault("Listen", lang.M("refused by Security:Strict: tokens travel in plaintext"), lang.M("set Console:CertFile and Console:KeyFile, or listen on 127.0.0.1"))
+	case !check.IsLoopback(host) && c.CertFile == "" && len(c.TrustedProxies) == 0:
+		l.Warn("Console:Listen", lang.M("tokens travel in plaintext: set Console:CertFile and Console:KeyFile, or put a proxy with TLS before it"))
+	}
+	names := slices.Sorted(maps.Keys(c.Tokens))
+	for _, name := range names {
+		if token := c.Tokens[name].Reveal(); len(token) < minToken {
+			fault("Tokens:"+name, lang.M("has fewer than %d characters", minToken), lang.M("give a long random text, such as that of: openssl rand -hex 24"))
+		}
+	}
+	for i, text := range c.TrustedProxies {
+		_, errPrefix := netip.ParsePrefix(text)
+		if _, err := netip.ParseAddr(text); err != nil && errPrefix != nil {
+			fault("TrustedProxies", lang.M("number %d is not an address", i+1), lang.M("give addresses such as 10.0.0.5 or 10.0.0.0/24"))
+		}
+	}
+	if c.UserHeader != "" && len(c.TrustedProxies) == 0 {
+		fault("UserHeader", lang.M("nobody may set it"), lang.M("name the proxy in Console:TrustedProxies"))
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		fault("CertFile", lang.M("certificate and key go together"), lang.M("set both, Console:CertFile and Console:KeyFile, or none"))
+	}
+	if c.Acts && c.OperatorConnection.Reveal() == "" {
+		fault("OperatorConnection", lang.M("required by Console:Acts"), lang.M("give the connection of user jdpay_operator"))
+	} else if c.Acts {
+		judgeDatabase(l, "Console:OperatorConnection", c.OperatorConnection)
+	}
+	for _, name := range c.Operators {
+		if c.UserHeader == "" && !slices.Contains(names, name) {
+			l.Warn("Console:Operators", lang.M("%q has no token in Console:Tokens and cannot sign in", name))
 		}
 	}
 }

@@ -223,3 +223,16 @@ func (s *Status) readReplicas(ctx context.Context, db *sql.DB) error {
 	s.Pauses = pauses
 	return nil
 }
+
+// Age is a duration for people.
+func Age(d time.Duration) lang.Message {
+	switch d = max(d, 0); {
+	case d < 2*time.Minute:
+		return lang.M("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return lang.M("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return lang.M("%d h", int(d.Hours()))
+	}
+	return lang.M("%d days", int(d.Hours()/24))
+}

@@ -1,0 +1,355 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"encoding/csv"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"jdpay-listener/docs"
+	"jdpay-listener/internal/inspect"
+	"jdpay-listener/internal/job"
+	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/status"
+)
+
+// homeData is what the first page shows.
+type homeData struct {
+	*status.Status
+	Chart template.HTML
+}
+
+// home shows how things are. Readers of the same second share one reading.
+func (s *Server) home(ctx context.Context, p *page) error {
+	s.mu.Lock()
+	now, fresh := s.read[p.Lang], time.Since(s.readAt[p.Lang]) < freshness
+	s.mu.Unlock()
+	if !fresh {
+		var err error
+		if now, err = status.Read(ctx, s.Account, p.zone, p.Lang); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.read[p.Lang], s.readAt[p.Lang] = now, time.Now()
+		s.mu.Unlock()
+	}
+	p.name, p.Title, p.Data = "home", p.T(lang.Mark("Status")), homeData{now, chart(p, now.Minutes, now.At)}
+	p.Problem = strings.Join(now.Unread, "; ")
+	if p.json != nil {
+		p.json = now
+	}
+	return nil
+}
+
+// findData is what the page of a search shows; Found is nil before it.
+type findData struct {
+	Text  string
+	Found *inspect.FoundOrders
+}
+
+func (s *Server) find(ctx context.Context, p *page) error {
+	d := findData{Text: p.r.URL.Query().Get("q")}
+	p.name, p.Title = "find", p.T(lang.Mark("Find"))
+	if strings.TrimSpace(d.Text) == "" {
+		p.Data = d
+		return nil
+	}
+	c := s.Config
+	queues := slices.DeleteFunc([]string{c.JDPay.NotifyQueueName, c.SyncReply.QueueName}, func(q string) bool { return q == "" })
+	found, err := inspect.Find(ctx, s.Account, s.Main, queues, d.Text, 50)
+	switch {
+	case errors.Is(err, inspect.ErrFindText):
+		p.status, p.Problem = http.StatusBadRequest, p.In(lang.ErrorMessage(err))
+	case err != nil:
+		return err
+	case p.json != nil:
+		p.json = found
+	case len(found.Orders) == 1 && found.Orders[0].OrderNo != "":
+		p.status = http.StatusSeeOther
+		http.Redirect(p.w, p.r, "/orders/"+url.PathEscape(found.Orders[0].OrderNo), http.StatusSeeOther)
+	}
+	d.Found = found
+	p.Data = d
+	return nil
+}
+
+// lamp is one of the four parts of a payment.
+type lamp struct {
+	Name  string
+	State string // done, waits, person or none; a class of the style sheet
+	Text  string
+}
+
+// orderData is what the page of an order shows.
+type orderData struct {
+	*inspect.Trace
+	Lamps    []lamp
+	Sentence string
+	Picture  template.HTML
+	Notices  []inspect.TracedEvent // alerts and acts
+}
+
+func (s *Server) order(ctx context.Context, p *page) error {
+	t, err := inspect.LookUp(ctx, s.Account, s.Main, strings.TrimSpace(p.r.PathValue("no")))
+	if err != nil {
+		return err
+	}
+	d := orderData{Trace: t, Picture: timeLine(p, t)}
+	explained := t.Explanation(p.Lang, p.zone)
+	for i := range t.Jobs { // after the explanation, which reads them
+		t.Jobs[i].Args = "" // the raw message: jobs show has it
+	}
+	if !t.Known() {
+		p.status = http.StatusNotFound
+	}
+	if p.json != nil {
+		if p.json = t; p.r.URL.Query().Get("document") == "explain" {
+			p.json = explained
+		}
+		return nil
+	}
+	for _, e := range t.Events {
+		if e.ActID != 0 || e.Kind == "alert" {
+			d.Notices = append(d.Notices, e)
+		}
+	}
+	d.Sentence, d.Lamps = explained.Text, lamps(p, t)
+	p.name, p.Title, p.Data = "order", p.T(lang.Mark("Order %s"), t.OrderNo), d
+	return nil
+}
+
+// lamps say how far the payment, the cabinet, JD and the pay info are.
+func lamps(p *page, t *inspect.Trace) []lamp {
+	kinds := []struct {
+		kind string
+		name string
+	}{{payment.KindSettle, lang.Mark("order paid")}, {payment.KindPayComplete, lang.Mark("cabinet")}, {payment.KindWaybillStatus, lang.Mark("JD")}, {payment.KindPayInfo, lang.Mark("pay info")}}
+	all := make([]lamp, len(kinds))
+	for i, k := range kinds {
+		all[i] = lamp{p.T(k.name), "none", p.T(lang.Mark("not begun"))}
+		for _, j := range t.Jobs {
+			if j.Kind != k.kind || j.State == job.Rejected || all[i].State == "done" && i == 0 {
+				continue
+			}
+			switch j.State {
+			case job.Done:
+				all[i].State, all[i].Text = "done", p.Word(j.Outcome)
+			case job.Parked:
+				all[i].State, all[i].Text = "person", p.T(lang.Mark("needs a person: %s"), p.Word(j.Outcome))
+			default:
+				all[i].State, all[i].Text = "waits", p.T(lang.Mark("waits, %d tries"), j.Tries)
+			}
+		}
+	}
+	if t.Order != nil && t.Order.Paid {
+		all[0].State, all[0].Text = "done", t.Order.PayAmount
+	}
+	return all
+}
+
+const (
+	jobsPage = 50
+	csvRows  = 1000
+	// jobsSearched is how many ids of finished jobs a page of the list searches for a kind, an outcome or a text: the next page goes on there.
+	jobsSearched = 20_000
+)
+
+// jobsData is what the list of jobs shows.
+type jobsData struct {
+	Jobs                 []job.Row
+	States, Kinds        []string
+	State, Kind          string
+	Outcome, Order, Text string
+	Older                string // the address of the next page; empty: there is none
+	Searched             bool   // only a part of the ids was searched
+}
+
+func (s *Server) jobs(ctx context.Context, p *page) error {
+	q, csvWanted := p.r.URL.Query(), strings.HasSuffix(p.r.URL.Path, ".csv")
+	d := jobsData{State: q.Get("state"), Kind: q.Get("kind"), Outcome: q.Get("outcome"), Order: strings.TrimSpace(q.Get("order")), Text: strings.TrimSpace(q.Get("text"))}
+	for _, state := range job.States {
+		d.States = append(d.States, string(state))
+	}
+	for kind := range payment.Endings {
+		d.Kinds = append(d.Kinds, kind)
+	}
+	slices.Sort(d.Kinds)
+	p.name, p.Title = "jobs", p.T(lang.Mark("Jobs"))
+	f := job.Filter{Kind: d.Kind, Ref: d.Order, Outcome: job.Outcome(d.Outcome), Text: d.Text}
+	f.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64)
+	switch {
+	case d.State == "":
+		f.States = slices.DeleteFunc(slices.Clone(job.States), func(state job.State) bool { return state == job.Rejected }) // others can make any number of those
+	case !slices.Contains(d.States, d.State) || d.Kind != "" && !slices.Contains(d.Kinds, d.Kind):
+		p.status, p.Problem, p.Data = http.StatusBadRequest, p.T(lang.Mark("there is no such state or kind")), d
+		return nil
+	default:
+		f.States = []job.State{job.State(d.State)}
+	}
+	if d.Order != "" {
+		f.States = nil
+	}
+	finished := d.State == "" || d.State == string(job.Done) || d.State == string(job.Rejected)
+	if finished && d.Order == "" && (d.Kind != "" || d.Outcome != "" || d.Text != "" || d.State != "") {
+		newest, err := job.NewMySQL(s.Account).NewestID(ctx)
+		if err != nil {
+			return err
+		}
+		f.Before = cmp.Or(f.Before, newest+1)
+		f.After = f.Before - jobsSearched - 1
+	}
+	limit := jobsPage
+	if csvWanted {
+		limit = csvRows
+	}
+	rows, err := job.NewMySQL(s.Account).List(ctx, f, limit, false)
+	if err != nil {
+		return err
+	}
+	d.Jobs = rows
+	if len(rows) == limit {
+		d.Older = p.Link("before", strconv.FormatInt(rows[len(rows)-1].ID, 10))
+	} else if f.After > 0 {
+		d.Older, d.Searched = p.Link("before", strconv.FormatInt(f.After+1, 10)), true
+	}
+	switch {
+	case csvWanted:
+		p.status = http.StatusSeeOther // it is answered
+		writeCSV(p.w, rows)
+	case p.json != nil:
+		if p.json = rows; rows == nil {
+			p.json = []job.Row{}
+		}
+	}
+	p.Data = d
+	return nil
+}
+
+// writeCSV writes jobs for a spreadsheet. A cell that it would take for a formula begins with an apostrophe.
+func writeCSV(w http.ResponseWriter, rows []job.Row) {
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="jobs.csv"`)
+	out := csv.NewWriter(w)
+	_ = out.Write([]string{"id", "kind", "state", "outcome", "try_count", "order_no", "created_at", "next_try_at", "finished_at", "last_error"})
+	for _, r := range rows {
+		finished := ""
+		if r.Finished != nil {
+			finished = r.Finished.UTC().Format(time.RFC3339Nano)
+		}
+		cells := []string{
+			strconv.FormatInt(r.ID, 10), r.Kind, string(r.State), string(r.Outcome), strconv.Itoa(r.Tries), r.Ref,
+			r.Created.UTC().Format(time.RFC3339Nano), r.NextTry.UTC().Format(time.RFC3339Nano), finished, r.LastError,
+		}
+		for i, cell := range cells {
+			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+				cells[i] = "'" + cell
+			}
+		}
+		_ = out.Write(cells)
+	}
+	out.Flush()
+}
+
+// jobData is what the page of a job shows.
+type jobData struct {
+	job.Row
+	Shown string // what was shown of the job: an act changes it only if that is so still
+}
+
+func (s *Server) job(ctx context.Context, p *page) error {
+	r, err := s.readJob(ctx, p)
+	if err != nil {
+		return err
+	}
+	if p.json != nil {
+		p.json = r
+	}
+	p.name, p.Title, p.Data = "job", p.T(lang.Mark("Job %d"), r.ID), jobData{r, shown(r)}
+	return nil
+}
+
+// readJob reads the job of the path, without its raw message.
+func (s *Server) readJob(ctx context.Context, p *page) (job.Row, error) {
+	id, err := strconv.ParseInt(p.r.PathValue("id"), 10, 64)
+	if err != nil {
+		return job.Row{}, errNoPage
+	}
+	rows, err := job.NewMySQL(s.Account).List(ctx, job.Filter{IDs: []int64{id}}, 1, true)
+	switch {
+	case err != nil:
+		return job.Row{}, err
+	case len(rows) == 0:
+		p.status = http.StatusNotFound
+		return job.Row{}, lang.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", id)
+	}
+	rows[0].Args = ""
+	return rows[0], nil
+}
+
+// helpTable is a table of the runbook.
+type helpTable struct {
+	Title string
+	Head  []string
+	Rows  [][]string
+}
+
+// help shows the runbook's tables of outcomes and of alerts.
+func (s *Server) help(_ context.Context, p *page) error {
+	p.name, p.Title = "help", p.T(lang.Mark("Help"))
+	p.Data = helpTables(docs.Operations(p.Lang == lang.Chinese))
+	p.json = nil
+	return nil
+}
+
+// helpTables reads the tables between the marks <!-- help --> and <!-- /help --> of a document. Links and code become plain text.
+func helpTables(text string) (tables []helpTable) {
+	for _, part := range strings.Split(text, "<!-- help -->")[1:] {
+		part, _, _ = strings.Cut(part, "<!-- /help -->")
+		var t helpTable
+		for line := range strings.Lines(part) {
+			line = strings.TrimSpace(line)
+			if title, ok := strings.CutPrefix(line, "## "); ok {
+				t.Title = title
+			}
+			if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") {
+				continue
+			}
+			cells := strings.Split(strings.Trim(strings.ReplaceAll(line, `\|`, "\x00"), "|"), "|")
+			for i, cell := range cells {
+				cells[i] = plainText(strings.ReplaceAll(strings.TrimSpace(cell), "\x00", "|"))
+			}
+			if t.Head == nil {
+				t.Head = cells
+			} else {
+				t.Rows = append(t.Rows, cells)
+			}
+		}
+		tables = append(tables, t)
+	}
+	return tables
+}
+
+// plainText is Markdown without its marks.
+func plainText(text string) string {
+	text = strings.ReplaceAll(text, "`", "")
+	for {
+		open := strings.Index(text, "](")
+		begin := strings.LastIndex(text[:max(open, 0)], "[")
+		if open < 0 || begin < 0 {
+			return text
+		}
+		end := strings.Index(text[open:], ")")
+		if end < 0 {
+			return text
+		}
+		text = text[:begin] + text[begin+1:open] + text[open+end+1:]
+	}
+}
