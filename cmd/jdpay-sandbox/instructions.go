@@ -8,8 +8,8 @@ import (
 	"jdpay-listener/internal/sandbox"
 )
 
-// printInstructions prints how to send more messages.
-func (s *screen) printInstructions(c *sandbox.Company) {
+// printInstructions prints how to send more messages, and the page that shows them.
+func (s *screen) printInstructions(c *sandbox.Company, page string) {
 	const spare = 5
 	var orders []string
 	for i := range spare {
@@ -25,6 +25,7 @@ func (s *screen) printInstructions(c *sandbox.Company) {
 		name  lang.Message
 		value string
 	}{
+		{lang.M("console"), page},
 		{lang.M("queues"), c.MNSURL},
 		{lang.M("queue names"), sandbox.NotifyQueue + ", " + sandbox.ReplyQueue},
 		{lang.M("access key"), sandbox.AccessKeyID + " / " + sandbox.AccessKeySecret},

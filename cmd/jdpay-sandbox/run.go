@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/config"
+	"jdpay-listener/internal/console"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/migrate"
@@ -63,7 +65,11 @@ func run(ctx context.Context, o options, out io.Writer, started time.Time) error
 	result := summarize(watch.All(), ctx.Err() != nil)
 	s.printSummary(result, watch.All())
 	if o.keepRunning && ctx.Err() == nil {
-		s.printInstructions(company)
+		page, err := startConsole(ctx, company)
+		if err != nil {
+			return err
+		}
+		s.printInstructions(company, page)
 		for ctx.Err() == nil {
 			if err := printComplete(watch, s); err != nil {
 				return err
@@ -91,6 +97,33 @@ func logger(o options, s *screen) *slog.Logger {
 	}
 	log, _ := daemon.NewLogger(config.Logging{Format: "text"}, out, "") // from Information on
 	return log
+}
+
+// startConsole serves the pages until ctx ends, and returns an address whose sign-in is filled in.
+func startConsole(ctx context.Context, company *sandbox.Company) (page string, err error) {
+	loaded, err := setup.Load(config.Options{Files: []string{company.Settings}, Environ: []string{}})
+	if err != nil {
+		return "", err
+	}
+	c := loaded.Config
+	token := rand.Text()
+	c.Console = config.Console{Listen: "127.0.0.1:0", Tokens: map[string]config.Secret{"operator": config.NewSecret(token)}, Acts: true, Operators: []string{"operator"}}
+	db, err := setup.OpenDatabase(c.ConnectionStrings.Account)
+	if err != nil {
+		return "", err
+	}
+	listening, failed := make(chan net.Addr, 1), make(chan error, 1)
+	server := &console.Server{Account: db, Main: db, Operator: db, Config: c, OnListen: func(at net.Addr) { listening <- at }}
+	go func() {
+		failed <- server.Serve(ctx)
+		_ = db.Close()
+	}()
+	select {
+	case at := <-listening:
+		return fmt.Sprintf("http://%s/login?name=operator&token=%s", at, token), nil
+	case err := <-failed:
+		return "", err
+	}
 }
 
 // startDaemon runs the real daemon on the generated configuration, as `jdpay-listener migrate` and `run` would.

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,7 +119,7 @@ func TestKeepRunning(t *testing.T) {
 	var out testenv.Buffer
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, options{rate: 100, count: 2, keepRunning: true, logs: true}, &out, time.Now())
+		done <- run(ctx, options{rate: 100, count: 12, keepRunning: true, logs: true, commandTTL: 10 * time.Second}, &out, time.Now())
 	}()
 	waitFor := func(text string) {
 		t.Helper()
@@ -147,6 +150,30 @@ func TestKeepRunning(t *testing.T) {
 	line := regexp.MustCompile(`(?m)^[0-9:.]+ R9001 .*`).FindString(out.String())
 	if ok, _ := regexp.MatchString(`^\S+ R9001 +8\.00 ✓( +[0-9.]+m?s){5}$`, line); !ok {
 		t.Errorf("%q does not have the amount and five times", line)
+	}
+	page := regexp.MustCompile(`http://\S+/login\?name=operator&token=\S+`).FindString(out.String())
+	if page == "" {
+		t.Fatalf("the console's address is not printed: %s", out.String())
+	}
+	address, err := url.Parse(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/orders/R9001": "R9001", "/": "replicas live", "/jobs?kind=settle&state=done&text=9001": "R9001", "/find?q=900": "R9002"} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.Host+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+address.Query().Get("token"))
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(shown), want) || strings.Contains(string(shown), `role="alert"`) {
+			t.Errorf("%s: %s, %v: %s", path, resp.Status, err, shown)
+		}
 	}
 	if !strings.Contains(out.String(), `level=INFO msg=started`) {
 		t.Error("the daemon's log is not printed")

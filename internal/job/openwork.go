@@ -48,11 +48,11 @@ func (s *MySQL) OpenWork(ctx context.Context) ([]OpenWork, error) {
 	var parts []string
 	var args []any
 	for g := range groups {
-		parts = append(parts, `SELECT ?, ?, COUNT(*), COALESCE(SUM(next_try_at <= UTC_TIMESTAMP(6)), 0), COALESCE(MIN(id), 0) FROM (SELECT id, next_try_at
-			FROM jdpay_job FORCE INDEX (ix_jdpay_job_due) WHERE state = ? AND kind = ? LIMIT ?) g`)
-		args = append(args, g.State, g.Kind, g.State, g.Kind, maxCounted+1)
+		parts = append(parts, "(SELECT id, state, kind, next_try_at FROM jdpay_job FORCE INDEX (ix_jdpay_job_due) WHERE state = ? AND kind = ? LIMIT ?)")
+		args = append(args, g.State, g.Kind, maxCounted+1)
 	}
-	counted, err := s.DB.QueryContext(ctx, strings.Join(parts, " UNION ALL "), args...)
+	counted, err := s.DB.QueryContext(ctx, "SELECT state, kind, COUNT(*), COALESCE(SUM(next_try_at <= UTC_TIMESTAMP(6)), 0), MIN(id) FROM ("+
+		strings.Join(parts, " UNION ALL ")+") open GROUP BY state, kind", args...)
 	if err != nil {
 		return nil, fmt.Errorf("counting work: %w", err)
 	}
@@ -81,7 +81,7 @@ func (s *MySQL) OpenWork(ctx context.Context) ([]OpenWork, error) {
 	}
 	work := list[:0]
 	for i, w := range list {
-		if a := ages[oldest[i].(int64)]; !a.worker && w.Jobs > 0 {
+		if a := ages[oldest[i].(int64)]; !a.worker {
 			w.Oldest = a.age
 			work = append(work, w)
 		}
