@@ -22,8 +22,19 @@ type Process struct {
 // Start starts a daemon; more are further environment variables.
 func (s *Company) Start(more ...string) *Process {
 	s.T.Helper()
-	p := &Process{T: s.T, Cmd: exec.Command(s.Binary), Done: make(chan struct{})}
-	p.Cmd.Env, p.Cmd.Dir = s.Env(UserOf(nil), more...), s.T.TempDir()
+	return s.start(nil, more)
+}
+
+// StartConsole starts the console; more are further environment variables.
+func (s *Company) StartConsole(more ...string) *Process {
+	s.T.Helper()
+	return s.start([]string{"console"}, more)
+}
+
+func (s *Company) start(args, more []string) *Process {
+	s.T.Helper()
+	p := &Process{T: s.T, Cmd: exec.Command(s.Binary, args...), Done: make(chan struct{})}
+	p.Cmd.Env, p.Cmd.Dir = s.Env(UserOf(args), more...), s.T.TempDir()
 	var err error
 	if p.log, err = os.CreateTemp(s.T.TempDir(), "log"); err != nil {
 		s.T.Fatal(err)

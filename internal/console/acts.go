@@ -43,7 +43,7 @@ func (s *Server) act(ctx context.Context, p *page) error {
 	switch given := p.r.PostFormValue("shown"); {
 	case r.State == job.Running || r.State == job.Done:
 		p.status, p.Problem = http.StatusConflict, p.T(lang.Mark("a job that runs or is done is not changed here"))
-		p.name, p.Data = "job", jobData{r, d.Shown}
+		p.name, p.Data = "job", r
 		return nil
 	case p.r.PostFormValue("confirmed") == "":
 		return nil

@@ -187,9 +187,12 @@ type loginData struct{ Name, Token, Next string }
 
 func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	p := s.newPage(w, r)
-	p.name, p.Title, p.Data = "login", p.T(lang.Mark("Sign in")), loginData{q.Get("name"), q.Get("token"), nextPath(q.Get("next"))}
-	p.show(http.StatusOK, nil)
+	s.newPage(w, r).showLogin(http.StatusOK, "", loginData{q.Get("name"), q.Get("token"), nextPath(q.Get("next"))})
+}
+
+func (p *page) showLogin(code int, problem string, d loginData) {
+	p.name, p.Title, p.Problem, p.Data = "login", p.T(lang.Mark("Sign in")), problem, d
+	p.show(code, nil)
 }
 
 // nextPath is a path of this server, to be sent to after the sign-in.
@@ -202,28 +205,28 @@ func nextPath(path string) string {
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	p := s.newPage(w, r)
-	name, next := r.PostFormValue("name"), nextPath(r.PostFormValue("next"))
+	d := loginData{Name: strings.TrimSpace(r.PostFormValue("name")), Next: nextPath(r.PostFormValue("next"))}
 	if wait := s.attempts.begin(s.client(r), time.Now()); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
-		p.name, p.Title, p.Data, p.Problem = "login", p.T(lang.Mark("Sign in")), loginData{Name: name, Next: next}, p.T(lang.Mark("too many sign-ins failed: wait %d s"), int(wait.Seconds())+1)
-		p.show(http.StatusTooManyRequests, nil)
+		seconds := int(wait.Seconds()) + 1
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		p.showLogin(http.StatusTooManyRequests, p.T(lang.Mark("too many sign-ins failed: wait %d s"), seconds), d)
 		return
 	}
-	user := s.signIn(r, strings.TrimSpace(name), strings.TrimSpace(r.PostFormValue("token")))
+	user := s.signIn(r, d.Name, strings.TrimSpace(r.PostFormValue("token")))
 	if user == "" {
-		p.name, p.Title, p.Data, p.Problem = "login", p.T(lang.Mark("Sign in")), loginData{Name: name, Next: next}, p.T(lang.Mark("the name or the token is wrong"))
-		p.show(http.StatusUnauthorized, nil)
+		p.showLogin(http.StatusUnauthorized, p.T(lang.Mark("the name or the token is wrong")), d)
 		return
 	}
 	s.Log.Info("signed in to the console", "who", user, "from", s.client(r).String())
-	http.SetCookie(w, &http.Cookie{
-		Name: s.cookieName(r), Value: s.cookieValue(user, time.Now().Add(cookieLife)), Path: "/", MaxAge: int(cookieLife.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.secure(r),
-	})
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	s.setCookie(w, r, s.cookieName(r), s.cookieValue(user, time.Now().Add(cookieLife)), cookieLife)
+	http.Redirect(w, r, d.Next, http.StatusSeeOther)
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: s.cookieName(r), Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.secure(r)})
+	s.setCookie(w, r, s.cookieName(r), "", -time.Second)
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, name, value string, life time.Duration) {
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.secure(r)})
 }

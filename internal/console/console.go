@@ -13,6 +13,7 @@ import (
 	"database/sql"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -42,8 +43,6 @@ const (
 	maxForm     = 16 << 10
 	minRefresh  = 15
 	maxRefresh  = 300
-	// freshness is for how long the status is shown without being read anew.
-	freshness = time.Second
 )
 
 // Server serves the pages. All fields but Operator and Log are needed.
@@ -60,8 +59,6 @@ type Server struct {
 	finds    chan struct{}
 
 	mu        sync.Mutex
-	read      map[lang.Lang]*status.Status // the newest
-	readAt    map[lang.Lang]time.Time
 	awaySince time.Time // since when the account database could not be read; zero: it can
 }
 
@@ -103,7 +100,6 @@ func (s *Server) Handler() http.Handler {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	s.pages, s.finds = make(chan struct{}, maxPages), make(chan struct{}, maxFinds)
-	s.read, s.readAt = map[lang.Lang]*status.Status{}, map[lang.Lang]time.Time{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, _ *http.Request) {
@@ -171,6 +167,9 @@ func (p *page) T(format string, args ...any) string { return lang.Filled(format,
 
 // In is a message in the page's language.
 func (p *page) In(m lang.Message) string { return m.In(p.Lang) }
+
+// Word is a state, a kind or an outcome in words.
+func (p *page) Word(name any) string { return inspect.Word(fmt.Sprint(name)).In(p.Lang) }
 
 // Cause is an error's text in words.
 func (p *page) Cause(text string) string { return inspect.Cause(text, p.Lang) }
@@ -241,13 +240,13 @@ func (s *Server) page(timeout time.Duration, fill func(context.Context, *page) e
 			return
 		}
 		err := fill(ctx, p)
-		s.noteDatabase(err)
+		since := s.noteDatabase(err)
 		switch {
 		case p.status == http.StatusSeeOther: // it was answered
 		case err == errNoPage:
 			p.show(http.StatusNotFound, err)
-		case sqldb.IsDown(err) || ctx.Err() != nil:
-			p.show(http.StatusServiceUnavailable, s.away(p, err))
+		case err != nil && !since.IsZero():
+			p.show(http.StatusServiceUnavailable, lang.Errorf("the database could not be read in time; since %s no page could be read: %s. Payments do not depend on this page.", p.At(since), inspect.CauseMessage(err.Error())))
 		case err != nil:
 			p.show(cmp.Or(p.status, http.StatusInternalServerError), err)
 		default:
@@ -260,16 +259,14 @@ func (s *Server) page(timeout time.Duration, fill func(context.Context, *page) e
 func (s *Server) newPage(w http.ResponseWriter, r *http.Request) *page {
 	p := &page{w: w, r: r, log: s.Log, zone: s.Config.Payment.Location()}
 	q := r.URL.Query()
-	switch language, err := r.Cookie("lang"); {
-	case q.Get("lang") == "zh" || q.Get("lang") == "en":
-		p.Lang = lang.Lang(q.Get("lang"))
-		http.SetCookie(w, &http.Cookie{Name: "lang", Value: q.Get("lang"), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.secure(r)})
-	case err == nil && (language.Value == "zh" || language.Value == "en"):
-		p.Lang = lang.Lang(language.Value)
-	case strings.HasPrefix(r.Header.Get("Accept-Language"), "zh"):
+	choice := q.Get("lang")
+	if cookie, err := r.Cookie("lang"); choice != "" {
+		s.setCookie(w, r, "lang", choice, 365*24*time.Hour)
+	} else if choice = r.Header.Get("Accept-Language"); err == nil {
+		choice = cookie.Value
+	}
+	if p.Lang = lang.English; strings.HasPrefix(choice, "zh") {
 		p.Lang = lang.Chinese
-	default:
-		p.Lang = lang.English
 	}
 	if n, err := strconv.Atoi(q.Get("every")); err == nil {
 		p.Every = min(max(n, minRefresh), maxRefresh)
@@ -317,30 +314,17 @@ func (p *page) show(code int, err error) {
 	_, _ = p.w.Write(text)
 }
 
-// noteDatabase remembers since when the account database cannot be read.
-func (s *Server) noteDatabase(err error) {
+// noteDatabase remembers since when the account database cannot be read, and returns that; zero: it can.
+func (s *Server) noteDatabase(err error) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch down := sqldb.IsDown(err); {
-	case down && s.awaySince.IsZero():
+	switch away := sqldb.IsDown(err) || errors.Is(err, context.DeadlineExceeded); {
+	case away && s.awaySince.IsZero():
 		s.awaySince = time.Now()
-		s.Log.Warn("a page could not be read: the database is down", "error", err)
+		s.Log.Warn("pages cannot be read", "error", err)
 	case err == nil && !s.awaySince.IsZero():
 		s.Log.Info("pages can be read again", "outage_ms", time.Since(s.awaySince).Milliseconds())
 		s.awaySince = time.Time{}
 	}
-}
-
-// away says that the database cannot be read, and since when.
-func (s *Server) away(p *page, err error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	since := s.awaySince
-	if since.IsZero() {
-		since = time.Now()
-	}
-	if err == nil {
-		err = context.DeadlineExceeded
-	}
-	return lang.Errorf("the database could not be read in time; since %s no page could be read: %s. Payments do not depend on this page.", p.At(since), inspect.CauseMessage(err.Error()))
+	return s.awaySince
 }

@@ -330,7 +330,7 @@ func TestHostileTexts(t *testing.T) {
 		{`INSERT INTO jdpay_job (id, kind, unique_key, ref, args, state, outcome, priority, next_try_at, created_at, finished_at, last_error)
 			VALUES (9, 'pay-complete', 'pay-complete:9', ?, '{}', 'parked', 'refused', 15, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), ?)`, []any{hostile, hostile}},
 		{"INSERT INTO jdpay_alert (unique_key, cause, ref, job_id, since, text_en, text_zh) VALUES ('h', 'refused/pay-complete', ?, 9, UTC_TIMESTAMP(6), ?, ?)", []any{hostile, hostile, hostile}},
-		{"INSERT INTO jdpay_pause (name, since, ends_at, who, reason) VALUES ('kind:pay-info', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, ?, ?)", []any{hostile, hostile}},
+		{"INSERT INTO jdpay_pause (name, since, ends_at, who, reason) VALUES ('pay-info', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, ?, ?)", []any{hostile, hostile}},
 	} {
 		if _, err := w.db.Exec(s.statement, s.args...); err != nil {
 			t.Fatalf("%.60s: %v", s.statement, err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
-	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,28 +20,16 @@ import (
 	"jdpay-listener/internal/status"
 )
 
-// homeData is what the first page shows.
-type homeData struct {
-	*status.Status
-	Chart template.HTML
-}
-
-// home shows how things are. Readers of the same second share one reading.
+// home shows how things are.
 func (s *Server) home(ctx context.Context, p *page) error {
-	s.mu.Lock()
-	now, fresh := s.read[p.Lang], time.Since(s.readAt[p.Lang]) < freshness
-	s.mu.Unlock()
-	if !fresh {
-		var err error
-		if now, err = status.Read(ctx, s.Account, p.zone, p.Lang); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.read[p.Lang], s.readAt[p.Lang] = now, time.Now()
-		s.mu.Unlock()
+	now, err := status.Read(ctx, s.Account, p.zone, p.Lang)
+	if err != nil {
+		return err
 	}
-	p.name, p.Title, p.Data = "home", p.T(lang.Mark("Status")), homeData{now, chart(p, now.Minutes, now.At)}
-	p.Problem = strings.Join(now.Unread, "; ")
+	p.name, p.Title, p.Data = "home", p.T(lang.Mark("Status")), now
+	for _, unread := range now.Unread {
+		p.Problem += p.Cause(unread) + " "
+	}
 	if p.json != nil {
 		p.json = now
 	}
@@ -93,7 +80,6 @@ type orderData struct {
 	*inspect.Trace
 	Lamps    []lamp
 	Sentence string
-	Picture  template.HTML
 	Notices  []inspect.TracedEvent // alerts and acts
 }
 
@@ -102,7 +88,7 @@ func (s *Server) order(ctx context.Context, p *page) error {
 	if err != nil {
 		return err
 	}
-	d := orderData{Trace: t, Picture: timeLine(p, t)}
+	d := orderData{Trace: t}
 	explained := t.Explanation(p.Lang, p.zone)
 	for i := range t.Jobs { // after the explanation, which reads them
 		t.Jobs[i].Args = "" // the raw message: jobs show has it
@@ -127,30 +113,26 @@ func (s *Server) order(ctx context.Context, p *page) error {
 }
 
 // lamps say how far the payment, the cabinet, JD and the pay info are.
-func lamps(p *page, t *inspect.Trace) []lamp {
-	kinds := []struct {
-		kind string
-		name string
-	}{{payment.KindSettle, lang.Mark("order paid")}, {payment.KindPayComplete, lang.Mark("cabinet")}, {payment.KindWaybillStatus, lang.Mark("JD")}, {payment.KindPayInfo, lang.Mark("pay info")}}
-	all := make([]lamp, len(kinds))
-	for i, k := range kinds {
-		all[i] = lamp{p.T(k.name), "none", p.T(lang.Mark("not begun"))}
+func lamps(p *page, t *inspect.Trace) (all []lamp) {
+	for _, part := range [][2]string{
+		{payment.KindSettle, lang.Mark("order paid")}, {payment.KindPayComplete, lang.Mark("cabinet")}, {payment.KindWaybillStatus, lang.Mark("JD")}, {payment.KindPayInfo, lang.Mark("pay info")},
+	} {
+		l := lamp{p.T(part[1]), "none", p.T(lang.Mark("not begun"))}
 		for _, j := range t.Jobs {
-			if j.Kind != k.kind || j.State == job.Rejected || all[i].State == "done" && i == 0 {
-				continue
-			}
-			switch j.State {
-			case job.Done:
-				all[i].State, all[i].Text = "done", p.Word(j.Outcome)
-			case job.Parked:
-				all[i].State, all[i].Text = "person", p.T(lang.Mark("needs a person: %s"), p.Word(j.Outcome))
+			switch {
+			case j.Kind != part[0] || j.State == job.Rejected:
+			case j.State == job.Done:
+				l.State, l.Text = "done", p.Word(j.Outcome)
+			case j.State == job.Parked:
+				l.State, l.Text = "person", p.T(lang.Mark("needs a person: %s"), p.Word(j.Outcome))
 			default:
-				all[i].State, all[i].Text = "waits", p.T(lang.Mark("waits, %d tries"), j.Tries)
+				l.State, l.Text = "waits", p.T(lang.Mark("waits, %d tries"), j.Tries)
 			}
 		}
-	}
-	if t.Order != nil && t.Order.Paid {
-		all[0].State, all[0].Text = "done", t.Order.PayAmount
+		if part[0] == payment.KindSettle && t.Order != nil && t.Order.Paid {
+			l.State, l.Text = "done", t.Order.PayAmount
+		}
+		all = append(all, l)
 	}
 	return all
 }
@@ -258,12 +240,6 @@ func writeCSV(w http.ResponseWriter, rows []job.Row) {
 	out.Flush()
 }
 
-// jobData is what the page of a job shows.
-type jobData struct {
-	job.Row
-	Shown string // what was shown of the job: an act changes it only if that is so still
-}
-
 func (s *Server) job(ctx context.Context, p *page) error {
 	r, err := s.readJob(ctx, p)
 	if err != nil {
@@ -272,7 +248,7 @@ func (s *Server) job(ctx context.Context, p *page) error {
 	if p.json != nil {
 		p.json = r
 	}
-	p.name, p.Title, p.Data = "job", p.T(lang.Mark("Job %d"), r.ID), jobData{r, shown(r)}
+	p.name, p.Title, p.Data = "job", p.T(lang.Mark("Job %d"), r.ID), r
 	return nil
 }
 
@@ -294,62 +270,8 @@ func (s *Server) readJob(ctx context.Context, p *page) (job.Row, error) {
 	return rows[0], nil
 }
 
-// helpTable is a table of the runbook.
-type helpTable struct {
-	Title string
-	Head  []string
-	Rows  [][]string
-}
-
 // help shows the runbook's tables of outcomes and of alerts.
 func (s *Server) help(_ context.Context, p *page) error {
-	p.name, p.Title = "help", p.T(lang.Mark("Help"))
-	p.Data = helpTables(docs.Operations(p.Lang == lang.Chinese))
-	p.json = nil
+	p.name, p.Title, p.Data, p.json = "help", p.T(lang.Mark("Help")), docs.Help(p.Lang == lang.Chinese), nil
 	return nil
-}
-
-// helpTables reads the tables between the marks <!-- help --> and <!-- /help --> of a document. Links and code become plain text.
-func helpTables(text string) (tables []helpTable) {
-	for _, part := range strings.Split(text, "<!-- help -->")[1:] {
-		part, _, _ = strings.Cut(part, "<!-- /help -->")
-		var t helpTable
-		for line := range strings.Lines(part) {
-			line = strings.TrimSpace(line)
-			if title, ok := strings.CutPrefix(line, "## "); ok {
-				t.Title = title
-			}
-			if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") {
-				continue
-			}
-			cells := strings.Split(strings.Trim(strings.ReplaceAll(line, `\|`, "\x00"), "|"), "|")
-			for i, cell := range cells {
-				cells[i] = plainText(strings.ReplaceAll(strings.TrimSpace(cell), "\x00", "|"))
-			}
-			if t.Head == nil {
-				t.Head = cells
-			} else {
-				t.Rows = append(t.Rows, cells)
-			}
-		}
-		tables = append(tables, t)
-	}
-	return tables
-}
-
-// plainText is Markdown without its marks.
-func plainText(text string) string {
-	text = strings.ReplaceAll(text, "`", "")
-	for {
-		open := strings.Index(text, "](")
-		begin := strings.LastIndex(text[:max(open, 0)], "[")
-		if open < 0 || begin < 0 {
-			return text
-		}
-		end := strings.Index(text[open:], ")")
-		if end < 0 {
-			return text
-		}
-		text = text[:begin] + text[begin+1:open] + text[open+end+1:]
-	}
 }

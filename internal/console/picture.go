@@ -20,32 +20,31 @@ const (
 	barWidth     = 4
 )
 
-// chart draws three hours: a bar for the payments of each minute, and p50 and p99 from notification to command as lines.
-func chart(p *page, minutes []status.Minute, now time.Time) template.HTML {
+// Chart draws three hours: a bar for the payments of each minute, and dots for p50 and p99 from notification to command.
+func (p *page) Chart(minutes []status.Minute, now time.Time) template.HTML {
 	begin := now.Truncate(time.Minute).Add(-(chartMinutes - 1) * time.Minute)
 	most, slowest := 1, int64(1)
 	for _, m := range minutes {
 		most, slowest = max(most, m.Payments), max(slowest, m.P99)
 	}
-	var bars, p50, p99 strings.Builder
+	var b strings.Builder
 	for _, m := range minutes {
 		x := int(m.At.Sub(begin)/time.Minute) * barWidth
 		if x < 0 || m.Payments == 0 && m.P99 == 0 {
 			continue
 		}
 		h := (chartHeight - 20) * m.Payments / most
-		fmt.Fprintf(&bars, `<rect class="bar" x="%d" y="%d" width="%d" height="%d"/>`, x, chartHeight-h, barWidth-1, h)
-		y := func(ms int64) int64 { return chartHeight - (chartHeight-20)*ms/slowest }
-		fmt.Fprintf(&p50, "%d,%d ", x+barWidth/2, y(m.P50))
-		fmt.Fprintf(&p99, "%d,%d ", x+barWidth/2, y(m.P99))
+		fmt.Fprintf(&b, `<rect class="bar" x="%d" y="%d" width="%d" height="%d"/>`, x, chartHeight-h, barWidth-1, h)
+		for class, ms := range map[string]int64{"p50": m.P50, "p99": m.P99} {
+			fmt.Fprintf(&b, `<circle class="%s" cx="%d" cy="%d" r="2"/>`, class, x+barWidth/2, chartHeight-(chartHeight-20)*ms/slowest)
+		}
 	}
-	return drawing(chartMinutes*barWidth, chartHeight, p.T(lang.Mark("Payments by the minute, at most %d; from notification to command at most %d ms"), most*min(len(minutes), 1), slowest*int64(min(len(minutes), 1))),
-		bars.String()+`<polyline class="p99" points="`+p99.String()+`"/><polyline class="p50" points="`+p50.String()+`"/>`)
+	return drawing(chartMinutes*barWidth, chartHeight, p.T(lang.Mark("Payments by the minute, at most %d; from notification to command at most %d ms"), most, slowest), b.String())
 }
 
-// timeLine draws a bar for each job of an order, from its creation to its end or now.
-func timeLine(p *page, t *inspect.Trace) template.HTML {
-	const width, row, left, most = 720, 22, 170, 30
+// TimeLine draws a bar for each job of an order, from its creation to its end or now.
+func (p *page) TimeLine(t *inspect.Trace) template.HTML {
+	const width, row, most = 360, 34, 30
 	jobs := t.Jobs[:min(len(t.Jobs), most)]
 	if len(jobs) == 0 {
 		return ""
@@ -72,7 +71,7 @@ func timeLine(p *page, t *inspect.Trace) template.HTML {
 		}
 	}
 	x := func(at time.Time) int {
-		return left + int(float64(width-left-4)*float64(at.Sub(begin))/float64(end.Sub(begin)))
+		return int((width - 4) * float64(at.Sub(begin)) / float64(end.Sub(begin)))
 	}
 	var b strings.Builder
 	for i, j := range jobs {
@@ -81,7 +80,7 @@ func timeLine(p *page, t *inspect.Trace) template.HTML {
 		if class == "" {
 			class = "waits"
 		}
-		fmt.Fprintf(&b, `<text x="0" y="%d">%s</text><rect class="%s" x="%d" y="%d" width="%d" height="12"/>`, y+14, template.HTMLEscapeString(p.Word(j.Kind)), class, x(from(j)), y+4, max(x(until(j))-x(from(j)), 3))
+		fmt.Fprintf(&b, `<text x="0" y="%d">%s</text><rect class="%s" x="%d" y="%d" width="%d" height="10"/>`, y+14, template.HTMLEscapeString(p.Word(j.Kind)), class, x(from(j)), y+19, max(x(until(j))-x(from(j)), 3))
 	}
 	return drawing(width, len(jobs)*row, p.T(lang.Mark("From %s to %s, %s"), p.At(begin), p.At(end), end.Sub(begin).Round(time.Millisecond)), b.String())
 }

@@ -119,6 +119,7 @@ var objections = []cause{
 		zh: "{field} 为 “{status}”，不在 Payment:SuccessStatuses 之列",
 	}},
 	{regexp.MustCompile(`^the cabinet refused with code (?P<code>\S+): (?P<said>.*)$`), text{zh: "柜机拒绝，代码 {code}：{said}"}},
+	{regexp.MustCompile(`^given up after (?P<time>\S+) and (?P<tries>\d+) tries: no reply came$`), text{zh: "{time} 内发送 {tries} 次均无回复，已放弃"}},
 	{regexp.MustCompile(`^its time was over at (?P<at>\S+), before it was stored$`), text{zh: "有效时间到 {at} 为止，入账时已过"}},
 	{regexp.MustCompile(`^its time was over at (?P<at>\S+), while the parcel was looked up$`), text{zh: "有效时间到 {at} 为止，查询包裹期间已过"}},
 	{regexp.MustCompile(`^order (?s:.*) is not marked paid, and has steps of an earlier payment: was its row set back, restored, or its order_id used again\?`), text{

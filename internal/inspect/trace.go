@@ -185,31 +185,31 @@ func events(jobs []job.Row) []TracedEvent {
 		for _, f := range j.Errors {
 			switch {
 			case f.Class == job.ClassTakeover:
-				add(f.At, lang.M("try %d did not end: %s", f.Try, lang.Quoted(f.Error)))
+				add(f.At, lang.M("try %d did not end: %s", f.Try, reasonOf(f.Error)))
 				continue
 			case f.Outcome == "":
-				add(f.At, lang.M("try %d failed: %s", f.Try, lang.Quoted(f.Error)))
+				add(f.At, lang.M("try %d failed: %s", f.Try, reasonOf(f.Error)))
 				continue
 			case f.Error == "":
-				add(f.At, lang.M("replay ended: %s", f.Outcome))
+				add(f.At, lang.M("replay ended: %s", named(f.Outcome)))
 			default:
-				add(f.At, lang.M("replay ended: %s: %s", f.Outcome, lang.Quoted(f.Error)))
+				add(f.At, lang.M("replay ended: %s: %s", named(f.Outcome), reasonOf(f.Error)))
 			}
 			replayed = true
 		}
 		if j.Finished != nil && (replayed || !j.State.Finished()) {
-			add(*j.Finished, lang.M("done: %s", j.Outcome))
+			add(*j.Finished, lang.M("done: %s", named(j.Outcome)))
 		}
 		switch {
 		case replayed && j.State == job.Done:
 		case j.Finished != nil && j.State == job.Done:
-			add(*j.Finished, lang.M("done: %s, at try %d", j.Outcome, j.Tries))
+			add(*j.Finished, lang.M("done: %s, at try %d", named(j.Outcome), j.Tries))
 		case j.Finished != nil && j.State.Finished():
 			reason := lang.M("no reason is known")
 			if j.LastError != "" {
-				reason = lang.Quoted(j.LastError)
+				reason = reasonOf(j.LastError)
 			}
-			add(*j.Finished, lang.M("%s: %s: %s", j.State, j.Outcome, reason))
+			add(*j.Finished, lang.M("%s: %s: %s", named(j.State), named(j.Outcome), reason))
 		case j.State == job.Running:
 			add(j.NextTry, lang.M("try %d runs, leased by %s", j.Tries, j.Lease))
 		case j.State == job.Waiting:
@@ -220,6 +220,14 @@ func events(jobs []job.Row) []TracedEvent {
 	}
 	slices.SortStableFunc(all, func(a, b TracedEvent) int { return a.At.Compare(b.At) })
 	return all
+}
+
+// reasonOf is an error's text; in Chinese in words, if they are known.
+func reasonOf(text string) lang.Message {
+	if words := cmp.Or(ownWords(text, lang.Chinese), wordsOf(causes, text, lang.Chinese)); words != "" {
+		return lang.Both(text, words)
+	}
+	return lang.Quoted(text)
 }
 
 // alertEvents returns when alerts about the order opened and were over. A user who may not read the table gets none.
@@ -240,10 +248,10 @@ func alertEvents(ctx context.Context, account *sql.DB, orderNo string) ([]Traced
 		if err := rows.Scan(&cause, &e.JobID, &e.At, &over); err != nil {
 			return nil, fmt.Errorf("reading the order's alerts: %w", err)
 		}
-		e.Kind, e.What = "alert", lang.M("an alert opened: %s", cause)
+		e.Kind, e.What = "alert", lang.M("an alert opened: %s", named(cause))
 		all = append(all, e)
 		if over.Valid {
-			e.At, e.What = over.Time, lang.M("the alert is over: %s", cause)
+			e.At, e.What = over.Time, lang.M("the alert is over: %s", named(cause))
 			all = append(all, e)
 		}
 	}
@@ -281,7 +289,7 @@ func createdText(j job.Row) lang.Message {
 	case payment.KindPublishReply:
 		return lang.M("created, to publish the reply to other services")
 	default:
-		return lang.M("created")
+		return lang.Both("created", "已创建")
 	}
 	id, received := payment.MessageID(&job.Job{Kind: j.Kind, Key: j.Key}), lang.M("received")
 	if j.Enqueued != nil {

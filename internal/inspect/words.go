@@ -1,10 +1,6 @@
-package console
+package inspect
 
-import (
-	"fmt"
-
-	"jdpay-listener/internal/lang"
-)
+import "jdpay-listener/internal/lang"
 
 // words say what states, kinds and outcomes are, beside the names that the table and the commands have. Names that are not here,
 // such as those of a newer version, are shown alone.
@@ -15,6 +11,7 @@ var words = map[string]string{
 	"settle": lang.Mark("payment"), "reply": lang.Mark("cabinet's reply"), "pay-complete": lang.Mark("command to the cabinet"),
 	"waybill-status": lang.Mark("waybill status to JD"), "pay-info": lang.Mark("pay info"), "reply-publish": lang.Mark("published reply"),
 	"evidence": lang.Mark("count of rejected messages"), "alert": lang.Mark("alert"),
+	"purge": lang.Mark("deletion of old jobs"), "nightly-audit": lang.Mark("nightly audit"), "bound-evidence": lang.Mark("bound on rejected messages"), "elasticsearch": lang.Mark("documents for Elasticsearch"),
 
 	"settled": lang.Mark("order paid"), "duplicate": lang.Mark("a copy of a payment"), "paid_twice": lang.Mark("paid twice"),
 	"amount_mismatch": lang.Mark("another amount"), "unknown_order": lang.Mark("no order with its number"), "not_success": lang.Mark("not a successful payment"),
@@ -27,11 +24,15 @@ var words = map[string]string{
 	"malformed_args": lang.Mark("its row cannot be read"), "crashed": lang.Mark("its process ended each time"),
 }
 
-// Word is a state, a kind or an outcome in words, in the page's language.
-func (p *page) Word(name any) string {
-	text := fmt.Sprint(name)
-	if known := words[text]; known != "" {
-		return lang.Marked(known).In(p.Lang)
+// Word is a state, a kind or an outcome in words.
+func Word(name string) lang.Message {
+	if text := words[name]; text != "" {
+		return lang.Marked(text)
 	}
-	return text
+	return lang.Plain(name)
+}
+
+// named is a name in English, and in Chinese its words.
+func named[T ~string](name T) lang.Message {
+	return lang.Both(string(name), Word(string(name)).In(lang.Chinese))
 }
