@@ -19,7 +19,7 @@ func TestSystemdExposure(t *testing.T) {
 		t.Fatal(err)
 	}
 	units, err := filepath.Glob("*.service")
-	if err != nil || len(units) != 2 {
+	if err != nil || len(units) != 3 {
 		t.Fatalf("units %v, %v", units, err)
 	}
 	for _, unit := range units {
@@ -34,7 +34,7 @@ func TestSystemdExposure(t *testing.T) {
 // TestSystemdNeverGivesUp: by default systemd leaves a unit stopped after five starts in ten seconds, which a database that
 // is down at boot uses up.
 func TestSystemdNeverGivesUp(t *testing.T) {
-	for unit, restart := range map[string]string{"jdpay-listener.service": "Restart=always", "jdpay-listener-migrate.service": "Restart=on-failure"} {
+	for unit, restart := range map[string]string{"jdpay-listener.service": "Restart=always", "jdpay-listener-console.service": "Restart=always", "jdpay-listener-migrate.service": "Restart=on-failure"} {
 		text, err := os.ReadFile(unit)
 		if err != nil {
 			t.Fatal(err)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"net"
 
 	"github.com/spf13/cobra"
 
+	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/console"
 	"jdpay-listener/internal/daemon"
 	"jdpay-listener/internal/lang"
@@ -22,10 +24,19 @@ proxy; with Console:Acts those of Console:Operators may retry and discard jobs, 
   Console__Tokens__anna=long-random-text jdpay-listener console`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.load()
+			loaded, err := a.loadAll()
+			var faults config.Faults
+			if errors.As(err, &faults) && !errors.Is(err, errNoConfiguration) { // it needs no queue, broker or key
+				if faults = faults.Of("Logging", "ConnectionStrings", "Payment", "Jobs", "Console"); len(faults) == 0 {
+					err = nil
+				} else {
+					err = faults
+				}
+			}
 			if err != nil {
 				return err
 			}
+			c := loaded.Config
 			account, err := openAccount(c)
 			if err != nil {
 				return err

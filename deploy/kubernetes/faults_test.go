@@ -37,12 +37,7 @@ func (c cluster) faults() (out []string) {
 	if len(c.namespaces) != 1 || !c.namespaces["jdpay"] {
 		say("the namespaces are %v", c.namespaces)
 	}
-	for kind := range kinds {
-		_, kind, _ = strings.Cut(kind, " ")
-		name := kind + "/jdpay-listener"
-		if kind == "Namespace" {
-			name = "Namespace/jdpay"
-		}
+	for _, name := range c.wanted {
 		if !c.names[name] {
 			say("there is no %s", name)
 		}
@@ -55,11 +50,13 @@ func (c cluster) faults() (out []string) {
 			}
 		case *apps.Deployment:
 			selects("the Deployment", o.Spec.Selector.MatchLabels)
-			if o.Spec.Replicas != nil {
+			if o.Spec.Replicas != nil && c.names["HorizontalPodAutoscaler/"+o.Name] {
 				say("the number of replicas is set beside the autoscaler")
 			}
 			out = append(out, podFaults(o.Spec.Template.Spec)...)
 			out = append(out, c.missing(o.Spec.Template.Spec)...)
+		case *core.Service:
+			selects("the Service", o.Spec.Selector)
 		case *networking.NetworkPolicy:
 			selects("the NetworkPolicy", o.Spec.PodSelector.MatchLabels)
 			if !slices.Equal(o.Spec.PolicyTypes, []networking.PolicyType{"Ingress", "Egress"}) {

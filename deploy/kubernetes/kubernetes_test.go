@@ -24,6 +24,7 @@ import (
 var kinds = map[string]func() any{
 	"v1 Namespace":                           func() any { return new(core.Namespace) },
 	"v1 Secret":                              func() any { return new(core.Secret) },
+	"v1 Service":                             func() any { return new(core.Service) },
 	"v1 ConfigMap":                           func() any { return new(core.ConfigMap) },
 	"apps/v1 Deployment":                     func() any { return new(apps.Deployment) },
 	"networking.k8s.io/v1 NetworkPolicy":     func() any { return new(networking.NetworkPolicy) },
@@ -38,14 +39,24 @@ type cluster struct {
 	namespaces map[string]bool // of all objects but the namespace itself
 	names      map[string]bool // kind/name
 	adapter    string          // prometheus-adapter.yaml, which is applied by others
+	wanted     []string        // kind/name of what must be there
 }
 
-// render builds an overlay, with replacements of texts in its files, and reads each object as the API server does: no
+// wanted is what the overlays must have.
+var wanted = map[string][]string{
+	"production": {
+		"Namespace/jdpay", "Secret/jdpay-listener", "ConfigMap/jdpay-listener", "Deployment/jdpay-listener", "NetworkPolicy/jdpay-listener",
+		"PodDisruptionBudget/jdpay-listener", "HorizontalPodAutoscaler/jdpay-listener", "PodMonitor/jdpay-listener",
+	},
+	"console": {"Secret/jdpay-console", "Deployment/jdpay-console", "Service/jdpay-console", "NetworkPolicy/jdpay-console"},
+}
+
+// render builds an overlay, production or console, with replacements of texts in its files, and reads each object as the API server does: no
 // unknown field, no value of another type.
-func render(t *testing.T, replace ...string) (cluster, error) {
+func render(t *testing.T, overlay string, replace ...string) (cluster, error) {
 	t.Helper()
 	fs := filesys.MakeFsInMemory()
-	c := cluster{namespaces: map[string]bool{}, names: map[string]bool{}}
+	c := cluster{namespaces: map[string]bool{}, names: map[string]bool{}, wanted: wanted[overlay]}
 	replaced := len(replace) == 0
 	files, err := filepath.Glob("*/*")
 	if err != nil || len(files) < 10 {
@@ -57,7 +68,7 @@ func render(t *testing.T, replace ...string) (cluster, error) {
 			t.Fatal(err)
 		}
 		changed := string(text)
-		if !replaced {
+		if !replaced && (strings.HasPrefix(name, overlay) || strings.HasPrefix(name, "base")) {
 			changed = strings.Replace(changed, replace[0], replace[1], 1)
 			replaced = changed != string(text)
 		}
@@ -71,7 +82,7 @@ func render(t *testing.T, replace ...string) (cluster, error) {
 	if !replaced {
 		t.Fatalf("no file has %q", replace[0])
 	}
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, "/production")
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, "/"+overlay)
 	if err != nil {
 		return c, err
 	}
@@ -98,12 +109,14 @@ func render(t *testing.T, replace ...string) (cluster, error) {
 }
 
 func TestKubernetes(t *testing.T) {
-	c, err := render(t)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fault := range c.faults() {
-		t.Error(fault)
+	for _, overlay := range []string{"production", "console"} {
+		c, err := render(t, overlay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range c.faults() {
+			t.Errorf("%s: %s", overlay, fault)
+		}
 	}
 }
 
@@ -134,7 +147,7 @@ func TestFaultsAreFound(t *testing.T) {
 		"a budget of other pods":       {"  selector:\n    matchLabels: { app: jdpay-listener }\n", "  selector:\n    matchLabels: { app: other }\n", "does not select"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := render(t, tt.old, tt.new)
+			c, err := render(t, "production", tt.old, tt.new)
 			found := strings.Join(c.faults(), "\n")
 			if err != nil {
 				found = err.Error()

@@ -61,7 +61,9 @@ for arch in $ARCHS; do
 	put 644 usr/share/bash-completion/completions "$stage/manual/bash/jdpay-listener"
 	put 644 usr/share/fish/vendor_completions.d "$stage/manual/fish/jdpay-listener.fish"
 	put 644 usr/share/doc/jdpay-listener "$from"/README*.md "$from/CHANGELOG.md" "$from/THIRD_PARTY_LICENSES" "$from"/docs/*.md "$from"/docs/*.svg "$from"/docs/*.yaml
-	put 644 usr/share/doc/jdpay-listener/zh "$from"/docs/zh/*
+	put 644 usr/share/doc/jdpay-listener/zh "$from"/docs/zh/*.*
+	put 644 usr/share/doc/jdpay-listener/console "$from"/docs/console/*
+	put 644 usr/share/doc/jdpay-listener/zh/console "$from"/docs/zh/console/*
 	put 644 usr/share/jdpay-listener "$from"/configs/* "$from/deploy/grants.sql"
 	for folder in acl prometheus grafana; do
 		[ ! -d "$from/deploy/$folder" ] || cp -R "$from/deploy/$folder" "$root/usr/share/jdpay-listener/"

@@ -8,7 +8,7 @@ chgrp jdpay /etc/jdpay
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 	# The tables are upgraded first (the unit wants jdpay-listener-migrate); what is running is finished, and nothing is lost.
-	systemctl --no-block try-restart jdpay-listener.service
+	systemctl --no-block try-restart jdpay-listener.service jdpay-listener-console.service
 fi
 if [ ! -e /etc/jdpay/appsettings.json ]; then
 	cat <<'END'

@@ -4,5 +4,5 @@ set -e
 case "$1" in remove | 0) ;; *) exit 0 ;; esac
 
 if [ -d /run/systemd/system ]; then
-	systemctl stop jdpay-listener.service jdpay-listener-migrate.service
+	systemctl stop jdpay-listener.service jdpay-listener-console.service jdpay-listener-migrate.service
 fi

@@ -48,7 +48,8 @@ type Loaded struct {
 // that they find.
 //
 // When the configuration cannot be used the error is Faults, with every fault. The Loaded is returned even then, for
-// "config check" to print and for "probe" to find the ops port; its Config must not be used for anything else.
+// "config check" to print, for "probe" to find the ops port, and for "console", which needs few sections; the Config of a section
+// with a fault must not be used for anything else.
 func Load(opts Options, judges ...func(*Loaded)) (*Loaded, error) {
 	src := collect(opts)
 	merged := merge(src.layers)
