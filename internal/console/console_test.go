@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -474,5 +475,35 @@ func TestAttempts(t *testing.T) {
 	a.end(one, now, true)
 	if _, remembered := a.of[one]; remembered {
 		t.Error("a success does not end the delay")
+	}
+}
+
+// TestLargeTables measures the pages with a million finished jobs, 100,000 that wait or are parked, and a million orders: JDPAY_LARGE=1.
+func TestLargeTables(t *testing.T) {
+	if os.Getenv("JDPAY_LARGE") == "" {
+		t.Skip("it fills tables for a minute: JDPAY_LARGE=1")
+	}
+	w := open(t)
+	const columns = "INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, next_try_at, created_at, finished_at, last_error) "
+	w.exec(t, columns+`SELECT ELT(1 + seq % 4, 'settle', 'pay-complete', 'waybill-status', 'pay-info'), CONCAT('done:', seq), CONCAT('S', seq DIV 4), REPEAT('x', 400), 'done', ELT(1 + seq % 4, 'settled', 'sent', 'updated', 'written'), 15,
+			UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), NULL FROM seq_1_to_1000000`,
+		columns+`SELECT 'pay-complete', CONCAT('open:', seq), CONCAT('T', seq), REPEAT('x', 100), IF(seq % 10 = 0, 'parked', 'ready'), IF(seq % 10 = 0, 'expired', NULL), 25, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), IF(seq % 10 = 0, UTC_TIMESTAMP(6), NULL), 'the broker is away' FROM seq_1_to_100000`,
+		columns+`SELECT 'pay-info', CONCAT('late:', seq), CONCAT('U', seq), REPEAT('x', 100), 'done', 'written', 15, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), NULL FROM seq_1_to_100000`,
+		`INSERT INTO kernelorder_charge (order_id, order_no, amount, is_paid) SELECT seq + 100, CONCAT('S', seq), 8, 1 FROM seq_1_to_1000000`,
+		"ANALYZE TABLE jdpay_job", "ANALYZE TABLE kernelorder_charge")
+	c := w.signedIn(t, annaToken)
+	for _, path := range []string{
+		"/", "/orders/S1000", "/orders/R7", "/jobs", "/jobs?state=parked", "/jobs?state=ready", "/jobs?state=parked&kind=pay-complete", "/jobs?state=parked&outcome=expired", "/jobs?state=parked&text=broker", "/jobs?state=parked&text=nothing",
+		"/jobs?state=ready&text=nothing", "/jobs?state=done", "/jobs?state=waiting", "/jobs?kind=settle", "/jobs?outcome=settled", "/jobs?text=nothing", "/jobs?order=S1000", "/jobs/2", "/help", "/find?q=S1000", "/find?q=000777",
+	} {
+		took := make([]time.Duration, 5)
+		for i := range took {
+			begin := time.Now()
+			if resp, _ := w.get(t, c, path); resp.StatusCode != 200 && resp.StatusCode != 303 {
+				t.Errorf("%s: %s", path, resp.Status)
+			}
+			took[i] = time.Since(begin).Round(time.Millisecond)
+		}
+		t.Log(path, took)
 	}
 }

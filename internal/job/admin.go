@@ -146,6 +146,15 @@ func (s *MySQL) List(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 	return append(list, rejected...), err
 }
 
+// hint has the server read the jobs in open states by their index, and not all jobs from the newest on.
+func (f Filter) hint() string {
+	finished := func(state State) bool { return state == Done || state == Rejected }
+	if len(f.IDs)+len(f.Keys)+len(f.Refs)+len(f.Ref) > 0 || len(f.States) == 0 || slices.ContainsFunc(f.States, finished) {
+		return ""
+	}
+	return "FORCE INDEX (ix_jdpay_job_due)"
+}
+
 func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Row, error) {
 	where, args := f.where()
 	long := "'', ''"
@@ -154,7 +163,7 @@ func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 	}
 	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), priority, try_count, next_try_at,
 		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), COALESCE(trace, ''), enqueued_at, created_at, finished_at, `+long+`
-		FROM jdpay_job WHERE `+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+		FROM jdpay_job `+f.hint()+" WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing jobs: %w", err)
 	}
