@@ -40,32 +40,33 @@ func (s *Server) act(ctx context.Context, p *page) error {
 	}
 	d := actData{Row: r, Act: act, Shown: shown(r), Effect: inspect.Effect(ctx, s.Main, r, act == "discard")}
 	p.name, p.Title, p.Data = "act", p.T(lang.Mark("Job %d"), r.ID), &d
+	refuse := func(code int, text string) error {
+		p.status, p.Problem = code, p.T(text)
+		return nil
+	}
+	changed := lang.Mark("nothing was done: the job has changed since it was shown to you; this is how it is now")
 	switch given := p.r.PostFormValue("shown"); {
 	case r.State == job.Running || r.State == job.Done:
-		p.status, p.Problem = http.StatusConflict, p.T(lang.Mark("a job that runs or is done is not changed here"))
 		p.name, p.Data = "job", r
-		return nil
+		return refuse(http.StatusConflict, lang.Mark("a job that runs or is done is not changed here"))
 	case p.r.PostFormValue("confirmed") == "":
 		return nil
 	case given != d.Shown:
-		p.status, p.Problem = http.StatusConflict, p.T(lang.Mark("nothing was done: the job has changed since it was shown to you; this is how it is now"))
-		return nil
+		return refuse(http.StatusConflict, changed)
 	case reason == "":
-		p.status, p.Problem = http.StatusBadRequest, p.T(lang.Mark("nothing was done: a reason is required"))
-		return nil
+		return refuse(http.StatusBadRequest, lang.Mark("nothing was done: a reason is required"))
 	}
 	by := auditlog.Operator{Name: p.User, From: "console, from " + s.client(p.r).String(), Reason: reason}
 	f := job.Filter{IDs: []int64{r.ID}, States: []job.State{r.State}, NextTry: r.NextTry}
 	store := job.NewMySQL(s.Operator)
-	var changed []int64
+	var ids []int64
 	if act == "retry" {
-		changed, err = store.Retry(ctx, by, f, setup.Timeouts(s.Config), false)
+		ids, err = store.Retry(ctx, by, f, setup.Timeouts(s.Config), false)
 	} else {
-		changed, err = store.Discard(ctx, by, f)
+		ids, err = store.Discard(ctx, by, f)
 	}
-	if err == nil && len(changed) == 0 {
-		p.status, p.Problem = http.StatusConflict, p.T(lang.Mark("nothing was done: the job has changed since it was shown to you; this is how it is now"))
-		return nil
+	if err == nil && len(ids) == 0 {
+		return refuse(http.StatusConflict, changed)
 	}
 	d.Done = err == nil
 	if d.Done {

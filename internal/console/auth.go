@@ -23,13 +23,10 @@ import (
 const (
 	cookieLife = 12 * time.Hour
 	// After each failed sign-in its address waits twice as long as before, from firstDelay to maxDelay.
-	firstDelay   = time.Second
-	maxDelay     = 5 * time.Minute
-	maxAddresses = 1000 // that are remembered
+	firstDelay, maxDelay = time.Second, 5 * time.Minute
+	failedSignIns        = 10   // in a minute; then all have to wait
+	maxAddresses         = 1000 // that are remembered
 )
-
-// failedSignIns is how many sign-ins may fail in a minute before all have to wait.
-const failedSignIns = 10
 
 // attempts are the failed sign-ins.
 type attempts struct {

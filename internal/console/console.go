@@ -36,13 +36,12 @@ import (
 )
 
 const (
-	maxPages    = 8 // that read the databases at the same time, each with one query at a time
-	maxFinds    = 2
-	pageTimeout = 5 * time.Second
-	findTimeout = 12 * time.Second // inspect.Find has limits of its own
-	maxForm     = 16 << 10
-	minRefresh  = 15
-	maxRefresh  = 300
+	maxPages               = 8 // that read the databases at the same time, each with one query at a time
+	maxFinds               = 2
+	pageTimeout            = 5 * time.Second
+	findTimeout            = 12 * time.Second // inspect.Find has limits of its own
+	maxForm                = 16 << 10
+	minRefresh, maxRefresh = 15, 300
 )
 
 // Server serves the pages. All fields but Operator and Log are needed.
@@ -208,10 +207,7 @@ func (p *page) Link(name, value string) string {
 // CSV is the address of the list of jobs as a spreadsheet.
 func (p *page) CSV() string { return strings.Replace(p.Path, "/jobs", "/jobs.csv", 1) }
 
-var (
-	errNoPage = lang.Errorf("there is no such page")
-	errBusy   = lang.Errorf("too many people look at this moment: try again")
-)
+var errNoPage = lang.Errorf("there is no such page")
 
 // page signs the reader in, limits how much is read at the same time and for how long, and shows what fill reads, as a page or as the
 // command's document.
@@ -236,7 +232,7 @@ func (s *Server) page(timeout time.Duration, fill func(context.Context, *page) e
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
 		case <-ctx.Done():
-			p.show(http.StatusServiceUnavailable, errBusy)
+			p.show(http.StatusServiceUnavailable, lang.Errorf("too many people look at this moment: try again"))
 			return
 		}
 		err := fill(ctx, p)
@@ -260,7 +256,7 @@ func (s *Server) newPage(w http.ResponseWriter, r *http.Request) *page {
 	p := &page{w: w, r: r, log: s.Log, zone: s.Config.Payment.Location()}
 	q := r.URL.Query()
 	choice := q.Get("lang")
-	if cookie, err := r.Cookie("lang"); choice != "" {
+	if cookie, err := r.Cookie("lang"); choice == "zh" || choice == "en" {
 		s.setCookie(w, r, "lang", choice, 365*24*time.Hour)
 	} else if choice = r.Header.Get("Accept-Language"); err == nil {
 		choice = cookie.Value
@@ -268,16 +264,14 @@ func (s *Server) newPage(w http.ResponseWriter, r *http.Request) *page {
 	if p.Lang = lang.English; strings.HasPrefix(choice, "zh") {
 		p.Lang = lang.Chinese
 	}
-	if n, err := strconv.Atoi(q.Get("every")); err == nil {
+	if n, err := strconv.Atoi(q.Get("every")); err == nil && r.Method == http.MethodGet { // an act is not repeated
 		p.Every = min(max(n, minRefresh), maxRefresh)
 		w.Header().Set("Refresh", strconv.Itoa(p.Every))
 	}
 	q.Del("lang")
 	q.Del("every")
-	p.Path = (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).String()
-	if r.Method != http.MethodGet { // a reading again would be another act
+	if p.Path = (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).String(); r.Method != http.MethodGet {
 		p.Path = path.Dir(r.URL.Path)
-		p.Every = 0
 	}
 	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
 		p.json = struct{}{}
@@ -322,7 +316,7 @@ func (s *Server) noteDatabase(err error) time.Time {
 	case away && s.awaySince.IsZero():
 		s.awaySince = time.Now()
 		s.Log.Warn("pages cannot be read", "error", err)
-	case err == nil && !s.awaySince.IsZero():
+	case !away && !s.awaySince.IsZero():
 		s.Log.Info("pages can be read again", "outage_ms", time.Since(s.awaySince).Milliseconds())
 		s.awaySince = time.Time{}
 	}
