@@ -22,6 +22,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## watch payments go through the daemon, on stand-ins for every service
+	@echo "compiling the daemon and its stand-ins; the first time takes minutes without a word, then seconds" >&2
+	@echo "then: a database, queues, a broker, JD and a cabinet of its own, a few payments from the queue to the door, a summary; nothing else is touched" >&2
 	$(GO) run ./cmd/jdpay-sandbox
 
 build: ## build bin/jdpay-listener and bin/jdpay-sandbox

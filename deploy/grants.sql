@@ -56,7 +56,7 @@ GRANT SELECT ON `{main}`.kernel_device_group TO 'jdpay'@'{hosts}';
 GRANT SELECT ON `{main}`.kernel_smartbox_boxact_info TO 'jdpay'@'{hosts}';
 GRANT SELECT, INSERT, UPDATE ON `{main}`.kernel_postorder_pay_info TO 'jdpay'@'{hosts}';
 
--- jdpay_operator: acts (`jobs retry`, `jobs discard`, `alerts silence`, `jobs pause`, `queue pause`, `send`) and questions. It can put work to the front and end it, and
+-- jdpay_operator: acts (`jobs retry`, `jobs discard`, `jobs redact`, `alerts silence`, `jobs pause`, `queue pause`, `send`) and questions. It can put work to the front and end it, and
 -- cannot mark an order paid, add or delete a job, or change what jdpay_audit says.
 GRANT CREATE, SELECT ON `{account}`.jdpay_replica TO 'jdpay_operator'@'{hosts}';
 GRANT CREATE, SELECT ON `{account}`.jdpay_minute TO 'jdpay_operator'@'{hosts}';

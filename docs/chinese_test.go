@@ -19,6 +19,7 @@ var translated = map[string]string{
 	"migration.md":     "zh/migration.md",
 	"operations.md":    "zh/operations.md",
 	"replies.md":       "zh/replies.md",
+	"sizing.md":        "zh/sizing.md",
 }
 
 // TestChineseDocuments requires that an English document and its translation have the same structure: sections, tables, code

@@ -59,6 +59,9 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 	if _, err := c.drainBacklog(ctx, Drain{Program: daemonProgram}, warm, daemons); err != nil {
 		return l, orders, err
 	}
+	if _, err := c.db.ExecContext(ctx, "FLUSH STATUS"); err != nil { // Max_used_connections begins anew
+		return l, orders, err
+	}
 	if err := prepare(daemons); err != nil {
 		return l, orders, err
 	}
@@ -76,6 +79,12 @@ func (c *company) paced(ctx context.Context, rate, n int, prepare func([]*proces
 		return l, orders, err
 	}
 	l.CPU = before.cpuEach(after, n)
+	if _, l.PeakMiB, err = resident(daemons[0].cmd.Process.Pid); err != nil {
+		return l, orders, err
+	}
+	if err := c.db.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'Max_used_connections'").Scan(new(string), &l.Connections); err != nil {
+		return l, orders, err
+	}
 	waits := c.cabinets.waits(sent)
 	_, faults, err := c.check(ctx, true, orders)
 	if err != nil {

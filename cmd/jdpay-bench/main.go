@@ -68,6 +68,7 @@ var parts = []part{
 	{"deploy", (*bench).deploy},
 	{"replies", (*bench).replies},
 	{"idle", (*bench).idle},
+	{"size", (*bench).size},
 	{"growth", (*bench).growth},
 	{"purge", (*bench).purge},
 	{"memory", (*bench).memory},

@@ -20,6 +20,7 @@ type Results struct {
 	Rolling  *Rolling  `json:"rolling_restart"`
 	Replies  *Latency  `json:"replies"` // from a cabinet's reply to the conclusion of its command
 	Idle     *Idle     `json:"idle"`
+	Sizes    []Size    `json:"sizes"`
 	Purge    []Purge   `json:"purge"`
 	Rows     []Drain   `json:"rows"`     // the daemon's drains over the size of the tables
 	Replicas []Drain   `json:"replicas"` // and over the number of replicas
@@ -61,6 +62,16 @@ type Drain struct {
 	Faults     Faults  `json:"faults"`
 }
 
+// Size is what a payment adds to a table: rows and bytes.
+type Size struct {
+	Table    string  `json:"table"`
+	Payments int     `json:"payments"`
+	Rows     float64 `json:"rows_each"`
+	Data     float64 `json:"data_bytes_each"` // InnoDB's pages, free space in them included
+	Index    float64 `json:"index_bytes_each"`
+	Faults   Faults  `json:"faults"`
+}
+
 // Latency is how long cabinets waited for their commands, at an even load.
 type Latency struct {
 	PerSecond int                `json:"payments_per_second"`
@@ -70,7 +81,10 @@ type Latency struct {
 	P99       float64            `json:"p99_ms"`
 	Max       float64            `json:"max_ms"`
 	CPU       map[string]float64 `json:"cpu_microseconds_each"`
-	Faults    Faults             `json:"faults"`
+	// PeakMiB is the daemon's, Connections are the most that MariaDB had at once, the bench's own few included.
+	PeakMiB     float64 `json:"peak_mib"`
+	Connections int     `json:"connections"`
+	Faults      Faults  `json:"faults"`
 }
 
 // Far is how long cabinets waited while the databases were far away.

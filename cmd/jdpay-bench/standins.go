@@ -163,6 +163,7 @@ func startStandIns() (*standIns, error) {
 		return nil, err
 	}
 	cmd := exec.Command(self, childFlag+"stand-ins")
+	cmd.Env = append(os.Environ(), paidAtVariable+"="+paidAt)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -33,9 +33,9 @@ func printTable(w io.Writer, r *Results) {
 		}
 	}
 	if len(r.Latency) > 0 {
-		row("\nqueue to cabinet, JD 50 ms\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\tCPU µs\tMariaDB µs\t")
+		row("\nqueue to cabinet, JD 50 ms\tpayments\tp50 ms\tp95 ms\tp99 ms\tmax ms\tCPU µs\tMariaDB µs\tpeak MiB\tconnections\t")
 		for _, l := range r.Latency {
-			row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, l.CPU[programCPU], l.CPU[mariadbCPU], invalid(l.Faults))
+			row("%d/s\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%d\t%s", l.PerSecond, l.Payments, l.P50, l.P95, l.P99, l.Max, l.CPU[programCPU], l.CPU[mariadbCPU], l.PeakMiB, l.Connections, invalid(l.Faults))
 		}
 	}
 	if f := r.Far; f != nil {
@@ -65,6 +65,12 @@ func printTable(w io.Writer, r *Results) {
 	if i := r.Idle; i != nil {
 		row("\nidle\tCPU %%\tMiB\tstatements/s\tMNS requests/s\tlong polls")
 		row("%.0f s\t%.2f\t%.0f\t%.1f\t%.2f\t%d", i.Seconds, i.CPUPercent, i.ResidentMB, i.Statements, i.Requests, i.LongPolls)
+	}
+	if len(r.Sizes) > 0 {
+		row("\na payment in a table\tpayments\trows\tdata bytes\tindex bytes\t")
+		for _, s := range r.Sizes {
+			row("%s\t%d\t%.2f\t%.0f\t%.0f\t%s", s.Table, s.Payments, s.Rows, s.Data, s.Index, invalid(s.Faults))
+		}
 	}
 	growth(row, "rows in the tables", r.Rows, func(d Drain) int { return d.Rows })
 	if len(r.Purge) > 0 {

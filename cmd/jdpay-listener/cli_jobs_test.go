@@ -11,6 +11,7 @@ import (
 	"jdpay-listener/e2e/box"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/sandbox"
 	"jdpay-listener/internal/sandbox/jdserver"
 	"jdpay-listener/internal/sqldb"
 )
@@ -236,5 +237,75 @@ func TestJobsRetryAndDiscard(t *testing.T) {
 			}
 		}
 		delete(s.Extra, "ConnectionStrings__Account")
+	})
+}
+
+// TestJobsRedact: the kept message of a job that nobody works on is removed, as the operator's user; the amount stays readable.
+func TestJobsRedact(t *testing.T) {
+	t.Parallel()
+	s := box.New(t, jdserver.Options{})
+	const secret = "13800138000"
+	add := func(kind, state, body string) string {
+		columns := map[string]any{"kind": kind, "state": state, "args": body, "unique_key": "settle:JDPayNotify:" + kind + state}
+		if state != "ready" && state != "running" && state != "waiting" {
+			columns["outcome"], columns["finished_at"] = "settled", "2020-11-20 04:05:00"
+		}
+		return addJob(s, columns)
+	}
+	paid := sandbox.Payment{OrderNo: "R1", PayType: "WXPAY", PayAmount: "8.00", PayTime: "2020-11-20 11:59:58", ExternalID: "4200", OrderType: secret}.Message(box.MD5Key)
+	args := func(id string) string { return s.Strings("SELECT args FROM jdpay_job WHERE id = ?", id)[0] }
+	t.Run("a dry run removes nothing", func(t *testing.T) {
+		id := add("settle", "parked", paid)
+		out := s.Run("jobs", "redact", id, "--reason", "ticket 7", "--dry-run")
+		mustContain(t, out, id, "settle", fmt.Sprintf("its message of %d bytes is removed", len(paid)))
+		if args(id) != paid || len(acts(s)) != 0 {
+			t.Errorf("it is %s, with %d acts", args(id), len(acts(s)))
+		}
+		mustContain(t, s.Run("jobs", "redact", id, "--reason", "ticket 7", "--dry-run", "--json"), `"dry_run": true`)
+	})
+	t.Run("the message of a finished job", func(t *testing.T) {
+		id := add("settle", "done", paid)
+		if out := s.Run("jobs", "redact", id, "--reason", "ticket 7", "--as", "anna"); out != "the message of job "+id+" is removed\n" {
+			t.Errorf("it prints %q", out)
+		}
+		if strings.Contains(args(id), secret) || jobState(s, id) != "done settled" {
+			t.Errorf("it is %s: %s", jobState(s, id), args(id))
+		}
+		trace := s.Run("trace", "R1")
+		mustContain(t, trace, `8.00 by WXPAY, external id "4200"`, "redact, done settled to done settled, by anna: ticket 7")
+		var row job.Row
+		if err := json.Unmarshal([]byte(s.Run("jobs", "show", id, "--json")), &row); err != nil || !row.Redacted || row.Key != "settle:JDPayNotify:settledone" {
+			t.Errorf("%v: %+v", err, row)
+		}
+		for _, line := range []string{"jobs redact ID --reason again", "verify --job ID", "jobs retry --replay ID", "jobs retry --replay ID --dry-run"} {
+			if _, errOut, code := s.Try(strings.Fields(strings.ReplaceAll(line, "ID", id))...); code != exitFailed || !strings.Contains(errOut, "redact") {
+				t.Errorf("%s: exit %d: %s", line, code, errOut)
+			}
+		}
+		if all := acts(s); len(all) != 1 || all[0].Act != "redact" || all[0].Who != "anna" || strings.Contains(string(all[0].Before)+string(all[0].After)+string(all[0].Detail), secret) {
+			t.Errorf("acts %+v", all)
+		}
+	})
+	t.Run("a rejected message and a reply for Redis", func(t *testing.T) {
+		for _, id := range []string{add("settle", "rejected", secret), add("reply-publish", "done", `{"message_id":"x","reply":"`+secret+`"}`)} {
+			if s.Run("jobs", "redact", id, "--reason", "ticket 7", "--json"); strings.Contains(args(id), secret) {
+				t.Errorf("it is %s", args(id))
+			}
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		before := len(acts(s))
+		for state, id := range map[string]string{
+			"ready": add("reply", "ready", paid), "running": add("reply", "running", paid), "waiting": add("reply", "waiting", paid),
+			"of kind pay-info": add("pay-info", "done", "{}"), "there is no job": "999999",
+		} {
+			kept := s.Strings("SELECT args FROM jdpay_job WHERE id = ?", id)
+			if _, errOut, code := s.Try("jobs", "redact", id, "--reason", "x"); code != exitFailed || !strings.Contains(errOut, state) || !slices.Equal(kept, s.Strings("SELECT args FROM jdpay_job WHERE id = ?", id)) {
+				t.Errorf("%s: exit %d: %s", state, code, errOut)
+			}
+		}
+		if n := len(acts(s)); n != before {
+			t.Errorf("%d acts were written", n-before)
+		}
 	})
 }

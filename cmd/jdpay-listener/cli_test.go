@@ -41,7 +41,8 @@ func TestEveryCommandHasHelp(t *testing.T) {
 
 func TestWrongUsage(t *testing.T) {
 	for line, want := range map[string]string{
-		"jobs":                             "jobs list, show, retry, discard, pause or resume",
+		"jobs":                             "jobs list, show, retry, discard, redact, pause or resume",
+		"jobs redact 1":                    "--reason is missing",
 		"jobs retry":                       "name jobs by id, or give --all with a filter",
 		"jobs retry --all":                 "--all wants a filter",
 		"jobs retry 1 --all --kind settle": "not both",

@@ -21,14 +21,14 @@ import (
 func (a *app) jobsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "jobs",
-		Short:   "List, show, retry, discard or pause jobs",
+		Short:   "List, show, retry, discard, redact or pause jobs",
 		Example: "  jdpay-listener jobs list --state parked",
 		Args:    noCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{lang.Errorf("jobs needs a command: jobs list, show, retry, discard, pause or resume")}
+			return usageError{lang.Errorf("jobs needs a command: jobs list, show, retry, discard, redact, pause or resume")}
 		},
 	}
-	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand(),
+	cmd.AddCommand(a.jobsListCommand(), a.jobsShowCommand(), a.jobsRetryCommand(), a.jobsDiscardCommand(), a.jobsRedactCommand(),
 		a.pauseCommand(&cobra.Command{Use: "pause KIND", Short: "Keep the jobs of a kind from beginning, in all replicas, for a time", Example: `  jdpay-listener jobs pause waybill-status --for 2h --reason "JD repairs its gateway"`}, pausedKind),
 		a.resumeCommand(&cobra.Command{Use: "resume KIND", Short: "End the pause of a kind before its time", Example: "  jdpay-listener jobs resume waybill-status"}, pausedKind))
 	return cmd

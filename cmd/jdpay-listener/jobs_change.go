@@ -115,7 +115,7 @@ same message id, JD the same status, the pay info the same row. No payment is se
   jdpay-listener jobs retry --replay --all --order R20261120001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.change(cmd, args, &c, func(n int) lang.Message { return lang.M("%d jobs are due now", n) }, func(ids string) error {
-				return lang.Errorf("these jobs do not exist, run at this moment, or are done: %s (see jobs show, and retry --replay)", ids)
+				return lang.Errorf("these jobs do not exist, run at this moment, are done, or lost their message by redact: %s (see jobs show, and retry --replay)", ids)
 			}, func(settings *config.Config, store *job.MySQL, who auditlog.Operator, f job.Filter) ([]int64, error) {
 				return store.Retry(cmd.Context(), who, f, setup.Timeouts(settings), c.replay)
 			})
@@ -224,7 +224,7 @@ func (a *app) wouldChange(ctx context.Context, c *change, f job.Filter, store *j
 		return nil, lang.Errorf("more than %d jobs would be changed: narrow the filter", maxDryRun)
 	}
 	for _, r := range rows {
-		if r.State == job.Running || r.State == job.Done && !c.replay || c.discard && strings.HasPrefix(r.Key, job.WorkerKey) {
+		if r.State == job.Running || r.State == job.Done && !c.replay || r.Redacted && !c.discard || c.discard && strings.HasPrefix(r.Key, job.WorkerKey) {
 			continue
 		}
 		list = append(list, wouldChange{r.ID, r.Kind, r.Ref, r.State, r.Outcome, inspect.Effect(ctx, main, r, c.discard)})

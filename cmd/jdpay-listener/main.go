@@ -178,7 +178,7 @@ Without a command it runs the daemon.`,
 	flags.StringArrayVar(&a.files, "config", nil, "configuration `FILE`, repeatable, merged in order (default JDPAY_CONFIG, else appsettings.json and appsettings.{Environment}.json here or in configs/, else in /etc/jdpay)")
 	flags.StringArrayVar(&a.set, "set", nil, "one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
-	flags.String("lang", "", lang.Mark("`en` or zh: the language of all texts for people (default by LC_ALL, LC_MESSAGES or LANG)")) // see languageFlag
+	flags.String("lang", "", lang.Mark("`LANGUAGE` of all texts for people: en or zh (default by LC_ALL, LC_MESSAGES or LANG)")) // see languageFlag
 	root.AddCommand(run, a.statusCommand(), a.migrateCommand(), a.configCommand(), a.jobsCommand(), a.traceCommand(), a.explainCommand(), a.findCommand(), a.auditCommand(), a.verifyCommand(), a.queueCommand(), a.sendCommand(), a.alertsCommand(), a.doctorCommand(), a.consoleCommand(), a.probeCommand(), a.versionCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root

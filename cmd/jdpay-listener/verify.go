@@ -104,6 +104,8 @@ func (a *app) keptMessage(ctx context.Context, id string) (c *config.Config, kin
 			return lang.Errorf("there is no job %d: finished ones are deleted after Jobs:KeepDone", wanted[0])
 		case rows[0].Kind != payment.KindSettle && rows[0].Kind != payment.KindReply:
 			return lang.Errorf("job %d keeps no message, it is of kind %s: give one of kind settle or reply", wanted[0], rows[0].Kind)
+		case rows[0].Redacted:
+			return errRedacted(wanted[0])
 		}
 		kind, body = rows[0].Kind, rows[0].Args
 		return nil

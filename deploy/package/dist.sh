@@ -60,10 +60,17 @@ for arch in $ARCHS; do
 	put 644 usr/share/man/man1 "$stage"/manual/man1/*
 	put 644 usr/share/bash-completion/completions "$stage/manual/bash/jdpay-listener"
 	put 644 usr/share/fish/vendor_completions.d "$stage/manual/fish/jdpay-listener.fish"
-	put 644 usr/share/doc/jdpay-listener "$from"/README*.md "$from/CHANGELOG.md" "$from/THIRD_PARTY_LICENSES" "$from"/docs/*.md "$from"/docs/*.svg "$from"/docs/*.yaml
-	put 644 usr/share/doc/jdpay-listener/zh "$from"/docs/zh/*.*
-	put 644 usr/share/doc/jdpay-listener/console "$from"/docs/console/*
-	put 644 usr/share/doc/jdpay-listener/zh/console "$from"/docs/zh/console/*
+	# The documents keep their folders; what they link to in configs and deploy is beside the samples.
+	doc=usr/share/doc/jdpay-listener
+	put 644 $doc "$from"/README*.md "$from/CHANGELOG.md" "$from/THIRD_PARTY_LICENSES"
+	put 644 $doc/docs "$from"/docs/*.md "$from"/docs/*.svg "$from"/docs/*.yaml
+	put 644 $doc/docs/zh "$from"/docs/zh/*.*
+	put 644 $doc/docs/console "$from"/docs/console/*
+	put 644 $doc/docs/zh/console "$from"/docs/zh/console/*
+	put 644 $doc/docs/model "$from"/docs/model/*.md "$from"/docs/model/*.pml
+	sed -i -E 's/\[([^]]*)\]\(e2e[^)]*\)/\1/g' "$root/$doc"/README*.md # of the tests, which are not installed
+	ln -s ../../jdpay-listener "$root/$doc/configs"
+	ln -s ../../jdpay-listener "$root/$doc/deploy"
 	put 644 usr/share/jdpay-listener "$from"/configs/* "$from/deploy/grants.sql"
 	for folder in acl prometheus grafana; do
 		[ ! -d "$from/deploy/$folder" ] || cp -R "$from/deploy/$folder" "$root/usr/share/jdpay-listener/"

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -157,6 +158,76 @@ func TestSourceArchiveBuilds(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "jdpay-listener "+version+", commit ") || strings.Contains(string(out), "commit unknown") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// installed unpacks the files that a package installs, and returns their folder.
+func installed(t *testing.T) string {
+	t.Helper()
+	folder, err := dist()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("sh", "-c", "tar -C "+dir+" -xzf "+folder+"/*-linux-amd64.tar.gz --strip-components=1").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return dir
+}
+
+// TestInstalledDocumentsLead: links between the documents lead somewhere where a package has put them.
+func TestInstalledDocumentsLead(t *testing.T) {
+	root, seen := installed(t), 0
+	link := regexp.MustCompile(`\]\(([^)\s#]+)[^)\s]*\)`)
+	err := filepath.WalkDir(filepath.Join(root, "usr/share"), func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".md") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			seen++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s: there is no %s", strings.TrimPrefix(path, root), m[1])
+			}
+		}
+		return err
+	})
+	if err != nil || seen < 30 {
+		t.Errorf("%v, %d links", err, seen)
+	}
+	for _, name := range []string{"jdpay-listener.service", "jdpay-listener-migrate.service"} {
+		unit, err := os.ReadFile(filepath.Join(root, "usr/lib/systemd/system", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, file, found := strings.Cut(string(unit), " file:")
+		file, _, _ = strings.Cut(file, "\n")
+		if _, err := os.Stat(filepath.Join(root, file)); !found || err != nil {
+			t.Errorf("%s names a document that is not there: %v", name, err)
+		}
+	}
+}
+
+// TestManualShowsFlagsAsTyped: no flag has the form of a Go variable, and a copied one is made of what a shell takes.
+func TestManualShowsFlagsAsTyped(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(installed(t), "usr/share/man/man1/*.gz"))
+	if err != nil || len(pages) < 20 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	all, err := exec.Command("zcat", pages...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`\fB\-\-order\fP \fIORDER_NO\fP` + "\n", `\fB\-\-limit\fP \fINUMBER\fP (default 50)` + "\n", `\fB\-\-replay\fP` + "\n", `jobs retry \-\-all \-\-kind`} {
+		if !strings.Contains(string(all), want) {
+			t.Errorf("no page has %q", want)
+		}
+	}
+	for _, line := range regexp.MustCompile(`.*(\\fP(=|\[)|--\w|\\\\).*`).FindAllString(string(all), -1) {
+		t.Errorf("a page has %q", line)
 	}
 }
 

@@ -19,6 +19,6 @@ jdpay-listener is installed and does nothing until it is configured:
      into /etc/jdpay/secrets/migrate
   3. jdpay-listener config check --connect
   4. systemctl enable --now jdpay-listener
-/usr/share/doc/jdpay-listener/operations.md says more.
+/usr/share/doc/jdpay-listener/docs/operations.md says more.
 END
 fi

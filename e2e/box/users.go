@@ -42,7 +42,7 @@ func UserOf(args []string) string {
 		return "jdpay"
 	case strings.HasPrefix(command, "migrate"):
 		return "jdpay_migrate"
-	case strings.HasPrefix(command, "send"), command == "jobs retry", command == "jobs discard", command == "alerts silence", strings.HasSuffix(command, " pause"), strings.HasSuffix(command, " resume"):
+	case strings.HasPrefix(command, "send"), command == "jobs retry", command == "jobs discard", command == "jobs redact", command == "alerts silence", strings.HasSuffix(command, " pause"), strings.HasSuffix(command, " resume"):
 		return "jdpay_operator"
 	default:
 		return "jdpay_read"

@@ -34,9 +34,10 @@ type Teller struct {
 	// Used by one Round at a time.
 	away     time.Time // since when the table cannot be used; zero: it can
 	nextScan time.Time
-	nextOpen time.Time // when open alerts are counted next
-	prepared bool      // the lease's row exists
-	opened   bool      // rows of receivers that are new were made due
+	paused   map[string]time.Time // when a kind was last seen paused
+	nextOpen time.Time            // when open alerts are counted next
+	prepared bool                 // the lease's row exists
+	opened   bool                 // rows of receivers that are new were made due
 	channels map[string]*channel
 	sending  sync.WaitGroup
 }
@@ -65,7 +66,7 @@ const (
 
 // NewTeller returns a teller of these settings.
 func NewTeller(o Options, s Settings) *Teller {
-	t := &Teller{opts: o, store: store{o.Account}, jobs: job.NewMySQL(o.Account), owner: rand.Int64(), seen: map[string]*seen{}, channels: map[string]*channel{}}
+	t := &Teller{opts: o, store: store{o.Account}, jobs: job.NewMySQL(o.Account), owner: rand.Int64(), seen: map[string]*seen{}, paused: map[string]time.Time{}, channels: map[string]*channel{}}
 	for _, name := range Targets {
 		t.channels[name] = &channel{name: name, held: map[string]hold{}}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,7 +37,8 @@ func (t *Teller) scan(ctx context.Context) error {
 	errs := []error{t.findParked(ctx), t.expire(ctx)}
 	if now := time.Now(); !now.Before(t.nextScan) {
 		t.nextScan = now.Add(scanInterval)
-		errs = append(errs, t.findLate(ctx), t.findRejected(ctx), t.findForeign(ctx), t.findBacklog(ctx), t.findPausesOver(ctx))
+		paused, err := t.pausedLately(ctx)
+		errs = append(errs, err, t.findLate(ctx, paused), t.findRejected(ctx), t.findForeign(ctx), t.findBacklog(ctx, paused), t.findPausesOver(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -50,8 +52,20 @@ func (t *Teller) findParked(ctx context.Context) error {
 	return t.compare(ctx, "parked:", ids, nil, func(j job.Row) Alert { return parkedJob(j.ID, j.Kind, j.Ref, j.Outcome, j.LastError) })
 }
 
+// pausedLately returns the kinds that an operator has paused, or had paused up to backlogLimit ago: that their work waits is wanted, or it
+// is being done.
+func (t *Teller) pausedLately(ctx context.Context) ([]string, error) {
+	list, err := replica.Pauses(ctx, t.store.db)
+	now := time.Now()
+	for _, p := range list {
+		t.paused[p.Kind] = now
+	}
+	maps.DeleteFunc(t.paused, func(_ string, at time.Time) bool { return now.Sub(at) > backlogLimit })
+	return slices.Collect(maps.Keys(t.paused)), err
+}
+
 // findLate does the same of work on payments that is not done in time. Of a late job that was parked another alert tells.
-func (t *Teller) findLate(ctx context.Context) error {
+func (t *Teller) findLate(ctx context.Context, paused []string) error {
 	grace := t.settings.Load().Grace
 	if grace <= 0 {
 		return nil
@@ -60,11 +74,19 @@ func (t *Teller) findLate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	parked, err := t.jobs.ParkedIDs(ctx)
+	silent, err := t.jobs.ParkedIDs(ctx)
 	if err != nil {
 		return err
 	}
-	return t.compare(ctx, "late:", ids, parked, func(j job.Row) Alert {
+	if len(paused) > 0 {
+		waiting, err := t.jobs.OldIDs(ctx, paused, grace)
+		if err != nil {
+			return err
+		}
+		is := set(waiting)
+		ids, silent = slices.DeleteFunc(ids, func(id int64) bool { return is[id] }), append(silent, waiting...)
+	}
+	return t.compare(ctx, "late:", ids, silent, func(j job.Row) Alert {
 		return lateJob(j.ID, j.Kind, j.Ref, j.State, j.Tries, j.Created, j.LastError)
 	})
 }
@@ -226,17 +248,13 @@ func (t *Teller) findForeign(ctx context.Context) error {
 }
 
 // findBacklog raises alerts of kinds with work that has been due for backlogLimit and that nobody takes.
-func (t *Teller) findBacklog(ctx context.Context) error {
+func (t *Teller) findBacklog(ctx context.Context, paused []string) error {
 	list, err := t.jobs.Overdue(ctx, backlogLimit)
 	if err != nil {
 		return err
 	}
-	paused, err := replica.Pauses(ctx, t.store.db)
-	if err != nil {
-		return err
-	}
 	for _, b := range list {
-		if slices.ContainsFunc(paused, func(p replica.Pause) bool { return p.Kind == b.Kind }) { // an operator wants it so
+		if slices.Contains(paused, b.Kind) {
 			continue
 		}
 		if err := t.raiseNow(ctx, backlog(b.Kind, b.Jobs, b.Age), loopTimeout); err != nil {

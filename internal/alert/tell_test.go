@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/replica"
 	"jdpay-listener/internal/sandbox/robotserver"
 )
 
@@ -443,4 +446,53 @@ func TestMessageWithoutAnOrderIsTold(t *testing.T) {
 			t.Errorf("the card lacks %q:\n%s", part, card)
 		}
 	}
+}
+
+// TestPausesAreTold: work that an operator has paused is neither a backlog nor late, nor is it in the ten minutes after the pause, in which
+// it is done. The end of a pause is told if work waits then, and only then.
+func TestPausesAreTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, mariaDB(t), robotserver.WeCom)
+	a := w.replica("a")
+	by := auditlog.Operator{Name: "anna", Reason: "JD repairs its gateway"}
+	resumed := replica.Pause{Kind: payment.KindPayComplete}
+	for _, p := range []replica.Pause{{Kind: payment.KindWaybillStatus}, {Kind: payment.KindPayInfo}, resumed} {
+		if _, err := replica.Begin(t.Context(), w.db, by, p, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	causes := func() (list []string) {
+		t.Helper()
+		for _, cause := range []string{CauseLate, CauseBacklog + payment.KindWaybillStatus, CauseBacklog + payment.KindPayComplete, CausePauseOver + payment.KindWaybillStatus, CausePauseOver + payment.KindPayInfo} {
+			if n := w.count("SELECT COUNT(*) FROM jdpay_alert WHERE cause = ?", cause); n > 0 {
+				list = append(list, fmt.Sprint(n, " ", cause))
+			}
+		}
+		return list
+	}
+	expect := func(when string, want ...string) {
+		t.Helper()
+		w.later(scanInterval, a)
+		w.round(a)
+		if got := causes(); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+	}
+	w.jobs(payment.KindWaybillStatus, job.Ready, "", 1, 7)
+	w.jobs(payment.KindPayComplete, job.Ready, "", 1, 2)
+	w.exec("UPDATE jdpay_job SET next_try_at = DATE_SUB(next_try_at, INTERVAL 11 MINUTE), created_at = DATE_SUB(created_at, INTERVAL 11 MINUTE)")
+	expect("paused")
+
+	w.exec("UPDATE jdpay_pause SET ends_at = DATE_SUB(UTC_TIMESTAMP(6), INTERVAL 1 SECOND) WHERE name <> ?", resumed.Kind)
+	if ended, err := replica.End(t.Context(), w.db, by, resumed); !ended || err != nil {
+		t.Fatal(ended, err)
+	}
+	w.jobs(payment.KindPayInfo, job.Ready, "", 8, 8) // came after the end of the pause
+	expect("the pauses are over", "1 pause_over/waybill-status")
+	if card := w.expect(robotserver.WeCom, 1); !strings.Contains(card, "An operator's pause is over, and 7 jobs that waited for it are being done now.") {
+		t.Errorf("the card says:\n%s", card)
+	}
+	w.exec("UPDATE jdpay_pause SET ends_at = DATE_SUB(ends_at, INTERVAL 10 MINUTE)")
+	w.later(backlogLimit, a)
+	expect("nobody takes it", "9 late", "1 backlog/waybill-status", "1 backlog/pay-complete", "1 pause_over/waybill-status")
 }

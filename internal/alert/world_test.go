@@ -100,6 +100,9 @@ func (w *world) later(d time.Duration, replicas ...*Teller) {
 	}
 	for _, r := range replicas {
 		r.nextScan = time.Time{}
+		for kind, at := range r.paused {
+			r.paused[kind] = at.Add(-d)
+		}
 		for _, c := range r.channels {
 			c.until = c.until.Add(-d)
 			for key, h := range c.held {

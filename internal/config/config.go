@@ -209,6 +209,8 @@ type Elasticsearch struct {
 type Ops struct {
 	Listen string `default:"127.0.0.1:9300" doc:"Address of probes and metrics. Without a token only loopback is allowed. Port 0: any free one, which the log names (ops_address). Empty: off, without probes and metrics. Two daemons on one host need two."`
 	Token  Secret `doc:"Token that everything but the two probes asks for."`
+	// Profile is refused without a token.
+	Profile bool `default:"false" doc:"Serve Go's profiles (/debug/pprof) on the ops port, for go tool pprof. Needs Ops:Token, also on loopback."`
 }
 
 // Console is the page for people without a shell, a process of its own: jdpay-listener console.

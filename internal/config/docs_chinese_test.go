@@ -97,6 +97,8 @@ var chineseDocs = map[string]string{
 	"How long rejected messages are kept as evidence.":                                                      "被拒绝的消息作为证据的保留时间。",
 	"Address of probes and metrics. Without a token only loopback is allowed. Port 0: any free one, which the log names (ops_address). Empty: off, without probes and metrics. Two daemons on one host need two.": "探针和指标的监听地址。未设令牌时只允许回环地址。端口为 0 时任选一个空闲端口，由日志中的 ops_address 给出；留空则关闭，没有探针和指标。同一主机上的两个守护进程须各用一个地址。",
 	"Token that everything but the two probes asks for.": "除两个探针外，访问其余页面所需的令牌。",
+
+	"Serve Go's profiles (/debug/pprof) on the ops port, for go tool pprof. Needs Ops:Token, also on loopback.":                                                                         "在运维端口上提供 Go 的性能分析（/debug/pprof），供 go tool pprof 使用。必须设置 Ops:Token，只监听本机时也不例外。",
 	"Refuse to run unless every connection that leaves this machine is encrypted and the server at its other end verified, and the ops port listens on loopback; see docs/security.md.": "除非所有出本机的连接都已加密并校验对端服务器，且运维端口只监听回环地址，否则拒绝运行；见 docs/security.md。",
 	"Robot address with its access token. Empty: off.":             "机器人地址（含 access token）。为空：不启用。",
 	"Signing secret of the robot (its security setting 加签, SEC…).": "机器人安全设置“加签”的密钥（SEC 开头）。",

@@ -58,7 +58,7 @@ type asked struct {
 }
 
 // Retry makes selected jobs due now, with their time to give up counted anew: parked, rejected, waiting and ready ones,
-// and with replay also those that are done. Running ones are left alone. It returns the ids of those that it changed, and
+// and with replay also those that are done. Running ones and those whose message was removed are left alone. It returns the ids of those that it changed, and
 // writes the act into jdpay_audit.
 //
 // A replay never rewrites history: a job that is done keeps its outcome and the time of its end, and the replay's own end
@@ -68,6 +68,7 @@ func (s *MySQL) Retry(ctx context.Context, by auditlog.Operator, f Filter, timeo
 	if replay {
 		name, from = "replay", "state IN ('parked', 'rejected', 'waiting', 'ready', 'done')"
 	}
+	from += " AND NOT " + redacted // nothing is left that could be verified
 	giveUp := "give_up_at"
 	var args []any
 	if len(timeouts) > 0 {
@@ -93,6 +94,18 @@ func (s *MySQL) Discard(ctx context.Context, by auditlog.Operator, f Filter) ([]
 	return s.act(ctx, by, "discard", f, "state IN ('parked', 'rejected', 'waiting', 'ready') AND COALESCE(unique_key, '') NOT LIKE '"+WorkerKey+"%'",
 		`outcome = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), 'discarded', outcome),
 		finished_at = IF(finished_at IS NULL OR state IN ('parked', 'rejected'), UTC_TIMESTAMP(6), finished_at), state = 'done'`)
+}
+
+// RedactedMark begins the arguments of a job whose kept message was removed.
+const RedactedMark = `{"redacted":true,`
+
+const redacted = "(args LIKE '" + RedactedMark + "%')"
+
+// Redact replaces the kept message of a job that is done, rejected or parked by what remains of it, which begins with RedactedMark. It
+// reports whether it did, and writes the act into jdpay_audit. The job keeps its state, and is never carried out again.
+func (s *MySQL) Redact(ctx context.Context, by auditlog.Operator, id int64, remains string) (bool, error) {
+	changed, err := s.act(ctx, by, "redact", Filter{IDs: []int64{id}}, "state IN ('done', 'rejected', 'parked') AND NOT "+redacted, "args = ?", remains)
+	return len(changed) > 0, err
 }
 
 // act changes those of the selected jobs that may be changed, a part of them at a time. What became of the jobs of a part is

@@ -213,3 +213,35 @@ func TestActsWorkInSmallTransactions(t *testing.T) {
 		t.Errorf("faults %v, %v", faults, err)
 	}
 }
+
+// TestRedactLeavesOpenWork: a message is removed once, with a row in jdpay_audit, and never from a job that still needs it, whatever the
+// caller has read before.
+func TestRedactLeavesOpenWork(t *testing.T) {
+	t.Parallel()
+	s := mariaStore(t)
+	store := s.Store.(*MySQL)
+	const remains = RedactedMark + `"bytes":3}`
+	j := insert(t, s, "a", NewRow{Kind: "k", Key: "1", Args: []byte("old"), Leased: true})[0]
+	if done, err := store.Redact(t.Context(), operator, j.ID, remains); err != nil || done {
+		t.Fatalf("a running job: %v, %v", done, err)
+	}
+	concludeOne(t, s, "a", Conclusion{ID: j.ID, State: Parked, Outcome: "refused"})
+	for _, want := range []bool{true, false} {
+		if done, err := store.Redact(t.Context(), operator, j.ID, remains); err != nil || done != want {
+			t.Fatalf("a parked job: %v, %v; want %v", done, err, want)
+		}
+	}
+	rows, err := store.List(t.Context(), Filter{IDs: []int64{j.ID}}, 1, true)
+	if err != nil || len(rows) != 1 || rows[0].Args != remains || !rows[0].Redacted || rows[0].State != Parked {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	if ids, err := store.Retry(t.Context(), operator, Filter{IDs: []int64{j.ID}}, nil, true); err != nil || len(ids) > 0 {
+		t.Errorf("retried %v, %v", ids, err)
+	}
+	if ids, err := store.Discard(t.Context(), operator, Filter{IDs: []int64{j.ID}}); err != nil || len(ids) != 1 {
+		t.Errorf("discarded %v, %v", ids, err)
+	}
+	if acts, err := auditlog.After(t.Context(), s.db, 0); err != nil || len(acts) != 2 || acts[0].Act != "redact" {
+		t.Errorf("%v, %v", acts, err)
+	}
+}

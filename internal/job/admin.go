@@ -33,6 +33,7 @@ type Row struct {
 	Enqueued  *time.Time `json:"enqueued_at"`     // when the message was put into its queue, by the queue's clock
 	Created   time.Time  `json:"created_at"`
 	Finished  *time.Time `json:"finished_at"`
+	Redacted  bool       `json:"redacted,omitempty"` // an operator removed its kept message
 }
 
 // Filter selects jobs; empty fields select everything.
@@ -162,7 +163,7 @@ func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 		long = "args, COALESCE(errors, '')"
 	}
 	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), priority, try_count, next_try_at,
-		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), COALESCE(trace, ''), enqueued_at, created_at, finished_at, `+long+`
+		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), COALESCE(trace, ''), enqueued_at, created_at, finished_at, `+redacted+`, `+long+`
 		FROM jdpay_job `+f.hint()+" WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing jobs: %w", err)
@@ -174,7 +175,7 @@ func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 		var history []byte
 		var giveUp, leaseEnds, enqueued, finished sql.NullTime
 		if err := rows.Scan(&r.ID, &r.Kind, &r.Key, &r.Ref, &r.State, &r.Outcome, &r.Priority, &r.Tries, &r.NextTry,
-			&giveUp, &r.Lease, &leaseEnds, &r.LastError, &r.Trace, &enqueued, &r.Created, &finished, &r.Args, &history); err != nil {
+			&giveUp, &r.Lease, &leaseEnds, &r.LastError, &r.Trace, &enqueued, &r.Created, &finished, &r.Redacted, &r.Args, &history); err != nil {
 			return nil, fmt.Errorf("listing jobs: %w", err)
 		}
 		r.Errors = failures(history)

@@ -139,6 +139,8 @@ var configTexts = map[string]string{
 	"not host:port": "不是 host:port",
 	"give an address such as 127.0.0.1:9300, with port 0 for any free one, or leave it empty for none":                     "请给出地址，例如 127.0.0.1:9300；端口 0 表示任意空闲端口；留空表示不监听",
 	"open to other machines without a token":                                                                               "对其他机器开放，却没有令牌",
+	"on without a token":                                                                                                   "未设置令牌就启用",
+	"set Ops:Token: a profile tells what the daemon works on, and taking one costs processor time":                         "请设置 Ops:Token：性能数据会显示守护进程在做什么，采集也消耗处理器时间",
 	"set a token or listen on 127.0.0.1":                                                                                   "请设置令牌，或监听 127.0.0.1",
 	"name: Redis takes only visible ASCII characters in it, the others are left out":                                       "name：Redis 只接受可见的 ASCII 字符，其余已去掉",
 	"ssl is not true or false":                                                                                             "ssl 不是 true 或 false",

@@ -133,8 +133,8 @@ Without a command it runs the daemon.`: `jdpay-listener 从阿里云 MNS 队列�
 	"configuration `FILE`, repeatable, merged in order (default JDPAY_CONFIG, else appsettings.json and appsettings.{Environment}.json here or in configs/, else in /etc/jdpay)": "配置文件 `FILE`，可重复，按顺序合并（默认 JDPAY_CONFIG，否则为当前目录或 configs/ 下的 appsettings.json 和 appsettings.{Environment}.json，再否则为 /etc/jdpay 下的）",
 	"one setting as `KEY=VALUE`, such as Mqtt:Server=10.0.0.5; also as --Mqtt:Server=10.0.0.5":                                                                                   "单个设置 `KEY=VALUE`，例如 Mqtt:Server=10.0.0.5；也可写作 --Mqtt:Server=10.0.0.5",
 	"print one JSON document": "打印一个 JSON 文档",
-	"`en` or zh: the language of all texts for people (default by LC_ALL, LC_MESSAGES or LANG)": "`en` 或 zh：所有文字的语言（默认由 LC_ALL、LC_MESSAGES 或 LANG 决定）",
-	"Create or upgrade the daemon's own tables in the account database":                         "在账务数据库中创建或升级本程序自己的表",
+	"`LANGUAGE` of all texts for people: en or zh (default by LC_ALL, LC_MESSAGES or LANG)": "所有文字的语言 `LANGUAGE`：en 或 zh（默认由 LC_ALL、LC_MESSAGES 或 LANG 决定）",
+	"Create or upgrade the daemon's own tables in the account database":                     "在账务数据库中创建或升级本程序自己的表",
 	`Creates or upgrades the daemon's own tables in the account database: jdpay_job, jdpay_audit with the acts of
 operators, jdpay_alert, jdpay_cursor, jdpay_replica, jdpay_minute and jdpay_pause. It may be repeated, and may run while
 replicas work, also replicas of the previous version. It never changes the company's tables.

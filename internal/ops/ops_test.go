@@ -68,6 +68,9 @@ func TestReadyz(t *testing.T) {
 func TestToken(t *testing.T) {
 	open := &Server{Health: &Health{}, Metrics: NewMetrics()}
 	closed := &Server{Health: &Health{}, Metrics: NewMetrics(), Token: "secret"}
+	profiled := &Server{Health: &Health{}, Metrics: NewMetrics(), Token: "secret", Profile: true}
+	unguarded := &Server{Health: &Health{}, Metrics: NewMetrics(), Profile: true} // which Check refuses
+	bearer := []string{"Authorization", "Bearer secret"}
 	for name, tt := range map[string]struct {
 		server *Server
 		path   string
@@ -86,6 +89,16 @@ func TestToken(t *testing.T) {
 		"readyz is open":               {closed, "/readyz", nil, 200},
 		"unknown path":                 {closed, "/other", []string{"Authorization", "Bearer secret"}, 404},
 		"first page with the token":    {closed, "/", []string{"Authorization", "Bearer secret"}, 200},
+		"profiles, off":                {closed, "/debug/pprof/", bearer, 404},
+		"a profile, off":               {closed, "/debug/pprof/heap", nil, 404},
+		"profiles without the token":   {profiled, "/debug/pprof/", nil, 401},
+		"the processor, no token":      {profiled, "/debug/pprof/profile", nil, 401},
+		"a trace with a wrong token":   {profiled, "/debug/pprof/trace", []string{"Authorization", "Bearer secrets"}, 401},
+		"profiles with the token":      {profiled, "/debug/pprof/", bearer, 200},
+		"the memory with the token":    {profiled, "/debug/pprof/heap", bearer, 200},
+		"a trace with the token":       {profiled, "/debug/pprof/trace?seconds=0.01", bearer, 200},
+		"the command line":             {profiled, "/debug/pprof/cmdline", bearer, 404},
+		"profiles of an open port":     {unguarded, "/debug/pprof/heap", nil, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := get(tt.server, tt.path, tt.header...)

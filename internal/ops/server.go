@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof" // also registers itself in http.DefaultServeMux, which nothing serves
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ import (
 type Server struct {
 	Listen  string // host:port; port 0 means any free one; empty: the server is off
 	Token   string // empty: no authentication, which Check allows on loopback only
+	Profile bool   // serves /debug/pprof, which Check allows with a token only
 	Health  *Health
 	Metrics *Metrics
 	// Class classifies an error for readers without the token, by a text without users and hosts. If it is nil, they
@@ -68,6 +70,9 @@ func (s *Server) Check() (faults check.Faults) {
 		faults.Add("Listen", lang.M("not host:port"), lang.M("give an address such as 127.0.0.1:9300, with port 0 for any free one, or leave it empty for none"))
 	case !check.IsLoopback(host) && s.Token == "":
 		faults.Add("Listen", lang.M("open to other machines without a token"), lang.M("set a token or listen on 127.0.0.1"))
+	}
+	if s.Profile && s.Token == "" {
+		faults.Add("Profile", lang.M("on without a token"), lang.M("set Ops:Token: a profile tells what the daemon works on, and taking one costs processor time"))
 	}
 	return faults
 }
@@ -172,6 +177,12 @@ func (s *Server) handler(ctx context.Context) http.Handler {
 		writeProblems(w, problems, notes)
 	})
 	mux.Handle("GET /metrics", s.guard(promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})))
+	if s.Profile && s.Token != "" {
+		// Not pprof's cmdline: --set may give a secret there.
+		mux.Handle("GET /debug/pprof/", s.guard(http.HandlerFunc(pprof.Index)))
+		mux.Handle("GET /debug/pprof/profile", s.guard(http.HandlerFunc(pprof.Profile)))
+		mux.Handle("GET /debug/pprof/trace", s.guard(http.HandlerFunc(pprof.Trace)))
+	}
 	mux.Handle("GET /{$}", s.guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprint(w, "jdpay-listener\n\n/healthz  liveness\n/readyz   readiness, with the reasons if not ready\n/metrics  Prometheus\n\nOrders and jobs: jdpay-listener trace ORDER_NO, jdpay-listener jobs list\n")

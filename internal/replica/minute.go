@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -100,39 +101,36 @@ func (t *Tally) add(at time.Time, count func(*Minute)) {
 func (t *Tally) Flush(ctx context.Context, db *sql.DB, lease string) error {
 	t.mu.Lock()
 	var args []any
-	newest := time.Time{}
 	for at, m := range t.minutes {
-		if at.After(newest) {
-			newest = at
-		}
 		if m.changed {
 			args = append(args, at, lease, m.Payments, m.Fen, m.Rejected, m.Parked, encode(m.took))
 			m.changed = false
 		}
 	}
-	written := len(args) / 7
-	for at, m := range t.minutes {
-		if !m.changed && at.Before(newest.Add(-5*time.Minute)) && written == 0 { // nothing more is counted for it
-			delete(t.minutes, at)
-		}
-	}
 	t.mu.Unlock()
-	if written == 0 {
-		return nil
-	}
-	_, err := sqldb.Exec(ctx, db, sqldb.Rows("INSERT INTO jdpay_minute (minute, lease, payments, fen, rejected, parked, took) VALUES ", "(?, ?, ?, ?, ?, ?, ?)",
-		" ON DUPLICATE KEY UPDATE payments = VALUES(payments), fen = VALUES(fen), rejected = VALUES(rejected), parked = VALUES(parked), took = VALUES(took)", written), args...)
-	if err == nil {
-		return nil
+	var err error
+	if len(args) > 0 {
+		_, err = sqldb.Exec(ctx, db, sqldb.Rows("INSERT INTO jdpay_minute (minute, lease, payments, fen, rejected, parked, took) VALUES ", "(?, ?, ?, ?, ?, ?, ?)",
+			" ON DUPLICATE KEY UPDATE payments = VALUES(payments), fen = VALUES(fen), rejected = VALUES(rejected), parked = VALUES(parked), took = VALUES(took)", len(args)/7), args...)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := 0; i < len(args); i += 7 {
-		if m := t.minutes[args[i].(time.Time)]; m != nil {
-			m.changed = true
+	if err != nil {
+		for i := 0; i < len(args); i += 7 {
+			if m := t.minutes[args[i].(time.Time)]; m != nil { // the last flush of a stop may be under way, too
+				m.changed = true
+			}
+		}
+		return fmt.Errorf("writing what was done in the last minutes: %w", err)
+	}
+	newest := time.Time{}
+	for at := range t.minutes {
+		if at.After(newest) {
+			newest = at
 		}
 	}
-	return fmt.Errorf("writing what was done in the last minutes: %w", err)
+	maps.DeleteFunc(t.minutes, func(at time.Time, m *tallied) bool { return !m.changed && at.Before(newest.Add(-5*time.Minute)) }) // nothing more is counted for it
+	return nil
 }
 
 func encode(took map[int]int) string {

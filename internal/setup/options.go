@@ -91,9 +91,9 @@ func elasticOptions(c *config.Config) elastic.Options {
 	}
 }
 
-// OpsServer is the server of probes and metrics with its address and token alone.
+// OpsServer is the server of probes and metrics with its settings alone.
 func OpsServer(c *config.Config) *ops.Server {
-	return &ops.Server{Listen: c.Ops.Listen, Token: c.Ops.Token.Reveal()}
+	return &ops.Server{Listen: c.Ops.Listen, Token: c.Ops.Token.Reveal(), Profile: c.Ops.Profile}
 }
 
 // AlertTargets are the receivers of alerts that the configuration names.
