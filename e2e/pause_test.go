@@ -25,7 +25,9 @@ func TestPauseHoldsAllReplicas(t *testing.T) {
 	each("both know of it", "an operator has paused work", 1)
 	stream := box.Ordinary(40)
 	s.Play(stream)
-	count := func(kind, state string) int { return s.Count("SELECT COUNT(*) FROM jdpay_job WHERE kind = ? AND state = ?", kind, state) }
+	count := func(kind, state string) int {
+		return s.Count("SELECT COUNT(*) FROM jdpay_job WHERE kind = ? AND state = ?", kind, state)
+	}
 	s.Eventually(60*time.Second, "all else is done", func() bool { return count("pay-info", "done") == 40 && count("pay-complete", "done") == 40 })
 	if ready, tried := count("waybill-status", "ready"), s.Count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'waybill-status' AND try_count > 0"); ready != 40 || tried != 0 {
 		t.Errorf("%d statuses wait, %d were tried", ready, tried)
