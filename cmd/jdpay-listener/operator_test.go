@@ -92,7 +92,7 @@ func TestOperator(t *testing.T) {
 		}
 		mustContain(t, s.Run("jobs", "retry", id), "1 jobs are due now")
 		s.Eventually(20*time.Second, "it is settled", settled(wrongAmount.No()))
-		if _, errOut, code := s.Try("jobs", "retry", id, "999999"); code != exitFailed || !strings.Contains(errOut, "are done: "+id+", 999999") {
+		if _, errOut, code := s.Try("jobs", "retry", id, "999999"); code != exitFailed || !strings.Contains(errOut, "lost their message by redact: "+id+", 999999") {
 			t.Errorf("exit %d: %s", code, errOut)
 		}
 	})
