@@ -40,7 +40,6 @@ const (
 	maxFinds               = 2
 	pageTimeout            = 5 * time.Second
 	findTimeout            = 12 * time.Second // inspect.Find has limits of its own
-	maxForm                = 16 << 10
 	minRefresh, maxRefresh = 15, 300
 )
 
@@ -131,7 +130,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if s.secure(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 		if trimmed, ok := strings.CutSuffix(r.URL.Path, ".json"); ok {
 			r.URL.Path, r.URL.RawPath = trimmed, ""
 			r.Header.Set("Accept", "application/json")

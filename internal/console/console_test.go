@@ -329,7 +329,8 @@ func TestHostileTexts(t *testing.T) {
 		{"INSERT INTO kernelorder_charge (order_id, order_no, amount, is_paid, external_id) VALUES (9, ?, 9.00, 1, ?)", []any{hostile, hostile}},
 		{"INSERT INTO kernel_post_order (post_order_id, device_sn, express_number) VALUES ('9', ?, ?)", []any{hostile, hostile}},
 		{`INSERT INTO jdpay_job (id, kind, unique_key, ref, args, state, outcome, priority, next_try_at, created_at, finished_at, last_error)
-			VALUES (9, 'pay-complete', 'pay-complete:9', ?, '{}', 'parked', 'refused', 15, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), ?)`, []any{hostile, hostile}},
+			VALUES (10, 'pay-complete', 'pay-complete:10', '=HYPERLINK(1)', '{}', 'parked', 'refused', 15, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), '+1'),
+			(9, 'pay-complete', 'pay-complete:9', ?, '{}', 'parked', 'refused', 15, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), ?)`, []any{hostile, hostile}},
 		{"INSERT INTO jdpay_alert (unique_key, cause, ref, job_id, since, text_en, text_zh) VALUES ('h', 'refused/pay-complete', ?, 9, UTC_TIMESTAMP(6), ?, ?)", []any{hostile, hostile, hostile}},
 		{"INSERT INTO jdpay_pause (name, since, ends_at, who, reason) VALUES ('pay-info', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL 1 HOUR, ?, ?)", []any{hostile, hostile}},
 	} {
@@ -347,7 +348,7 @@ func TestHostileTexts(t *testing.T) {
 		}
 	}
 	_, sheet := w.get(t, c, "/jobs.csv?state=parked")
-	if strings.Contains(sheet, "\n=") || strings.Contains(sheet, ",=") {
+	if strings.Contains(sheet, "\n=") || strings.Contains(sheet, ",=") || strings.ContainsAny(sheet, "\x1b\u202e") || strings.Count(sheet, "\n") < 3 {
 		t.Errorf("the spreadsheet: %s", sheet)
 	}
 }

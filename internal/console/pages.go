@@ -17,6 +17,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/printable"
 	"jdpay-listener/internal/status"
 )
 
@@ -169,7 +170,9 @@ func (s *Server) jobs(ctx context.Context, p *page) error {
 	f.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64)
 	switch {
 	case d.State == "":
-		f.States = slices.DeleteFunc(slices.Clone(job.States), func(state job.State) bool { return state == job.Rejected }) // others can make any number of those
+		if f.Before > 0 { // List has rejected ones last: on the first page, if there is room
+			f.States = slices.DeleteFunc(slices.Clone(job.States), func(state job.State) bool { return state == job.Rejected })
+		}
 	case !slices.Contains(d.States, d.State) || d.Kind != "" && !slices.Contains(d.Kinds, d.Kind):
 		p.status, p.Problem, p.Data = http.StatusBadRequest, p.T(lang.Mark("there is no such state or kind")), d
 		return nil
@@ -231,8 +234,8 @@ func writeCSV(w http.ResponseWriter, rows []job.Row) {
 			r.Created.UTC().Format(time.RFC3339Nano), r.NextTry.UTC().Format(time.RFC3339Nano), finished, r.LastError,
 		}
 		for i, cell := range cells {
-			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-				cells[i] = "'" + cell
+			if cells[i] = printable.Text(cell); cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+				cells[i] = "'" + cells[i]
 			}
 		}
 		_ = out.Write(cells)

@@ -22,7 +22,7 @@ var consoleTexts = map[string]string{
 	"Alerts and acts": "告警与人工操作", "Tries": "次数", "When": "时间", "Outcome": "结果", "Text in the error": "错误中的文字", "Show": "查询", "Older": "更早",
 	"Unique key": "唯一键", "Created": "创建时间", "Next try": "下次执行", "Gives up": "放弃时间", "Finished": "结束时间", "Last error": "最近错误",
 	"Retry…": "重试…", "Discard…": "放弃…", "Retry now": "立即重试", "Discard now": "立即放弃", "Do nothing": "不作改动", "Reason, for the trail": "原因（写入操作记录）",
-	"console": "控制台", "Name": "姓名", "Token": "令牌", "Stop": "停止", "Not shown": "无法显示", "Order %s": "订单 %s", "Job %d": "任务 %d", "all": "全部", "all but rejected": "全部（不含已拒绝）",
+	"console": "控制台", "Name": "姓名", "Token": "令牌", "Stop": "停止", "Not shown": "无法显示", "Order %s": "订单 %s", "Job %d": "任务 %d", "all": "全部",
 
 	"not begun": "未开始", "needs a person: %s": "待人工处理：%s", "waits, %d tries": "等待中，已执行 %d 次",
 	"paid and not open": "已支付但柜门未开", "began %s": "始于 %s", "silent until %s, by %s: %s": "静默至 %s，操作人 %s：%s",
