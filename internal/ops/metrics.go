@@ -27,6 +27,7 @@ type Metrics struct {
 
 	Received    *prometheus.CounterVec   // queue
 	Settlements *prometheus.CounterVec   // outcome
+	SettledYuan *prometheus.CounterVec   // no label
 	Finished    *prometheus.CounterVec   // kind, state, outcome
 	Jobs        *prometheus.GaugeVec     // kind, state
 	OldestJob   *prometheus.GaugeVec     // kind
@@ -71,6 +72,8 @@ func NewMetrics() *Metrics {
 	m.PromisesKept = m.counter("jdpay_slo_good_total", "Payments of which the promise was kept: "+promisesText()+".", "promise")
 	m.Received = m.counter("jdpay_messages_received_total", "Messages received from a queue.", "queue")
 	m.Settlements = m.counter("jdpay_settlements_total", "Notifications settled or rejected, by outcome.", "outcome")
+	m.SettledYuan = m.counter("jdpay_settled_yuan_total", "What settled payments paid, in yuan.")
+	m.SettledYuan.WithLabelValues() // 0 until something is paid
 	m.Finished = m.counter("jdpay_jobs_finished_total", "Jobs that reached a final state or were parked.", "kind", "state", "outcome")
 	m.Jobs = m.gauge("jdpay_jobs", "Jobs in the table that are not finished, and parked ones.", "kind", "state")
 	m.OldestJob = m.gauge("jdpay_oldest_job_age_seconds", "Age of the oldest unfinished job; 0 if there is none. Periodic workers are no jobs here.", "kind")

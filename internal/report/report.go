@@ -127,6 +127,7 @@ func (r *Reporter) tally(e job.End) {
 		yuan, _ := attr(e.Notes, "amount").(string)
 		amount, _ := message.ParseYuan(yuan)
 		r.opts.Tally.Payment(e.Now(), int64(amount))
+		r.opts.Metrics.SettledYuan.WithLabelValues().Add(float64(amount) / 100)
 	}
 }
 
