@@ -196,6 +196,15 @@ func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 	return list, rows.Err()
 }
 
+// CountJobs returns how many jobs the filter selects.
+func (s *MySQL) CountJobs(ctx context.Context, f Filter) (n int, err error) {
+	where, args := f.where()
+	if err := s.DB.QueryRowContext(ctx, "SELECT COUNT(*) FROM jdpay_job WHERE "+where, args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting jobs: %w", err)
+	}
+	return n, nil
+}
+
 // Refs returns order numbers, at most limit for each condition: those of jobs with one of the refs, and of jobs with one of
 // the unique keys. Values are compared as the columns compare.
 func (s *MySQL) Refs(ctx context.Context, refs, keys []any, limit int) ([]string, error) {

@@ -1,11 +1,11 @@
 // Package job runs durable work: what is a row of table jdpay_job is carried out, whatever crashes, by this process or
 // another one. A payment passes through it twice: as the kept message (kind settle) and as the steps that settling creates.
 //
-// Reading order: a job and its states (job.go), its history (history.go), what a handler can say about a try (verdict.go), when the next try comes
-// (schedule.go); new jobs (insert.go), the runner (runner.go), what it has leased (slots.go), its claim loop (claim.go, wake.go, rows.go), one
-// try (run.go) and its conclusion (conclude.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go);
-// workers that run at intervals (worker.go); how another system gets concluded jobs (follow.go); and what operators
-// and audits ask of the table (admin.go, acts.go, walk.go, count.go, rejected.go).
+// Reading order: a job and its states (job.go), its history (history.go), when the next try comes (schedule.go); new jobs (insert.go), the
+// runner (runner.go), what it has leased (slots.go), its claim loop (claim.go, claims.go, wake.go), one try: what its handler can say of it,
+// and how that is written (run.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go); workers that run at
+// intervals (worker.go); how another system gets concluded jobs (follow.go); and what operators and audits ask of the table (admin.go, acts.go,
+// openwork.go, walk.go, rejected.go).
 package job
 
 import (

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"jdpay-listener/internal/sqldb"
 )
 
 // OpenWork is how many jobs of a kind are in a state in which somebody has something to do.
@@ -105,4 +107,23 @@ func (s *MySQL) OldestOpen(ctx context.Context, kind string, limit int) ([]Row, 
 	jobs, err := s.List(ctx, Filter{IDs: ids}, limit, false)
 	slices.Reverse(jobs) // List has the newest first
 	return jobs, err
+}
+
+// HasOlder reports whether a job of the kind is still to be done that is older than age.
+func (s *MySQL) HasOlder(ctx context.Context, kind string, age time.Duration) (has bool, err error) {
+	err = s.DB.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM jdpay_job WHERE state IN ('ready', 'running') AND kind = ?
+		AND created_at < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND))`, kind, age.Microseconds()).Scan(&has)
+	if err != nil {
+		return false, fmt.Errorf("looking for old jobs of kind %s: %w", kind, err)
+	}
+	return has, nil
+}
+
+// CountUnread returns how many unfinished jobs of these kinds name no order yet: no try of them has come so far.
+func (s *MySQL) CountUnread(ctx context.Context, kinds []string) (n int, err error) {
+	err = s.DB.QueryRowContext(ctx, "SELECT COUNT(*) FROM jdpay_job WHERE state IN ('ready', 'running') AND kind IN "+sqldb.In(len(kinds))+" AND ref IS NULL", texts(kinds)...).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("counting the jobs that name no order yet: %w", err)
+	}
+	return n, nil
 }

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// Store keeps jobs. There are two: MySQL, and Memory for tests and embedding; one suite of tests holds both to the same
-// behaviour.
+// Store keeps jobs: MySQL, and for tests of the runner a store in memory; one suite of tests holds both to the same behaviour.
 //
 // A lease names the instance that works on a job. It protects the job while the instance lives, which KeepLock proves, and
 // in any case for LeaseTime from the last Renew. All times are taken from the store's own clock.
