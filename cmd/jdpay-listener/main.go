@@ -83,6 +83,9 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	completeFlags(root)
 	markUsageErrors(root)
 	a.translate(root)
+	if a.columns > 0 {
+		unbreak(root)
+	}
 	root.SetArgs(dotNetFlags(args))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -114,6 +114,19 @@ func TestNothingIsWiderThanTheTerminal(t *testing.T) {
 			}
 		}
 	}
+	// The text of the help fills the terminal, whatever the width of its lines in the source.
+	for _, language := range []string{"en", "zh"} {
+		text, _, _ := strings.Cut(show(t, s, 80, "find", "--help", "--lang", language), "\n\n")
+		if language == "en" && !strings.Contains(strings.Join(strings.Fields(text), " "), "of a message in MNS or to a cabinet.") {
+			t.Errorf("words run together: %s", text)
+		}
+		lines := strings.Split(text, "\n")
+		for _, line := range lines[:len(lines)-1] {
+			if lang.Width(line) < 60 {
+				t.Errorf("find --help --lang %s breaks a line early: %q", language, line)
+			}
+		}
+	}
 	// What people copy is whole.
 	for command, want := range map[string][]string{
 		"trace " + order.No():        {order.No(), ids["settle"], "8.00"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,6 +66,21 @@ func wrapLine(line string, columns int) string {
 	indent = min(indent, columns/2)
 	lines := lang.Wrap(line[head:], columns-max(indent, lang.Width(line[:head])))
 	return line[:head] + strings.Join(lines, "\n"+strings.Repeat(" ", indent))
+}
+
+var brokenLine = regexp.MustCompile(`([^\n])\n([^\n ])`)
+
+// unbreak joins the lines of each paragraph of the help, which the wrapper breaks at the terminal's width.
+func unbreak(cmd *cobra.Command) {
+	cmd.Long = brokenLine.ReplaceAllStringFunc(cmd.Long, func(at string) string {
+		if lang.Width(at) > len("a\nb") { // Chinese has no blanks between words
+			return strings.ReplaceAll(at, "\n", "")
+		}
+		return strings.ReplaceAll(at, "\n", " ")
+	})
+	for _, sub := range cmd.Commands() {
+		unbreak(sub)
+	}
 }
 
 // helpCommand is the library's help, except that of an unknown command: that is wrong usage.

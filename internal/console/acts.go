@@ -49,6 +49,9 @@ func (s *Server) act(ctx context.Context, p *page) error {
 	case r.State == job.Running || r.State == job.Done:
 		p.name, p.Data = "job", r
 		return refuse(http.StatusConflict, lang.Mark("a job that runs or is done is not changed here"))
+	case r.Redacted && act == "retry":
+		p.name, p.Data = "job", r
+		return refuse(http.StatusConflict, lang.Mark("the message of this job was removed by jobs redact: it can only be discarded"))
 	case p.r.PostFormValue("confirmed") == "":
 		return nil
 	case given != d.Shown:

@@ -317,6 +317,13 @@ func TestActs(t *testing.T) {
 	if resp, _ := w.post(t, c, "/jobs/2/retry", form); resp.StatusCode != 409 {
 		t.Errorf("the same once more: %s", resp.Status)
 	}
+	w.exec(t, "UPDATE jdpay_job SET state = 'parked', outcome = 'refused', args = '"+job.RedactedMark+`"bytes":3}' WHERE id = 2`)
+	if resp, body := w.post(t, c, "/jobs/2/retry", nil); resp.StatusCode != 409 || !strings.Contains(body, "can only be discarded") {
+		t.Errorf("a job without its message: %s: %s", resp.Status, body)
+	}
+	if resp, _ := w.post(t, c, "/jobs/2/discard", nil); resp.StatusCode != 200 {
+		t.Errorf("the end of a job without its message: %s", resp.Status)
+	}
 }
 
 // TestHostileTexts: what comes from outside is text on every page.

@@ -42,6 +42,7 @@ var consoleTexts = map[string]string{
 	"Payments by the minute, at most %d; from notification to command at most %d ms":                                   "每分钟支付笔数，最多 %d；从通知到开柜命令，最长 %d 毫秒",
 	"Payments by the minute for three hours; dots: p50 and p99 from notification to command":                           "最近三小时每分钟的支付笔数；圆点：从通知到开柜命令的 p50 和 p99",
 	"a job that runs or is done is not changed here":                                                                   "执行中或已完成的任务不能在此改动",
+	"the message of this job was removed by jobs redact: it can only be discarded":                                     "该任务的消息已由 jobs redact 删除：只能放弃",
 	"nothing was done: a reason is required":                                                                           "未作改动：必须填写原因",
 	"nothing was done: the job has changed since it was shown to you; this is how it is now":                           "未作改动：任务在显示之后已经变化，以下是当前状态",
 	"you may not act here: that wants Console:Acts, and your name in Console:Operators":                                "您无权在此操作：需要开启 Console:Acts，并将您的姓名列入 Console:Operators",
