@@ -311,11 +311,9 @@ func (s *Server) noteDatabase(err error) time.Time {
 	if !sqldb.IsDown(err) && !errors.Is(err, context.DeadlineExceeded) {
 		err = nil
 	}
-	s.outage.Note(time.Now(), err, func() {
+	return s.outage.Note(time.Now(), err, func() {
 		s.Log.Warn("pages cannot be read", "error", err)
 	}, func(lasted time.Duration) {
 		s.Log.Info("pages can be read again", "outage_ms", lasted.Milliseconds())
 	})
-	since, _ := s.outage.State()
-	return since
 }

@@ -80,8 +80,7 @@ func (d *daemon) watchIntake(ctx context.Context) error {
 
 // noteDependency raises the alert of a dependency that cannot be used, unless another alert tells of it: of the account database and the queues.
 func (d *daemon) noteDependency(p *dependency, err error, now time.Time) {
-	p.outage.Note(now, err, nil, nil)
-	switch since, _ := p.outage.State(); {
+	switch since := p.outage.Note(now, err, nil, nil); {
 	case p.name == depAccount || p.name == depMNS:
 	case err == nil:
 		d.alerts.Over(alert.CauseDown + p.name)

@@ -42,8 +42,7 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		out.Note(began, err, nil, nil)
-		switch since, _ := out.State(); {
+		switch since := out.Note(began, err, nil, nil); {
 		case err == nil:
 			w.over(alert.CauseDatabase)
 		case time.Since(since) >= outageAlertTimeout:

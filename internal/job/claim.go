@@ -148,11 +148,9 @@ func (r *Runner) noteOutage(ctx context.Context, err error) {
 
 // noteLock logs, once each, that takeovers go by the time of leases alone, and the end of that.
 func (r *Runner) noteLock(err error) {
-	switch {
-	case err != nil && !r.lockless:
+	r.lockless.Note(time.Now(), err, func() {
 		r.opts.Log.Warn("the instance lock cannot be held; jobs of other instances are taken over when their leases run out", "error", err)
-	case err == nil && r.lockless:
+	}, func(time.Duration) {
 		r.opts.Log.Info("the instance lock is held again")
-	}
-	r.lockless = err != nil
+	})
 }

@@ -37,9 +37,9 @@ type Runner struct {
 	interrupt    context.CancelCauseFunc
 
 	// Of Serve's goroutine alone, once it runs.
-	workers   []string  // of which the jobs may not exist yet
-	conflicts time.Time // since when looks for due jobs end in conflicts; zero: they do not
-	lockless  bool      // lease_until alone decides about takeovers, and that was logged
+	workers   []string      // of which the jobs may not exist yet
+	conflicts time.Time     // since when looks for due jobs end in conflicts; zero: they do not
+	lockless  outage.Outage // of the instance lock: lease_until alone decides about takeovers
 }
 
 // Options of a Runner. The zero value is usable.

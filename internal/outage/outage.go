@@ -16,7 +16,8 @@ type Outage struct {
 
 // Note records the result of a use at a time. It calls begin at the first failure, and end, with the duration, at the first success
 // after one; either may be nil. They run under the lock, so that concurrent users log in the right order, and must not use o.
-func (o *Outage) Note(now time.Time, err error, begin func(), end func(lasted time.Duration)) {
+// It returns since when the outage lasts; zero without one.
+func (o *Outage) Note(now time.Time, err error, begin func(), end func(lasted time.Duration)) (since time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	before := o.err
@@ -34,6 +35,7 @@ func (o *Outage) Note(now time.Time, err error, begin func(), end func(lasted ti
 			end(lasted)
 		}
 	}
+	return o.since
 }
 
 // State returns since when the outage lasts, and the newest failure; zero and nil without one.

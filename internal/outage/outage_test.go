@@ -20,12 +20,12 @@ func TestOutage(t *testing.T) {
 		err   error
 		since int // minutes; -1: no outage
 	}{{nil, -1}, {refused, 1}, {timeout, 1}, {nil, -1}, {nil, -1}, {timeout, 5}, {nil, -1}} {
-		o.Note(start.Add(time.Duration(i)*time.Minute), step.err, begin, end)
+		noted := o.Note(start.Add(time.Duration(i)*time.Minute), step.err, begin, end)
 		want := time.Time{}
 		if step.since >= 0 {
 			want = start.Add(time.Duration(step.since) * time.Minute)
 		}
-		if since, err := o.State(); !since.Equal(want) || err != step.err {
+		if since, err := o.State(); !since.Equal(want) || !noted.Equal(want) || err != step.err {
 			t.Errorf("minute %d: since %s, %v; want %s, %v", i, since, err, want, step.err)
 		}
 	}

@@ -39,13 +39,6 @@ func (b *breaker) allow() bool {
 	return true
 }
 
-// down reports whether there is an outage.
-func (b *breaker) down() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.interval > 0
-}
-
 // record records the result of an operation, and logs the beginning and the end of an outage.
 func (b *breaker) record(err error) {
 	b.mu.Lock()

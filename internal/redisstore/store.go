@@ -138,7 +138,10 @@ func setName(name string) func(context.Context, *redis.Conn) error {
 func (s *Store) Close() error { return s.client.Close() }
 
 // Down reports whether the last operation failed: then lookups mostly do not ask Redis.
-func (s *Store) Down() bool { return s.breaker.down() }
+func (s *Store) Down() bool {
+	_, err := s.breaker.outage.State()
+	return err != nil
+}
 
 // Ping returns nil if Redis responds. It sends a PING even during an outage.
 func (s *Store) Ping(ctx context.Context) error {
