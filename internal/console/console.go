@@ -23,13 +23,13 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"jdpay-listener/internal/config"
 	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/ops"
+	"jdpay-listener/internal/outage"
 	"jdpay-listener/internal/printable"
 	"jdpay-listener/internal/sqldb"
 	"jdpay-listener/internal/status"
@@ -56,8 +56,7 @@ type Server struct {
 	pages    chan struct{}
 	finds    chan struct{}
 
-	mu        sync.Mutex
-	awaySince time.Time // since when the account database could not be read; zero: it can
+	outage outage.Outage // of the account database
 }
 
 // Serve serves until ctx ends. It returns an error at once if the address cannot be bound or the certificate cannot be read.
@@ -309,15 +308,12 @@ func (p *page) show(code int, err error) {
 
 // noteDatabase remembers since when the account database cannot be read, and returns that; zero: it can.
 func (s *Server) noteDatabase(err error) time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch away := sqldb.IsDown(err) || errors.Is(err, context.DeadlineExceeded); {
-	case away && s.awaySince.IsZero():
-		s.awaySince = time.Now()
-		s.Log.Warn("pages cannot be read", "error", err)
-	case !away && !s.awaySince.IsZero():
-		s.Log.Info("pages can be read again", "outage_ms", time.Since(s.awaySince).Milliseconds())
-		s.awaySince = time.Time{}
+	if !sqldb.IsDown(err) && !errors.Is(err, context.DeadlineExceeded) {
+		err = nil
 	}
-	return s.awaySince
+	return s.outage.Note(time.Now(), err, func() {
+		s.Log.Warn("pages cannot be read", "error", err)
+	}, func(lasted time.Duration) {
+		s.Log.Info("pages can be read again", "outage_ms", lasted.Milliseconds())
+	})
 }

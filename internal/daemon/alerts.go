@@ -80,15 +80,12 @@ func (d *daemon) watchIntake(ctx context.Context) error {
 
 // noteDependency raises the alert of a dependency that cannot be used, unless another alert tells of it: of the account database and the queues.
 func (d *daemon) noteDependency(p *dependency, err error, now time.Time) {
-	switch {
+	switch since := p.outage.Note(now, err, nil, nil); {
 	case p.name == depAccount || p.name == depMNS:
 	case err == nil:
-		p.down = time.Time{}
 		d.alerts.Over(alert.CauseDown + p.name)
-	case p.down.IsZero():
-		p.down = now
-	case now.Sub(p.down) >= dependencyDownTimeout:
-		d.alerts.Raise(alert.Down(p.name, p.down, err))
+	case now.Sub(since) >= dependencyDownTimeout:
+		d.alerts.Raise(alert.Down(p.name, since, err))
 	}
 }
 

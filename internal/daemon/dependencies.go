@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/jdapi"
+	"jdpay-listener/internal/outage"
 	"jdpay-listener/internal/redisstore"
 	"jdpay-listener/internal/setup"
 )
@@ -36,8 +37,8 @@ type dependency struct {
 	timed bool          // the probe is a round trip, whose duration counts
 	every time.Duration // between probes; 0: dependenciesInterval
 
-	next time.Time
-	down time.Time // since when it cannot be used; zero: it can
+	next   time.Time
+	outage outage.Outage
 }
 
 // addDependencies lists what the worker "dependencies" probes, and has the metrics of breakers read. redis is nil when it is off.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/alert"
+	"jdpay-listener/internal/outage"
 )
 
 const (
@@ -29,7 +30,7 @@ func (w *outageWatch) String() string { return "account database watch" }
 func (w *outageWatch) Serve(ctx context.Context) error {
 	tick := time.NewTicker(outageCheckInterval)
 	defer tick.Stop()
-	var since time.Time // of the outage; zero: there is none
+	var out outage.Outage
 	for {
 		select {
 		case <-ctx.Done():
@@ -38,13 +39,12 @@ func (w *outageWatch) Serve(ctx context.Context) error {
 		}
 		began := time.Now()
 		err := w.once(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		switch since := out.Note(began, err, nil, nil); {
 		case err == nil:
-			since = time.Time{}
 			w.over(alert.CauseDatabase)
-		case since.IsZero():
-			since = began
 		case time.Since(since) >= outageAlertTimeout:
 			w.raise(alert.AccountDatabase(since, err))
 		}

@@ -15,6 +15,7 @@ import (
 
 	"jdpay-listener/internal/check"
 	"jdpay-listener/internal/lang"
+	"jdpay-listener/internal/outage"
 )
 
 var (
@@ -62,7 +63,7 @@ type Session struct {
 
 	live    atomic.Pointer[link]  // nil while there is no connection
 	failure atomic.Pointer[error] // why there is none
-	since   time.Time             // beginning of the outage; zero if there is none; used by Serve only
+	outage  outage.Outage
 
 	suspects suspects
 	alone    chan aloneRequest // to serveAlone
@@ -171,7 +172,9 @@ func (s *Session) Serve(ctx context.Context) error {
 			return ctx.Err()
 		}
 		s.failed(err)
-		s.beginOutage(err)
+		s.outage.Note(time.Now(), err, func() {
+			s.log.Warn("mqtt session down, cabinet commands wait: check that the broker runs and Mqtt:Server, Mqtt:Port and the credentials are right", "broker", s.broker.addr, "error", err)
+		}, nil)
 		select {
 		case <-time.After(interval/2 + rand.N(interval/2)):
 		case <-ctx.Done():
@@ -241,22 +244,13 @@ func (s *Session) failed(err error) { s.failure.Store(&err) }
 // up publishes on a new link from now on, and ends an outage.
 func (s *Session) up(l *link) {
 	s.live.Store(l)
-	if s.since.IsZero() {
+	if since, _ := s.outage.State(); since.IsZero() {
 		s.log.Info("mqtt session connected", "broker", s.broker.addr, "client_id", s.clientID)
-	} else {
-		s.log.Info("mqtt session connected again", "broker", s.broker.addr, "client_id", s.clientID, "outage_ms", time.Since(s.since).Milliseconds())
 	}
-	s.since = time.Time{}
+	s.outage.Note(time.Now(), nil, nil, func(lasted time.Duration) {
+		s.log.Info("mqtt session connected again", "broker", s.broker.addr, "client_id", s.clientID, "outage_ms", lasted.Milliseconds())
+	})
 	if s.onUp != nil {
 		s.onUp()
 	}
-}
-
-// beginOutage logs the beginning of an outage, once.
-func (s *Session) beginOutage(err error) {
-	if !s.since.IsZero() {
-		return
-	}
-	s.since = time.Now()
-	s.log.Warn("mqtt session down, cabinet commands wait: check that the broker runs and Mqtt:Server, Mqtt:Port and the credentials are right", "broker", s.broker.addr, "error", err)
 }

@@ -14,6 +14,7 @@ import (
 	"jdpay-listener/internal/elastic"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
+	"jdpay-listener/internal/outage"
 )
 
 // Indexer writes a document of each concluded job to Elasticsearch. A worker, in one replica at a time, follows the job table,
@@ -38,8 +39,8 @@ type Indexer struct {
 	life      context.Context // of looks; ends after stopGrace when the process stops
 	interrupt context.CancelFunc
 
-	awaySince atomic.Pointer[time.Time] // nil: Elasticsearch takes documents
-	lastRun   atomic.Int64              // by this instance, in Unix nanoseconds
+	away    outage.Outage // of Elasticsearch
+	lastRun atomic.Int64  // by this instance, in Unix nanoseconds
 }
 
 const (
@@ -98,7 +99,7 @@ func (x *Indexer) Serve(ctx context.Context) error {
 			}
 		}
 	}
-	if x.awaySince.Load() != nil {
+	if _, away := x.away.State(); away != nil {
 		return context.Cause(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
@@ -130,8 +131,8 @@ func (x *Indexer) Hurry(ctx context.Context) {
 func (x *Indexer) hasten(ctx context.Context) bool {
 	for pause := indexDelay; ; pause = 2 * indexDelay {
 		rest := otherRest
-		switch {
-		case x.awaySince.Load() != nil: // as far as this replica knows
+		switch _, away := x.away.State(); {
+		case away != nil: // as far as this replica knows
 			rest, pause = awayRest, awayRest/2
 		case time.Since(time.Unix(0, x.lastRun.Load())) < indexInterval:
 			rest = indexRest
@@ -185,8 +186,7 @@ func (x *Indexer) run(ctx context.Context) error {
 	defer context.AfterFunc(x.life, cancel)()
 	err := x.look(look)
 	if err != nil && ctx.Err() == nil && x.life.Err() != nil {
-		now := time.Now()
-		x.awaySince.CompareAndSwap(nil, &now) // so that the stop does not wait for it again
+		x.away.Note(time.Now(), err, nil, nil) // so that the stop does not wait for it again
 		err = AwayError{err}
 	}
 	var away AwayError
@@ -234,17 +234,12 @@ func (x *Indexer) write(ctx context.Context, rows []job.Row) error {
 
 // noteAway logs the beginning and the end of an outage, once each.
 func (x *Indexer) noteAway(err error) {
-	since := x.awaySince.Load()
-	switch {
-	case err != nil && since == nil:
-		now := time.Now()
-		x.awaySince.Store(&now)
+	x.away.Note(time.Now(), err, func() {
 		x.template = false // it may come back empty
 		x.log.Warn("Elasticsearch does not take documents; they wait in jdpay_job, payments are not affected", "error", err)
-	case err == nil && since != nil:
-		x.awaySince.Store(nil)
-		x.log.Info("Elasticsearch takes documents again", "outage_ms", time.Since(*since).Milliseconds())
-	}
+	}, func(lasted time.Duration) {
+		x.log.Info("Elasticsearch takes documents again", "outage_ms", lasted.Milliseconds())
+	})
 }
 
 // ensureTemplate installs the index template before the first document. Without the right to do so, or on a server that does not

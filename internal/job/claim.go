@@ -139,28 +139,18 @@ func (r *Runner) noteOutage(ctx context.Context, err error) {
 	if err != nil && ctx.Err() != nil {
 		return
 	}
-	r.outageMu.Lock()
-	defer r.outageMu.Unlock()
-	before := r.outage.Load()
-	switch {
-	case err != nil && before == nil:
-		r.outage.Store(&outage{err, time.Now()})
+	r.outage.Note(time.Now(), err, func() {
 		r.opts.Log.Error("the job table cannot be used; work waits until it can", "error", err)
-	case err != nil:
-		r.outage.Store(&outage{err, before.since})
-	case before != nil:
-		r.outage.Store(nil)
-		r.opts.Log.Info("the job table can be used again", "outage_ms", time.Since(before.since).Milliseconds())
-	}
+	}, func(lasted time.Duration) {
+		r.opts.Log.Info("the job table can be used again", "outage_ms", lasted.Milliseconds())
+	})
 }
 
 // noteLock logs, once each, that takeovers go by the time of leases alone, and the end of that.
 func (r *Runner) noteLock(err error) {
-	switch {
-	case err != nil && !r.lockless:
+	r.lockless.Note(time.Now(), err, func() {
 		r.opts.Log.Warn("the instance lock cannot be held; jobs of other instances are taken over when their leases run out", "error", err)
-	case err == nil && r.lockless:
+	}, func(time.Duration) {
 		r.opts.Log.Info("the instance lock is held again")
-	}
-	r.lockless = err != nil
+	})
 }

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"jdpay-listener/internal/batcher"
+	"jdpay-listener/internal/outage"
 )
 
 // Runner carries out jobs of registered kinds: those that Start hands over, and those that it claims from the table.
@@ -30,17 +30,16 @@ type Runner struct {
 	wake         wake
 	claims       claims
 	conclusions  *batcher.Batcher[Conclusion]
-	concludeRows atomic.Int64 // how many conclusions go into one transaction
-	unwritten    atomic.Int64 // jobs whose conclusion could not be written at the first try
-	outageMu     sync.Mutex
-	outage       atomic.Pointer[outage] // changed under outageMu
-	tries        context.Context        // of handlers; ends when the time to finish is over
+	concludeRows atomic.Int64    // how many conclusions go into one transaction
+	unwritten    atomic.Int64    // jobs whose conclusion could not be written at the first try
+	outage       outage.Outage   // of the store
+	tries        context.Context // of handlers; ends when the time to finish is over
 	interrupt    context.CancelCauseFunc
 
 	// Of Serve's goroutine alone, once it runs.
-	workers   []string  // of which the jobs may not exist yet
-	conflicts time.Time // since when looks for due jobs end in conflicts; zero: they do not
-	lockless  bool      // lease_until alone decides about takeovers, and that was logged
+	workers   []string      // of which the jobs may not exist yet
+	conflicts time.Time     // since when looks for due jobs end in conflicts; zero: they do not
+	lockless  outage.Outage // of the instance lock: lease_until alone decides about takeovers
 }
 
 // Options of a Runner. The zero value is usable.
@@ -182,16 +181,8 @@ func (r *Runner) WaitFree(ctx context.Context, name string, n int) error {
 	return r.slots.waitFree(ctx, name, n)
 }
 
-// outage is a time in which the store does not answer.
-type outage struct {
-	err   error
-	since time.Time
-}
-
 // Healthy returns why jobs cannot be worked on, or nil.
 func (r *Runner) Healthy() error {
-	if o := r.outage.Load(); o != nil {
-		return o.err
-	}
-	return nil
+	_, err := r.outage.State()
+	return err
 }

@@ -42,7 +42,7 @@ func (p *poller) keep(ctx context.Context, messages []Message) (begin func(), ke
 		p.beat()
 		stopping := ctx.Err() != nil
 		begin, err := p.keepOnce(ctx, messages)
-		p.health.store(err, time.Now())
+		p.health.store.Note(time.Now(), err, nil, nil)
 		if err == nil {
 			if lasted, ended := p.pause.end(time.Now()); ended {
 				p.log.Info("messages can be kept again; polling goes on", "outage_ms", lasted.Milliseconds())

@@ -130,9 +130,9 @@ func (p *poller) adjustPollers(ctx context.Context, n int) (superfluous bool) {
 // received records a successful receive and logs the end of an outage.
 func (p *poller) received(messages []Message) {
 	p.failures = 0
-	if lasted, ended := p.health.succeeded(messages, time.Now()); ended {
+	p.health.succeeded(messages, time.Now(), func(lasted time.Duration) {
 		p.log.Info("receiving works again", "outage_ms", lasted.Milliseconds())
-	}
+	})
 }
 
 // failed records a failed receive and logs the beginning of an outage, and each further reason once.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"jdpay-listener/internal/outage"
 )
 
 // errNoResponseYet is the state before the first receive has ended.
@@ -12,14 +14,11 @@ var errNoResponseYet = errors.New("mns: no response about the queue yet")
 
 // health is the result of the pollers' last receive. The zero value is the state before the first one.
 type health struct {
+	receive, store outage.Outage // of receiving, and of storing what was received
+
 	mu       sync.Mutex
 	answered bool            // a receive has succeeded
-	err      error           // of the last receive
-	since    time.Time       // of this outage
-	logged   map[string]bool // reasons of this outage
-
-	storeErr error     // of the last try to store messages
-	unstored time.Time // since when storing fails, if it does
+	logged   map[string]bool // reasons of this outage of receiving
 
 	last   time.Time             // of the last successful receive, or of the listener's start
 	oldest time.Duration         // age of the oldest message of that receive, when it was received
@@ -39,37 +38,30 @@ func (h *health) begin(now time.Time) {
 func (h *health) check() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.err != nil:
-		return h.err
-	case !h.answered:
+	_, err := h.receive.State()
+	if err == nil && !h.answered {
 		return errNoResponseYet
-	default:
-		return nil
 	}
+	return err
 }
 
-// succeeded records a successful receive and reports whether it ended an outage.
-func (h *health) succeeded(messages []Message, now time.Time) (lasted time.Duration, ended bool) {
+// succeeded records a successful receive. It calls end if that ends an outage.
+func (h *health) succeeded(messages []Message, now time.Time, end func(lasted time.Duration)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last, h.oldest = now, 0
 	if enqueued := firstEnqueued(messages); !enqueued.IsZero() {
 		h.oldest = max(now.Sub(enqueued), 0)
 	}
-	lasted, ended = now.Sub(h.since), h.err != nil
-	h.answered, h.err, h.logged = true, nil, nil
-	return lasted, ended
+	h.answered = true
+	h.receive.Note(now, nil, nil, end)
 }
 
 // failed records a failed receive and reports whether it is the first of its class in this outage.
 func (h *health) failed(err error, now time.Time) (first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.err == nil {
-		h.since, h.logged = now, map[string]bool{}
-	}
-	h.err = err
+	h.receive.Note(now, err, func() { h.logged = map[string]bool{} }, nil)
 	first = !h.logged[result(err)]
 	h.logged[result(err)] = true
 	return first

@@ -14,25 +14,18 @@ var ErrNotStored = errors.New("messages cannot be stored")
 func (l *Listener) Stopped() (since time.Time, why error) {
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
-	switch h := &l.health; {
-	case h.last.IsZero(): // it has not begun
+	h := &l.health
+	if h.last.IsZero() { // it has not begun
 		return time.Time{}, nil
-	case h.err != nil:
-		return h.since, h.err
-	case h.storeErr != nil:
-		return h.unstored, fmt.Errorf("%w: %w", ErrNotStored, h.storeErr)
+	}
+	if since, err := h.receive.State(); err != nil {
+		return since, err
+	}
+	switch since, err := h.store.State(); {
+	case err != nil:
+		return since, fmt.Errorf("%w: %w", ErrNotStored, err)
 	case time.Since(h.last) > l.Wait+responseTimeout:
 		return h.last, nil
 	}
 	return time.Time{}, nil
-}
-
-// store notes how the last try to store messages ended.
-func (h *health) store(err error, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.storeErr == nil {
-		h.unstored = now
-	}
-	h.storeErr = err
 }

@@ -82,7 +82,7 @@ func TestSilence(t *testing.T) {
 		if err := s.PublishReply(ctx, "m", nil, time.Minute); !errors.Is(err, cause) {
 			t.Errorf("got %v, want the cause", err)
 		}
-		if !s.outage.allow() {
+		if !s.breaker.allow() {
 			t.Error("an outage was recorded")
 		}
 	})
@@ -104,7 +104,7 @@ func TestSilence(t *testing.T) {
 // An operation ends, however many nodes it tries.
 func TestOperationTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Store{outage: &outage{log: discard}}
+		s := &Store{breaker: &breaker{log: discard}}
 		began := time.Now()
 		err := s.try(t.Context(), func(ctx context.Context) error {
 			<-ctx.Done()
@@ -113,7 +113,7 @@ func TestOperationTimeout(t *testing.T) {
 		if took := time.Since(began); took != operationTimeout || err == nil || err.Error() != "no response within 1.5s" {
 			t.Errorf("got %v after %s", err, took)
 		}
-		if s.outage.allow() {
+		if s.breaker.allow() {
 			t.Error("no outage was recorded")
 		}
 	})

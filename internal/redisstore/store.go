@@ -68,10 +68,10 @@ func (o Options) Check() (faults check.Faults) {
 
 // Store is a client of Redis. It is safe for concurrent use.
 type Store struct {
-	client redis.UniversalClient
-	prefix string
-	ttl    time.Duration
-	outage *outage
+	client  redis.UniversalClient
+	prefix  string
+	ttl     time.Duration
+	breaker *breaker
 }
 
 // New returns a Store; it connects at its first use. Its error is that of Check.
@@ -118,7 +118,7 @@ func New(o Options) (*Store, error) {
 			return nil
 		}
 	}
-	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, ttl: o.CabinetTTL, outage: &outage{log: o.Log}}, nil
+	return &Store{client: redis.NewUniversalClient(u), prefix: o.ReplyKeyPrefix, ttl: o.CabinetTTL, breaker: &breaker{log: o.Log}}, nil
 }
 
 // setName names a connection, for people. A server or user that does not permit it is no reason to do without Redis, as it
@@ -138,7 +138,10 @@ func setName(name string) func(context.Context, *redis.Conn) error {
 func (s *Store) Close() error { return s.client.Close() }
 
 // Down reports whether the last operation failed: then lookups mostly do not ask Redis.
-func (s *Store) Down() bool { return s.outage.down() }
+func (s *Store) Down() bool {
+	_, err := s.breaker.outage.State()
+	return err != nil
+}
 
 // Ping returns nil if Redis responds. It sends a PING even during an outage.
 func (s *Store) Ping(ctx context.Context) error {
@@ -224,7 +227,7 @@ func (s *Store) PublishReply(ctx context.Context, messageID string, reply []byte
 
 // cache runs fn on n keys, unless n is 0 or an outage does not allow it.
 func (s *Store) cache(ctx context.Context, n int, fn func(context.Context) error) {
-	if n == 0 || !s.outage.allow() {
+	if n == 0 || !s.breaker.allow() {
 		return
 	}
 	_ = s.try(ctx, fn) // try logs an outage; the caller does not depend on the cache
@@ -237,7 +240,7 @@ func (s *Store) try(parent context.Context, fn func(context.Context) error) erro
 	err := fn(ctx)
 	switch {
 	case parent.Err() != nil:
-		s.outage.cancel()
+		s.breaker.cancel()
 		if err != nil {
 			err = context.Cause(parent)
 		}
@@ -245,6 +248,6 @@ func (s *Store) try(parent context.Context, fn func(context.Context) error) erro
 	case err != nil && ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	s.outage.record(err)
+	s.breaker.record(err)
 	return err
 }
