@@ -39,11 +39,12 @@ const (
 	CauseFailing   = "failing/" // a kind
 	CauseIntake    = "intake/"  // a queue
 	CauseJobsOff   = "jobs_off"
-	CauseUnheard   = "none_accepted/" // a kind
-	CauseBurst     = "burst/"         // an outcome
-	CauseBacklog   = "backlog/"       // a kind
-	CausePauseOver = "pause_over/"    // a kind
-	CauseMissing   = "missing/"       // a database: tables or columns
+	CauseUnheard   = "none_accepted/"    // a kind
+	CauseBurst     = "burst/"            // an outcome
+	CauseBacklog   = "backlog/"          // a kind
+	CausePauseOver = "pause_over/"       // a kind
+	CauseQueueOver = "queue_pause_over/" // a queue
+	CauseMissing   = "missing/"          // a database: tables or columns
 	CauseDatabase  = "account_database"
 	CauseDown      = "dependency/" // its name
 	CauseReceiver  = "receiver/"   // of alerts
@@ -89,6 +90,7 @@ var catalogue = map[string]cause{
 	CauseBurst:                                                {lang.Mark("many messages are %s"), false, "jobs list --kind reply"},
 	CauseBacklog:                                              {lang.Mark("%s wait too long"), true, "jobs list --kind {what} --state ready"},
 	CausePauseOver:                                            {lang.Mark("the pause of %s is over, and work waits"), false, "jobs list --kind {what} --state ready"},
+	CauseQueueOver:                                            {lang.Mark("the pause of queue %s is over, and messages had waited"), false, "queue peek"},
 	CauseMissing:                                              {lang.Mark("the %s database lacks tables or columns"), true, "doctor"},
 	CauseDatabase:                                             {lang.Mark("the account database is away"), true, "doctor"},
 	CauseDown:                                                 {lang.Mark("%s cannot be used"), false, "doctor"},
@@ -302,6 +304,12 @@ func burst(outcome string, n int) Alert {
 func pauseOver(kind string, n int, until time.Time) Alert {
 	return Alert{Cause: CausePauseOver + kind, Key: CausePauseOver + kind + ":" + until.Format(time.RFC3339), Event: true, Attrs: []any{"kind", kind, "jobs", n}, Text: lang.M(
 		"An operator's pause is over, and %d jobs that waited for it are being done now.", n)}
+}
+
+// QueuePauseOver is the event that an operator's pause of a queue ended by itself while messages waited.
+func QueuePauseOver(queue string, end time.Time) Alert {
+	return Alert{Cause: CauseQueueOver + queue, Key: CauseQueueOver + queue + ":" + end.UTC().Format("2006-01-02T15:04"), Event: true, Attrs: []any{"queue", queue}, Text: lang.M(
+		"An operator's pause of queue %s is over; the messages that waited are being received now. Commands that are too old by now are parked as expired.", queue)}
 }
 
 func backlog(kind string, n int, age time.Duration) Alert {

@@ -203,6 +203,9 @@ func (d *daemon) listen(client *mns.Client, keeper *payment.Keeper, kind, name s
 		},
 		OnReceived: func(received []mns.Message, began time.Time) {
 			d.metrics.Received.WithLabelValues(name).Add(float64(len(received)))
+			if d.paused.waited(name, received) {
+				d.alerts.Raise(alert.QueuePauseOver(name, d.paused.queue(name)))
+			}
 			if d.traces != nil {
 				d.traces.received(name, received, began)
 			}

@@ -3,10 +3,12 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/replica"
 )
 
@@ -15,6 +17,7 @@ type pauses struct {
 	mu     sync.Mutex
 	until  map[string]time.Time // by name, on this machine's monotonic clock
 	queues map[string]time.Time // by their own names; also pauses that are over
+	told   map[string]time.Time // ends of queues' pauses of which people know, or need not know
 	change chan struct{}        // closed at the next change, if anybody waits
 }
 
@@ -41,6 +44,9 @@ func (d *daemon) readPauses(ctx context.Context) error {
 	for queue, end := range d.paused.queues {
 		if _, still := queues[queue]; !still {
 			queues[queue] = earlier(end, now)
+			if now.Before(end) { // an operator has ended it
+				d.paused.tell(queue, now)
+			}
 		}
 	}
 	d.paused.until, d.paused.queues = until, queues
@@ -87,6 +93,26 @@ func (p *pauses) queue(name string) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.queues[name]
+}
+
+// tell remembers that people know of the end of a queue's pause. The caller holds mu.
+func (p *pauses) tell(queue string, end time.Time) {
+	if p.told == nil {
+		p.told = map[string]time.Time{}
+	}
+	p.told[queue] = end
+}
+
+// waited reports, once after a pause of the queue that ended by itself, whether messages that are received then had waited for its end.
+func (p *pauses) waited(queue string, received []mns.Message) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	end, paused := p.queues[queue]
+	if !paused || len(received) == 0 || time.Now().Before(end) || p.told[queue].Equal(end) {
+		return false
+	}
+	p.tell(queue, end)
+	return slices.ContainsFunc(received, func(m mns.Message) bool { return !m.EnqueuedAt.IsZero() && m.EnqueuedAt.Before(end) })
 }
 
 // wait waits while a queue is paused.

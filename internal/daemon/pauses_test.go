@@ -10,6 +10,7 @@ import (
 	"jdpay-listener/internal/auditlog"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/migrate"
+	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/replica"
 	"jdpay-listener/internal/testenv"
 )
@@ -73,5 +74,31 @@ func TestPauses(t *testing.T) {
 	}
 	if ended, err := replica.End(t.Context(), db, by, kind); ended || err != nil {
 		t.Error("there is none to end", err)
+	}
+}
+
+// TestQueuePauseIsTold: people are told once that messages waited for the end of a queue's pause, and not if an operator ended it.
+func TestQueuePauseIsTold(t *testing.T) {
+	now := time.Now()
+	old, young := []mns.Message{{EnqueuedAt: now.Add(-time.Minute)}}, []mns.Message{{EnqueuedAt: now}}
+	p := pauses{queues: map[string]time.Time{"over": now.Add(-time.Second), "quiet": now.Add(-time.Second), "paused": now.Add(time.Hour), "resumed": now.Add(-time.Second)}}
+	p.tell("resumed", p.queues["resumed"])
+	for _, step := range []struct {
+		queue    string
+		received []mns.Message
+		want     bool
+	}{
+		{"over", nil, false},
+		{"over", old, true},
+		{"over", old, false},
+		{"quiet", young, false},
+		{"quiet", old, false}, // it waited elsewhere
+		{"paused", old, false},
+		{"resumed", old, false},
+		{"never", old, false},
+	} {
+		if got := p.waited(step.queue, step.received); got != step.want {
+			t.Errorf("%s, %d messages: %v, want %v", step.queue, len(step.received), got, step.want)
+		}
 	}
 }

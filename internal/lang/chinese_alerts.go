@@ -87,4 +87,7 @@ var alertTexts = map[string]string{
 	"silent until %s, by %s":      "静默至 %s，操作人 %s",
 	"%d alerts are open":          "%d 条告警未恢复",
 	"alert %d is silent until %s": "告警 %d 静默至 %s",
+
+	"the pause of queue %s is over, and messages had waited": "队列 %s 的暂停已到期，其间有消息等待",
+	"An operator's pause of queue %s is over; the messages that waited are being received now. Commands that are too old by now are parked as expired.": "队列 %s 的暂停已到期，其间等待的消息正在接收；已经过期的开柜命令会列为待人工处理（expired）。",
 }
