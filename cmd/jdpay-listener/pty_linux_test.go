@@ -142,7 +142,7 @@ func TestNothingIsWiderThanTheTerminal(t *testing.T) {
 	}
 }
 
-// TestStatusIsWatched: --watch shows the status again and again on an empty screen, survives an outage of the database, and ends with 0.
+// TestStatusIsWatched: --watch shows the status again and again on an empty screen, and ends with 0.
 func TestStatusIsWatched(t *testing.T) {
 	t.Parallel()
 	s := box.New(t, jdserver.Options{})
