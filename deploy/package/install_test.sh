@@ -37,9 +37,10 @@ jdpay-listener version
 case $(jdpay-listener version) in "jdpay-listener $version, commit "*) ;; *) fail "another version" ;; esac
 for unit in /usr/lib/systemd/system/jdpay-listener*.service; do
 	systemd-analyze verify --man=no "$unit" || fail "$unit"
-	grep -qx "ConditionPathExists=$config" "$unit" || fail "$unit starts without a configuration"
+	case $unit in *console*) wanted=/etc/jdpay/console.json ;; *) wanted=$config ;; esac
+	grep -qx "ConditionPathExists=$wanted" "$unit" || fail "$unit starts without a configuration"
 done
-[ ! -e /etc/systemd/system/multi-user.target.wants/jdpay-listener.service ] || fail "it is enabled"
+[ -z "$(ls /etc/systemd/system/multi-user.target.wants/jdpay-listener* 2>/dev/null)" ] || fail "it is enabled"
 for f in man/man1/jdpay-listener.1.gz bash-completion/completions/jdpay-listener zsh/vendor-completions/_jdpay-listener \
 	fish/vendor_completions.d/jdpay-listener.fish doc/jdpay-listener/THIRD_PARTY_LICENSES jdpay-listener/appsettings.json; do
 	dpkg -L jdpay-listener | grep -qx "/usr/share/$f" || fail "no /usr/share/$f"

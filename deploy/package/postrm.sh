@@ -5,7 +5,7 @@ set -e
 case "$1" in
 purge)
 	rm -rf /etc/jdpay
-	rm -f /etc/systemd/system/multi-user.target.wants/jdpay-listener.service
+	rm -f /etc/systemd/system/multi-user.target.wants/jdpay-listener.service /etc/systemd/system/multi-user.target.wants/jdpay-listener-console.service
 	;;
 remove | 0) ;;
 *) exit 0 ;;
