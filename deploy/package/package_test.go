@@ -198,7 +198,7 @@ func TestInstalledDocumentsLead(t *testing.T) {
 	if err != nil || seen < 30 {
 		t.Errorf("%v, %d links", err, seen)
 	}
-	for _, name := range []string{"jdpay-listener.service", "jdpay-listener-migrate.service"} {
+	for _, name := range []string{"jdpay-listener.service", "jdpay-listener-migrate.service", "jdpay-listener-console.service"} {
 		unit, err := os.ReadFile(filepath.Join(root, "usr/lib/systemd/system", name))
 		if err != nil {
 			t.Fatal(err)
