@@ -49,7 +49,7 @@ func TestRepliesEndToEnd(t *testing.T) {
 	t.Parallel()
 	s := box.New(t, jdserver.Options{})
 	s.Extra = map[string]string{
-		"SyncReply__QueueName": box.ReplyQueue, "SyncReply__PendingCodes__0": "BUSY", "Mqtt__RequireReply": "true", "Mqtt__ReplyTimeout": "1s", "Mqtt__CommandTtl": "6s",
+		"SyncReply__QueueName": box.ReplyQueue, "SyncReply__PendingCodes__0": "BUSY", "Mqtt__RequireReply": "true", "Mqtt__ReplyTimeout": "1s", "Mqtt__CommandTtl": "15s",
 	}
 	s.Cabinet.OnCommand(func(r box.Received) { behave(s, r) })
 	subscriber := subscribeToRedis(s)
@@ -71,7 +71,7 @@ func TestRepliesEndToEnd(t *testing.T) {
 	}
 	forged := strings.Replace(sandbox.Reply{MessageID: "pay-complete-1003", Device: "D", Code: "0"}.Message(box.MD5Key), `"sign":"`, `"sign":"0`, 1)
 	s.MNS.Put(box.ReplyQueue, forged, "junk")
-	s.Eventually(40*time.Second, "every command has come to its end", func() bool {
+	s.Eventually(80*time.Second, "every command has come to its end", func() bool {
 		return s.Count("SELECT COUNT(*) FROM jdpay_job WHERE kind = 'pay-complete'") == len(stream) && s.Unfinished() == 0 && s.Drained()
 	})
 
