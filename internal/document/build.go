@@ -15,7 +15,7 @@ import (
 	"jdpay-listener/internal/payment"
 )
 
-// Builder makes documents of finished jobs, from their rows.
+// Builder makes documents of concluded jobs, from their rows.
 type Builder struct {
 	Message  message.Rules
 	Replies  payment.ReplyRules

@@ -103,11 +103,11 @@ func (s *benchStore) insert(b *testing.B, n int, leased bool) []*Job {
 
 func (s *benchStore) conclude(b *testing.B, jobs []*Job) {
 	b.Helper()
-	cs := make([]Result, len(jobs))
+	cs := make([]Conclusion, len(jobs))
 	for i, j := range jobs {
-		cs[i] = Result{ID: j.ID, State: Done, Outcome: "sent"}
+		cs[i] = Conclusion{ID: j.ID, State: Done, Outcome: "sent"}
 	}
-	if concluded, err := s.SaveResults(b.Context(), nil, benchLease, cs); err != nil || concluded != len(cs) {
+	if concluded, err := s.Conclude(b.Context(), nil, benchLease, cs); err != nil || concluded != len(cs) {
 		b.Fatalf("concluded %d of %d: %v", concluded, len(cs), err)
 	}
 }

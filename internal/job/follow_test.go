@@ -109,7 +109,7 @@ func TestFollow(t *testing.T) {
 		jobs := insert(t, s, "a", NewRow{Kind: "k", Key: "x", Leased: true})
 		conclude := func(j *Job, state State) {
 			t.Helper()
-			if n, err := s.SaveResults(t.Context(), nil, "a", []Result{{ID: j.ID, State: state, Outcome: "x"}}); err != nil || n != 1 {
+			if n, err := s.Conclude(t.Context(), nil, "a", []Conclusion{{ID: j.ID, State: state, Outcome: "x"}}); err != nil || n != 1 {
 				t.Fatalf("concluded %d, %v", n, err)
 			}
 		}
@@ -234,7 +234,7 @@ func TestFollowFindsLateCommits(t *testing.T) {
 			}
 			defer tx.Rollback()
 			jobs := insert(t, s, "a", NewRow{Kind: "k", Key: "late", Leased: true})
-			if n, err := s.SaveResults(t.Context(), tx, "a", []Result{{ID: jobs[0].ID, State: Done, Outcome: "x"}}); err != nil || n != 1 {
+			if n, err := s.Conclude(t.Context(), tx, "a", []Conclusion{{ID: jobs[0].ID, State: Done, Outcome: "x"}}); err != nil || n != 1 {
 				t.Fatalf("concluded %d, %v", n, err)
 			}
 			if _, err := tx.Exec("UPDATE jdpay_job SET finished_at = DATE_SUB(finished_at, INTERVAL ? MICROSECOND) WHERE id = ?", tt.late.Microseconds(), jobs[0].ID); err != nil {
@@ -388,7 +388,7 @@ func TestHasten(t *testing.T) {
 			}
 		}
 		hasten(false) // it runs
-		if _, err := s.SaveResults(t.Context(), nil, "a", []Result{{ID: jobs[0].ID, State: Ready, Wait: period, Free: true}}); err != nil {
+		if _, err := s.Conclude(t.Context(), nil, "a", []Conclusion{{ID: jobs[0].ID, State: Ready, Wait: period, Free: true}}); err != nil {
 			t.Fatal(err)
 		}
 		hasten(false) // it has just run

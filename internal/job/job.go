@@ -4,7 +4,7 @@
 // Reading order: a job and its states (job.go), its history (history.go), when the next try comes (schedule.go); new jobs (insert.go), the
 // runner (runner.go), what it has leased (slots.go), its claim loop (claim.go, claims.go, wake.go), one try: what its handler can say of it,
 // and how that is written (run.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go); workers that run at
-// intervals (worker.go); how another system gets finished jobs (follow.go); and what operators and audits ask of the table (admin.go, acts.go,
+// intervals (worker.go); how another system gets concluded jobs (follow.go); and what operators and audits ask of the table (admin.go, acts.go,
 // openwork.go, walk.go, rejected.go).
 package job
 
@@ -89,7 +89,7 @@ type Job struct {
 	value  any       // the typed arguments, when this process enqueued the job itself
 }
 
-// SetRef notes the order number when the handler has found it out; it is written with the try's result. An
+// SetRef notes the order number when the handler has found it out; it is written with the try's conclusion. An
 // empty one changes nothing.
 func (j *Job) SetRef(ref string) {
 	if ref != "" && ref != j.Ref {
@@ -108,7 +108,7 @@ func (j *Job) Expiry() time.Time {
 	return j.Created.Add(j.Age + j.Left)
 }
 
-// Elapsed is the job's age at the moment; of a job that another one finished, its age at that time.
+// Elapsed is the job's age at the moment; of a job that another one concluded, its age at that time.
 func (j *Job) Elapsed() time.Duration {
 	if j.began.IsZero() {
 		return j.Age
@@ -119,7 +119,7 @@ func (j *Job) Elapsed() time.Duration {
 // Began is when this instance took the job, by its own monotonic clock.
 func (j *Job) Began() time.Time { return j.began }
 
-// Replayed reports whether the job was finished before, and an operator had it carried out again.
+// Replayed reports whether the job was concluded before, and an operator had it carried out again.
 func (j *Job) Replayed() bool { return j.replay }
 
 // remaining is what is left at the moment until the job is given up.

@@ -190,8 +190,8 @@ func (m *Memory) Renew(_ context.Context, lease string, ids []int64) (lost []int
 	return lost, nil
 }
 
-// SaveResults writes what became of jobs; tx must be nil.
-func (m *Memory) SaveResults(_ context.Context, tx *sql.Tx, lease string, cs []Result) (written int, err error) {
+// Conclude writes what became of jobs; tx must be nil.
+func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conclusion) (written int, err error) {
 	if tx != nil {
 		return 0, errNoTransactions
 	}

@@ -22,11 +22,11 @@ import (
 type refusing struct {
 	Store
 	mu    sync.Mutex
-	fail  func(cs []Result) error
-	tried [][]Result
+	fail  func(cs []Conclusion) error
+	tried [][]Conclusion
 }
 
-func (s *refusing) SaveResults(ctx context.Context, tx *sql.Tx, lease string, cs []Result) (int, error) {
+func (s *refusing) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (int, error) {
 	s.mu.Lock()
 	s.tried = append(s.tried, slices.Clone(cs))
 	err := s.fail(cs)
@@ -34,7 +34,7 @@ func (s *refusing) SaveResults(ctx context.Context, tx *sql.Tx, lease string, cs
 	if err != nil {
 		return 0, err
 	}
-	return s.Store.SaveResults(ctx, tx, lease, cs)
+	return s.Store.Conclude(ctx, tx, lease, cs)
 }
 
 func serverError(n uint16) error { return &mysql.MySQLError{Number: n, Message: "made up"} }
@@ -54,7 +54,7 @@ func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
-				s := &refusing{Store: &Memory{}, fail: func([]Result) error {
+				s := &refusing{Store: &Memory{}, fail: func([]Conclusion) error {
 					if time.Since(begin) < time.Minute {
 						return err
 					}
@@ -92,8 +92,8 @@ func TestConclusionWithoutItsText(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &Memory{}
-				s := &refusing{Store: m, fail: func(cs []Result) error {
-					if slices.ContainsFunc(cs, func(c Result) bool { return c.Error != "" }) {
+				s := &refusing{Store: m, fail: func(cs []Conclusion) error {
+					if slices.ContainsFunc(cs, func(c Conclusion) bool { return c.Error != "" }) {
 						return err
 					}
 					return nil
@@ -132,10 +132,10 @@ func TestSlowStoreConcludesInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each = 100 * time.Millisecond // at most 100 conclusions fit into storeTimeout
 		r := NewRunner(slowStore{&Memory{}, each}, "a", Options{})
-		pending := make([]Result, 500)
+		pending := make([]Conclusion, 500)
 		for round := range 20 {
-			var failed []Result
-			for i, err := range r.saveResults(pending) {
+			var failed []Conclusion
+			for i, err := range r.writeConclusions(pending) {
 				if err != nil {
 					failed = append(failed, pending[i])
 				}
@@ -156,27 +156,27 @@ type slowStore struct {
 	each time.Duration
 }
 
-func (s slowStore) SaveResults(ctx context.Context, tx *sql.Tx, lease string, cs []Result) (int, error) {
+func (s slowStore) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (int, error) {
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	case <-time.After(time.Duration(len(cs)) * s.each):
-		return s.Store.SaveResults(ctx, tx, lease, cs)
+		return s.Store.Conclude(ctx, tx, lease, cs)
 	}
 }
 
 // TestConclusionsShareStatements: one statement has up to 100 failed jobs.
 func TestConclusionsShareStatements(t *testing.T) {
-	var done, failed []Result
+	var done, failed []Conclusion
 	for i := range int64(50) {
-		done = append(done, Result{ID: i, State: Done, Outcome: []Outcome{"sent", "written"}[i%2]})
+		done = append(done, Conclusion{ID: i, State: Done, Outcome: []Outcome{"sent", "written"}[i%2]})
 	}
 	for i := range int64(500) {
-		failed = append(failed, Result{ID: i, State: Ready, Wait: time.Duration(i) * time.Millisecond, Error: fmt.Sprint("e", i), Errors: []Failure{{Error: "x"}}})
+		failed = append(failed, Conclusion{ID: i, State: Ready, Wait: time.Duration(i) * time.Millisecond, Error: fmt.Sprint("e", i), Errors: []Failure{{Error: "x"}}})
 	}
-	parked := Result{ID: 1000, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}}
+	parked := Conclusion{ID: 1000, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}}
 	for name, tt := range map[string]struct {
-		cs   []Result
+		cs   []Conclusion
 		want int
 	}{
 		"two outcomes":                 {done, 2},
@@ -184,7 +184,7 @@ func TestConclusionsShareStatements(t *testing.T) {
 		"500 failures":                 {failed, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := len(resultStatements("a", tt.cs)); got != tt.want {
+			if got := len(conclusionStatements("a", tt.cs)); got != tt.want {
 				t.Errorf("%d statements, want %d", got, tt.want)
 			}
 		})
@@ -195,12 +195,12 @@ func TestConclusionsShareStatements(t *testing.T) {
 func TestStoreConcludesManyFailures(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
-		const n = errorsInStatement + 20
+		const n = concludeErrors + 20
 		var news []NewRow
 		for i := range n {
 			news = append(news, NewRow{Kind: "k", Key: fmt.Sprint("key ", i), Leased: true})
 		}
-		var cs []Result
+		var cs []Conclusion
 		for _, j := range insert(t, s, "a", news...) {
 			var i int
 			if _, err := fmt.Sscanf(j.Key, "key %d", &i); err != nil {
@@ -210,9 +210,9 @@ func TestStoreConcludesManyFailures(t *testing.T) {
 			if i%10 == 0 {
 				wait = 0
 			}
-			cs = append(cs, Result{ID: j.ID, State: Ready, Wait: wait, Error: fmt.Sprint("error ", i), Errors: slices.Repeat([]Failure{{Try: 1, Error: fmt.Sprint("error ", i)}}, 1+i%3), Ref: fmt.Sprint("R", i)})
+			cs = append(cs, Conclusion{ID: j.ID, State: Ready, Wait: wait, Error: fmt.Sprint("error ", i), Errors: slices.Repeat([]Failure{{Try: 1, Error: fmt.Sprint("error ", i)}}, 1+i%3), Ref: fmt.Sprint("R", i)})
 		}
-		concluded, err := s.SaveResults(t.Context(), nil, "a", cs)
+		concluded, err := s.Conclude(t.Context(), nil, "a", cs)
 		if err != nil || concluded != n {
 			t.Fatalf("concluded %d, %v", concluded, err)
 		}

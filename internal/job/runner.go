@@ -26,15 +26,15 @@ type Runner struct {
 	lease string
 	opts  Options
 
-	slots     slots
-	wake      wake
-	claims    claims
-	results   *batcher.Batcher[Result]
-	saveRows  atomic.Int64    // how many results go into one transaction
-	unwritten atomic.Int64    // jobs whose result could not be written at the first try
-	outage    outage.Outage   // of the store
-	tries     context.Context // of handlers; ends when the time to finish is over
-	interrupt context.CancelCauseFunc
+	slots        slots
+	wake         wake
+	claims       claims
+	conclusions  *batcher.Batcher[Conclusion]
+	concludeRows atomic.Int64    // how many conclusions go into one transaction
+	unwritten    atomic.Int64    // jobs whose conclusion could not be written at the first try
+	outage       outage.Outage   // of the store
+	tries        context.Context // of handlers; ends when the time to finish is over
+	interrupt    context.CancelCauseFunc
 
 	// Of Serve's goroutine alone, once it runs.
 	workers   []string      // of which the jobs may not exist yet
@@ -48,7 +48,7 @@ type Options struct {
 	Idle bool
 	// DrainTimeout bounds how long Serve lets running jobs finish when it is told to stop.
 	DrainTimeout time.Duration
-	// OnEnd is told of every try that ended, after its result was written.
+	// OnEnd is told of every try that ended, after its conclusion was written.
 	OnEnd func(End)
 	// Try, if set, is called before each try. The try's handler gets the context that it returns, and the function that it
 	// returns is called when the try has ended: as OnEnd is, or, if the result of the try could not be written, with the error alone.
@@ -102,8 +102,8 @@ func NewRunner(store Store, lease string, opts Options) *Runner {
 		claims: claims{busy: map[string]bool{}, locked: map[string]*lockedRows{}},
 	}
 	r.tries, r.interrupt = context.WithCancelCause(context.Background())
-	r.saveRows.Store(maxResults)
-	r.results = batcher.New(maxResults, saveConcurrency, r.saveResults)
+	r.concludeRows.Store(maxConclusions)
+	r.conclusions = batcher.New(maxConclusions, concludeConcurrency, r.writeConclusions)
 	return r
 }
 

@@ -17,7 +17,7 @@ import (
 //   - who inserts jobs: which of them are leased at once (lease); jobs that are leased and committed (take)
 //   - the claim loop: how many jobs to claim (wanted), what the table still has (claimed), the jobs that were claimed (take)
 //   - the goroutine of a job: its beginning (begin), its end (release), a pause of its kind (pause)
-//   - transactions that finish jobs themselves: with which outcome (finishInTx)
+//   - transactions that conclude jobs themselves: with which outcome (conclude)
 //   - the renewal loop: which leases to renew (toRenew), which were (renewed)
 //   - pollers: wait for free slots (waitFree); Serve at its end: wait for the last job (drained), give up the rest (close)
 type slots struct {
@@ -172,7 +172,7 @@ func (s *slots) begin(j *Job, interrupt context.CancelCauseFunc) (*kind, Schedul
 	return k, k.policy.Schedule
 }
 
-// release gives the slot of a job back, whose result is written, and returns what runs next. look says that the table
+// release gives the slot of a job back, whose conclusion is written, and returns what runs next. look says that the table
 // has more, and that enough slots are free for a claim.
 func (s *slots) release(j *Job) (run []*Job, look bool) {
 	s.mu.Lock()
@@ -279,8 +279,8 @@ func (s *slots) claimed(name string, want, got int) {
 	k.backlog.AllowN(time.Now(), got)
 }
 
-// finishInTx notes that a handler's own transaction finishes jobs. It counts if the handler then succeeds with that outcome.
-func (s *slots) finishInTx(cs []Result) {
+// conclude notes that a handler's own transaction concludes jobs. It counts if the handler then succeeds with that outcome.
+func (s *slots) conclude(cs []Conclusion) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range cs {
@@ -292,8 +292,8 @@ func (s *slots) finishInTx(cs []Result) {
 	}
 }
 
-// finishedAs reports whether the handler's own transaction finished the job with this outcome.
-func (s *slots) finishedAs(j *Job, outcome Outcome) bool {
+// concludedAs reports whether the handler's own transaction concluded the job with this outcome.
+func (s *slots) concludedAs(j *Job, outcome Outcome) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.leased[j.ID]

@@ -152,9 +152,9 @@ func keepLock(t *testing.T, s Store, lease string) (release func()) {
 	return release
 }
 
-func finishOne(t *testing.T, s Store, lease string, c Result) int {
+func concludeOne(t *testing.T, s Store, lease string, c Conclusion) int {
 	t.Helper()
-	n, err := s.SaveResults(t.Context(), nil, lease, []Result{c})
+	n, err := s.Conclude(t.Context(), nil, lease, []Conclusion{c})
 	if err != nil {
 		t.Fatal(err)
 	}

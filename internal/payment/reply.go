@@ -20,7 +20,7 @@ import (
 // KindPublishReply is the kind of the jobs that publish a cabinet's reply to other services.
 const KindPublishReply = "reply-publish"
 
-// The outcomes of a cabinet's reply, beside Confirmed and Refused, which finish the command.
+// The outcomes of a cabinet's reply, beside Confirmed and Refused, which conclude the command.
 const (
 	ReplyPending  job.Outcome = "pending"  // not final: the cabinet is busy or still opening
 	ReplyRepeated job.Outcome = "repeated" // the command was concluded by an earlier reply
@@ -124,8 +124,8 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Out
 	return rep.outcome, nil
 }
 
-// match runs the transaction: lock the commands, finish those that have a final reply, finish the replies' own jobs,
-// and create the jobs that publish the replies. A command that an instance is still sending is finished as well: a
+// match runs the transaction: lock the commands, conclude those that have a final reply, conclude the replies' own jobs,
+// and create the jobs that publish the replies. A command that an instance is still sending is concluded as well: a
 // cabinet that has opened must not get the command again because its reply came before the broker's acknowledgement.
 func (r *Replies) match(batch []*reply) error {
 	ctx, cancel := context.WithTimeout(context.Background(), replyTimeout)
@@ -141,7 +141,7 @@ func (r *Replies) match(batch []*reply) error {
 		if err != nil {
 			return err
 		}
-		concluded := make([]job.Result, 0, len(batch))
+		concluded := make([]job.Conclusion, 0, len(batch))
 		var confirmed []*job.Locked
 		var newPublications []job.New
 		for _, rep := range batch {
@@ -157,14 +157,14 @@ func (r *Replies) match(batch []*reply) error {
 				if sent { // it was concluded, but the door is closed
 					err = r.store.Overrule(ctx, tx, c, Refused, reason)
 				} else {
-					err = r.store.FinishLocked(ctx, tx, rep.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason)
+					err = r.store.ConcludeLocked(ctx, tx, rep.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason)
 				}
 				if err != nil {
 					return err
 				}
 				rep.ended = rep.end(c, job.Parked, Refused, reason)
 			}
-			conclusion := job.Result{ID: rep.job.ID, State: job.Done, Outcome: rep.outcome}
+			conclusion := job.Conclusion{ID: rep.job.ID, State: job.Done, Outcome: rep.outcome}
 			if c != nil {
 				conclusion.Ref = c.Ref
 				rep.job.SetRef(c.Ref)
@@ -177,7 +177,7 @@ func (r *Replies) match(batch []*reply) error {
 				})
 			}
 		}
-		if err := r.store.FinishLocked(ctx, tx, batch[0].job.Now(), confirmed, job.Done, Confirmed, nil); err != nil {
+		if err := r.store.ConcludeLocked(ctx, tx, batch[0].job.Now(), confirmed, job.Done, Confirmed, nil); err != nil {
 			return err
 		}
 		if len(newPublications) > 0 {
@@ -185,7 +185,7 @@ func (r *Replies) match(batch []*reply) error {
 				return err
 			}
 		}
-		err = r.runner.FinishInTx(ctx, tx, concluded)
+		err = r.runner.Conclude(ctx, tx, concluded)
 		crash.At("reply matched")
 		return err
 	})
@@ -227,8 +227,8 @@ func (r *Replies) isFromItsCabinet(c *job.Locked, rep *reply) bool {
 	return rep.cabinet != "" && strings.EqualFold(rep.cabinet, rep.device)
 }
 
-// decide returns a reply's outcome. The first final reply finishes the command, and a refusal also one that was done when it
-// was sent; decide marks c as finished for the later replies of the batch.
+// decide returns a reply's outcome. The first final reply concludes the command, and a refusal also one that was done when it
+// was sent; decide marks c as concluded for the later replies of the batch.
 func (r *Replies) decide(c *job.Locked, rep *reply) job.Outcome {
 	has := func(codes []string) bool {
 		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, rep.code) })
@@ -277,7 +277,7 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) 
 	return commands, nil
 }
 
-// end returns the report on a command that the reply finished.
+// end returns the report on a command that the reply concluded.
 func (rep *reply) end(c *job.Locked, state job.State, outcome job.Outcome, reason error) *job.End {
 	j := c.JobAt(KindPayComplete, rep.job.Now())
 	j.Notes = []any{"device_sn", rep.device, "code", rep.code}

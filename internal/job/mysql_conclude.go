@@ -10,10 +10,10 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// SaveResults writes results, all or none: those that differ only in the job, its ref, its wait and its error in one
+// Conclude writes conclusions, all or none: those that differ only in the job, its ref, its wait and its error in one
 // statement, several statements in one transaction.
-func (s *MySQL) SaveResults(ctx context.Context, tx *sql.Tx, lease string, cs []Result) (written int, err error) {
-	statements := resultStatements(lease, cs)
+func (s *MySQL) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (written int, err error) {
+	statements := conclusionStatements(lease, cs)
 	run := func(tx *sql.Tx) error {
 		written = 0
 		for _, st := range statements {
@@ -42,13 +42,13 @@ type statement struct {
 	args  []any
 }
 
-// errorsInStatement is how many results with errors share a statement: the server looks each job's texts up in a list,
+// concludeErrors is how many conclusions with errors share a statement: the server looks each job's texts up in a list,
 // one after the other.
-const errorsInStatement = 100
+const concludeErrors = 100
 
-// resultStatements groups results. Under load nearly all say "done, sent" or the like and share a statement;
+// conclusionStatements groups conclusions. Under load nearly all say "done, sent" or the like and share a statement;
 // those with errors share one as well, so that an outage of JD costs few round trips.
-func resultStatements(lease string, cs []Result) []statement {
+func conclusionStatements(lease string, cs []Conclusion) []statement {
 	type alike struct {
 		state   State
 		outcome Outcome
@@ -58,7 +58,7 @@ func resultStatements(lease string, cs []Result) []statement {
 		text    bool
 	}
 	var order []alike
-	groups := map[alike][]Result{}
+	groups := map[alike][]Conclusion{}
 	for _, c := range cs {
 		k := alike{c.State, c.Outcome, c.Free, c.Ref != "", c.Errors != nil, c.Error != ""}
 		if groups[k] == nil {
@@ -69,21 +69,21 @@ func resultStatements(lease string, cs []Result) []statement {
 	statements := make([]statement, 0, len(order))
 	for _, k := range order {
 		group := groups[k]
-		for k.history && len(group) > errorsInStatement {
-			statements = append(statements, resultStatement(lease, group[:errorsInStatement]))
-			group = group[errorsInStatement:]
+		for k.history && len(group) > concludeErrors {
+			statements = append(statements, conclusionStatement(lease, group[:concludeErrors]))
+			group = group[concludeErrors:]
 		}
-		statements = append(statements, resultStatement(lease, group))
+		statements = append(statements, conclusionStatement(lease, group))
 	}
 	return statements
 }
 
-// resultStatement writes results that differ in nothing but the job, its ref, its wait and its error.
-func resultStatement(lease string, same []Result) statement {
+// conclusionStatement writes conclusions that differ in nothing but the job, its ref, its wait and its error.
+func conclusionStatement(lease string, same []Conclusion) statement {
 	c := same[0]
 	var q strings.Builder
 	var args []any
-	each := func(value func(c *Result) any) {
+	each := func(value func(c *Conclusion) any) {
 		q.WriteString("CASE id")
 		for i := range same {
 			q.WriteString(" WHEN ? THEN ?")
@@ -93,7 +93,7 @@ func resultStatement(lease string, same []Result) statement {
 	}
 	q.WriteString("UPDATE jdpay_job SET lease = NULL, lease_until = NULL, ")
 	if c.State.Finished() {
-		q.WriteString(setEnd)
+		q.WriteString(concluding)
 		args = append(args, c.State, c.Outcome)
 		if c.State == Rejected { // RejectedIn finds it by the time of its end, however long it waited for its try
 			q.WriteString(", next_try_at = UTC_TIMESTAMP(6)")
@@ -105,7 +105,7 @@ func resultStatement(lease string, same []Result) statement {
 			q.WriteString("?")
 			args = append(args, c.Wait.Microseconds())
 		} else {
-			each(func(c *Result) any { return c.Wait.Microseconds() })
+			each(func(c *Conclusion) any { return c.Wait.Microseconds() })
 		}
 		q.WriteString(" MICROSECOND)")
 	}
@@ -114,15 +114,15 @@ func resultStatement(lease string, same []Result) statement {
 	}
 	if c.Ref != "" {
 		q.WriteString(", ref = ")
-		each(func(c *Result) any { return c.Ref })
+		each(func(c *Conclusion) any { return c.Ref })
 	}
 	if c.Error != "" {
 		q.WriteString(", last_error = ")
-		each(func(c *Result) any { return c.Error })
+		each(func(c *Conclusion) any { return c.Error })
 	}
 	if c.Errors != nil {
 		q.WriteString(", errors = ")
-		each(func(c *Result) any { return encodeHistory(c.Errors) })
+		each(func(c *Conclusion) any { return encodeHistory(c.Errors) })
 	}
 	// R-FENCE: a conclusion names the lease; who has lost it changes nothing.
 	q.WriteString(" WHERE lease = ? AND id IN " + sqldb.In(len(same)))
@@ -133,12 +133,12 @@ func resultStatement(lease string, same []Result) statement {
 	return statement{q.String(), args}
 }
 
-// setEnd sets the columns of a job that ends, with the arguments state and outcome. A job that was finished before
-// and is being replayed keeps its first result: what was settled once stays "settled", whatever a replay says. The
+// concluding sets the columns of a job that ends, with the arguments state and outcome. A job that was concluded before
+// and is being replayed keeps its first conclusion: what was settled once stays "settled", whatever a replay says. The
 // time comes last, because the server uses new values for what follows.
-const setEnd = "state = IF(finished_at IS NULL, ?, 'done'), outcome = IF(finished_at IS NULL, ?, outcome), finished_at = COALESCE(finished_at, UTC_TIMESTAMP(6))"
+const concluding = "state = IF(finished_at IS NULL, ?, 'done'), outcome = IF(finished_at IS NULL, ?, outcome), finished_at = COALESCE(finished_at, UTC_TIMESTAMP(6))"
 
-func sameWait(same []Result) bool {
+func sameWait(same []Conclusion) bool {
 	for i := range same {
 		if same[i].Wait.Truncate(time.Microsecond) != same[0].Wait.Truncate(time.Microsecond) {
 			return false
