@@ -189,31 +189,6 @@ func TestPurgeKeepsPaymentsWhole(t *testing.T) {
 	}
 }
 
-func TestBacklog(t *testing.T) {
-	t.Parallel()
-	eachStore(t, func(t *testing.T, s testStore) {
-		if s.db == nil {
-			return // Memory has no Backlog
-		}
-		insert(t, s, "a", NewRow{Kind: "k", Key: "1"}, NewRow{Kind: "k", Key: "2"}, NewRow{Kind: "k", Key: "3", Leased: true}, NewRow{Kind: "l", Key: "4", Leased: true})
-		concludeOne(t, s, "a", Conclusion{ID: 4, State: Done, Outcome: "x"})
-		counts, err := s.Store.(*MySQL).Backlog(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]int{}
-		for _, c := range counts {
-			got[c.Kind+" "+string(c.State)] = c.Jobs
-			if c.Oldest < 0 || c.Oldest > time.Minute {
-				t.Errorf("age %s", c.Oldest)
-			}
-		}
-		if diff := cmp.Diff(map[string]int{"k ready": 2, "k running": 1}, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-	})
-}
-
 func TestRetryAndDiscard(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {

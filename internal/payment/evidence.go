@@ -2,6 +2,7 @@ package payment
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/message"
+	"jdpay-listener/internal/sqldb"
 )
 
 // Rejected messages stay as evidence, but whoever can write into a queue can make any number of them. Of each hour the
@@ -74,16 +76,16 @@ func (e *Evidence) Bound(ctx context.Context) (deleted int64, err error) {
 }
 
 func (e *Evidence) boundHour(ctx context.Context, hour time.Time) (deleted int64, err error) {
-	rows, err := e.Jobs.RejectedIn(ctx, hour, []string{KindSettle, KindReply}, maxEvidenceRows)
+	rows, err := e.rejectedIn(ctx, hour)
 	if err != nil {
 		return 0, err
 	}
 	// Damaged messages stay: each may have been a genuine payment.
-	rows = slices.DeleteFunc(rows, func(r job.RejectedJob) bool { return strings.Contains(r.Key, ":damaged:") })
+	rows = slices.DeleteFunc(rows, func(r rejectedJob) bool { return strings.Contains(r.key, ":damaged:") })
 	byOrder := map[string][]int64{}
 	for _, r := range rows {
-		if r.Ref != "" {
-			byOrder[r.Ref] = append(byOrder[r.Ref], r.ID)
+		if r.ref != "" {
+			byOrder[r.ref] = append(byOrder[r.ref], r.id)
 		}
 	}
 	gone := map[int64]bool{}
@@ -97,7 +99,7 @@ func (e *Evidence) boundHour(ctx context.Context, hour time.Time) (deleted int64
 			return deleted, err
 		}
 	}
-	rows = slices.DeleteFunc(rows, func(r job.RejectedJob) bool { return gone[r.ID] })
+	rows = slices.DeleteFunc(rows, func(r rejectedJob) bool { return gone[r.id] })
 	if len(rows) <= 2*maxUnknownEvidence {
 		return deleted, nil
 	}
@@ -109,6 +111,34 @@ func (e *Evidence) boundHour(ctx context.Context, hour time.Time) (deleted int64
 	return deleted + n, err
 }
 
+// rejectedJob is a job that was rejected.
+type rejectedJob struct {
+	id       int64
+	key, ref string
+}
+
+// rejectedIn returns the messages that were rejected in the hour, the oldest first, at most maxEvidenceRows of them.
+func (e *Evidence) rejectedIn(ctx context.Context, hour time.Time) ([]rejectedJob, error) {
+	// The next_try_at of a rejected job is the time of its end. With all priorities named, the index leads there.
+	rows, err := sqldb.Select(ctx, e.Jobs.DB, func(r *rejectedJob) []any { return []any{&r.id, &r.key, &r.ref} },
+		`SELECT id, COALESCE(unique_key, ''), COALESCE(ref, '') FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
+		WHERE state = 'rejected' AND kind IN (?, ?) AND priority IN (5, 10, 15, 20, 25) AND next_try_at >= ? AND next_try_at < ? ORDER BY id LIMIT ?`,
+		KindSettle, KindReply, hour, hour.Add(time.Hour), maxEvidenceRows)
+	if err != nil {
+		return nil, fmt.Errorf("listing rejected jobs: %w", err)
+	}
+	return rows, nil
+}
+
+// CountDeleted returns how many rejected messages of an order were deleted.
+func CountDeleted(ctx context.Context, db *sql.DB, orderNo string) (n int, err error) {
+	err = db.QueryRowContext(ctx, "SELECT COALESCE(SUM(CAST(args AS UNSIGNED)), 0) FROM jdpay_job WHERE ref = ? AND kind = ?", orderNo, KindEvidence).Scan(&n)
+	if err != nil {
+		err = fmt.Errorf("counting the deleted messages: %w", err)
+	}
+	return n, err
+}
+
 // middle returns a list without its first and its last keep entries.
 func middle(ids []int64, keep int) []int64 {
 	if len(ids) <= 2*keep {
@@ -118,12 +148,12 @@ func middle(ids []int64, keep int) []int64 {
 }
 
 // ofUnknownOrders returns the messages that name no order, or one that does not exist.
-func (e *Evidence) ofUnknownOrders(ctx context.Context, rows []job.RejectedJob) (ids []int64, err error) {
+func (e *Evidence) ofUnknownOrders(ctx context.Context, rows []rejectedJob) (ids []int64, err error) {
 	for chunk := range slices.Chunk(rows, evidenceBatch) {
 		var numbers []string
 		for _, r := range chunk {
-			if r.Ref != "" && !slices.Contains(numbers, r.Ref) {
-				numbers = append(numbers, r.Ref)
+			if r.ref != "" && !slices.Contains(numbers, r.ref) {
+				numbers = append(numbers, r.ref)
 			}
 		}
 		known, err := kernel.FindOrders(ctx, e.Jobs.DB, numbers)
@@ -131,8 +161,8 @@ func (e *Evidence) ofUnknownOrders(ctx context.Context, rows []job.RejectedJob) 
 			return nil, err
 		}
 		for _, r := range chunk {
-			if known[r.Ref] == nil {
-				ids = append(ids, r.ID)
+			if known[r.ref] == nil {
+				ids = append(ids, r.id)
 			}
 		}
 	}
@@ -166,17 +196,24 @@ func (e *Evidence) forged(ctx context.Context, ids []int64) (forged []int64, err
 			unknown = append(unknown, id)
 		}
 	}
-	err = e.Jobs.EachArgs(ctx, unknown, func(id int64, body string) {
-		if !signedWithAny(e.Profile, body, e.Keys) {
-			forged = append(forged, id)
-			return
+	if len(unknown) == 0 {
+		return nil, nil
+	}
+	rows, err := e.Jobs.List(ctx, job.Filter{IDs: unknown, States: []job.State{job.Rejected}}, len(unknown), true)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		if !signedWithAny(e.Profile, r.Args, e.Keys) {
+			forged = append(forged, r.ID)
+			continue
 		}
 		if e.genuine == nil || len(e.genuine) > maxEvidenceRows {
 			e.genuine = map[int64]struct{}{}
 		}
-		e.genuine[id] = struct{}{}
-	})
-	return forged, err
+		e.genuine[r.ID] = struct{}{}
+	}
+	return forged, nil
 }
 
 // signedWithAny reports whether one of the keys gives the signature of the message, with this profile or another one.

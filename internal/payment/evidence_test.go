@@ -237,7 +237,7 @@ func TestEvidenceIsBoundedInTheSandbox(t *testing.T) {
 		if n := w.count("SELECT CAST(args AS UNSIGNED) FROM jdpay_job WHERE kind = 'evidence' AND ref = 'R1'"); n != 10+20*want {
 			t.Errorf("%d are counted, want %d", n, 10+20*want)
 		}
-		if n, err := e.Jobs.Dropped(t.Context(), KindEvidence, "R1"); n != 10+20*want || err != nil {
+		if n, err := CountDeleted(t.Context(), e.Jobs.DB, "R1"); n != 10+20*want || err != nil {
 			t.Errorf("%d were deleted, %v", n, err)
 		}
 	}

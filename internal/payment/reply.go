@@ -142,7 +142,7 @@ func (r *Replies) match(batch []*reply) error {
 			return err
 		}
 		concluded := make([]job.Conclusion, 0, len(batch))
-		var confirmed []*job.Locked
+		var confirmed []*job.Row
 		var newPublications []job.New
 		for _, rep := range batch {
 			c := commands[rep.orderID]
@@ -157,7 +157,7 @@ func (r *Replies) match(batch []*reply) error {
 				if sent { // it was concluded, but the door is closed
 					err = r.store.Overrule(ctx, tx, c, Refused, reason)
 				} else {
-					err = r.store.ConcludeLocked(ctx, tx, rep.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason)
+					err = r.store.ConcludeLocked(ctx, tx, rep.job.Now(), []*job.Row{c}, job.Parked, Refused, reason)
 				}
 				if err != nil {
 					return err
@@ -217,9 +217,9 @@ func (r *Replies) findCabinets(ctx context.Context, batch []*reply) error {
 
 // isFromItsCabinet reports whether a reply comes from the cabinet that the command was sent to. Serials are compared
 // without regard to case and surrounding white space, as the database does.
-func (r *Replies) isFromItsCabinet(c *job.Locked, rep *reply) bool {
+func (r *Replies) isFromItsCabinet(c *job.Row, rep *reply) bool {
 	switch {
-	case !c.Tried: // the command was not sent; a try while the broker was down does not count
+	case !c.Tried(): // the command was not sent; a try while the broker was down does not count
 		return false
 	case rep.device == "":
 		return !r.replyRules.RequireDevice
@@ -229,7 +229,7 @@ func (r *Replies) isFromItsCabinet(c *job.Locked, rep *reply) bool {
 
 // decide returns a reply's outcome. The first final reply concludes the command, and a refusal also one that was done when it
 // was sent; decide marks c as concluded for the later replies of the batch.
-func (r *Replies) decide(c *job.Locked, rep *reply) job.Outcome {
+func (r *Replies) decide(c *job.Row, rep *reply) job.Outcome {
 	has := func(codes []string) bool {
 		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, rep.code) })
 	}
@@ -257,7 +257,7 @@ func (r *Replies) decide(c *job.Locked, rep *reply) job.Outcome {
 }
 
 // lockCommands reads and locks the pay-complete jobs that the replies name, by order id.
-func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) (map[int64]*job.Locked, error) {
+func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) (map[int64]*job.Row, error) {
 	var keys []string
 	for _, rep := range batch {
 		if rep.orderID != 0 {
@@ -268,7 +268,7 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) 
 	if err != nil {
 		return nil, err
 	}
-	commands := make(map[int64]*job.Locked, len(locked))
+	commands := make(map[int64]*job.Row, len(locked))
 	for _, rep := range batch {
 		if c := locked[StepKey(KindPayComplete, rep.orderID)]; c != nil {
 			commands[rep.orderID] = c
@@ -278,8 +278,8 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) 
 }
 
 // end returns the report on a command that the reply concluded.
-func (rep *reply) end(c *job.Locked, state job.State, outcome job.Outcome, reason error) *job.End {
-	j := c.JobAt(KindPayComplete, rep.job.Now())
+func (rep *reply) end(c *job.Row, state job.State, outcome job.Outcome, reason error) *job.End {
+	j := c.JobAt(rep.job.Now())
 	j.Notes = []any{"device_sn", rep.device, "code", rep.code}
 	return &job.End{Job: j, State: state, Outcome: outcome, Err: reason, Took: j.Age}
 }
