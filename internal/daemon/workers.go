@@ -30,7 +30,7 @@ const (
 
 // addWorkers registers the workers that run in one replica at a time.
 func (d *daemon) addWorkers() error {
-	evidence := &payment.Evidence{Jobs: d.store, Profile: setup.SignProfile(d.cfg), Keys: append(setup.Reveal(d.cfg.JDPay.Md5Key), setup.Reveal(d.cfg.SyncReply.Md5Key)...)}
+	evidence := &payment.RejectedMessages{Jobs: d.store, Profile: setup.SignProfile(d.cfg), Keys: append(setup.Reveal(d.cfg.JDPay.Md5Key), setup.Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
 		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
 		d.addWorker(job.Worker{Name: "bound-evidence", Period: boundInterval, Run: func(ctx context.Context) error {

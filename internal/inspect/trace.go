@@ -42,7 +42,7 @@ type Trace struct {
 	// Unread is how many kept messages have not been decoded yet: one of them may be the order's payment.
 	Unread int `json:"unread_messages,omitempty"`
 	// Unlisted is how many rejected messages and copies name the order and are not in Jobs. Deleted is how many rejected
-	// messages were deleted and counted, see payment.Evidence.
+	// messages were deleted and counted, see payment.RejectedMessages.
 	Unlisted int `json:"unlisted_messages,omitempty"`
 	Deleted  int `json:"deleted_messages,omitempty"`
 }

@@ -29,10 +29,10 @@ func (s *MySQL) Lock(ctx context.Context, tx *sql.Tx, keys []string) (map[string
 	return found, nil
 }
 
-// ConcludeLocked gives locked jobs the same end, at the moment now, and releases their leases: the instances that run them
-// find the leases gone. A job that is being replayed keeps its first conclusion, and this end becomes an entry of its
+// FinishLocked gives locked jobs the same end, at the moment now, and releases their leases: the instances that run them
+// find the leases gone. A job that is being replayed keeps its first result, and this end becomes an entry of its
 // history. reason is nil for jobs that are done.
-func (s *MySQL) ConcludeLocked(ctx context.Context, tx *sql.Tx, now time.Time, jobs []*Row, state State, outcome Outcome, reason error) error {
+func (s *MySQL) FinishLocked(ctx context.Context, tx *sql.Tx, now time.Time, jobs []*Row, state State, outcome Outcome, reason error) error {
 	if len(jobs) == 0 {
 		return nil
 	}
@@ -46,7 +46,7 @@ func (s *MySQL) ConcludeLocked(ctx context.Context, tx *sql.Tx, now time.Time, j
 	for _, l := range jobs {
 		args = append(args, l.ID)
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET "+set+concluding+" WHERE id IN "+sqldb.In(len(jobs)), args...); err != nil {
+	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET "+set+finishing+" WHERE id IN "+sqldb.In(len(jobs)), args...); err != nil {
 		return fmt.Errorf("concluding %d locked jobs: %w", len(jobs), err)
 	}
 	for _, l := range jobs {

@@ -200,7 +200,7 @@ func TestRetryAndDiscard(t *testing.T) {
 		for key, state := range ends {
 			j := insert(t, s, "a", NewRow{Kind: "k", Key: key, Ref: "R1", Leased: true, Timeout: time.Second})[0]
 			if state != "" {
-				concludeOne(t, s, "a", Conclusion{ID: j.ID, State: state, Outcome: "x", Error: "e", Errors: []Failure{{Error: "e"}}})
+				finishOne(t, s, "a", Result{ID: j.ID, State: state, Outcome: "x", Error: "e", Errors: []Failure{{Error: "e"}}})
 			}
 		}
 		insert(t, s, "a", NewRow{Kind: "k", Key: "later", Ref: "R1", Delay: time.Hour}, NewRow{Kind: "other", Key: "other"})
@@ -220,7 +220,7 @@ func TestRetryAndDiscard(t *testing.T) {
 			t.Errorf("replayed %d, %v", ids, err)
 		}
 		for _, j := range got {
-			concludeOne(t, s, "b", Conclusion{ID: j.ID, State: Parked, Outcome: "x"})
+			finishOne(t, s, "b", Result{ID: j.ID, State: Parked, Outcome: "x"})
 		}
 		if ids, err := store.Discard(t.Context(), operator, Filter{Kind: "k"}); err != nil || len(ids) != 4 {
 			t.Errorf("discarded %d, %v; want all but the running one", ids, err)

@@ -20,11 +20,11 @@ import (
 // KindPublishReply is the kind of the jobs that publish a cabinet's reply to other services.
 const KindPublishReply = "reply-publish"
 
-// The outcomes of a cabinet's reply, beside Confirmed and Refused, which conclude the command.
+// The outcomes of a cabinet's reply, beside Confirmed and Refused, which finish the command.
 const (
 	ReplyPending  job.Outcome = "pending"  // not final: the cabinet is busy or still opening
-	ReplyRepeated job.Outcome = "repeated" // the command was concluded by an earlier reply
-	ReplyLate     job.Outcome = "late"     // the command was concluded without one: expired, discarded, or sent and this reply is no refusal
+	ReplyRepeated job.Outcome = "repeated" // the command was finished by an earlier reply
+	ReplyLate     job.Outcome = "late"     // the command was finished without one: expired, discarded, or sent and this reply is no refusal
 	ReplyUnknown  job.Outcome = "unknown"  // there is no such command
 	ReplyForeign  job.Outcome = "foreign"  // the command was not sent yet, or to another cabinet
 	Published     job.Outcome = "published"
@@ -93,7 +93,7 @@ type reply struct {
 	orderID int64  // of the command; 0 if the message id is not one of this program
 	cabinet string // that the command is for; empty if that is not known
 	outcome job.Outcome
-	ended   *job.End // of the command that the reply concluded; nil if it concluded none
+	ended   *job.End // of the command that the reply finished; nil if it finished none
 }
 
 // Handle is the handler of KindReply. A message is either a cabinet's reply, or JD's synchronous answer to a payment, which
@@ -124,8 +124,8 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Out
 	return rep.outcome, nil
 }
 
-// match runs the transaction: lock the commands, conclude those that have a final reply, conclude the replies' own jobs,
-// and create the jobs that publish the replies. A command that an instance is still sending is concluded as well: a
+// match runs the transaction: lock the commands, finish those that have a final reply, finish the replies' own jobs,
+// and create the jobs that publish the replies. A command that an instance is still sending is finished as well: a
 // cabinet that has opened must not get the command again because its reply came before the broker's acknowledgement.
 func (r *Replies) match(batch []*reply) error {
 	ctx, cancel := context.WithTimeout(context.Background(), replyTimeout)
@@ -141,7 +141,7 @@ func (r *Replies) match(batch []*reply) error {
 		if err != nil {
 			return err
 		}
-		concluded := make([]job.Conclusion, 0, len(batch))
+		results := make([]job.Result, 0, len(batch))
 		var confirmed []*job.Row
 		var newPublications []job.New
 		for _, rep := range batch {
@@ -154,30 +154,30 @@ func (r *Replies) match(batch []*reply) error {
 				rep.ended = rep.end(c, job.Done, Confirmed, nil)
 			case Refused:
 				reason := fmt.Errorf("the cabinet refused with code %s: %s", message.Cut(rep.code, 40), message.Cut(rep.text, 200))
-				if sent { // it was concluded, but the door is closed
+				if sent { // it was finished, but the door is closed
 					err = r.store.Overrule(ctx, tx, c, Refused, reason)
 				} else {
-					err = r.store.ConcludeLocked(ctx, tx, rep.job.Now(), []*job.Row{c}, job.Parked, Refused, reason)
+					err = r.store.FinishLocked(ctx, tx, rep.job.Now(), []*job.Row{c}, job.Parked, Refused, reason)
 				}
 				if err != nil {
 					return err
 				}
 				rep.ended = rep.end(c, job.Parked, Refused, reason)
 			}
-			conclusion := job.Conclusion{ID: rep.job.ID, State: job.Done, Outcome: rep.outcome}
+			result := job.Result{ID: rep.job.ID, State: job.Done, Outcome: rep.outcome}
 			if c != nil {
-				conclusion.Ref = c.Ref
+				result.Ref = c.Ref
 				rep.job.SetRef(c.Ref)
 			}
-			concluded = append(concluded, conclusion)
+			results = append(results, result)
 			if r.Publisher != nil && rep.outcome != ReplyForeign { // services that wait must not see another cabinet's reply
 				newPublications = append(newPublications, job.New{
-					Kind: KindPublishReply, Args: publication{rep.messageID, string(rep.payload)}, Key: KindPublishReply + ":" + rep.job.Key, Ref: conclusion.Ref,
+					Kind: KindPublishReply, Args: publication{rep.messageID, string(rep.payload)}, Key: KindPublishReply + ":" + rep.job.Key, Ref: result.Ref,
 					Enqueued: rep.job.Enqueued, Trace: rep.job.Trace,
 				})
 			}
 		}
-		if err := r.store.ConcludeLocked(ctx, tx, batch[0].job.Now(), confirmed, job.Done, Confirmed, nil); err != nil {
+		if err := r.store.FinishLocked(ctx, tx, batch[0].job.Now(), confirmed, job.Done, Confirmed, nil); err != nil {
 			return err
 		}
 		if len(newPublications) > 0 {
@@ -185,7 +185,7 @@ func (r *Replies) match(batch []*reply) error {
 				return err
 			}
 		}
-		err = r.runner.Conclude(ctx, tx, concluded)
+		err = r.runner.FinishInTx(ctx, tx, results)
 		crash.At("reply matched")
 		return err
 	})
@@ -227,8 +227,8 @@ func (r *Replies) isFromItsCabinet(c *job.Row, rep *reply) bool {
 	return rep.cabinet != "" && strings.EqualFold(rep.cabinet, rep.device)
 }
 
-// decide returns a reply's outcome. The first final reply concludes the command, and a refusal also one that was done when it
-// was sent; decide marks c as concluded for the later replies of the batch.
+// decide returns a reply's outcome. The first final reply finishes the command, and a refusal also one that was done when it
+// was sent; decide marks c as finished for the later replies of the batch.
 func (r *Replies) decide(c *job.Row, rep *reply) job.Outcome {
 	has := func(codes []string) bool {
 		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, rep.code) })
@@ -277,7 +277,7 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) 
 	return commands, nil
 }
 
-// end returns the report on a command that the reply concluded.
+// end returns the report on a command that the reply finished.
 func (rep *reply) end(c *job.Row, state job.State, outcome job.Outcome, reason error) *job.End {
 	j := c.JobAt(rep.job.Now())
 	j.Notes = []any{"device_sn", rep.device, "code", rep.code}
