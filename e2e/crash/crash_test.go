@@ -175,7 +175,7 @@ var breaches = []breach{
 		"a job is concluded before it is tried", "broken", "../../internal/job/run.go",
 		[][2]string{{
 			"\toutcome, err := r.try(ctx, k, j)\n",
-			"\tif j.Kind == \"pay-info\" {\n\t\t_ = r.conclusions.Do(context.Background(), Conclusion{ID: j.ID, State: Done, Outcome: \"written\"})\n\t\tcrash.At(\"broken\")\n\t}\n\toutcome, err := r.try(ctx, k, j)\n",
+			"\tif j.Kind == \"pay-info\" {\n\t\t_ = r.results.Do(context.Background(), Result{ID: j.ID, State: Done, Outcome: \"written\"})\n\t\tcrash.At(\"broken\")\n\t}\n\toutcome, err := r.try(ctx, k, j)\n",
 		}},
 	},
 }

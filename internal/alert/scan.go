@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/payment"
 	"jdpay-listener/internal/replica"
@@ -45,7 +46,7 @@ func (t *Teller) scan(ctx context.Context) error {
 
 // findParked raises the alerts of parked jobs, and ends those of jobs that are parked no longer.
 func (t *Teller) findParked(ctx context.Context) error {
-	ids, err := t.jobs.ParkedIDs(ctx)
+	ids, err := parkedIDs(ctx, t.store.db)
 	if err != nil {
 		return err
 	}
@@ -70,16 +71,16 @@ func (t *Teller) findLate(ctx context.Context, paused []string) error {
 	if grace <= 0 {
 		return nil
 	}
-	ids, err := t.jobs.OldIDs(ctx, append(slices.Clone(queueKinds), payment.Steps...), grace)
+	ids, err := oldIDs(ctx, t.store.db, append(slices.Clone(queueKinds), payment.Steps...), grace)
 	if err != nil {
 		return err
 	}
-	silent, err := t.jobs.ParkedIDs(ctx)
+	silent, err := parkedIDs(ctx, t.store.db)
 	if err != nil {
 		return err
 	}
 	if len(paused) > 0 {
-		waiting, err := t.jobs.OldIDs(ctx, paused, grace)
+		waiting, err := oldIDs(ctx, t.store.db, paused, grace)
 		if err != nil {
 			return err
 		}
@@ -189,13 +190,13 @@ func (t *Teller) EndNow(ctx context.Context, key string) error {
 // findRejected raises alerts when messages of a kind are rejected and none is accepted, else when many are rejected. The first is over when a
 // message is accepted, and not before: a queue that is silent meanwhile proves nothing.
 func (t *Teller) findRejected(ctx context.Context) error {
-	rejected, err := t.jobs.RejectedSince(ctx, queueKinds, acceptSpan)
+	rejected, err := rejectedSince(ctx, t.store.db, queueKinds, acceptSpan)
 	if err != nil {
 		return err
 	}
 	byOutcome, byKind, unheard := map[job.Outcome]int{}, map[string]int{}, map[string]bool{}
 	for _, r := range rejected {
-		byKind[r.Kind] += r.Jobs
+		byKind[r.kind] += r.jobs
 	}
 	for _, kind := range queueKinds {
 		if unheard[kind], err = t.checkAccepted(ctx, kind, byKind[kind]); err != nil {
@@ -203,8 +204,8 @@ func (t *Teller) findRejected(ctx context.Context) error {
 		}
 	}
 	for _, r := range rejected {
-		if !unheard[r.Kind] { // else one alert is enough
-			byOutcome[r.Outcome] += r.Jobs
+		if !unheard[r.kind] { // else one alert is enough
+			byOutcome[r.outcome] += r.jobs
 		}
 	}
 	for outcome, n := range byOutcome {
@@ -227,10 +228,10 @@ func (t *Teller) checkAccepted(ctx context.Context, kind string, rejected int) (
 	if len(open) > 0 {
 		since = open[0].since
 	}
-	switch accepted, err := t.jobs.Accepted(ctx, kind, acceptSpan, since); {
+	switch is, err := accepted(ctx, t.store.db, kind, acceptSpan, since); {
 	case err != nil:
 		return false, err
-	case accepted:
+	case is:
 		return false, t.endRows(ctx, false, open)
 	case len(open) == 0:
 		return true, t.raiseNow(ctx, noneAccepted(kind, rejected), forever)
@@ -240,7 +241,7 @@ func (t *Teller) checkAccepted(ctx context.Context, kind string, rejected int) (
 
 // findForeign raises the alert that many replies come from other cabinets.
 func (t *Teller) findForeign(ctx context.Context) error {
-	n, err := t.jobs.CountDone(ctx, payment.KindReply, payment.ReplyForeign, foreignSpan)
+	n, err := countDone(ctx, t.store.db, payment.KindReply, payment.ReplyForeign, foreignSpan)
 	if err != nil || n < minBurst {
 		return err
 	}
@@ -249,15 +250,15 @@ func (t *Teller) findForeign(ctx context.Context) error {
 
 // findBacklog raises alerts of kinds with work that has been due for backlogLimit and that nobody takes.
 func (t *Teller) findBacklog(ctx context.Context, paused []string) error {
-	list, err := t.jobs.Overdue(ctx, backlogLimit)
+	list, err := overdue(ctx, t.store.db, backlogLimit)
 	if err != nil {
 		return err
 	}
 	for _, b := range list {
-		if slices.Contains(paused, b.Kind) {
+		if slices.Contains(paused, b.kind) {
 			continue
 		}
-		if err := t.raiseNow(ctx, backlog(b.Kind, b.Jobs, b.Age), loopTimeout); err != nil {
+		if err := t.raiseNow(ctx, backlog(b.kind, b.jobs, time.Duration(b.micros)*time.Microsecond), loopTimeout); err != nil {
 			return err
 		}
 	}
@@ -270,7 +271,7 @@ func (t *Teller) findPausesOver(ctx context.Context) error {
 	if err != nil || len(ended) == 0 {
 		return err
 	}
-	waiting, err := t.jobs.OpenWork(ctx)
+	waiting, err := inspect.ReadOpenWork(ctx, t.store.db)
 	if err != nil {
 		return err
 	}

@@ -184,7 +184,7 @@ func (s *Server) jobs(ctx context.Context, p *page) error {
 	}
 	finished := d.State == "" || d.State == string(job.Done) || d.State == string(job.Rejected)
 	if finished && d.Order == "" && (d.Kind != "" || d.Outcome != "" || d.Text != "" || d.State != "") {
-		newest, err := job.NewMySQL(s.Account).NewestID(ctx)
+		newest, err := inspect.NewestJob(ctx, s.Account)
 		if err != nil {
 			return err
 		}

@@ -154,7 +154,7 @@ func (d *daemon) assemble(ctx context.Context) (err error) {
 		}
 		return d.store.CheckWritable(ctx)
 	})
-	d.health.Note("instance lock", d.store.Lockless)
+	d.health.Note("instance lock", d.store.LockUnavailable)
 	d.health.Check("account tables", func(context.Context) error { return d.tables[0].lacks() })
 	d.health.Note("main tables", d.tables[1].lacks)
 	d.health.Check("mqtt", func(context.Context) error { return d.session.Healthy() })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/alert"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
 )
@@ -83,7 +84,7 @@ func TestAgesGoOnCountingInAnOutage(t *testing.T) {
 			}
 			return found
 		}
-		d.countJobs([]job.Count{
+		d.countJobs([]inspect.Count{
 			{Kind: "settle", State: job.Ready, Jobs: 3, Oldest: 10 * time.Second},
 			{Kind: "settle", State: job.Running, Jobs: 3, Oldest: 20 * time.Second},
 			{Kind: "pay-info", State: job.Parked, Jobs: 1, Oldest: time.Hour},

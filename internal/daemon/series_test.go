@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/ops"
 	"jdpay-listener/internal/testenv"
@@ -16,7 +17,7 @@ import (
 // whose row is as old as the table, has no age.
 func TestGaugesOfJobsFallToZero(t *testing.T) {
 	d := &daemon{metrics: ops.NewMetrics(), log: slog.New(slog.DiscardHandler), runner: job.NewRunner(job.NewMySQL(nil), "test", job.Options{})}
-	d.countJobs([]job.Count{
+	d.countJobs([]inspect.Count{
 		{Kind: "settle", State: job.Ready, Jobs: 3, Oldest: 2 * time.Minute},
 		{Kind: "settle", State: job.Parked, Jobs: 1, Oldest: time.Hour},
 		{Kind: "purge", State: job.Ready, Jobs: 1, Oldest: 24 * time.Hour, Worker: true},
@@ -34,7 +35,7 @@ func TestGaugesOfJobsFallToZero(t *testing.T) {
 		}
 	}
 	want("with a backlog", 3, 1, 120)
-	d.countJobs([]job.Count{{Kind: "purge", State: job.Running, Jobs: 1, Oldest: 24 * time.Hour, Worker: true}})
+	d.countJobs([]inspect.Count{{Kind: "purge", State: job.Running, Jobs: 1, Oldest: 24 * time.Hour, Worker: true}})
 	want("when it is done", 0, 0, 0)
 	if n := testenv.Gather(t, d.metrics.Registry)["jdpay_jobs purge running"]; n != 1 {
 		t.Errorf("%v rows of the worker", n)

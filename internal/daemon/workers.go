@@ -8,6 +8,7 @@ import (
 
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/document"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/mns"
 	"jdpay-listener/internal/payment"
@@ -29,7 +30,7 @@ const (
 
 // addWorkers registers the workers that run in one replica at a time.
 func (d *daemon) addWorkers() error {
-	evidence := &payment.Evidence{Jobs: d.store, Profile: setup.SignProfile(d.cfg), Keys: append(setup.Reveal(d.cfg.JDPay.Md5Key), setup.Reveal(d.cfg.SyncReply.Md5Key)...)}
+	evidence := &payment.RejectedMessages{Jobs: d.store, Profile: setup.SignProfile(d.cfg), Keys: append(setup.Reveal(d.cfg.JDPay.Md5Key), setup.Reveal(d.cfg.SyncReply.Md5Key)...)}
 	return errors.Join(
 		register(d, payment.KindEvidence, job.Kind{Priority: job.Low}, payment.KeepCount),
 		d.addWorker(job.Worker{Name: "bound-evidence", Period: boundInterval, Run: func(ctx context.Context) error {
@@ -89,7 +90,7 @@ func (d *daemon) localWorkers() []server {
 		d.watched(job.Worker{Name: "tables", Period: tablesInterval, Run: d.checkTables}),
 		d.watched(d.alerts.Worker()),
 		d.watched(job.Worker{Name: "intake", Period: intakeInterval, Run: d.watchIntake}),
-		d.watched(job.Worker{Name: "failing", Period: report.FailingTimeout, Run: func(ctx context.Context) error { return d.tries.CheckFailing(ctx, d.store) }}),
+		d.watched(job.Worker{Name: "failing", Period: report.FailingTimeout, Run: func(ctx context.Context) error { return d.tries.CheckFailing(ctx, d.store.DB) }}),
 	}
 }
 
@@ -135,15 +136,15 @@ func (d *daemon) backlog(ctx context.Context) error {
 	return err
 }
 
-func (d *daemon) readBacklog(ctx context.Context) ([]job.Count, error) {
+func (d *daemon) readBacklog(ctx context.Context) ([]inspect.Count, error) {
 	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
 	defer cancel()
-	return d.store.Backlog(ctx)
+	return inspect.Backlog(ctx, d.store.DB)
 }
 
 // countJobs notes how old the oldest job of each kind is, and sets the gauges of jobs. A kind that has none now, but had
 // some before, has 0: its series do not end.
-func (d *daemon) countJobs(counts []job.Count) {
+func (d *daemon) countJobs(counts []inspect.Count) {
 	if d.kindsSeen == nil {
 		d.kindsSeen = map[string]bool{}
 		for _, kind := range d.runner.Kinds() {

@@ -1,4 +1,4 @@
-// Package document writes documents of concluded jobs to Elasticsearch, for people who search there. Payments do not wait for it.
+// Package document writes documents of finished jobs to Elasticsearch, for people who search there. Payments do not wait for it.
 package document
 
 import (
@@ -17,7 +17,7 @@ import (
 	"jdpay-listener/internal/outage"
 )
 
-// Indexer writes a document of each concluded job to Elasticsearch. A worker, in one replica at a time, follows the job table,
+// Indexer writes a document of each finished job to Elasticsearch. A worker, in one replica at a time, follows the job table,
 // so an outage only delays documents, and nothing of it is in a payment's way. Serve has the worker run soon after a job of
 // this instance has ended; the worker's period finds the jobs of others.
 type Indexer struct {
@@ -140,7 +140,7 @@ func (x *Indexer) hasten(ctx context.Context) bool {
 		if sleep(ctx, pause); ctx.Err() != nil {
 			return false
 		}
-		due, err := x.store.Hasten(ctx, WorkerName, indexInterval, rest)
+		due, err := x.store.MakeDue(ctx, WorkerName, indexInterval, rest)
 		if due {
 			x.resume()
 		}

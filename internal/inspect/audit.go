@@ -14,6 +14,7 @@ import (
 	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
+	"jdpay-listener/internal/sqldb"
 )
 
 // Audit checks that every kept message and every paid order is in exactly one place, and that orders, jobs and pay infos
@@ -52,7 +53,7 @@ const (
 
 // Run audits.
 func (a Audit) Run(ctx context.Context) (*Audited, error) {
-	r := &auditRun{Audit: a, jobs: job.NewMySQL(a.Account), settles: map[string]int64{}, copies: map[string]int64{}, found: &Audited{Messages: map[string]int{}, Steps: map[string]int{}, Offenders: []Offender{}}}
+	r := &auditRun{Audit: a, settles: map[string]int64{}, copies: map[string]int64{}, found: &Audited{Messages: map[string]int{}, Steps: map[string]int{}, Offenders: []Offender{}}}
 	tx, err := a.Account.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("beginning a snapshot: %w", err)
@@ -76,11 +77,11 @@ func (a Audit) Run(ctx context.Context) (*Audited, error) {
 
 type auditRun struct {
 	Audit
-	jobs    *job.MySQL
 	found   *Audited
 	settles map[string]int64 // the job that settled an order, by order number
 	copies  map[string]int64 // a job with outcome duplicate, by order number
 	first   time.Time        // when the first message that is done was received; zero: none is done
+	now     time.Time        // of the database, when the snapshot began
 	purged  time.Time        // what ended earlier may have been purged, whether or not older jobs are left
 	written []string         // post order ids whose pay info must exist
 }
@@ -91,11 +92,10 @@ func (r *auditRun) addOffender(what, problem lang.Message) {
 
 // begin reads the time of the snapshot.
 func (r *auditRun) begin(ctx context.Context, tx *sql.Tx) error {
-	var now time.Time
-	if err := tx.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&now); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&r.now); err != nil {
 		return fmt.Errorf("reading the database's time: %w", err)
 	}
-	r.purged = now.Add(-r.KeepDone)
+	r.purged = r.now.Add(-r.KeepDone)
 	return nil
 }
 
@@ -108,13 +108,13 @@ func (r *auditRun) complete(at time.Time) bool {
 
 // rows checks that no row contradicts itself, and counts.
 func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
-	return r.jobs.Walk(ctx, tx, nil, "", func(page []job.Summary) error {
+	return job.Walk(ctx, tx, job.Filter{}, func(page []job.Row) error {
 		for _, j := range page {
-			// A kind that this version does not have, or a periodic worker that it does not have any more, is taken over by nobody.
-			if _, known := payment.Endings[j.Kind]; !known {
-				j.Orphaned = false
+			orphaned, err := r.orphaned(ctx, tx, j)
+			if err != nil {
+				return err
 			}
-			if problem, found := j.Contradiction(); found {
+			if problem, found := contradiction(j, orphaned); found {
 				r.addOffender(lang.M("job %d", j.ID), lang.M("%s (%s, state %s): %s", j.Kind, j.Ref, j.State, problem))
 			}
 			where := string(j.State)
@@ -138,9 +138,44 @@ func (r *auditRun) rows(ctx context.Context, tx *sql.Tx) error {
 	})
 }
 
+// orphanedAfter is how long a running job may be without a living owner; instances take such jobs over in seconds.
+const orphanedAfter = time.Minute
+
+// orphaned reports whether the job's owner is gone for longer than that, and no instance has taken the job over. A kind that this
+// version does not have, or a periodic worker that it does not have any more, is taken over by nobody.
+func (r *auditRun) orphaned(ctx context.Context, tx *sql.Tx, j job.Row) (is bool, err error) {
+	if _, known := payment.Endings[j.Kind]; !known || j.LeaseEnds == nil || r.now.Sub(*j.LeaseEnds) <= orphanedAfter {
+		return false, nil
+	}
+	if err := tx.QueryRowContext(ctx, "SELECT IS_USED_LOCK(NULLIF(?, '')) IS NULL", j.Lease).Scan(&is); err != nil {
+		return false, fmt.Errorf("looking for the owner of job %d: %w", j.ID, err)
+	}
+	return is, nil
+}
+
+// contradiction says why no job can be as this one is, if none can.
+func contradiction(j job.Row, orphaned bool) (problem lang.Message, found bool) {
+	ended, leased := j.Finished != nil, j.Lease != ""
+	switch {
+	case !slices.Contains(job.States, j.State):
+		return lang.M("there is no such state"), true
+	case j.State.Finished() && (j.Outcome == "" || !ended):
+		return lang.M("finished without an outcome or a time"), true
+	case !j.State.Finished() && ended && j.Outcome == "": // with an outcome it is being replayed
+		return lang.M("unfinished, with the time of an end"), true
+	case j.State == job.Running && !leased:
+		return lang.M("running, and leased by nobody"), true
+	case j.State != job.Running && leased:
+		return lang.M("leased, and not running"), true
+	case orphaned:
+		return lang.M("its owner is gone for more than a minute, and no instance has taken it over: is one running?"), true
+	}
+	return lang.Message{}, false
+}
+
 // settled checks that each settled order was settled once, is marked paid, and has its steps.
 func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
-	return r.jobs.Walk(ctx, tx, []string{payment.KindSettle, payment.KindReply}, payment.Settled, func(page []job.Summary) error {
+	return job.Walk(ctx, tx, job.Filter{Kinds: []string{payment.KindSettle, payment.KindReply}, Outcome: payment.Settled}, func(page []job.Row) error {
 		numbers := make([]string, 0, len(page))
 		for _, j := range page {
 			if other, ok := r.settles[j.Ref]; ok {
@@ -159,7 +194,7 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 				keys = append(keys, payment.StepKey(kind, o.ID))
 			}
 		}
-		have, err := r.jobs.Existing(ctx, tx, keys)
+		have, err := existing(ctx, tx, keys)
 		if err != nil {
 			return err
 		}
@@ -181,6 +216,22 @@ func (r *auditRun) settled(ctx context.Context, tx *sql.Tx) error {
 		}
 		return nil
 	})
+}
+
+// existing returns which of these keys have a job.
+func existing(ctx context.Context, tx *sql.Tx, keys []string) (map[string]bool, error) {
+	have := make(map[string]bool, len(keys))
+	if len(keys) == 0 {
+		return have, nil
+	}
+	found, err := sqldb.SelectColumn[string](ctx, tx, "SELECT unique_key FROM jdpay_job WHERE unique_key IN "+sqldb.In(len(keys)), sqldb.Args(keys)...)
+	if err != nil {
+		return nil, fmt.Errorf("looking jobs up by their keys: %w", err)
+	}
+	for _, key := range found {
+		have[key] = true
+	}
+	return have, nil
 }
 
 // duplicates checks that the order of each duplicate was settled. If not, the order was marked paid and its steps may never
@@ -212,8 +263,8 @@ func (r *auditRun) duplicates(ctx context.Context, tx *sql.Tx) error {
 
 // steps checks that each step's order was settled and is marked paid.
 func (r *auditRun) steps(ctx context.Context, tx *sql.Tx) error {
-	return r.jobs.Walk(ctx, tx, payment.Steps, "", func(page []job.Summary) error {
-		ids := map[int64]job.Summary{}
+	return job.Walk(ctx, tx, job.Filter{Kinds: payment.Steps}, func(page []job.Row) error {
+		ids := map[int64]job.Row{}
 		for _, j := range page {
 			_, text, _ := strings.Cut(j.Key, ":")
 			id, err := strconv.ParseInt(text, 10, 64)

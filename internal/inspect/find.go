@@ -13,7 +13,6 @@ import (
 	"golang.org/x/text/width"
 
 	"jdpay-listener/internal/device"
-	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/payment"
@@ -231,7 +230,7 @@ func (f *finder) messages(ctx context.Context, queues []string) error {
 			}
 		}
 	}
-	refs, err := job.NewMySQL(f.account).Refs(ctx, f.whole, keys, f.limit+1)
+	refs, err := refsOf(ctx, f.account, f.whole, keys, f.limit+1)
 	if err != nil && !sqldb.IsBadText(err) {
 		return err
 	}
@@ -373,4 +372,29 @@ func hasIndex(ctx context.Context, db *sql.DB, table kernel.Table, column string
 	table.Indexes = []kernel.Index{{Columns: []string{column}}}
 	missing, err := kernel.MissingIndexes(ctx, db, []kernel.Table{table})
 	return err == nil && len(missing) == 0
+}
+
+// refsOf returns order numbers, at most limit for each condition: those of jobs with one of the refs, and of jobs with one of
+// the unique keys. Values are compared as the columns compare.
+func refsOf(ctx context.Context, db *sql.DB, refs, keys []any, limit int) ([]string, error) {
+	var found []string
+	for _, c := range []struct {
+		column string
+		values []any
+	}{{"ref", refs}, {"unique_key", keys}} {
+		if len(c.values) == 0 {
+			continue
+		}
+		some, err := sqldb.SelectColumn[string](ctx, db, "SELECT DISTINCT ref FROM jdpay_job WHERE "+c.column+" IN "+sqldb.In(len(c.values))+" AND ref IS NOT NULL LIMIT ?",
+			append(slices.Clone(c.values), limit)...)
+		if err != nil {
+			return nil, fmt.Errorf("looking for jobs: %w", err)
+		}
+		for _, ref := range some {
+			if !slices.Contains(found, ref) {
+				found = append(found, ref)
+			}
+		}
+	}
+	return found, nil
 }

@@ -257,3 +257,11 @@ func (a ListAudit) notListed(ctx context.Context, list *paylist.List, c *Compare
 		}
 	}
 }
+
+// NewestJob returns the largest id of a job, 0 if there is none.
+func NewestJob(ctx context.Context, db *sql.DB) (id int64, err error) {
+	if err := db.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM jdpay_job").Scan(&id); err != nil {
+		return 0, fmt.Errorf("reading the newest job: %w", err)
+	}
+	return id, nil
+}

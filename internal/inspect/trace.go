@@ -42,7 +42,7 @@ type Trace struct {
 	// Unread is how many kept messages have not been decoded yet: one of them may be the order's payment.
 	Unread int `json:"unread_messages,omitempty"`
 	// Unlisted is how many rejected messages and copies name the order and are not in Jobs. Deleted is how many rejected
-	// messages were deleted and counted, see payment.Evidence.
+	// messages were deleted and counted, see payment.RejectedMessages.
 	Unlisted int `json:"unlisted_messages,omitempty"`
 	Deleted  int `json:"deleted_messages,omitempty"`
 }
@@ -109,7 +109,7 @@ func LookUp(ctx context.Context, account, main *sql.DB, orderNo string) (*Trace,
 		}
 	}
 	if t.Order == nil || !t.Order.Paid {
-		if t.Unread, err = job.NewMySQL(account).CountUnread(ctx, []string{payment.KindSettle, payment.KindReply}); err != nil {
+		if t.Unread, err = countUnread(ctx, account, []string{payment.KindSettle, payment.KindReply}); err != nil {
 			return nil, err
 		}
 	}
@@ -156,7 +156,7 @@ func (t *Trace) readJobs(ctx context.Context, account *sql.DB) (err error) {
 		}
 	}
 	slices.SortFunc(t.Jobs, func(a, b job.Row) int { return cmp.Compare(a.ID, b.ID) })
-	t.Deleted, err = store.Dropped(ctx, payment.KindEvidence, t.OrderNo)
+	t.Deleted, err = payment.CountDeleted(ctx, account, t.OrderNo)
 	return err
 }
 

@@ -203,7 +203,7 @@ func TestTraceCountsDeletedEvidence(t *testing.T) {
 	w := newWorld(t)
 	w.order(1, "8.00")
 	w.insert(100, job.Rejected, payment.BadSignature, "R1")
-	evidence := &payment.Evidence{Jobs: job.NewMySQL(w.db), Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true}, Keys: []string{testKey}}
+	evidence := &payment.RejectedMessages{Jobs: job.NewMySQL(w.db), Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true}, Keys: []string{testKey}}
 	deleted, err := evidence.Bound(t.Context())
 	if err != nil || deleted == 0 {
 		t.Fatalf("%d messages are deleted: %v", deleted, err)

@@ -121,7 +121,7 @@ func (s *MySQL) act(ctx context.Context, by auditlog.Operator, name string, f Fi
 	// Look without locks, then take by id: a lock by a filter would hold every job up that the filter passes over.
 	where, whereArgs := f.where()
 	where = from + " AND " + where
-	selected, err := readIDs(ctx, s.DB, "SELECT id FROM jdpay_job WHERE "+where+" ORDER BY id", whereArgs...)
+	selected, err := sqldb.SelectColumn[int64](ctx, s.DB, "SELECT id FROM jdpay_job WHERE "+where+" ORDER BY id", whereArgs...)
 	if err != nil {
 		return nil, fmt.Errorf("selecting jobs: %w", err)
 	}
@@ -154,7 +154,7 @@ func (s *MySQL) act(ctx context.Context, by auditlog.Operator, name string, f Fi
 }
 
 // changeJobs changes those of the jobs with these ids that fit a condition, and returns what became of them, or nil if none does.
-func changeJobs(ctx context.Context, tx *sql.Tx, ids []any, where string, whereArgs []any, set string, args []any) (*auditlog.Change, error) {
+func changeJobs(ctx context.Context, tx *sql.Tx, ids []int64, where string, whereArgs []any, set string, args []any) (*auditlog.Change, error) {
 	before, err := acted(ctx, tx, ids, where, whereArgs, " FOR UPDATE")
 	if err != nil {
 		return nil, fmt.Errorf("locking jobs: %w", err)
@@ -162,38 +162,29 @@ func changeJobs(ctx context.Context, tx *sql.Tx, ids []any, where string, whereA
 	if len(before) == 0 {
 		return nil, nil
 	}
-	locked := make([]any, len(before))
 	c := &auditlog.Change{Before: before}
-	for i, j := range before {
-		locked[i] = j.ID
+	for _, j := range before {
 		c.Jobs = append(c.Jobs, j.ID)
 		if j.Ref != "" && !slices.Contains(c.Refs, j.Ref) {
 			c.Refs = append(c.Refs, j.Ref)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET "+set+" WHERE id IN "+sqldb.In(len(locked)), append(slices.Clone(args), locked...)...); err != nil {
+	if _, err := tx.ExecContext(ctx, "UPDATE jdpay_job SET "+set+" WHERE id IN "+sqldb.In(len(c.Jobs)), append(slices.Clone(args), sqldb.Args(c.Jobs)...)...); err != nil {
 		return nil, fmt.Errorf("changing jobs: %w", err)
 	}
-	if c.After, err = acted(ctx, tx, locked, "1 = 1", nil, ""); err != nil {
+	if c.After, err = acted(ctx, tx, c.Jobs, "1 = 1", nil, ""); err != nil {
 		return nil, fmt.Errorf("reading changed jobs: %w", err)
 	}
 	return c, nil
 }
 
 // acted reads the jobs with these ids that fit a condition.
-func acted(ctx context.Context, tx *sql.Tx, ids []any, where string, whereArgs []any, lock string) (list []Acted, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT id, kind, COALESCE(ref, ''), state, COALESCE(outcome, ''), try_count FROM jdpay_job FORCE INDEX (`PRIMARY`) WHERE "+
-		where+" AND id IN "+sqldb.In(len(ids))+" ORDER BY id"+lock, append(slices.Clone(whereArgs), ids...)...)
-	if err != nil {
-		return nil, err
+func acted(ctx context.Context, tx *sql.Tx, ids []int64, where string, whereArgs []any, lock string) ([]Acted, error) {
+	rows, err := readRows(ctx, tx, false, "FORCE INDEX (`PRIMARY`) WHERE "+where+" AND id IN "+sqldb.In(len(ids))+" ORDER BY id"+lock,
+		append(slices.Clone(whereArgs), sqldb.Args(ids)...)...)
+	list := make([]Acted, len(rows))
+	for i, r := range rows {
+		list[i] = Acted{r.ID, r.Kind, r.Ref, r.State, r.Outcome, r.Tries}
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var j Acted
-		if err := rows.Scan(&j.ID, &j.Kind, &j.Ref, &j.State, &j.Outcome, &j.Tries); err != nil {
-			return nil, err
-		}
-		list = append(list, j)
-	}
-	return list, rows.Err()
+	return list, err
 }

@@ -28,7 +28,7 @@ func TestActsAreRecorded(t *testing.T) {
 		var ids []int64
 		for i, ref := range []string{"R1", "R2", "", "R1"} {
 			j := insert(t, s, "a", NewRow{Kind: "k", Key: fmt.Sprint(i), Ref: ref, Leased: true})[0]
-			concludeOne(t, s, "a", Conclusion{ID: j.ID, State: Parked, Outcome: "refused"})
+			finishOne(t, s, "a", Result{ID: j.ID, State: Parked, Outcome: "refused"})
 			ids = append(ids, j.ID)
 		}
 		running := insert(t, s, "a", NewRow{Kind: "k", Key: "running", Leased: true})[0].ID
@@ -225,7 +225,7 @@ func TestRedactLeavesOpenWork(t *testing.T) {
 	if done, err := store.Redact(t.Context(), operator, j.ID, remains); err != nil || done {
 		t.Fatalf("a running job: %v, %v", done, err)
 	}
-	concludeOne(t, s, "a", Conclusion{ID: j.ID, State: Parked, Outcome: "refused"})
+	finishOne(t, s, "a", Result{ID: j.ID, State: Parked, Outcome: "refused"})
 	for _, want := range []bool{true, false} {
 		if done, err := store.Redact(t.Context(), operator, j.ID, remains); err != nil || done != want {
 			t.Fatalf("a parked job: %v, %v; want %v", done, err, want)

@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,36 +11,13 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Row is a job as the table has it, for people to look at.
-type Row struct {
-	ID        int64      `json:"id"`
-	Kind      string     `json:"kind"`
-	Key       string     `json:"unique_key"`
-	Ref       string     `json:"ref"`
-	Args      string     `json:"args,omitempty"`
-	State     State      `json:"state"`
-	Outcome   Outcome    `json:"outcome"`
-	Priority  int        `json:"priority"`
-	Tries     int        `json:"try_count"`
-	NextTry   time.Time  `json:"next_try_at"`
-	GiveUp    *time.Time `json:"give_up_at"`
-	Lease     string     `json:"lease,omitempty"`
-	LeaseEnds *time.Time `json:"lease_until,omitempty"` // by itself; a living owner's lock keeps it beyond
-	LastError string     `json:"last_error,omitempty"`
-	Errors    []Failure  `json:"errors,omitempty"`
-	Trace     string     `json:"trace,omitempty"` // W3C traceparent
-	Enqueued  *time.Time `json:"enqueued_at"`     // when the message was put into its queue, by the queue's clock
-	Created   time.Time  `json:"created_at"`
-	Finished  *time.Time `json:"finished_at"`
-	Redacted  bool       `json:"redacted,omitempty"` // an operator removed its kept message
-}
-
 // Filter selects jobs; empty fields select everything.
 type Filter struct {
 	IDs       []int64
 	Keys      []string // unique keys
 	Refs      []string
 	States    []State
+	Kinds     []string
 	Kind, Ref string
 	Outcome   Outcome
 	Except    Outcome       // an outcome that is left out
@@ -54,7 +30,7 @@ type Filter struct {
 
 // Empty reports whether the filter selects everything.
 func (f Filter) Empty() bool {
-	return len(f.IDs) == 0 && len(f.Keys) == 0 && len(f.Refs) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == "" && f.Text == "" && f.OlderThan == 0 && f.Before == 0 && f.After == 0 && f.NextTry.IsZero()
+	return len(f.IDs) == 0 && len(f.Keys) == 0 && len(f.Refs) == 0 && len(f.Kinds) == 0 && len(f.States) == 0 && f.Kind == "" && f.Ref == "" && f.Outcome == "" && f.Except == "" && f.Text == "" && f.OlderThan == 0 && f.Before == 0 && f.After == 0 && f.NextTry.IsZero()
 }
 
 func (f Filter) where() (string, []any) {
@@ -62,21 +38,25 @@ func (f Filter) where() (string, []any) {
 	var args []any
 	if len(f.IDs) > 0 {
 		cond = append(cond, "id IN "+sqldb.In(len(f.IDs)))
-		args = append(args, anys(f.IDs)...)
+		args = append(args, sqldb.Args(f.IDs)...)
 	}
 	if len(f.Keys) > 0 {
 		cond = append(cond, "unique_key IN "+sqldb.In(len(f.Keys)))
-		args = append(args, texts(f.Keys)...)
+		args = append(args, sqldb.Args(f.Keys)...)
 	}
 	if len(f.Refs) > 0 {
 		cond = append(cond, "ref IN "+sqldb.In(len(f.Refs)))
-		args = append(args, texts(f.Refs)...)
+		args = append(args, sqldb.Args(f.Refs)...)
 	}
 	if len(f.States) > 0 {
 		cond = append(cond, "state IN "+sqldb.In(len(f.States)))
 		for _, s := range f.States {
 			args = append(args, s)
 		}
+	}
+	if len(f.Kinds) > 0 {
+		cond = append(cond, "kind IN "+sqldb.In(len(f.Kinds)))
+		args = append(args, sqldb.Args(f.Kinds)...)
 	}
 	if f.Kind != "" {
 		cond = append(cond, "kind = ?")
@@ -117,14 +97,6 @@ func (f Filter) where() (string, []any) {
 	return strings.Join(cond, " AND "), args
 }
 
-// NewestID returns the largest id of a job, 0 if there is none.
-func (s *MySQL) NewestID(ctx context.Context) (id int64, err error) {
-	if err := s.DB.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM jdpay_job").Scan(&id); err != nil {
-		return 0, fmt.Errorf("reading the newest job: %w", err)
-	}
-	return id, nil
-}
-
 // List returns the newest jobs that the filter selects, at most limit of them, with their arguments and histories if
 // whole is set. Rejected ones come last, the newest first as well: anybody who can write into a queue can make any number
 // of them, and they must not push real work out.
@@ -134,17 +106,17 @@ func (s *MySQL) List(ctx context.Context, f Filter, limit int, whole bool) ([]Ro
 		wanted = States
 	}
 	f.States = slices.DeleteFunc(slices.Clone(wanted), func(state State) bool { return state == Rejected })
-	var list []Row
+	var rows []Row
 	var err error
 	if len(f.States) > 0 {
-		list, err = s.list(ctx, f, limit, whole)
+		rows, err = s.list(ctx, f, limit, whole)
 	}
-	if err != nil || len(list) == limit || !slices.Contains(wanted, Rejected) {
-		return list, err
+	if err != nil || len(rows) == limit || !slices.Contains(wanted, Rejected) {
+		return rows, err
 	}
 	f.States = []State{Rejected}
-	rejected, err := s.list(ctx, f, limit-len(list), whole)
-	return append(list, rejected...), err
+	rejected, err := s.list(ctx, f, limit-len(rows), whole)
+	return append(rows, rejected...), err
 }
 
 // hint has the server read the jobs in open states by their index, and not all jobs from the newest on.
@@ -158,42 +130,31 @@ func (f Filter) hint() string {
 
 func (s *MySQL) list(ctx context.Context, f Filter, limit int, whole bool) ([]Row, error) {
 	where, args := f.where()
-	long := "'', ''"
-	if whole {
-		long = "args, COALESCE(errors, '')"
-	}
-	rows, err := s.DB.QueryContext(ctx, `SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), state, COALESCE(outcome, ''), priority, try_count, next_try_at,
-		give_up_at, COALESCE(lease, ''), lease_until, COALESCE(last_error, ''), COALESCE(trace, ''), enqueued_at, created_at, finished_at, `+redacted+`, `+long+`
-		FROM jdpay_job `+f.hint()+" WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+	rows, err := readRows(ctx, s.DB, whole, f.hint()+" WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing jobs: %w", err)
 	}
-	defer rows.Close()
-	var list []Row
-	for rows.Next() {
-		var r Row
-		var history []byte
-		var giveUp, leaseEnds, enqueued, finished sql.NullTime
-		if err := rows.Scan(&r.ID, &r.Kind, &r.Key, &r.Ref, &r.State, &r.Outcome, &r.Priority, &r.Tries, &r.NextTry,
-			&giveUp, &r.Lease, &leaseEnds, &r.LastError, &r.Trace, &enqueued, &r.Created, &finished, &r.Redacted, &r.Args, &history); err != nil {
-			return nil, fmt.Errorf("listing jobs: %w", err)
+	return rows, nil
+}
+
+const walkPage = 1000
+
+// Walk reads the jobs that the filter selects, in the order of their ids and a page at a time, in the caller's transaction.
+func Walk(ctx context.Context, tx *sql.Tx, f Filter, use func([]Row) error) error {
+	for {
+		where, args := f.where()
+		page, err := readRows(ctx, tx, false, "WHERE "+where+" ORDER BY id LIMIT ?", append(args, walkPage)...)
+		if err != nil {
+			return fmt.Errorf("reading jobs: %w", err)
 		}
-		r.Errors = failures(history)
-		if giveUp.Valid {
-			r.GiveUp = &giveUp.Time
+		if len(page) == 0 {
+			return nil
 		}
-		if leaseEnds.Valid {
-			r.LeaseEnds = &leaseEnds.Time
+		if err := use(page); err != nil {
+			return err
 		}
-		if enqueued.Valid {
-			r.Enqueued = &enqueued.Time
-		}
-		if finished.Valid {
-			r.Finished = &finished.Time
-		}
-		list = append(list, r)
+		f.After = page[len(page)-1].ID
 	}
-	return list, rows.Err()
 }
 
 // CountJobs returns how many jobs the filter selects.
@@ -203,103 +164,4 @@ func (s *MySQL) CountJobs(ctx context.Context, f Filter) (n int, err error) {
 		return 0, fmt.Errorf("counting jobs: %w", err)
 	}
 	return n, nil
-}
-
-// Refs returns order numbers, at most limit for each condition: those of jobs with one of the refs, and of jobs with one of
-// the unique keys. Values are compared as the columns compare.
-func (s *MySQL) Refs(ctx context.Context, refs, keys []any, limit int) ([]string, error) {
-	var found []string
-	for _, c := range []struct {
-		column string
-		values []any
-	}{{"ref", refs}, {"unique_key", keys}} {
-		if len(c.values) == 0 {
-			continue
-		}
-		rows, err := s.DB.QueryContext(ctx, "SELECT DISTINCT ref FROM jdpay_job WHERE "+c.column+" IN "+sqldb.In(len(c.values))+" AND ref IS NOT NULL LIMIT ?",
-			append(slices.Clone(c.values), limit)...)
-		if err != nil {
-			return nil, fmt.Errorf("looking for jobs: %w", err)
-		}
-		for rows.Next() {
-			var ref string
-			if err = rows.Scan(&ref); err != nil {
-				break
-			}
-			if !slices.Contains(found, ref) {
-				found = append(found, ref)
-			}
-		}
-		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
-			return nil, fmt.Errorf("looking for jobs: %w", err)
-		}
-	}
-	return found, nil
-}
-
-// Count is how many jobs of a kind are in a state, and how old the oldest of them is.
-type Count struct {
-	Kind   string
-	State  State
-	Jobs   int
-	Oldest time.Duration
-	Worker bool // it is no work: the row of a periodic worker
-}
-
-// Backlog counts the jobs that are not finished, and the parked ones. It reads only their part of an index, however
-// large the table is.
-func (s *MySQL) Backlog(ctx context.Context) ([]Count, error) {
-	rows, err := s.DB.QueryContext(ctx, `SELECT kind, state, COUNT(*), MIN(id) FROM jdpay_job FORCE INDEX (ix_jdpay_job_due)
-		WHERE state IN ('ready', 'running', 'waiting', 'parked') GROUP BY kind, state`)
-	if err != nil {
-		return nil, fmt.Errorf("counting jobs: %w", err)
-	}
-	defer rows.Close()
-	var counts []Count
-	var oldest []any
-	for rows.Next() {
-		var c Count
-		var id int64
-		if err := rows.Scan(&c.Kind, &c.State, &c.Jobs, &id); err != nil {
-			return nil, fmt.Errorf("counting jobs: %w", err)
-		}
-		counts = append(counts, c)
-		oldest = append(oldest, id)
-	}
-	if err := rows.Err(); err != nil || len(counts) == 0 {
-		return nil, err
-	}
-	ages, err := s.ages(ctx, oldest)
-	if err != nil {
-		return nil, fmt.Errorf("reading the age of the oldest jobs: %w", err)
-	}
-	for i := range counts {
-		a := ages[oldest[i].(int64)]
-		counts[i].Oldest, counts[i].Worker = a.age, a.worker
-	}
-	return counts, nil
-}
-
-// aged is a job's age, and whether it is a periodic worker.
-type aged struct {
-	age    time.Duration
-	worker bool
-}
-
-func (s *MySQL) ages(ctx context.Context, ids []any) (map[int64]aged, error) {
-	rows, err := s.DB.QueryContext(ctx, "SELECT id, COALESCE(unique_key, ''), TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) FROM jdpay_job WHERE id IN "+sqldb.In(len(ids)), ids...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	ages := make(map[int64]aged, len(ids))
-	for rows.Next() {
-		var id, age int64
-		var key string
-		if err := rows.Scan(&id, &key, &age); err != nil {
-			return nil, err
-		}
-		ages[id] = aged{time.Duration(age) * time.Microsecond, strings.HasPrefix(key, WorkerKey)}
-	}
-	return ages, rows.Err()
 }

@@ -47,7 +47,7 @@ func BenchmarkClaim(b *testing.B) {
 	})
 }
 
-// BenchmarkConclude concludes jobs as done.
+// BenchmarkConclude finishes jobs as done.
 func BenchmarkConclude(b *testing.B) {
 	eachBatch(b, func(b *testing.B, s *benchStore, size int) {
 		for b.Loop() {
@@ -103,11 +103,11 @@ func (s *benchStore) insert(b *testing.B, n int, leased bool) []*Job {
 
 func (s *benchStore) conclude(b *testing.B, jobs []*Job) {
 	b.Helper()
-	cs := make([]Conclusion, len(jobs))
+	cs := make([]Result, len(jobs))
 	for i, j := range jobs {
-		cs[i] = Conclusion{ID: j.ID, State: Done, Outcome: "sent"}
+		cs[i] = Result{ID: j.ID, State: Done, Outcome: "sent"}
 	}
-	if concluded, err := s.Conclude(b.Context(), nil, benchLease, cs); err != nil || concluded != len(cs) {
+	if concluded, err := s.Finish(b.Context(), nil, benchLease, cs); err != nil || concluded != len(cs) {
 		b.Fatalf("concluded %d of %d: %v", concluded, len(cs), err)
 	}
 }

@@ -30,7 +30,7 @@ func (r *Runner) Serve(ctx context.Context) error {
 	r.slots.setServing(true)
 	for ctx.Err() == nil {
 		if err := r.ensureWorkers(ctx); err != nil {
-			r.noteOutage(ctx, err)
+			r.logOutage(ctx, err)
 		} else {
 			r.claim(ctx)
 			if wait := r.slots.backlogWait(); wait > 0 {
@@ -67,10 +67,10 @@ func (r *Runner) claim(ctx context.Context) {
 	case sqldb.IsConflict(err) && time.Since(r.conflicts) < conflictPatience:
 		return
 	default:
-		r.noteOutage(ctx, err)
+		r.logOutage(ctx, err)
 		return
 	}
-	r.noteLock(r.store.Lockless())
+	r.logLock(r.store.LockUnavailable())
 	byKind := map[string][]Due{}
 	for _, d := range due {
 		byKind[d.Kind] = append(byKind[d.Kind], d)
@@ -101,7 +101,7 @@ func (r *Runner) claim(ctx context.Context) {
 			return
 		}
 	}
-	r.noteOutage(ctx, nil)
+	r.logOutage(ctx, nil)
 }
 
 // conflictPatience is how long looks for due jobs may end in conflicts before that is logged. A look locks nothing, but what it
@@ -119,7 +119,7 @@ func (r *Runner) start(jobs []*Job) {
 	}
 }
 
-// drain waits for running jobs, then interrupts them. Conclusions that cannot be written are given up in the end; the lease
+// drain waits for running jobs, then interrupts them. Results that cannot be written are given up in the end; the lease
 // then returns the jobs to others.
 func (r *Runner) drain() {
 	interrupt := time.AfterFunc(r.opts.DrainTimeout, func() { r.interrupt(ErrInterrupted) })
@@ -133,9 +133,9 @@ func (r *Runner) drain() {
 	}
 }
 
-// noteOutage logs the beginning and the end of an outage of the store, once each. What fails because the runner is told to
+// logOutage logs the beginning and the end of an outage of the store, once each. What fails because the runner is told to
 // stop says nothing about the store.
-func (r *Runner) noteOutage(ctx context.Context, err error) {
+func (r *Runner) logOutage(ctx context.Context, err error) {
 	if err != nil && ctx.Err() != nil {
 		return
 	}
@@ -146,9 +146,9 @@ func (r *Runner) noteOutage(ctx context.Context, err error) {
 	})
 }
 
-// noteLock logs, once each, that takeovers go by the time of leases alone, and the end of that.
-func (r *Runner) noteLock(err error) {
-	r.lockless.Note(time.Now(), err, func() {
+// logLock logs, once each, that takeovers go by the time of leases alone, and the end of that.
+func (r *Runner) logLock(err error) {
+	r.lockOutage.Note(time.Now(), err, func() {
 		r.opts.Log.Warn("the instance lock cannot be held; jobs of other instances are taken over when their leases run out", "error", err)
 	}, func(time.Duration) {
 		r.opts.Log.Info("the instance lock is held again")

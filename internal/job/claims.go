@@ -169,7 +169,7 @@ func (r *Runner) claimKind(ctx context.Context, kind string, wanted int, due []D
 		r.claims.addLocked(kind, due)
 		err = nil
 	default:
-		r.noteOutage(ctx, err)
+		r.logOutage(ctx, err)
 	}
 	if time.Since(begin) > claimPatience/2 {
 		r.wake.now() // looks have passed over the kind meanwhile

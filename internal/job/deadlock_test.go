@@ -24,7 +24,7 @@ func TestDeadlockRollsBackAll(t *testing.T) {
 			return err
 		},
 		"Conclude": func(ctx context.Context, s Store, tx *sql.Tx, leased *Job) error {
-			_, err := s.Conclude(ctx, tx, "a", []Conclusion{{ID: leased.ID, State: Done, Outcome: "settled"}})
+			_, err := s.Finish(ctx, tx, "a", []Result{{ID: leased.ID, State: Done, Outcome: "settled"}})
 			return err
 		},
 	} {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Follower hands concluded jobs over, about in the order of their ends, and each at least once. How far it has come is a row
+// Follower hands finished jobs over, about in the order of their ends, and each at least once. How far it has come is a row
 // of jdpay_cursor, so another replica or the next start goes on there. Its methods must not be called concurrently.
 //
 // A job that was parked, rejected or discarded and is carried out by an operator's retry ends once more and is handed over

@@ -109,7 +109,7 @@ func TestFollow(t *testing.T) {
 		jobs := insert(t, s, "a", NewRow{Kind: "k", Key: "x", Leased: true})
 		conclude := func(j *Job, state State) {
 			t.Helper()
-			if n, err := s.Conclude(t.Context(), nil, "a", []Conclusion{{ID: j.ID, State: state, Outcome: "x"}}); err != nil || n != 1 {
+			if n, err := s.Finish(t.Context(), nil, "a", []Result{{ID: j.ID, State: state, Outcome: "x"}}); err != nil || n != 1 {
 				t.Fatalf("concluded %d, %v", n, err)
 			}
 		}
@@ -234,7 +234,7 @@ func TestFollowFindsLateCommits(t *testing.T) {
 			}
 			defer tx.Rollback()
 			jobs := insert(t, s, "a", NewRow{Kind: "k", Key: "late", Leased: true})
-			if n, err := s.Conclude(t.Context(), tx, "a", []Conclusion{{ID: jobs[0].ID, State: Done, Outcome: "x"}}); err != nil || n != 1 {
+			if n, err := s.Finish(t.Context(), tx, "a", []Result{{ID: jobs[0].ID, State: Done, Outcome: "x"}}); err != nil || n != 1 {
 				t.Fatalf("concluded %d, %v", n, err)
 			}
 			if _, err := tx.Exec("UPDATE jdpay_job SET finished_at = DATE_SUB(finished_at, INTERVAL ? MICROSECOND) WHERE id = ?", tt.late.Microseconds(), jobs[0].ID); err != nil {
@@ -383,12 +383,12 @@ func TestHasten(t *testing.T) {
 		jobs := insert(t, s, "a", NewRow{Kind: "w", Key: WorkerKey + "w", Leased: true})
 		hasten := func(want bool) {
 			t.Helper()
-			if got, err := m.Hasten(t.Context(), "w", period, rest); err != nil || got != want {
+			if got, err := m.MakeDue(t.Context(), "w", period, rest); err != nil || got != want {
 				t.Errorf("hastened %v, %v; want %v", got, err, want)
 			}
 		}
 		hasten(false) // it runs
-		if _, err := s.Conclude(t.Context(), nil, "a", []Conclusion{{ID: jobs[0].ID, State: Ready, Wait: period, Free: true}}); err != nil {
+		if _, err := s.Finish(t.Context(), nil, "a", []Result{{ID: jobs[0].ID, State: Ready, Wait: period, Free: true}}); err != nil {
 			t.Fatal(err)
 		}
 		hasten(false) // it has just run

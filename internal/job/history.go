@@ -105,10 +105,23 @@ func encodeHistory(fs []Failure) []byte {
 	return b
 }
 
-// failures reads the errors column. A text that is not ours is no reason to leave the job undone.
+// failures reads the errors column; nil if it is empty. A text that is not ours is no reason to leave the job undone.
 func failures(history []byte) (fs []Failure) {
-	if len(history) == 0 || json.Unmarshal(history, &fs) != nil {
+	if len(history) == 0 {
 		return nil
 	}
+	if json.Unmarshal(history, &fs) != nil {
+		return []Failure{}
+	}
 	return fs
+}
+
+// history is where a query's errors column goes.
+type history []Failure
+
+// Scan implements [sql.Scanner].
+func (h *history) Scan(column any) error {
+	text, _ := column.([]byte) // else it is NULL
+	*h = failures(text)
+	return nil
 }

@@ -1,11 +1,11 @@
 // Package job runs durable work: what is a row of table jdpay_job is carried out, whatever crashes, by this process or
 // another one. A payment passes through it twice: as the kept message (kind settle) and as the steps that settling creates.
 //
-// Reading order: a job and its states (job.go), its history (history.go), when the next try comes (schedule.go); new jobs (insert.go), the
-// runner (runner.go), what it has leased (slots.go), its claim loop (claim.go, claims.go, wake.go), one try: what its handler can say of it,
-// and how that is written (run.go), leases and the instance lock (lease.go); where jobs live (store.go, mysql*.go); workers that run at
-// intervals (worker.go); how another system gets concluded jobs (follow.go); and what operators and audits ask of the table (admin.go, acts.go,
-// openwork.go, walk.go, rejected.go).
+// Reading order: a job and its states (job.go), its row (row.go), its history (history.go), when the next try comes (schedule.go); new jobs
+// (insert.go), the runner (runner.go), what it has leased (slots.go), its claim loop (claim.go, claims.go, wake.go), one try: what its handler can
+// say of it, and how that is written (run.go, finish.go, locked.go), leases and the instance lock (lease.go); where jobs live (store.go,
+// mysql*.go); workers that run at intervals (worker.go); how another system gets finished jobs (follow.go); what operators ask of the table
+// (admin.go, acts.go), and what is deleted (purge.go).
 package job
 
 import (
@@ -84,12 +84,12 @@ type Job struct {
 	Left time.Duration
 
 	newRef string
-	replay bool      // it was concluded before, and an operator had it carried out again
+	replay bool      // it was finished before, and an operator had it carried out again
 	began  time.Time // by this machine's monotonic clock: when it was handed to this instance; zero if it was not
 	value  any       // the typed arguments, when this process enqueued the job itself
 }
 
-// SetRef notes the order number when the handler has found it out; it is written with the try's conclusion. An
+// SetRef notes the order number when the handler has found it out; it is written with the try's result. An
 // empty one changes nothing.
 func (j *Job) SetRef(ref string) {
 	if ref != "" && ref != j.Ref {
@@ -108,7 +108,7 @@ func (j *Job) Expiry() time.Time {
 	return j.Created.Add(j.Age + j.Left)
 }
 
-// Elapsed is the job's age at the moment; of a job that another one concluded, its age at that time.
+// Elapsed is the job's age at the moment; of a job that another one finished, its age at that time.
 func (j *Job) Elapsed() time.Duration {
 	if j.began.IsZero() {
 		return j.Age
@@ -119,7 +119,7 @@ func (j *Job) Elapsed() time.Duration {
 // Began is when this instance took the job, by its own monotonic clock.
 func (j *Job) Began() time.Time { return j.began }
 
-// Replayed reports whether the job was concluded before, and an operator had it carried out again.
+// Replayed reports whether the job was finished before, and an operator had it carried out again.
 func (j *Job) Replayed() bool { return j.replay }
 
 // remaining is what is left at the moment until the job is given up.

@@ -45,18 +45,18 @@ const (
 	// host without power loses its locks.
 	pingInterval = time.Second
 	pingTimeout  = 5 * time.Second
-	// locklessTimeout is how long an instance waits for its lock, on a database that works, before it goes by lease_until
+	// lockUnavailableTimeout is how long an instance waits for its lock, on a database that works, before it goes by lease_until
 	// alone.
-	locklessTimeout = 3 * LeaseTime
+	lockUnavailableTimeout = 3 * LeaseTime
 )
 
-// evidence is what tells this instance that the owner of a lease is gone.
-type evidence int
+// takeovers says which running jobs of other instances may be claimed.
+type takeovers int
 
 const (
-	noEvidence evidence = iota // nothing yet
-	byLock                     // its lease_until has passed and its instance lock is free
-	byLease                    // its lease_until has passed
+	noTakeovers takeovers = iota // nothing yet
+	byLock                       // its lease_until has passed and its instance lock is free
+	byLease                      // its lease_until has passed
 )
 
 // instanceLock is what this instance knows of instance locks, from its own. It judges by locks only after it has held its
@@ -95,11 +95,11 @@ func (l *instanceLock) answered(err error) {
 
 func (l *instanceLock) stable() bool { return !l.since.IsZero() && time.Since(l.since) >= LeaseTime }
 
-func (l *instanceLock) lockless() bool {
-	return !l.without.IsZero() && time.Since(l.without) >= locklessTimeout
+func (l *instanceLock) unavailable() bool {
+	return !l.without.IsZero() && time.Since(l.without) >= lockUnavailableTimeout
 }
 
-func (l *instanceLock) evidence() evidence {
+func (l *instanceLock) takeovers() takeovers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -107,24 +107,24 @@ func (l *instanceLock) evidence() evidence {
 	case l.stable():
 		return byLock
 	// R-LEASE-ALONE: an instance that cannot have its lock goes by lease_until.
-	case l.since.IsZero() && l.lockless():
+	case l.since.IsZero() && l.unavailable():
 		return byLease
 	default:
-		return noEvidence
+		return noTakeovers
 	}
 }
 
-// Lockless returns why the instance lock is not held, once lease_until alone decides about takeovers; else nil.
-func (s *MySQL) Lockless() error {
+// LockUnavailable returns why the instance lock is not held, once lease_until alone decides about takeovers; else nil.
+func (s *MySQL) LockUnavailable() error {
 	s.lock.mu.Lock()
 	defer s.lock.mu.Unlock()
-	if s.lock.stable() || !s.lock.lockless() {
+	if s.lock.stable() || !s.lock.unavailable() {
 		return nil
 	}
-	return errors.Join(s.lock.reason, errLockless)
+	return errors.Join(s.lock.reason, errLockUnavailable)
 }
 
-var errLockless = errors.New("the instance lock (GET_LOCK) cannot be held: jobs of an instance that does not renew its leases are taken over after their lease time alone")
+var errLockUnavailable = errors.New("the instance lock (GET_LOCK) cannot be held: jobs of an instance that does not renew its leases are taken over after their lease time alone")
 
 // KeepLock keeps a named lock (sqldb.NamedLock), called like the lease: never free while this process lives, however slow it is. lease_until decides
 // beside it, for databases in which such a lock is not seen by all (a cluster, a proxy), and for the moment after a

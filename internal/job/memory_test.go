@@ -190,8 +190,8 @@ func (m *Memory) Renew(_ context.Context, lease string, ids []int64) (lost []int
 	return lost, nil
 }
 
-// Conclude writes what became of jobs; tx must be nil.
-func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conclusion) (written int, err error) {
+// Finish writes what became of jobs; tx must be nil.
+func (m *Memory) Finish(_ context.Context, tx *sql.Tx, lease string, cs []Result) (written int, err error) {
 	if tx != nil {
 		return 0, errNoTransactions
 	}
@@ -221,8 +221,8 @@ func (m *Memory) Conclude(_ context.Context, tx *sql.Tx, lease string, cs []Conc
 	return written, nil
 }
 
-// Lockless returns nil: a lock of this process is never unavailable.
-func (m *Memory) Lockless() error { return nil }
+// LockUnavailable returns nil: a lock of this process is never unavailable.
+func (m *Memory) LockUnavailable() error { return nil }
 
 // KeepLock marks the lease as alive until ctx ends.
 func (m *Memory) KeepLock(ctx context.Context, lease string) error {

@@ -230,28 +230,6 @@ func nullTime(t time.Time) any {
 	return t
 }
 
-// querier is a pool or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func readIDs(ctx context.Context, db querier, query string, args ...any) ([]any, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var ids []any
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, rows.Err()
-}
-
 // load reads jobs, in one round trip with a statement before.
 func (s *MySQL) load(ctx context.Context, before, where string, args ...any) ([]*Job, error) {
 	rows, err := sqldb.Query(ctx, s.DB, before+`SELECT id, kind, COALESCE(unique_key, ''), COALESCE(ref, ''), args, priority, try_count, errors, finished_at IS NOT NULL, COALESCE(trace, ''), enqueued_at, created_at,
@@ -301,7 +279,7 @@ func (s *MySQL) Renew(ctx context.Context, lease string, ids []int64) (lost []in
 }
 
 func (s *MySQL) renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error) {
-	args := append([]any{lease}, anys(ids)...)
+	args := append([]any{lease}, sqldb.Args(ids)...)
 	leased := "lease = ? AND id IN " + sqldb.In(len(ids))
 	res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET lease_until = "+leaseEnd+" WHERE "+leased, args...)
 	s.lock.answered(err)
@@ -311,13 +289,13 @@ func (s *MySQL) renew(ctx context.Context, lease string, ids []int64) (lost []in
 	if n, err := res.RowsAffected(); err == nil && n == int64(len(ids)) {
 		return nil, nil
 	}
-	kept, err := readIDs(ctx, s.DB, "SELECT id FROM jdpay_job WHERE "+leased, args...)
+	kept, err := sqldb.SelectColumn[int64](ctx, s.DB, "SELECT id FROM jdpay_job WHERE "+leased, args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking for lost leases: %w", err)
 	}
 	still := make(map[int64]bool, len(kept))
 	for _, id := range kept {
-		still[id.(int64)] = true
+		still[id] = true
 	}
 	for _, id := range ids {
 		if !still[id] {
@@ -325,12 +303,4 @@ func (s *MySQL) renew(ctx context.Context, lease string, ids []int64) (lost []in
 		}
 	}
 	return lost, nil
-}
-
-func anys(ids []int64) []any {
-	out := make([]any, len(ids))
-	for i, id := range ids {
-		out[i] = id
-	}
-	return out
 }

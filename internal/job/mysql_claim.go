@@ -96,7 +96,7 @@ func (s *MySQL) orphaned(lease string) (string, []any) {
 	// R-OWN-ORPHAN: an instance takes its own job again when nobody has renewed the lease for long.
 	const mine = "lease = ? AND lease_until < DATE_SUB(UTC_TIMESTAMP(6), INTERVAL ? MICROSECOND)"
 	args := []any{lease, ownOrphanTimeout.Microseconds()}
-	switch s.lock.evidence() {
+	switch s.lock.takeovers() {
 	// R-LEASE-AND-LOCK: a running job is taken over when lease_until has passed and its holder's lock is gone, not before.
 	case byLock:
 		return "lease_until < UTC_TIMESTAMP(6) AND (IS_USED_LOCK(lease) IS NULL OR " + mine + ")", args

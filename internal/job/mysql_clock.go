@@ -120,14 +120,14 @@ func (s *MySQL) takeBack(ctx context.Context, by time.Duration) (changed int, er
 		{"lease_until", "state = 'running'", 2 * LeaseTime},
 	} {
 		where := part.where + " AND " + part.column + " > " + dbLater
-		ids, err := readIDs(ctx, s.DB, "SELECT id FROM jdpay_job FORCE INDEX (ix_jdpay_job_due) WHERE "+where, part.beyond.Microseconds())
+		ids, err := sqldb.SelectColumn[int64](ctx, s.DB, "SELECT id FROM jdpay_job FORCE INDEX (ix_jdpay_job_due) WHERE "+where, part.beyond.Microseconds())
 		if err != nil {
 			return changed, err
 		}
 		for chunk := range slices.Chunk(ids, insertRows) {
 			var moved atomic.Int64
-			errs := sqldb.WriteBatch(chunk, func(some []any) error {
-				args := append(append([]any{by.Microseconds()}, some...), part.beyond.Microseconds())
+			errs := sqldb.WriteBatch(chunk, func(some []int64) error {
+				args := append(append([]any{by.Microseconds()}, sqldb.Args(some)...), part.beyond.Microseconds())
 				res, err := sqldb.Exec(ctx, s.DB, "UPDATE jdpay_job SET "+part.column+" = DATE_SUB("+part.column+", INTERVAL ? MICROSECOND) WHERE id IN "+
 					sqldb.In(len(some))+" AND "+where, args...)
 				if err != nil {

@@ -94,7 +94,7 @@ func TestClockSetBack(t *testing.T) {
 	if again.State != Running {
 		t.Fatalf("row %+v", again)
 	}
-	concludeOne(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: 3 * time.Second})
+	finishOne(t, s, "a", Result{ID: 1, State: Ready, Wait: 3 * time.Second})
 	insert(t, s, "dead", NewRow{Kind: "k", Key: "orphan", Leased: true})
 	begin := time.Now()
 
@@ -117,7 +117,7 @@ func TestClockSetBack(t *testing.T) {
 	// A new process did not see the clock being set back, but detects it by the jobs' times.
 	shift(-5 * time.Minute)
 	insert(t, s, "a", NewRow{Kind: "k", Key: "written by the wrong clock"})
-	concludeOne(t, s, "a", Conclusion{ID: 1, State: Ready, Wait: time.Second})
+	finishOne(t, s, "a", Result{ID: 1, State: Ready, Wait: time.Second})
 	shift(-10 * time.Minute)
 	restarted := NewMySQL(s.db)
 	testenv.Eventually(t, 20*time.Second, "a new process claims what is due", func() bool {

@@ -100,9 +100,9 @@ func (s *MySQL) Untaken(ctx context.Context, name string, age time.Duration) (n 
 	return n, nil
 }
 
-// Hasten makes a worker due now, which comes again after period, unless it runs or is due, or its last run ended less than
+// MakeDue makes a worker due now, which comes again after period, unless it runs or is due, or its last run ended less than
 // rest ago. It reports whether it did so; Runner.Resume makes this instance look for it at once.
-func (s *MySQL) Hasten(ctx context.Context, worker string, period, rest time.Duration) (bool, error) {
+func (s *MySQL) MakeDue(ctx context.Context, worker string, period, rest time.Duration) (bool, error) {
 	res, err := s.DB.ExecContext(ctx, "UPDATE jdpay_job SET next_try_at = "+dbNow+" WHERE unique_key = ? AND state = 'ready' AND next_try_at > "+dbNow+" AND next_try_at <= "+dbLater,
 		WorkerKey+worker, (period - rest).Microseconds())
 	if err != nil {

@@ -2,7 +2,9 @@ package job
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"strconv"
 	"time"
 
 	"jdpay-listener/internal/sqldb"
@@ -95,4 +97,41 @@ func (s *MySQL) purgeable(ctx context.Context, last int64, done, rejected time.T
 		}
 	}
 	return old, next, more && n == purgeRows, rows.Err()
+}
+
+// DropKinds deletes the jobs of kinds that this version does not have any more, except those that an instance of an earlier one runs.
+func (s *MySQL) DropKinds(ctx context.Context, kinds []string) error {
+	for {
+		res, err := sqldb.Exec(ctx, s.DB, "DELETE FROM jdpay_job WHERE kind IN "+sqldb.In(len(kinds))+" AND state <> 'running' LIMIT 1000", sqldb.Args(kinds)...)
+		if err != nil {
+			return fmt.Errorf("deleting jobs of former kinds: %w", err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n < 1000 {
+			return err
+		}
+	}
+}
+
+// DropRejected deletes those of these jobs that are still rejected and adds their number to the args of the job counter, in one
+// transaction. The counter is stored, rejected with the outcome and the reason, when it does not exist. It returns how
+// many jobs it deleted.
+func (s *MySQL) DropRejected(ctx context.Context, ids []int64, counter NewRow, outcome Outcome, reason string) (deleted int64, err error) {
+	err = sqldb.InTx(ctx, s.DB, func(tx *sql.Tx) error {
+		// The state again: an operator may have retried one of them just now.
+		res, err := tx.ExecContext(ctx, "DELETE FROM jdpay_job WHERE state = 'rejected' AND id IN "+sqldb.In(len(ids)), sqldb.Args(ids)...)
+		if err != nil {
+			return err
+		}
+		if deleted, err = res.RowsAffected(); err != nil || deleted == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO jdpay_job (kind, unique_key, ref, args, state, outcome, priority, next_try_at, last_error, created_at, finished_at)
+			VALUES (?, ?, ?, ?, 'rejected', ?, ?, `+dbNow+`, ?, `+dbNow+`, `+dbNow+`) ON DUPLICATE KEY UPDATE args = args + ?`,
+			counter.Kind, counter.Key, null(counter.Ref), strconv.FormatInt(deleted, 10), outcome, counter.Priority, reason, deleted)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("deleting and counting %d rejected jobs: %w", len(ids), err)
+	}
+	return deleted, nil
 }

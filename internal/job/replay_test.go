@@ -8,14 +8,14 @@ import (
 	"jdpay-listener/internal/testenv"
 )
 
-// TestReplayKeepsHistory: a replay leaves a job's first conclusion unchanged and adds an entry to its history.
+// TestReplayKeepsHistory: a replay leaves a job's first result unchanged and adds an entry to its history.
 func TestReplayKeepsHistory(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	s := mysqlStore(t, server.DSN(server.Create(t)))
 	store := s.Store.(*MySQL)
 	id := insert(t, s, "a", NewRow{Kind: "k", Key: "x", Leased: true})[0].ID
-	concludeOne(t, s, "a", Conclusion{ID: id, State: Done, Outcome: "settled"})
+	finishOne(t, s, "a", Result{ID: id, State: Done, Outcome: "settled"})
 	row := func() Row {
 		t.Helper()
 		rows, err := store.List(t.Context(), Filter{IDs: []int64{id}}, 1, true)
@@ -31,8 +31,8 @@ func TestReplayKeepsHistory(t *testing.T) {
 		if len(jobs) != 1 {
 			t.Fatalf("%d jobs are due, want the replayed one", len(jobs))
 		}
-		c, _ := conclude(context.Background(), jobs[0], quick.Schedule, "abandoned", 0, outcome, verdict)
-		concludeOne(t, s, "a", c)
+		c, _ := resultOf(context.Background(), jobs[0], quick.Schedule, "abandoned", 0, outcome, verdict)
+		finishOne(t, s, "a", c)
 	}
 	retry := func(replay bool, want int) {
 		t.Helper()
@@ -81,17 +81,17 @@ func TestReplayKeepsHistory(t *testing.T) {
 	unchanged("after a replay that was discarded", "duplicate", "refused", "duplicate")
 }
 
-// TestRetryBeginsAnew: a retry of a parked, rejected or discarded job replaces its conclusion.
+// TestRetryBeginsAnew: a retry of a parked, rejected or discarded job replaces its result.
 func TestRetryBeginsAnew(t *testing.T) {
 	t.Parallel()
 	server := testenv.MariaDB(t)
 	s := mysqlStore(t, server.DSN(server.Create(t)))
 	store := s.Store.(*MySQL)
 	for name, end := range map[string]func(id int64){
-		"parked":   func(id int64) { concludeOne(t, s, "a", Conclusion{ID: id, State: Parked, Outcome: "refused"}) },
-		"rejected": func(id int64) { concludeOne(t, s, "a", Conclusion{ID: id, State: Rejected, Outcome: "malformed"}) },
+		"parked":   func(id int64) { finishOne(t, s, "a", Result{ID: id, State: Parked, Outcome: "refused"}) },
+		"rejected": func(id int64) { finishOne(t, s, "a", Result{ID: id, State: Rejected, Outcome: "malformed"}) },
 		"discarded": func(id int64) {
-			concludeOne(t, s, "a", Conclusion{ID: id, State: Ready, Wait: time.Hour})
+			finishOne(t, s, "a", Result{ID: id, State: Ready, Wait: time.Hour})
 			if ids, err := store.Discard(t.Context(), operator, Filter{IDs: []int64{id}}); len(ids) != 1 || err != nil {
 				t.Fatal(ids, err)
 			}
@@ -109,7 +109,7 @@ func TestRetryBeginsAnew(t *testing.T) {
 			if jobs := claim(t, s, "a", map[string]int{name: 1}); len(jobs) != 1 {
 				t.Fatalf("%d jobs are due", len(jobs))
 			}
-			concludeOne(t, s, "a", Conclusion{ID: id, State: Done, Outcome: "sent"})
+			finishOne(t, s, "a", Result{ID: id, State: Done, Outcome: "sent"})
 			if r := s.row(t, name); r.State != Done || r.Outcome != "sent" {
 				t.Errorf("afterwards: %+v", r)
 			}

@@ -127,11 +127,11 @@ func (k *killable) Renew(ctx context.Context, lease string, ids []int64) ([]int6
 	return k.Store.Renew(ctx, lease, ids)
 }
 
-func (k *killable) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (int, error) {
+func (k *killable) Finish(ctx context.Context, tx *sql.Tx, lease string, cs []Result) (int, error) {
 	if k.life.Err() != nil {
 		return 0, errKilled
 	}
-	return k.Store.Conclude(ctx, tx, lease, cs)
+	return k.Store.Finish(ctx, tx, lease, cs)
 }
 
 func (k *killable) KeepLock(ctx context.Context, lease string) error {

@@ -13,7 +13,7 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// run carries out one try of a job, writes its conclusion, and gives its slot to the next one.
+// run carries out one try of a job, writes its result, and gives its slot to the next one.
 func (r *Runner) run(j *Job) {
 	ctx, cancel := context.WithCancelCause(r.tries)
 	defer cancel(nil)
@@ -46,12 +46,12 @@ func (r *Runner) run(j *Job) {
 
 // finish writes what a try came to, unless the handler's own transaction has written it, reports it and returns it.
 func (r *Runner) finish(ctx context.Context, k *kind, j *Job, schedule Schedule, outcome Outcome, err error) End {
-	c, v := conclude(ctx, j, schedule, k.GaveUp, 2*rand.Float64()-1, outcome, err)
+	c, v := resultOf(ctx, j, schedule, k.GaveUp, 2*rand.Float64()-1, outcome, err)
 	if v.pause {
 		r.slots.pause(k, v.wait)
 	}
-	if err != nil || !r.slots.concludedAs(j, outcome) {
-		if err := r.write(c); err != nil {
+	if err != nil || !r.slots.finishedAs(j, outcome) {
+		if err := r.saveResult(c); err != nil {
 			return End{Job: j, Err: err}
 		}
 	}
@@ -142,15 +142,15 @@ func Pause(d time.Duration, err error) error {
 	return &verdict{state: Ready, wait: d, free: true, pause: true, err: err}
 }
 
-// Wait leaves the job in the table, holding no goroutine, until something concludes it (a reply) or d has passed, when
+// Wait leaves the job in the table, holding no goroutine, until something finishes it (a reply) or d has passed, when
 // it is tried again.
 func Wait(d time.Duration) error { return &verdict{state: Waiting, wait: d} }
 
 // ErrInterrupted is the cause of a context that ended because the runner stops.
 var ErrInterrupted = errors.New("interrupted by shutdown")
 
-// Conclusion is what becomes of a job after a try.
-type Conclusion struct {
+// Result is what becomes of a job after a try.
+type Result struct {
 	ID      int64
 	State   State
 	Outcome Outcome
@@ -161,17 +161,17 @@ type Conclusion struct {
 	Errors  []Failure // the whole history to store; nil: as it is
 }
 
-// noteReplay makes the end of a replay an entry of the job's history; the row keeps its first conclusion.
-func (c *Conclusion) noteReplay(j *Job) {
+// noteReplay makes the end of a replay an entry of the job's history; the row keeps its first result.
+func (c *Result) noteReplay(j *Job) {
 	if j.replay && c.State.Finished() {
 		c.Errors = remember(j.Errors, Failure{At: j.Now().UTC(), Try: j.Tries, Outcome: c.Outcome, Error: c.Error})
 		c.Error = ""
 	}
 }
 
-// conclude turns the result of a try into what is to be written. It is pure: jitter is between -1 and 1.
-func conclude(ctx context.Context, j *Job, s Schedule, gaveUp Outcome, jitter float64, outcome Outcome, err error) (c Conclusion, v verdict) {
-	c = Conclusion{ID: j.ID, Ref: j.newRef}
+// finish turns the result of a try into what is to be written. It is pure: jitter is between -1 and 1.
+func resultOf(ctx context.Context, j *Job, s Schedule, gaveUp Outcome, jitter float64, outcome Outcome, err error) (c Result, v verdict) {
+	c = Result{ID: j.ID, Ref: j.newRef}
 	if err == nil {
 		c.State, c.Outcome = Done, outcome
 		c.noteReplay(j)
@@ -205,76 +205,76 @@ func conclude(ctx context.Context, j *Job, s Schedule, gaveUp Outcome, jitter fl
 	return c, v
 }
 
-// errConclusionLost means that the process stopped before a conclusion could be written. The lease returns the job to the
+// errResultLost means that the process stopped before a result could be written. The lease returns the job to the
 // table.
-var errConclusionLost = errors.New("the conclusion could not be written")
+var errResultLost = errors.New("the conclusion could not be written")
 
 const (
-	maxConclusions      = 500 // in one transaction
-	concludeConcurrency = 2
-	storeTimeout        = 10 * time.Second
+	maxResults      = 500 // in one transaction
+	saveConcurrency = 2
+	storeTimeout    = 10 * time.Second
 
-	concludePause    = 50 * time.Millisecond // before a conclusion is written again; doubles
-	maxConcludePause = 2 * time.Second
-	// textTries is how often a conclusion is refused before it is written without its error text, when the error does not
+	savePause    = 50 * time.Millisecond // before a result is written again; doubles
+	maxSavePause = 2 * time.Second
+	// textTries is how often a result is refused before it is written without its error text, when the error does not
 	// say that the text is the reason.
 	textTries = 3
 )
 
-// write writes a conclusion, for as long as it takes, whatever the error: the effect is done, and without its conclusion
+// saveResult writes a result, for as long as it takes, whatever the error: the effect is done, and without its result
 // it would be done again. Until then this instance keeps its lease and its slot. Only the end of the process ends
 // the tries.
-func (r *Runner) write(c Conclusion) error {
-	err := r.conclusions.Do(context.Background(), c)
+func (r *Runner) saveResult(c Result) error {
+	err := r.results.Do(context.Background(), c)
 	if err == nil {
 		return nil
 	}
-	r.noteUnwritten(1, c, err)
-	defer func() { r.noteUnwritten(-1, c, nil) }()
+	r.logUnwritten(1, c, err)
+	defer func() { r.logUnwritten(-1, c, nil) }()
 	// R-CONCLUDE-UNTIL-WRITTEN: a conclusion is tried until it is written or the process stops.
-	for try, pause := 1, concludePause; err != nil; try, pause = try+1, min(2*pause, maxConcludePause) {
+	for try, pause := 1, savePause; err != nil; try, pause = try+1, min(2*pause, maxSavePause) {
 		sleep(r.tries, pause)
 		if r.tries.Err() != nil && try > 1 {
-			return errConclusionLost
+			return errResultLost
 		}
 		switch {
 		case sqldb.IsDown(err):
-			err = r.conclusions.Do(context.Background(), c)
+			err = r.results.Do(context.Background(), c)
 			continue
 		case len(c.Errors) > 0 && (sqldb.IsRefusedValue(err) || try >= textTries):
 			r.opts.Log.Error("a job's error text cannot be stored; it is only in this line", "job_id", c.ID, "text", c.Error, "error", err)
 			c.Error, c.Errors = "", nil
 		}
-		err = r.concludeOnce([]Conclusion{c}) // by itself: it may be the reason why others fail
+		err = r.saveOnce([]Result{c}) // by itself: it may be the reason why others fail
 	}
 	return nil
 }
 
-// noteUnwritten counts the jobs whose conclusions could not be written, and logs the beginning and the end of that.
-func (r *Runner) noteUnwritten(by int64, c Conclusion, err error) {
+// logUnwritten counts the jobs whose results could not be written, and logs the beginning and the end of that.
+func (r *Runner) logUnwritten(by int64, c Result, err error) {
 	switch after := r.unwritten.Add(by); {
 	case by > 0 && after == 1 && !sqldb.IsDown(err):
 		r.opts.Log.Error("a job's conclusion cannot be written; trying until it can", "job_id", c.ID, "alert", true, "error", err)
 	case by > 0 && after == 1:
-		r.opts.Log.Warn("conclusions of jobs cannot be written; trying until they can", "error", err)
+		r.opts.Log.Warn("results of jobs cannot be written; trying until they can", "error", err)
 	case by < 0 && after == 0 && r.tries.Err() == nil:
-		r.opts.Log.Info("all conclusions of jobs are written again")
+		r.opts.Log.Info("all results of jobs are written again")
 	}
 }
 
-// writeConclusions writes a batch of conclusions, at most concludeRows in one transaction. What takes too long is tried
-// again in smaller pieces; what is refused while the database works is tried one by one, so that one conclusion harms
+// saveResults writes a batch of results, at most resultRows in one transaction. What takes too long is tried
+// again in smaller pieces; what is refused while the database works is tried one by one, so that one result harms
 // nobody else.
-func (r *Runner) writeConclusions(batch []Conclusion) []error {
+func (r *Runner) saveResults(batch []Result) []error {
 	errs := make([]error, 0, len(batch))
 	failed := false
 	for len(batch) > 0 {
-		n := min(len(batch), int(r.concludeRows.Load()))
-		piece := sqldb.WriteBatch(batch[:n:n], r.concludeOnce)
+		n := min(len(batch), int(r.resultRows.Load()))
+		piece := sqldb.WriteBatch(batch[:n:n], r.saveOnce)
 		batch = batch[n:]
 		if piece == nil {
-			rows := int(r.concludeRows.Load())
-			r.concludeRows.Store(int64(min(rows+rows/4+1, maxConclusions))) // slowly: the next failure costs a whole storeTimeout
+			rows := int(r.resultRows.Load())
+			r.resultRows.Store(int64(min(rows+rows/4+1, maxResults))) // slowly: the next failure costs a whole storeTimeout
 			errs = append(errs, make([]error, n)...)
 			continue
 		}
@@ -282,7 +282,7 @@ func (r *Runner) writeConclusions(batch []Conclusion) []error {
 		errs = append(errs, piece...)
 		if down := piece[n-1]; sqldb.IsDown(down) {
 			if sqldb.IsTimeout(down) {
-				r.concludeRows.Store(int64(max(n/2, 1)))
+				r.resultRows.Store(int64(max(n/2, 1)))
 			}
 			for range batch {
 				errs = append(errs, down)
@@ -296,10 +296,10 @@ func (r *Runner) writeConclusions(batch []Conclusion) []error {
 	return errs
 }
 
-func (r *Runner) concludeOnce(cs []Conclusion) error {
+func (r *Runner) saveOnce(cs []Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.tries), storeTimeout)
 	defer cancel()
-	_, err := r.store.Conclude(ctx, nil, r.lease, cs)
+	_, err := r.store.Finish(ctx, nil, r.lease, cs)
 	if err == nil {
 		crash.At("concluded")
 	}
@@ -309,12 +309,12 @@ func (r *Runner) concludeOnce(cs []Conclusion) error {
 // ErrLeaseLost means that another instance has taken over a job.
 var ErrLeaseLost = errors.New("lease lost: another instance has taken the job over")
 
-// Conclude writes the conclusion of jobs whose handlers settle several of them in one transaction of their own. Its
+// FinishInTx writes the results of jobs whose handlers settle several of them in one transaction of their own. Its
 // error, ErrLeaseLost among others, must roll the transaction back. After the commit each of the handlers returns the
-// outcome of its conclusion, and the runner sees that it is written.
-func (r *Runner) Conclude(ctx context.Context, tx *sql.Tx, cs []Conclusion) error {
-	r.slots.conclude(cs)
-	n, err := r.store.Conclude(ctx, tx, r.lease, cs)
+// outcome of its result, and the runner sees that it is written.
+func (r *Runner) FinishInTx(ctx context.Context, tx *sql.Tx, cs []Result) error {
+	r.slots.finishInTx(cs)
+	n, err := r.store.Finish(ctx, tx, r.lease, cs)
 	// R-ALL-LEASED: a transaction that concludes a job whose lease is lost is rolled back.
 	if err == nil && n < len(cs) {
 		err = ErrLeaseLost

@@ -22,11 +22,11 @@ import (
 type refusing struct {
 	Store
 	mu    sync.Mutex
-	fail  func(cs []Conclusion) error
-	tried [][]Conclusion
+	fail  func(cs []Result) error
+	tried [][]Result
 }
 
-func (s *refusing) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (int, error) {
+func (s *refusing) Finish(ctx context.Context, tx *sql.Tx, lease string, cs []Result) (int, error) {
 	s.mu.Lock()
 	s.tried = append(s.tried, slices.Clone(cs))
 	err := s.fail(cs)
@@ -34,13 +34,13 @@ func (s *refusing) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []
 	if err != nil {
 		return 0, err
 	}
-	return s.Store.Conclude(ctx, tx, lease, cs)
+	return s.Store.Finish(ctx, tx, lease, cs)
 }
 
 func serverError(n uint16) error { return &mysql.MySQLError{Number: n, Message: "made up"} }
 
-// TestConclusionIsWrittenInTheEnd has the store refuse conclusions for a minute. The effect must not be repeated, and the
-// conclusion must be written when the store accepts it.
+// TestConclusionIsWrittenInTheEnd has the store refuse results for a minute. The effect must not be repeated, and the
+// result must be written when the store accepts it.
 func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 	for name, err := range map[string]error{
 		"table full":    serverError(1114),
@@ -54,7 +54,7 @@ func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
-				s := &refusing{Store: &Memory{}, fail: func([]Conclusion) error {
+				s := &refusing{Store: &Memory{}, fail: func([]Result) error {
 					if time.Since(begin) < time.Minute {
 						return err
 					}
@@ -86,14 +86,14 @@ func TestConclusionIsWrittenInTheEnd(t *testing.T) {
 	}
 }
 
-// TestConclusionWithoutItsText: if the server refuses the error's text, the conclusion is written without it.
+// TestConclusionWithoutItsText: if the server refuses the error's text, the result is written without it.
 func TestConclusionWithoutItsText(t *testing.T) {
 	for name, err := range map[string]error{"refused for its content": serverError(1366), "refused for an unknown reason": serverError(1105)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &Memory{}
-				s := &refusing{Store: m, fail: func(cs []Conclusion) error {
-					if slices.ContainsFunc(cs, func(c Conclusion) bool { return c.Error != "" }) {
+				s := &refusing{Store: m, fail: func(cs []Result) error {
+					if slices.ContainsFunc(cs, func(c Result) bool { return c.Error != "" }) {
 						return err
 					}
 					return nil
@@ -127,15 +127,15 @@ func TestConclusionWithoutItsText(t *testing.T) {
 	}
 }
 
-// TestSlowStoreConcludesInPieces: conclusions that take longer than storeTimeout together are written in smaller batches.
+// TestSlowStoreConcludesInPieces: results that take longer than storeTimeout together are written in smaller batches.
 func TestSlowStoreConcludesInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const each = 100 * time.Millisecond // at most 100 conclusions fit into storeTimeout
+		const each = 100 * time.Millisecond // at most 100 results fit into storeTimeout
 		r := NewRunner(slowStore{&Memory{}, each}, "a", Options{})
-		pending := make([]Conclusion, 500)
+		pending := make([]Result, 500)
 		for round := range 20 {
-			var failed []Conclusion
-			for i, err := range r.writeConclusions(pending) {
+			var failed []Result
+			for i, err := range r.saveResults(pending) {
 				if err != nil {
 					failed = append(failed, pending[i])
 				}
@@ -146,37 +146,37 @@ func TestSlowStoreConcludesInPieces(t *testing.T) {
 			}
 			pending = failed
 		}
-		t.Errorf("%d of 500 conclusions are not written after 20 rounds", len(pending))
+		t.Errorf("%d of 500 results are not written after 20 rounds", len(pending))
 	})
 }
 
-// slowStore takes a time for each conclusion. It writes either all conclusions of a call or none.
+// slowStore takes a time for each result. It writes either all results of a call or none.
 type slowStore struct {
 	Store
 	each time.Duration
 }
 
-func (s slowStore) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (int, error) {
+func (s slowStore) Finish(ctx context.Context, tx *sql.Tx, lease string, cs []Result) (int, error) {
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	case <-time.After(time.Duration(len(cs)) * s.each):
-		return s.Store.Conclude(ctx, tx, lease, cs)
+		return s.Store.Finish(ctx, tx, lease, cs)
 	}
 }
 
 // TestConclusionsShareStatements: one statement has up to 100 failed jobs.
 func TestConclusionsShareStatements(t *testing.T) {
-	var done, failed []Conclusion
+	var done, failed []Result
 	for i := range int64(50) {
-		done = append(done, Conclusion{ID: i, State: Done, Outcome: []Outcome{"sent", "written"}[i%2]})
+		done = append(done, Result{ID: i, State: Done, Outcome: []Outcome{"sent", "written"}[i%2]})
 	}
 	for i := range int64(500) {
-		failed = append(failed, Conclusion{ID: i, State: Ready, Wait: time.Duration(i) * time.Millisecond, Error: fmt.Sprint("e", i), Errors: []Failure{{Error: "x"}}})
+		failed = append(failed, Result{ID: i, State: Ready, Wait: time.Duration(i) * time.Millisecond, Error: fmt.Sprint("e", i), Errors: []Failure{{Error: "x"}}})
 	}
-	parked := Conclusion{ID: 1000, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}}
+	parked := Result{ID: 1000, State: Parked, Outcome: "refused", Error: "x", Errors: []Failure{{Error: "x"}}}
 	for name, tt := range map[string]struct {
-		cs   []Conclusion
+		cs   []Result
 		want int
 	}{
 		"two outcomes":                 {done, 2},
@@ -184,7 +184,7 @@ func TestConclusionsShareStatements(t *testing.T) {
 		"500 failures":                 {failed, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := len(conclusionStatements("a", tt.cs)); got != tt.want {
+			if got := len(finishStatements("a", tt.cs)); got != tt.want {
 				t.Errorf("%d statements, want %d", got, tt.want)
 			}
 		})
@@ -195,12 +195,12 @@ func TestConclusionsShareStatements(t *testing.T) {
 func TestStoreConcludesManyFailures(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
-		const n = concludeErrors + 20
+		const n = maxStatementErrors + 20
 		var news []NewRow
 		for i := range n {
 			news = append(news, NewRow{Kind: "k", Key: fmt.Sprint("key ", i), Leased: true})
 		}
-		var cs []Conclusion
+		var cs []Result
 		for _, j := range insert(t, s, "a", news...) {
 			var i int
 			if _, err := fmt.Sscanf(j.Key, "key %d", &i); err != nil {
@@ -210,9 +210,9 @@ func TestStoreConcludesManyFailures(t *testing.T) {
 			if i%10 == 0 {
 				wait = 0
 			}
-			cs = append(cs, Conclusion{ID: j.ID, State: Ready, Wait: wait, Error: fmt.Sprint("error ", i), Errors: slices.Repeat([]Failure{{Try: 1, Error: fmt.Sprint("error ", i)}}, 1+i%3), Ref: fmt.Sprint("R", i)})
+			cs = append(cs, Result{ID: j.ID, State: Ready, Wait: wait, Error: fmt.Sprint("error ", i), Errors: slices.Repeat([]Failure{{Try: 1, Error: fmt.Sprint("error ", i)}}, 1+i%3), Ref: fmt.Sprint("R", i)})
 		}
-		concluded, err := s.Conclude(t.Context(), nil, "a", cs)
+		concluded, err := s.Finish(t.Context(), nil, "a", cs)
 		if err != nil || concluded != n {
 			t.Fatalf("concluded %d, %v", concluded, err)
 		}

@@ -26,20 +26,20 @@ type Runner struct {
 	lease string
 	opts  Options
 
-	slots        slots
-	wake         wake
-	claims       claims
-	conclusions  *batcher.Batcher[Conclusion]
-	concludeRows atomic.Int64    // how many conclusions go into one transaction
-	unwritten    atomic.Int64    // jobs whose conclusion could not be written at the first try
-	outage       outage.Outage   // of the store
-	tries        context.Context // of handlers; ends when the time to finish is over
-	interrupt    context.CancelCauseFunc
+	slots      slots
+	wake       wake
+	claims     claims
+	results    *batcher.Batcher[Result]
+	resultRows atomic.Int64    // how many results go into one transaction
+	unwritten  atomic.Int64    // jobs whose result could not be written at the first try
+	outage     outage.Outage   // of the store
+	tries      context.Context // of handlers; ends when the time to finish is over
+	interrupt  context.CancelCauseFunc
 
 	// Of Serve's goroutine alone, once it runs.
-	workers   []string      // of which the jobs may not exist yet
-	conflicts time.Time     // since when looks for due jobs end in conflicts; zero: they do not
-	lockless  outage.Outage // of the instance lock: lease_until alone decides about takeovers
+	workers    []string      // of which the jobs may not exist yet
+	conflicts  time.Time     // since when looks for due jobs end in conflicts; zero: they do not
+	lockOutage outage.Outage // of the instance lock: lease_until alone decides about takeovers
 }
 
 // Options of a Runner. The zero value is usable.
@@ -48,7 +48,7 @@ type Options struct {
 	Idle bool
 	// DrainTimeout bounds how long Serve lets running jobs finish when it is told to stop.
 	DrainTimeout time.Duration
-	// OnEnd is told of every try that ended, after its conclusion was written.
+	// OnEnd is told of every try that ended, after its result was written.
 	OnEnd func(End)
 	// Try, if set, is called before each try. The try's handler gets the context that it returns, and the function that it
 	// returns is called when the try has ended: as OnEnd is, or, if the result of the try could not be written, with the error alone.
@@ -102,8 +102,8 @@ func NewRunner(store Store, lease string, opts Options) *Runner {
 		claims: claims{busy: map[string]bool{}, locked: map[string]*lockedRows{}},
 	}
 	r.tries, r.interrupt = context.WithCancelCause(context.Background())
-	r.concludeRows.Store(maxConclusions)
-	r.conclusions = batcher.New(maxConclusions, concludeConcurrency, r.writeConclusions)
+	r.resultRows.Store(maxResults)
+	r.results = batcher.New(maxResults, saveConcurrency, r.saveResults)
 	return r
 }
 
@@ -121,7 +121,7 @@ func Register[T any](r *Runner, name string, k Kind, p Policy, handle func(ctx c
 		k.GaveUp = Abandoned
 	}
 	r.slots.kinds[name] = &kind{
-		Kind: k, policy: p, args: reflect.TypeFor[T](), backlog: rate.NewLimiter(backlogRate, 2*backlogClaim),
+		Kind: k, policy: p, args: reflect.TypeFor[T](), pace: rate.NewLimiter(backlogRate, 2*backlogClaim),
 		handle: func(ctx context.Context, j *Job) (Outcome, error) {
 			args, ok := j.value.(T)
 			if !ok {

@@ -66,25 +66,25 @@ func TestConclude(t *testing.T) {
 		left    time.Duration
 		outcome Outcome
 		err     error
-		want    Conclusion
+		want    Result
 	}{
-		{name: "done", outcome: "sent", want: Conclusion{State: Done, Outcome: "sent"}},
-		{name: "error", err: broken, want: Conclusion{State: Ready, Wait: time.Second, Error: "broken"}},
-		{name: "third error", tries: 3, err: broken, want: Conclusion{State: Ready, Wait: 4 * time.Second, Error: "broken"}},
-		{name: "error with little time left", left: 300 * time.Millisecond, tries: 5, err: broken, want: Conclusion{State: Ready, Wait: 300 * time.Millisecond, Error: "broken"}},
-		{name: "error when time is up", left: -1, err: broken, want: Conclusion{State: Parked, Outcome: "abandoned", Error: "given up after 10s and 1 tries: broken"}},
-		{name: "permanent", err: Permanent("refused", broken), want: Conclusion{State: Parked, Outcome: "refused", Error: "broken"}},
-		{name: "reject", err: Reject("malformed", broken), want: Conclusion{State: Rejected, Outcome: "malformed", Error: "broken"}},
-		{name: "retry by the schedule", tries: 3, err: Retry("refused", broken), want: Conclusion{State: Ready, Wait: 4 * time.Second, Error: "broken"}},
-		{name: "retry when time is up", left: -1, err: Retry("refused", broken), want: Conclusion{State: Parked, Outcome: "abandoned", Error: "given up after 10s and 1 tries: broken"}},
-		{name: "retry after", err: RetryAfter(time.Minute, broken), want: Conclusion{State: Ready, Wait: time.Minute, Error: "broken"}},
-		{name: "snooze", err: Snooze(time.Minute, broken), want: Conclusion{State: Ready, Wait: time.Minute, Free: true}},
-		{name: "snooze when time is up", left: -1, err: Snooze(time.Minute, broken), want: Conclusion{State: Ready, Free: true}},
-		{name: "wait", err: Wait(10 * time.Second), want: Conclusion{State: Waiting, Wait: 10 * time.Second}},
-		{name: "interrupted by shutdown", ctx: stopped, err: context.Canceled, want: Conclusion{State: Ready, Free: true}},
-		{name: "done in spite of shutdown", ctx: stopped, outcome: "sent", want: Conclusion{State: Done, Outcome: "sent"}},
-		{name: "refused in spite of shutdown", ctx: stopped, err: Permanent("refused", broken), want: Conclusion{State: Parked, Outcome: "refused", Error: "broken"}},
-		{name: "a wrapped verdict", err: errors.Join(errors.New("context"), Permanent("refused", broken)), want: Conclusion{State: Parked, Outcome: "refused", Error: "broken"}},
+		{name: "done", outcome: "sent", want: Result{State: Done, Outcome: "sent"}},
+		{name: "error", err: broken, want: Result{State: Ready, Wait: time.Second, Error: "broken"}},
+		{name: "third error", tries: 3, err: broken, want: Result{State: Ready, Wait: 4 * time.Second, Error: "broken"}},
+		{name: "error with little time left", left: 300 * time.Millisecond, tries: 5, err: broken, want: Result{State: Ready, Wait: 300 * time.Millisecond, Error: "broken"}},
+		{name: "error when time is up", left: -1, err: broken, want: Result{State: Parked, Outcome: "abandoned", Error: "given up after 10s and 1 tries: broken"}},
+		{name: "permanent", err: Permanent("refused", broken), want: Result{State: Parked, Outcome: "refused", Error: "broken"}},
+		{name: "reject", err: Reject("malformed", broken), want: Result{State: Rejected, Outcome: "malformed", Error: "broken"}},
+		{name: "retry by the schedule", tries: 3, err: Retry("refused", broken), want: Result{State: Ready, Wait: 4 * time.Second, Error: "broken"}},
+		{name: "retry when time is up", left: -1, err: Retry("refused", broken), want: Result{State: Parked, Outcome: "abandoned", Error: "given up after 10s and 1 tries: broken"}},
+		{name: "retry after", err: RetryAfter(time.Minute, broken), want: Result{State: Ready, Wait: time.Minute, Error: "broken"}},
+		{name: "snooze", err: Snooze(time.Minute, broken), want: Result{State: Ready, Wait: time.Minute, Free: true}},
+		{name: "snooze when time is up", left: -1, err: Snooze(time.Minute, broken), want: Result{State: Ready, Free: true}},
+		{name: "wait", err: Wait(10 * time.Second), want: Result{State: Waiting, Wait: 10 * time.Second}},
+		{name: "interrupted by shutdown", ctx: stopped, err: context.Canceled, want: Result{State: Ready, Free: true}},
+		{name: "done in spite of shutdown", ctx: stopped, outcome: "sent", want: Result{State: Done, Outcome: "sent"}},
+		{name: "refused in spite of shutdown", ctx: stopped, err: Permanent("refused", broken), want: Result{State: Parked, Outcome: "refused", Error: "broken"}},
+		{name: "a wrapped verdict", err: errors.Join(errors.New("context"), Permanent("refused", broken)), want: Result{State: Parked, Outcome: "refused", Error: "broken"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			j := &Job{ID: 7, Tries: max(tt.tries, 1), Age: 10 * time.Second, Left: time.Hour, Created: time.Now(), began: time.Now()}
@@ -97,10 +97,10 @@ func TestConclude(t *testing.T) {
 			if tt.ctx == nil {
 				tt.ctx = t.Context()
 			}
-			got, _ := conclude(tt.ctx, j, s, "abandoned", 0, tt.outcome, tt.err)
+			got, _ := resultOf(tt.ctx, j, s, "abandoned", 0, tt.outcome, tt.err)
 			tt.want.ID = 7
 			nearly := cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() < 100*time.Millisecond })
-			if diff := cmp.Diff(tt.want, got, nearly, cmpopts.IgnoreFields(Conclusion{}, "Errors")); diff != "" {
+			if diff := cmp.Diff(tt.want, got, nearly, cmpopts.IgnoreFields(Result{}, "Errors")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if (len(got.Errors) == len(j.Errors)+1) != (got.Error != "") {
@@ -115,7 +115,7 @@ func TestConcludeKeepsTheLastTenErrors(t *testing.T) {
 	for i := range 10 {
 		j.Errors = append(j.Errors, Failure{Try: 20 + i})
 	}
-	c, _ := conclude(t.Context(), j, Schedule{}, "", 0, "", errors.New("x"))
+	c, _ := resultOf(t.Context(), j, Schedule{}, "", 0, "", errors.New("x"))
 	if len(c.Errors) != 10 || c.Errors[0].Try != 21 || c.Errors[9].Try != 30 {
 		t.Errorf("history %+v", c.Errors)
 	}
@@ -142,13 +142,13 @@ func TestFailuresOfAClass(t *testing.T) {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}
-	// The next try counts the failures that conclude writes into the errors column.
+	// The next try counts the failures that finish writes into the errors column.
 	j := &Job{Tries: 1, Left: Forever, began: time.Now()}
 	for want := range 3 {
 		if got := j.Failures("no"); got != want {
 			t.Errorf("before try %d: %d failures, want %d", j.Tries, got, want)
 		}
-		c, _ := conclude(t.Context(), j, Schedule{}, "", 0, "", Retry("no", errors.New("x")))
+		c, _ := resultOf(t.Context(), j, Schedule{}, "", 0, "", Retry("no", errors.New("x")))
 		j.Errors = failures(encodeHistory(c.Errors))
 		j.Tries += 2 // a crash in between leaves no failure
 	}

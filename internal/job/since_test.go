@@ -51,7 +51,7 @@ func TestDeadlineSince(t *testing.T) {
 				jobs := insert(t, s, "a", row)
 				check("stored", jobs)
 				check("stored again, the first answer was lost", insert(t, s, "a", row))
-				concludeOne(t, s, "a", Conclusion{ID: jobs[0].ID, State: Ready})
+				finishOne(t, s, "a", Result{ID: jobs[0].ID, State: Ready})
 				check("claimed by another instance", claim(t, s.peer(), "b", map[string]int{"k": 1}))
 			})
 		})

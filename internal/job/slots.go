@@ -17,13 +17,13 @@ import (
 //   - who inserts jobs: which of them are leased at once (lease); jobs that are leased and committed (take)
 //   - the claim loop: how many jobs to claim (wanted), what the table still has (claimed), the jobs that were claimed (take)
 //   - the goroutine of a job: its beginning (begin), its end (release), a pause of its kind (pause)
-//   - transactions that conclude jobs themselves: with which outcome (conclude)
+//   - transactions that finish jobs themselves: with which outcome (finish)
 //   - the renewal loop: which leases to renew (toRenew), which were (renewed)
 //   - pollers: wait for free slots (waitFree); Serve at its end: wait for the last job (drained), give up the rest (close)
 type slots struct {
 	mu      sync.Mutex
 	kinds   map[string]*kind
-	leased  map[int64]*leasedJob // by id, from claim or start to the written conclusion
+	leased  map[int64]*leasedJob // by id, from claim or start to the written result
 	serving bool                 // new jobs begin at once
 	closed  bool                 // nothing begins any more
 	live    time.Time            // when a new job was last leased at birth
@@ -41,13 +41,13 @@ type kind struct {
 	running int
 	// fifo has leased jobs that wait for a slot: several transactions may each lease jobs for the same free slots.
 	fifo []*Job
-	// spilled: due jobs of this kind wait in the table, because all slots were taken. New ones queue up behind them there,
+	// hasBacklog: due jobs of this kind wait in the table, because all slots were taken. New ones queue up behind them there,
 	// or the old ones would starve.
-	spilled     bool
+	hasBacklog  bool
 	pausedUntil time.Time
 	heldUntil   time.Time     // by an operator
 	freed       chan struct{} // closed when a slot becomes free, if anybody waits for that
-	backlog     *rate.Limiter // of jobs from the table that nobody waits for, while new work comes in
+	pace        *rate.Limiter // of jobs from the table that nobody waits for, while new work comes in
 }
 
 // While new work comes in that the instance can easily do, a backlog of kinds without priority is worked off beside it and
@@ -64,7 +64,7 @@ func (k *kind) paced(live bool) (wait time.Duration, limit int) {
 	if !live || k.Priority > Normal {
 		return 0, k.policy.Concurrency
 	}
-	tokens := k.backlog.Tokens()
+	tokens := k.pace.Tokens()
 	if tokens < backlogClaim {
 		return time.Duration((backlogClaim - tokens) / backlogRate * float64(time.Second)), 0
 	}
@@ -76,7 +76,7 @@ type leasedJob struct {
 	*Job
 	interrupt context.CancelCauseFunc // nil until it runs
 	renewed   time.Time
-	concluded Outcome // the outcome with which its handler's own transaction concluded it, if that was committed
+	finished  Outcome // the outcome with which its handler's own transaction finished it, if that was committed
 }
 
 func (k *kind) paused() bool {
@@ -87,8 +87,8 @@ func (k *kind) paused() bool {
 // free is how many more jobs may run.
 func (k *kind) free() int { return k.policy.Concurrency - k.running - len(k.fifo) }
 
-// worthAClaim: a claim costs three round trips, however few jobs it brings, so it waits until half of the slots are free.
-func (k *kind) worthAClaim(live bool) bool {
+// canClaim: a claim costs three round trips, however few jobs it brings, so it waits until half of the slots are free.
+func (k *kind) canClaim(live bool) bool {
 	wait, _ := k.paced(live)
 	return wait == 0 && k.free() >= (k.policy.Concurrency+1)/2 && !k.paused()
 }
@@ -115,7 +115,7 @@ func (s *slots) lease(rows []NewRow) {
 	for i := range rows {
 		n := &rows[i]
 		k := s.kinds[n.Kind]
-		if n.Delay == 0 && s.serving && !k.spilled && !k.paused() && marked[n.Kind] < k.free() {
+		if n.Delay == 0 && s.serving && !k.hasBacklog && !k.paused() && marked[n.Kind] < k.free() {
 			marked[n.Kind]++
 			n.Leased = true
 		}
@@ -135,8 +135,8 @@ func (s *slots) take(jobs []*Job) (run []*Job, look bool) {
 		k := s.kinds[j.Kind]
 		switch {
 		case j.ID == 0:
-			k.spilled = true
-			look = look || k.worthAClaim(s.isLive())
+			k.hasBacklog = true
+			look = look || k.canClaim(s.isLive())
 		// R-START-ONCE: a job that this instance works on is not started a second time.
 		case s.closed || s.leased[j.ID] != nil:
 		default:
@@ -172,7 +172,7 @@ func (s *slots) begin(j *Job, interrupt context.CancelCauseFunc) (*kind, Schedul
 	return k, k.policy.Schedule
 }
 
-// release gives the slot of a job back, whose conclusion is written, and returns what runs next. look says that the table
+// release gives the slot of a job back, whose result is written, and returns what runs next. look says that the table
 // has more, and that enough slots are free for a claim.
 func (s *slots) release(j *Job) (run []*Job, look bool) {
 	s.mu.Lock()
@@ -189,7 +189,7 @@ func (s *slots) release(j *Job) (run []*Job, look bool) {
 		close(s.empty)
 		s.empty = nil
 	}
-	return run, k.spilled && k.worthAClaim(s.isLive())
+	return run, k.hasBacklog && k.canClaim(s.isLive())
 }
 
 // pause lets a kind rest: none of its jobs begins, here, until d is over or resume is called.
@@ -263,7 +263,7 @@ func (s *slots) backlogWait() (shortest time.Duration) {
 	defer s.mu.Unlock()
 	live := s.isLive()
 	for _, k := range s.kinds {
-		if wait, _ := k.paced(live); wait > 0 && k.spilled && !k.paused() && (shortest == 0 || wait < shortest) {
+		if wait, _ := k.paced(live); wait > 0 && k.hasBacklog && !k.paused() && (shortest == 0 || wait < shortest) {
 			shortest = wait
 		}
 	}
@@ -275,29 +275,29 @@ func (s *slots) claimed(name string, want, got int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.kinds[name]
-	k.spilled = got >= want
-	k.backlog.AllowN(time.Now(), got)
+	k.hasBacklog = got >= want
+	k.pace.AllowN(time.Now(), got)
 }
 
-// conclude notes that a handler's own transaction concludes jobs. It counts if the handler then succeeds with that outcome.
-func (s *slots) conclude(cs []Conclusion) {
+// finish notes that a handler's own transaction finishes jobs. It counts if the handler then succeeds with that outcome.
+func (s *slots) finishInTx(cs []Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range cs {
 		cs[i].Error = clean(cs[i].Error)
 		if l := s.leased[cs[i].ID]; l != nil {
 			cs[i].noteReplay(l.Job)
-			l.concluded = cs[i].Outcome
+			l.finished = cs[i].Outcome
 		}
 	}
 }
 
-// concludedAs reports whether the handler's own transaction concluded the job with this outcome.
-func (s *slots) concludedAs(j *Job, outcome Outcome) bool {
+// finishedAs reports whether the handler's own transaction finished the job with this outcome.
+func (s *slots) finishedAs(j *Job, outcome Outcome) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.leased[j.ID]
-	return l != nil && l.concluded != "" && l.concluded == outcome
+	return l != nil && l.finished != "" && l.finished == outcome
 }
 
 // toRenew is which leases were not renewed for a while.

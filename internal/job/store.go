@@ -33,16 +33,16 @@ type Store interface {
 	Claim(ctx context.Context, lease string, due []Due) ([]*Job, error)
 	// Renew prolongs the lease of jobs and returns the ids of those whose lease is lost.
 	Renew(ctx context.Context, lease string, ids []int64) (lost []int64, err error)
-	// Conclude writes what became of jobs, in the caller's transaction unless tx is nil, and returns how many of them
-	// still had this lease; the others are left as they are. A job that was concluded before, and is being replayed, keeps
-	// its first conclusion.
-	Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (written int, err error)
+	// Finish writes what became of jobs, in the caller's transaction unless tx is nil, and returns how many of them
+	// still had this lease; the others are left as they are. A job that was finished before, and is being replayed, keeps
+	// its first result.
+	Finish(ctx context.Context, tx *sql.Tx, lease string, cs []Result) (written int, err error)
 	// KeepLock holds the instance lock of the lease's owner, which proves to other instances that it lives, until ctx ends.
 	// It returns earlier, with an error, when it cannot; the runner then calls it again.
 	KeepLock(ctx context.Context, lease string) error
-	// Lockless returns why the instance lock is not held, once that has lasted so long that only the time of a lease
+	// LockUnavailable returns why the instance lock is not held, once that has lasted so long that only the time of a lease
 	// decides whether its owner lives; else nil.
-	Lockless() error
+	LockUnavailable() error
 }
 
 // ErrExists means that a job that must be new has the key of one that is stored already.

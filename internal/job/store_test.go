@@ -56,7 +56,7 @@ func TestStoreFewestTriesFirst(t *testing.T) {
 	eachStore(t, func(t *testing.T, s testStore) {
 		insert(t, s, "a", NewRow{Kind: "k", Key: "tried"})
 		j := claim(t, s, "a", map[string]int{"k": 1})[0]
-		concludeOne(t, s, "a", Conclusion{ID: j.ID, State: Ready})
+		finishOne(t, s, "a", Result{ID: j.ID, State: Ready})
 		insert(t, s, "a", NewRow{Kind: "k", Key: "fresh"})
 		if diff := cmp.Diff([]string{"fresh", "tried"}, keysOf(claim(t, s, "a", map[string]int{"k": 2}))); diff != "" {
 			t.Error(diff)
@@ -79,7 +79,7 @@ func TestStoreKeepsSameWorkOnce(t *testing.T) {
 		if other := insert(t, s, "b", NewRow{Kind: "k", Key: "x", Leased: true}, NewRow{Kind: "k", Key: "z", Leased: true}); len(other) != 0 {
 			t.Errorf("by another: %v", keysOf(other))
 		}
-		concludeOne(t, s, "a", Conclusion{ID: first[0].ID, State: Done, Outcome: "ok"})
+		finishOne(t, s, "a", Result{ID: first[0].ID, State: Done, Outcome: "ok"})
 		if done := insert(t, s, "a", NewRow{Kind: "k", Key: first[0].Key, Leased: true}); len(done) != 0 {
 			t.Errorf("finished work was inserted again: %v", keysOf(done))
 		}
@@ -123,7 +123,7 @@ func TestStoreConcludes(t *testing.T) {
 			byKey[j.Key] = j
 		}
 		history := []Failure{{Try: 1, Error: "broken"}}
-		n, err := s.Conclude(t.Context(), nil, "a", []Conclusion{
+		n, err := s.Finish(t.Context(), nil, "a", []Result{
 			{ID: byKey["done"].ID, State: Done, Outcome: "sent", Ref: "R1"},
 			{ID: byKey["done too"].ID, State: Done, Outcome: "sent", Ref: "R2"},
 			{ID: byKey["rejected"].ID, State: Rejected, Outcome: "malformed", Error: "bad", Errors: history},
@@ -135,10 +135,10 @@ func TestStoreConcludes(t *testing.T) {
 		if err != nil || n != 7 {
 			t.Fatalf("concluded %d, %v; want 7", n, err)
 		}
-		if n := concludeOne(t, s, "another", Conclusion{ID: byKey["stolen"].ID, State: Done, Outcome: "sent"}); n != 0 {
+		if n := finishOne(t, s, "another", Result{ID: byKey["stolen"].ID, State: Done, Outcome: "sent"}); n != 0 {
 			t.Errorf("another lease concluded %d jobs", n)
 		}
-		if n := concludeOne(t, s, "a", Conclusion{ID: byKey["done"].ID, State: Parked, Outcome: "late"}); n != 0 {
+		if n := finishOne(t, s, "a", Result{ID: byKey["done"].ID, State: Parked, Outcome: "late"}); n != 0 {
 			t.Errorf("a second conclusion changed %d jobs", n)
 		}
 		want := map[string]storedRow{
@@ -195,7 +195,7 @@ func TestStoreTakesOverFromTheDead(t *testing.T) {
 		if r := s.row(t, "orphan"); r.Lease != "rescuer" || r.Tries != 2 {
 			t.Errorf("row %+v", r)
 		}
-		if n := concludeOne(t, s, "dead", Conclusion{ID: 1, State: Done}); n != 0 {
+		if n := finishOne(t, s, "dead", Result{ID: 1, State: Done}); n != 0 {
 			t.Error("the dead instance concluded a job that was taken over")
 		}
 	})
@@ -209,7 +209,7 @@ func TestStoreRenews(t *testing.T) {
 		if lost, err := s.Renew(t.Context(), "a", ids); err != nil || len(lost) != 0 {
 			t.Errorf("lost %v, %v", lost, err)
 		}
-		concludeOne(t, s, "a", Conclusion{ID: ids[1], State: Done})
+		finishOne(t, s, "a", Result{ID: ids[1], State: Done})
 		if lost, err := s.Renew(t.Context(), "a", ids); err != nil || !slices.Equal(lost, ids[1:]) {
 			t.Errorf("lost %v, %v; want the finished one", lost, err)
 		}
@@ -247,10 +247,10 @@ func TestStoreClaimsEachJobOnce(t *testing.T) {
 					if len(jobs) == 0 {
 						idle++
 					}
-					// Conclude writes nothing for a job that another instance has taken over, as happens on a machine so slow that
+					// Finish writes nothing for a job that another instance has taken over, as happens on a machine so slow that
 					// both lease and lock run out.
 					for _, j := range jobs {
-						written, err := s.Conclude(context.Background(), nil, lease, []Conclusion{{ID: j.ID, State: Done, Outcome: "ok"}})
+						written, err := s.Finish(context.Background(), nil, lease, []Result{{ID: j.ID, State: Done, Outcome: "ok"}})
 						if err != nil {
 							t.Error(err)
 						}
@@ -279,7 +279,7 @@ func TestMemoryRefusesTransactions(t *testing.T) {
 	if _, err := m.Insert(t.Context(), &sql.Tx{}, "a", nil); !errors.Is(err, errNoTransactions) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := m.Conclude(t.Context(), &sql.Tx{}, "a", nil); !errors.Is(err, errNoTransactions) {
+	if _, err := m.Finish(t.Context(), &sql.Tx{}, "a", nil); !errors.Is(err, errNoTransactions) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -300,7 +300,7 @@ func TestStoreOrigin(t *testing.T) {
 		jobs := insert(t, s, "a", origin)
 		check("inserted", jobs, enqueued, trace)
 		check("inserted again, the first answer was lost", insert(t, s, "a", origin), enqueued, trace)
-		concludeOne(t, s, "a", Conclusion{ID: jobs[0].ID, State: Ready})
+		finishOne(t, s, "a", Result{ID: jobs[0].ID, State: Ready})
 		check("claimed by another instance", claim(t, s, "b", map[string]int{"k": 1}), enqueued, trace)
 
 		insert(t, s, "a", NewRow{Kind: "l", Key: "unknown"})

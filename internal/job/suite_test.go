@@ -152,9 +152,9 @@ func keepLock(t *testing.T, s Store, lease string) (release func()) {
 	return release
 }
 
-func concludeOne(t *testing.T, s Store, lease string, c Conclusion) int {
+func finishOne(t *testing.T, s Store, lease string, c Result) int {
 	t.Helper()
-	n, err := s.Conclude(t.Context(), nil, lease, []Conclusion{c})
+	n, err := s.Finish(t.Context(), nil, lease, []Result{c})
 	if err != nil {
 		t.Fatal(err)
 	}

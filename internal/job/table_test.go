@@ -189,31 +189,6 @@ func TestPurgeKeepsPaymentsWhole(t *testing.T) {
 	}
 }
 
-func TestBacklog(t *testing.T) {
-	t.Parallel()
-	eachStore(t, func(t *testing.T, s testStore) {
-		if s.db == nil {
-			return // Memory has no Backlog
-		}
-		insert(t, s, "a", NewRow{Kind: "k", Key: "1"}, NewRow{Kind: "k", Key: "2"}, NewRow{Kind: "k", Key: "3", Leased: true}, NewRow{Kind: "l", Key: "4", Leased: true})
-		concludeOne(t, s, "a", Conclusion{ID: 4, State: Done, Outcome: "x"})
-		counts, err := s.Store.(*MySQL).Backlog(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]int{}
-		for _, c := range counts {
-			got[c.Kind+" "+string(c.State)] = c.Jobs
-			if c.Oldest < 0 || c.Oldest > time.Minute {
-				t.Errorf("age %s", c.Oldest)
-			}
-		}
-		if diff := cmp.Diff(map[string]int{"k ready": 2, "k running": 1}, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-	})
-}
-
 func TestRetryAndDiscard(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, s testStore) {
@@ -225,7 +200,7 @@ func TestRetryAndDiscard(t *testing.T) {
 		for key, state := range ends {
 			j := insert(t, s, "a", NewRow{Kind: "k", Key: key, Ref: "R1", Leased: true, Timeout: time.Second})[0]
 			if state != "" {
-				concludeOne(t, s, "a", Conclusion{ID: j.ID, State: state, Outcome: "x", Error: "e", Errors: []Failure{{Error: "e"}}})
+				finishOne(t, s, "a", Result{ID: j.ID, State: state, Outcome: "x", Error: "e", Errors: []Failure{{Error: "e"}}})
 			}
 		}
 		insert(t, s, "a", NewRow{Kind: "k", Key: "later", Ref: "R1", Delay: time.Hour}, NewRow{Kind: "other", Key: "other"})
@@ -245,7 +220,7 @@ func TestRetryAndDiscard(t *testing.T) {
 			t.Errorf("replayed %d, %v", ids, err)
 		}
 		for _, j := range got {
-			concludeOne(t, s, "b", Conclusion{ID: j.ID, State: Parked, Outcome: "x"})
+			finishOne(t, s, "b", Result{ID: j.ID, State: Parked, Outcome: "x"})
 		}
 		if ids, err := store.Discard(t.Context(), operator, Filter{Kind: "k"}); err != nil || len(ids) != 4 {
 			t.Errorf("discarded %d, %v; want all but the running one", ids, err)

@@ -67,10 +67,10 @@ func TestTakeoversAreRemembered(t *testing.T) {
 		check("first", take("b"), 2, 1, 0, first)
 		check("an own orphan", take("b"), 3, 0, 0, first)
 		// An end by itself: the failure is an entry.
-		end := func(lease string, j *Job, err error) Conclusion {
+		end := func(lease string, j *Job, err error) Result {
 			t.Helper()
-			c, _ := conclude(t.Context(), j, Schedule{}, Abandoned, 0, "", err)
-			if n := concludeOne(t, s, lease, c); n != 1 {
+			c, _ := resultOf(t.Context(), j, Schedule{}, Abandoned, 0, "", err)
+			if n := finishOne(t, s, lease, c); n != 1 {
 				t.Fatalf("concluded %d jobs", n)
 			}
 			return c
@@ -118,7 +118,7 @@ func TestWaitsGrowWithFailuresAlone(t *testing.T) {
 		{"many since a person's retry", 11, failed(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), 1024 * time.Second},
 	} {
 		j := &Job{Tries: tt.tries, Errors: tt.history, Left: Forever, began: time.Now()}
-		if c, _ := conclude(t.Context(), j, s, "", 0, "", errors.New("x")); c.Wait != tt.want {
+		if c, _ := resultOf(t.Context(), j, s, "", 0, "", errors.New("x")); c.Wait != tt.want {
 			t.Errorf("%s: wait %s, want %s", tt.name, c.Wait, tt.want)
 		}
 	}

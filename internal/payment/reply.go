@@ -20,11 +20,11 @@ import (
 // KindPublishReply is the kind of the jobs that publish a cabinet's reply to other services.
 const KindPublishReply = "reply-publish"
 
-// The outcomes of a cabinet's reply, beside Confirmed and Refused, which conclude the command.
+// The outcomes of a cabinet's reply, beside Confirmed and Refused, which finish the command.
 const (
 	ReplyPending  job.Outcome = "pending"  // not final: the cabinet is busy or still opening
-	ReplyRepeated job.Outcome = "repeated" // the command was concluded by an earlier reply
-	ReplyLate     job.Outcome = "late"     // the command was concluded without one: expired, discarded, or sent and this reply is no refusal
+	ReplyRepeated job.Outcome = "repeated" // the command was finished by an earlier reply
+	ReplyLate     job.Outcome = "late"     // the command was finished without one: expired, discarded, or sent and this reply is no refusal
 	ReplyUnknown  job.Outcome = "unknown"  // there is no such command
 	ReplyForeign  job.Outcome = "foreign"  // the command was not sent yet, or to another cabinet
 	Published     job.Outcome = "published"
@@ -93,7 +93,7 @@ type reply struct {
 	orderID int64  // of the command; 0 if the message id is not one of this program
 	cabinet string // that the command is for; empty if that is not known
 	outcome job.Outcome
-	ended   *job.End // of the command that the reply concluded; nil if it concluded none
+	ended   *job.End // of the command that the reply finished; nil if it finished none
 }
 
 // Handle is the handler of KindReply. A message is either a cabinet's reply, or JD's synchronous answer to a payment, which
@@ -124,8 +124,8 @@ func (r *Replies) Handle(ctx context.Context, j *job.Job, body job.Raw) (job.Out
 	return rep.outcome, nil
 }
 
-// match runs the transaction: lock the commands, conclude those that have a final reply, conclude the replies' own jobs,
-// and create the jobs that publish the replies. A command that an instance is still sending is concluded as well: a
+// match runs the transaction: lock the commands, finish those that have a final reply, finish the replies' own jobs,
+// and create the jobs that publish the replies. A command that an instance is still sending is finished as well: a
 // cabinet that has opened must not get the command again because its reply came before the broker's acknowledgement.
 func (r *Replies) match(batch []*reply) error {
 	ctx, cancel := context.WithTimeout(context.Background(), replyTimeout)
@@ -141,8 +141,8 @@ func (r *Replies) match(batch []*reply) error {
 		if err != nil {
 			return err
 		}
-		concluded := make([]job.Conclusion, 0, len(batch))
-		var confirmed []*job.Locked
+		results := make([]job.Result, 0, len(batch))
+		var confirmed []*job.Row
 		var newPublications []job.New
 		for _, rep := range batch {
 			c := commands[rep.orderID]
@@ -154,30 +154,30 @@ func (r *Replies) match(batch []*reply) error {
 				rep.ended = rep.end(c, job.Done, Confirmed, nil)
 			case Refused:
 				reason := fmt.Errorf("the cabinet refused with code %s: %s", message.Cut(rep.code, 40), message.Cut(rep.text, 200))
-				if sent { // it was concluded, but the door is closed
+				if sent { // it was finished, but the door is closed
 					err = r.store.Overrule(ctx, tx, c, Refused, reason)
 				} else {
-					err = r.store.ConcludeLocked(ctx, tx, rep.job.Now(), []*job.Locked{c}, job.Parked, Refused, reason)
+					err = r.store.FinishLocked(ctx, tx, rep.job.Now(), []*job.Row{c}, job.Parked, Refused, reason)
 				}
 				if err != nil {
 					return err
 				}
 				rep.ended = rep.end(c, job.Parked, Refused, reason)
 			}
-			conclusion := job.Conclusion{ID: rep.job.ID, State: job.Done, Outcome: rep.outcome}
+			result := job.Result{ID: rep.job.ID, State: job.Done, Outcome: rep.outcome}
 			if c != nil {
-				conclusion.Ref = c.Ref
+				result.Ref = c.Ref
 				rep.job.SetRef(c.Ref)
 			}
-			concluded = append(concluded, conclusion)
+			results = append(results, result)
 			if r.Publisher != nil && rep.outcome != ReplyForeign { // services that wait must not see another cabinet's reply
 				newPublications = append(newPublications, job.New{
-					Kind: KindPublishReply, Args: publication{rep.messageID, string(rep.payload)}, Key: KindPublishReply + ":" + rep.job.Key, Ref: conclusion.Ref,
+					Kind: KindPublishReply, Args: publication{rep.messageID, string(rep.payload)}, Key: KindPublishReply + ":" + rep.job.Key, Ref: result.Ref,
 					Enqueued: rep.job.Enqueued, Trace: rep.job.Trace,
 				})
 			}
 		}
-		if err := r.store.ConcludeLocked(ctx, tx, batch[0].job.Now(), confirmed, job.Done, Confirmed, nil); err != nil {
+		if err := r.store.FinishLocked(ctx, tx, batch[0].job.Now(), confirmed, job.Done, Confirmed, nil); err != nil {
 			return err
 		}
 		if len(newPublications) > 0 {
@@ -185,7 +185,7 @@ func (r *Replies) match(batch []*reply) error {
 				return err
 			}
 		}
-		err = r.runner.Conclude(ctx, tx, concluded)
+		err = r.runner.FinishInTx(ctx, tx, results)
 		crash.At("reply matched")
 		return err
 	})
@@ -217,9 +217,9 @@ func (r *Replies) findCabinets(ctx context.Context, batch []*reply) error {
 
 // isFromItsCabinet reports whether a reply comes from the cabinet that the command was sent to. Serials are compared
 // without regard to case and surrounding white space, as the database does.
-func (r *Replies) isFromItsCabinet(c *job.Locked, rep *reply) bool {
+func (r *Replies) isFromItsCabinet(c *job.Row, rep *reply) bool {
 	switch {
-	case !c.Tried: // the command was not sent; a try while the broker was down does not count
+	case !c.Tried(): // the command was not sent; a try while the broker was down does not count
 		return false
 	case rep.device == "":
 		return !r.replyRules.RequireDevice
@@ -227,9 +227,9 @@ func (r *Replies) isFromItsCabinet(c *job.Locked, rep *reply) bool {
 	return rep.cabinet != "" && strings.EqualFold(rep.cabinet, rep.device)
 }
 
-// decide returns a reply's outcome. The first final reply concludes the command, and a refusal also one that was done when it
-// was sent; decide marks c as concluded for the later replies of the batch.
-func (r *Replies) decide(c *job.Locked, rep *reply) job.Outcome {
+// decide returns a reply's outcome. The first final reply finishes the command, and a refusal also one that was done when it
+// was sent; decide marks c as finished for the later replies of the batch.
+func (r *Replies) decide(c *job.Row, rep *reply) job.Outcome {
 	has := func(codes []string) bool {
 		return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, rep.code) })
 	}
@@ -257,7 +257,7 @@ func (r *Replies) decide(c *job.Locked, rep *reply) job.Outcome {
 }
 
 // lockCommands reads and locks the pay-complete jobs that the replies name, by order id.
-func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) (map[int64]*job.Locked, error) {
+func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) (map[int64]*job.Row, error) {
 	var keys []string
 	for _, rep := range batch {
 		if rep.orderID != 0 {
@@ -268,7 +268,7 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) 
 	if err != nil {
 		return nil, err
 	}
-	commands := make(map[int64]*job.Locked, len(locked))
+	commands := make(map[int64]*job.Row, len(locked))
 	for _, rep := range batch {
 		if c := locked[StepKey(KindPayComplete, rep.orderID)]; c != nil {
 			commands[rep.orderID] = c
@@ -277,9 +277,9 @@ func (r *Replies) lockCommands(ctx context.Context, tx *sql.Tx, batch []*reply) 
 	return commands, nil
 }
 
-// end returns the report on a command that the reply concluded.
-func (rep *reply) end(c *job.Locked, state job.State, outcome job.Outcome, reason error) *job.End {
-	j := c.JobAt(KindPayComplete, rep.job.Now())
+// end returns the report on a command that the reply finished.
+func (rep *reply) end(c *job.Row, state job.State, outcome job.Outcome, reason error) *job.End {
+	j := c.JobAt(rep.job.Now())
 	j.Notes = []any{"device_sn", rep.device, "code", rep.code}
 	return &job.End{Job: j, State: state, Outcome: outcome, Err: reason, Took: j.Age}
 }

@@ -108,7 +108,7 @@ func TestReplyOutcomes(t *testing.T) {
 	}
 }
 
-// TestReplayedCommand: a reply concludes a command that an operator replays, and the row keeps its first conclusion.
+// TestReplayedCommand: a reply finishes a command that an operator replays, and the row keeps its first result.
 func TestReplayedCommand(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ code, want string }{
@@ -148,7 +148,7 @@ func TestReplayedCommand(t *testing.T) {
 }
 
 // TestReplyBeforeAcknowledgement has the cabinet's reply arrive, at another instance, before this one gets the broker's
-// acknowledgement: the reply concludes the command, and the late acknowledgement changes nothing.
+// acknowledgement: the reply finishes the command, and the late acknowledgement changes nothing.
 func TestReplyBeforeAcknowledgement(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, requireReply)

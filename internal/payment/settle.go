@@ -294,7 +294,7 @@ func (s *Settler) fitColumns(ctx context.Context, batch []*settlement) error {
 	return nil
 }
 
-// settleInTx runs the transaction: lock the orders, decide, mark paid, create the steps, conclude the settle jobs.
+// settleInTx runs the transaction: lock the orders, decide, mark paid, create the steps, finish the settle jobs.
 func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 	var steps []*job.Job
 	// R-ONE-TX: order, steps and settle job change in one transaction.
@@ -308,7 +308,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 		var paid []*settlement
 		var payments []kernel.Payment
 		var newSteps []job.New
-		var concluded []job.Conclusion
+		var results []job.Result
 		for _, st := range batch {
 			o := orders[st.n.OrderNo]
 			claim := st.proof(s.rules.Message.Format.Zone)
@@ -322,7 +322,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			// For a second notification of the order in this batch.
 			o.Paid, o.ExternalID, o.PayTime, o.PayAmount, o.PayType = true, claim.externalID, claim.time, claim.amount, claim.payType
 			paid, payments = append(paid, st), append(payments, st.row(o.ID, claim))
-			concluded = append(concluded, job.Conclusion{ID: st.job.ID, State: job.Done, Outcome: Settled, Ref: st.n.OrderNo})
+			results = append(results, job.Result{ID: st.job.ID, State: job.Done, Outcome: Settled, Ref: st.n.OrderNo})
 			newSteps = append(newSteps, s.newSteps(o.ID, st)...)
 		}
 		if len(paid) == 0 {
@@ -340,7 +340,7 @@ func (s *Settler) settleInTx(ctx context.Context, batch []*settlement) error {
 			return err
 		}
 		crash.At("settle steps created")
-		err = s.runner.Conclude(ctx, tx, concluded)
+		err = s.runner.FinishInTx(ctx, tx, results)
 		crash.At("settle concluded")
 		return err
 	})
@@ -400,7 +400,7 @@ type Report struct {
 	Stage func(stage string, took time.Duration)
 	// Told is called when the broker has acknowledged a command; not when it has acknowledged it again, because no reply came.
 	Told func(*job.Job)
-	// Ended receives the commands that replies concluded; the runner reports all other ends.
+	// Ended receives the commands that replies finished; the runner reports all other ends.
 	Ended func(job.End)
 	// Alert raises an alert.
 	Alert func(ctx context.Context, msg string, attrs ...any)

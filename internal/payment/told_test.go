@@ -72,7 +72,7 @@ func TestToldOnceWhenNoReplyComes(t *testing.T) {
 	}
 }
 
-// TestConfirmedCommandKnowsItsAge requires the report on a command that a reply concluded to have the time of the reply: it
+// TestConfirmedCommandKnowsItsAge requires the report on a command that a reply finished to have the time of the reply: it
 // was made without a time at which an instance took the job, and lay centuries away.
 func TestConfirmedCommandKnowsItsAge(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"jdpay-listener/internal/alert"
 	"jdpay-listener/internal/device"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/jdapi"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
@@ -120,10 +122,10 @@ func (r *Reporter) endFailing(kind string) {
 
 // CheckFailing ends the failure of kinds that have nothing left to try: another instance may have done it, or a person. Call it
 // every FailingTimeout. An outage of the database is no error.
-func (r *Reporter) CheckFailing(ctx context.Context, jobs *job.MySQL) error {
+func (r *Reporter) CheckFailing(ctx context.Context, db *sql.DB) error {
 	var errs []error
 	for _, kind := range r.failing.raised() {
-		left, err := jobs.HasOlder(ctx, kind, FailingTimeout)
+		left, err := inspect.HasOlder(ctx, db, kind, FailingTimeout)
 		switch {
 		case err != nil && !sqldb.IsDown(err):
 			errs = append(errs, err)

@@ -82,7 +82,9 @@ func (b *table) end(kind string, after time.Duration, state job.State, outcome j
 
 func (b *table) report(i int, notes ...any) job.End {
 	r := b.rows[i]
-	j := (&job.Locked{ID: r.ID, Key: r.Key, Ref: r.Ref, Tries: r.Tries, Created: r.Created, Enqueued: *r.Enqueued, Trace: r.Trace}).JobAt(r.Kind, *r.Finished)
+	at := *r.Finished
+	r.Finished = nil // it is not replayed
+	j := r.JobAt(at)
 	j.Notes = notes
 	return job.End{Job: j, State: r.State, Outcome: r.Outcome}
 }

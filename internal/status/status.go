@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/alert"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/kernel"
 	"jdpay-listener/internal/lang"
@@ -133,7 +134,7 @@ func (s *Status) readAlerts(ctx context.Context, db *sql.DB, in lang.Lang) (err 
 }
 
 func (s *Status) readWork(ctx context.Context, db *sql.DB) error {
-	waiting, err := job.NewMySQL(db).OpenWork(ctx)
+	waiting, err := inspect.ReadOpenWork(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (s *Status) readWork(ctx context.Context, db *sql.DB) error {
 }
 
 func (s *Status) readDoors(ctx context.Context, db *sql.DB) error {
-	jobs, err := job.NewMySQL(db).OldestOpen(ctx, payment.KindPayComplete, maxDoors)
+	jobs, err := inspect.OldestOpen(ctx, db, payment.KindPayComplete, maxDoors)
 	if err != nil {
 		return err
 	}

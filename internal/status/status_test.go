@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jdpay-listener/internal/alert"
+	"jdpay-listener/internal/inspect"
 	"jdpay-listener/internal/job"
 	"jdpay-listener/internal/lang"
 	"jdpay-listener/internal/migrate"
@@ -122,8 +123,8 @@ func TestLargeTable(t *testing.T) {
 		t.Log(time.Since(begin), s.NotOpen, s.Today)
 	}
 	for name, part := range map[string]func() error{
-		"work":  func() error { _, err := job.NewMySQL(db).OpenWork(t.Context()); return err },
-		"doors": func() error { _, err := job.NewMySQL(db).OldestOpen(t.Context(), "pay-complete", 20); return err },
+		"work":  func() error { _, err := inspect.ReadOpenWork(t.Context(), db); return err },
+		"doors": func() error { _, err := inspect.OldestOpen(t.Context(), db, "pay-complete", 20); return err },
 		"sum":   func() error { _, err := replica.Sum(t.Context(), db, time.Now().Add(-20*time.Hour)); return err },
 		"min":   func() error { _, err := replica.Minutes(t.Context(), db, time.Now().Add(-3*time.Hour)); return err },
 	} {

@@ -21,33 +21,33 @@ func TestLockEvidence(t *testing.T) {
 		name string
 		do   func(l *instanceLock)
 		wait time.Duration // after do
-		want evidence
+		want takeovers
 	}
 	answers := func(l *instanceLock) { l.answered(nil) }
 	taken := func(l *instanceLock) { l.taken(true, nil) }
 	lost := func(l *instanceLock) { l.taken(false, refused) }
 	for name, moments := range map[string][]moment{
 		"the lock is held": {
-			{"the table answers", answers, 0, noEvidence},
-			{"the lock is taken", taken, LeaseTime - time.Millisecond, noEvidence},
+			{"the table answers", answers, 0, noTakeovers},
+			{"the lock is taken", taken, LeaseTime - time.Millisecond, noTakeovers},
 			{"a lease time later", answers, time.Millisecond, byLock},
 			{"much later", answers, time.Hour, byLock},
 		},
 		"the lock cannot be taken": {
-			{"the table answers, the lock is refused", func(l *instanceLock) { lost(l); answers(l) }, locklessTimeout - time.Millisecond, noEvidence},
+			{"the table answers, the lock is refused", func(l *instanceLock) { lost(l); answers(l) }, lockUnavailableTimeout - time.Millisecond, noTakeovers},
 			{"three lease times later", answers, time.Millisecond, byLease},
 			{"the lock is taken", taken, LeaseTime, byLock},
 		},
 		"the lock comes and goes with each statement": {
-			{"taken and lost", func(l *instanceLock) { taken(l); answers(l); lost(l) }, 4 * time.Second, noEvidence},
+			{"taken and lost", func(l *instanceLock) { taken(l); answers(l); lost(l) }, 4 * time.Second, noTakeovers},
 			{"taken and lost again", func(l *instanceLock) { taken(l); answers(l); lost(l) }, 2 * time.Second, byLease},
 		},
 		"the server restarts": {
 			{"the lock is held", func(l *instanceLock) { taken(l) }, LeaseTime, byLock},
-			{"the server is down", func(l *instanceLock) { lost(l); l.answered(down) }, 0, noEvidence},
-			{"an hour later", func(l *instanceLock) { time.Sleep(time.Hour); l.answered(down) }, 0, noEvidence},
-			{"the server is back, the lock is not taken", answers, locklessTimeout - time.Second, noEvidence},
-			{"the lock is taken", taken, LeaseTime - time.Millisecond, noEvidence},
+			{"the server is down", func(l *instanceLock) { lost(l); l.answered(down) }, 0, noTakeovers},
+			{"an hour later", func(l *instanceLock) { time.Sleep(time.Hour); l.answered(down) }, 0, noTakeovers},
+			{"the server is back, the lock is not taken", answers, lockUnavailableTimeout - time.Second, noTakeovers},
+			{"the lock is taken", taken, LeaseTime - time.Millisecond, noTakeovers},
 			{"a lease time later", answers, time.Millisecond, byLock},
 		},
 	} {
@@ -57,8 +57,8 @@ func TestLockEvidence(t *testing.T) {
 				for _, m := range moments {
 					m.do(&l)
 					time.Sleep(m.wait)
-					if got := l.evidence(); got != m.want {
-						t.Fatalf("%s: evidence %d, want %d", m.name, got, m.want)
+					if got := l.takeovers(); got != m.want {
+						t.Fatalf("%s: takeovers %d, want %d", m.name, got, m.want)
 					}
 				}
 			})
@@ -107,15 +107,15 @@ func TestTakeOverWithoutLocks(t *testing.T) {
 			t.Fatalf("the living instance lost its job: %v %v", lost, err)
 		}
 		taken = append(taken, keysOf(claim(t, rescuer, "rescuer", map[string]int{"k": 10}))...)
-		if len(taken) > 0 && time.Since(begin) < locklessTimeout {
-			t.Fatalf("%v is taken over after %s, want not before %s", taken, time.Since(begin), locklessTimeout)
+		if len(taken) > 0 && time.Since(begin) < lockUnavailableTimeout {
+			t.Fatalf("%v is taken over after %s, want not before %s", taken, time.Since(begin), lockUnavailableTimeout)
 		}
 		return len(taken) > 0
 	})
 	if len(taken) != 1 || taken[0] != "orphan" {
 		t.Errorf("taken over: %v, want the dead instance's", taken)
 	}
-	if err := rescuer.Lockless(); err == nil || !strings.Contains(err.Error(), "another connection holds the lock") {
+	if err := rescuer.LockUnavailable(); err == nil || !strings.Contains(err.Error(), "another connection holds the lock") {
 		t.Errorf("the reason is %v", err)
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"jdpay-listener/internal/sqldb"
 )
 
-// Conclude writes conclusions, all or none: those that differ only in the job, its ref, its wait and its error in one
+// Finish writes results, all or none: those that differ only in the job, its ref, its wait and its error in one
 // statement, several statements in one transaction.
-func (s *MySQL) Conclude(ctx context.Context, tx *sql.Tx, lease string, cs []Conclusion) (written int, err error) {
-	statements := conclusionStatements(lease, cs)
+func (s *MySQL) Finish(ctx context.Context, tx *sql.Tx, lease string, cs []Result) (written int, err error) {
+	statements := finishStatements(lease, cs)
 	run := func(tx *sql.Tx) error {
 		written = 0
 		for _, st := range statements {
@@ -42,13 +42,13 @@ type statement struct {
 	args  []any
 }
 
-// concludeErrors is how many conclusions with errors share a statement: the server looks each job's texts up in a list,
+// maxStatementErrors is how many results with errors share a statement: the server looks each job's texts up in a list,
 // one after the other.
-const concludeErrors = 100
+const maxStatementErrors = 100
 
-// conclusionStatements groups conclusions. Under load nearly all say "done, sent" or the like and share a statement;
+// finishStatements groups results. Under load nearly all say "done, sent" or the like and share a statement;
 // those with errors share one as well, so that an outage of JD costs few round trips.
-func conclusionStatements(lease string, cs []Conclusion) []statement {
+func finishStatements(lease string, cs []Result) []statement {
 	type alike struct {
 		state   State
 		outcome Outcome
@@ -58,7 +58,7 @@ func conclusionStatements(lease string, cs []Conclusion) []statement {
 		text    bool
 	}
 	var order []alike
-	groups := map[alike][]Conclusion{}
+	groups := map[alike][]Result{}
 	for _, c := range cs {
 		k := alike{c.State, c.Outcome, c.Free, c.Ref != "", c.Errors != nil, c.Error != ""}
 		if groups[k] == nil {
@@ -69,21 +69,21 @@ func conclusionStatements(lease string, cs []Conclusion) []statement {
 	statements := make([]statement, 0, len(order))
 	for _, k := range order {
 		group := groups[k]
-		for k.history && len(group) > concludeErrors {
-			statements = append(statements, conclusionStatement(lease, group[:concludeErrors]))
-			group = group[concludeErrors:]
+		for k.history && len(group) > maxStatementErrors {
+			statements = append(statements, finishStatement(lease, group[:maxStatementErrors]))
+			group = group[maxStatementErrors:]
 		}
-		statements = append(statements, conclusionStatement(lease, group))
+		statements = append(statements, finishStatement(lease, group))
 	}
 	return statements
 }
 
-// conclusionStatement writes conclusions that differ in nothing but the job, its ref, its wait and its error.
-func conclusionStatement(lease string, same []Conclusion) statement {
+// finishStatement writes results that differ in nothing but the job, its ref, its wait and its error.
+func finishStatement(lease string, same []Result) statement {
 	c := same[0]
 	var q strings.Builder
 	var args []any
-	each := func(value func(c *Conclusion) any) {
+	each := func(value func(c *Result) any) {
 		q.WriteString("CASE id")
 		for i := range same {
 			q.WriteString(" WHEN ? THEN ?")
@@ -93,7 +93,7 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 	}
 	q.WriteString("UPDATE jdpay_job SET lease = NULL, lease_until = NULL, ")
 	if c.State.Finished() {
-		q.WriteString(concluding)
+		q.WriteString(finishing)
 		args = append(args, c.State, c.Outcome)
 		if c.State == Rejected { // RejectedIn finds it by the time of its end, however long it waited for its try
 			q.WriteString(", next_try_at = UTC_TIMESTAMP(6)")
@@ -105,7 +105,7 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 			q.WriteString("?")
 			args = append(args, c.Wait.Microseconds())
 		} else {
-			each(func(c *Conclusion) any { return c.Wait.Microseconds() })
+			each(func(c *Result) any { return c.Wait.Microseconds() })
 		}
 		q.WriteString(" MICROSECOND)")
 	}
@@ -114,15 +114,15 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 	}
 	if c.Ref != "" {
 		q.WriteString(", ref = ")
-		each(func(c *Conclusion) any { return c.Ref })
+		each(func(c *Result) any { return c.Ref })
 	}
 	if c.Error != "" {
 		q.WriteString(", last_error = ")
-		each(func(c *Conclusion) any { return c.Error })
+		each(func(c *Result) any { return c.Error })
 	}
 	if c.Errors != nil {
 		q.WriteString(", errors = ")
-		each(func(c *Conclusion) any { return encodeHistory(c.Errors) })
+		each(func(c *Result) any { return encodeHistory(c.Errors) })
 	}
 	// R-FENCE: a conclusion names the lease; who has lost it changes nothing.
 	q.WriteString(" WHERE lease = ? AND id IN " + sqldb.In(len(same)))
@@ -133,12 +133,12 @@ func conclusionStatement(lease string, same []Conclusion) statement {
 	return statement{q.String(), args}
 }
 
-// concluding sets the columns of a job that ends, with the arguments state and outcome. A job that was concluded before
-// and is being replayed keeps its first conclusion: what was settled once stays "settled", whatever a replay says. The
+// finishing sets the columns of a job that ends, with the arguments state and outcome. A job that was finished before
+// and is being replayed keeps its first result: what was settled once stays "settled", whatever a replay says. The
 // time comes last, because the server uses new values for what follows.
-const concluding = "state = IF(finished_at IS NULL, ?, 'done'), outcome = IF(finished_at IS NULL, ?, outcome), finished_at = COALESCE(finished_at, UTC_TIMESTAMP(6))"
+const finishing = "state = IF(finished_at IS NULL, ?, 'done'), outcome = IF(finished_at IS NULL, ?, outcome), finished_at = COALESCE(finished_at, UTC_TIMESTAMP(6))"
 
-func sameWait(same []Conclusion) bool {
+func sameWait(same []Result) bool {
 	for i := range same {
 		if same[i].Wait.Truncate(time.Microsecond) != same[0].Wait.Truncate(time.Microsecond) {
 			return false

@@ -69,11 +69,11 @@ func (w *world) count(q string, args ...any) (n int) {
 	return n
 }
 
-func (w *world) evidence() *Evidence {
-	return &Evidence{Jobs: job.NewMySQL(w.db), Profile: w.rules.Message.Profile, Keys: []string{"the other key", testKey}}
+func (w *world) evidence() *RejectedMessages {
+	return &RejectedMessages{Jobs: job.NewMySQL(w.db), Profile: w.rules.Message.Profile, Keys: []string{"the other key", testKey}}
 }
 
-func (w *world) bound(e *Evidence) int64 {
+func (w *world) bound(e *RejectedMessages) int64 {
 	w.t.Helper()
 	n, err := e.Bound(w.t.Context())
 	if err != nil {
@@ -90,8 +90,8 @@ func TestEvidenceIsBounded(t *testing.T) {
 	now := testenv.Now().UTC()
 	hour := now.Truncate(time.Hour)
 	forged := w.reject(hour, "R1", forgeries(300, "R1")...)
-	ofR2 := w.reject(hour, "R2", forgeries(2*maxOrderEvidence, "R2")...)
-	unknown := w.reject(hour, nil, make([]string, 2*maxUnknownEvidence+300)...)
+	ofR2 := w.reject(hour, "R2", forgeries(2*maxOrderRejected, "R2")...)
+	unknown := w.reject(hour, nil, make([]string, 2*maxUnknownRejected+300)...)
 	for i := range 40 {
 		unknown = append(unknown, w.reject(hour, fmt.Sprint("NOBODY-", i), "x")...)
 	}
@@ -110,16 +110,16 @@ func TestEvidenceIsBounded(t *testing.T) {
 	}
 
 	e := w.evidence()
-	wantOrder, wantUnknown := int64(300-2-2*maxOrderEvidence), int64(len(unknown)-2*maxUnknownEvidence)
+	wantOrder, wantUnknown := int64(300-2-2*maxOrderRejected), int64(len(unknown)-2*maxUnknownRejected)
 	if n := w.bound(e); n != wantOrder+wantUnknown {
 		t.Errorf("%d are deleted, want %d", n, wantOrder+wantUnknown)
 	}
-	mustStay("the first of an order", forged[:maxOrderEvidence]...)
-	mustStay("the newest of an order", forged[300-maxOrderEvidence:]...)
+	mustStay("the first of an order", forged[:maxOrderRejected]...)
+	mustStay("the newest of an order", forged[300-maxOrderRejected:]...)
 	mustStay("a damaged message and one that an operator retries", forged[150:152]...)
 	mustStay("an order with few messages", ofR2...)
-	mustStay("the first of unknown orders", unknown[:maxUnknownEvidence]...)
-	mustStay("the newest of unknown orders", unknown[len(unknown)-maxUnknownEvidence:]...)
+	mustStay("the first of unknown orders", unknown[:maxUnknownRejected]...)
+	mustStay("the newest of unknown orders", unknown[len(unknown)-maxUnknownRejected:]...)
 	mustStay("another hour", old...)
 	counted := func(key string) (n int64) {
 		t.Helper()
@@ -176,7 +176,7 @@ func TestGenuineMessagesAreNotBounded(t *testing.T) {
 		w.reject(hour, "R1", forgeries(200, "R1")...)
 		genuine := w.reject(hour, "R1", pay("R1", "8.00"))
 		w.reject(hour, "R1", forgeries(200, "R1")...)
-		if n := w.bound(w.evidence()); n != 401-2*maxOrderEvidence-1 {
+		if n := w.bound(w.evidence()); n != 401-2*maxOrderRejected-1 {
 			t.Errorf("%d are deleted", n)
 		}
 		if w.count("SELECT COUNT(*) FROM jdpay_job WHERE id = ?", genuine[0]) != 1 {
@@ -194,7 +194,7 @@ func TestMessagesThatTheDaemonRejectedAreBounded(t *testing.T) {
 	if !testenv.Poll(20*time.Second, func() bool { return w.count("SELECT COUNT(*) FROM jdpay_job WHERE state = 'rejected'") == 50 }) {
 		t.Fatal("the forgeries are not rejected")
 	}
-	if n := w.bound(w.evidence()); n < 50-4*maxOrderEvidence { // the hour may have changed in between
+	if n := w.bound(w.evidence()); n < 50-4*maxOrderRejected { // the hour may have changed in between
 		t.Errorf("%d are deleted", n)
 	}
 }
@@ -213,7 +213,7 @@ func TestEvidenceThatWaitedIsBounded(t *testing.T) {
 	if !testenv.Poll(20*time.Second, func() bool { return w.count("SELECT COUNT(*) FROM jdpay_job WHERE state = 'rejected'") == 50 }) {
 		t.Fatal("the forgeries are not rejected")
 	}
-	if n := w.bound(e); n < 50-4*maxOrderEvidence { // the hour may have changed in between
+	if n := w.bound(e); n < 50-4*maxOrderRejected { // the hour may have changed in between
 		t.Errorf("%d are deleted", n)
 	}
 }
@@ -229,7 +229,7 @@ func TestEvidenceIsBoundedInTheSandbox(t *testing.T) {
 	if _, _, err := migrate.Up(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
-	e := &Evidence{Jobs: job.NewMySQL(w.db), Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, Keys: []string{testKey}}
+	e := &RejectedMessages{Jobs: job.NewMySQL(w.db), Profile: message.Profile{Name: "kv_amp_bare", SkipEmpty: true, Exclude: []string{"sign"}}, Keys: []string{testKey}}
 	hour := time.Now().UTC().Truncate(time.Hour)
 	for want := range 2 { // the second run adds to the count
 		w.reject(hour, "R1", forgeries(30-10*want, "R1")...)
@@ -237,7 +237,7 @@ func TestEvidenceIsBoundedInTheSandbox(t *testing.T) {
 		if n := w.count("SELECT CAST(args AS UNSIGNED) FROM jdpay_job WHERE kind = 'evidence' AND ref = 'R1'"); n != 10+20*want {
 			t.Errorf("%d are counted, want %d", n, 10+20*want)
 		}
-		if n, err := e.Jobs.Dropped(t.Context(), KindEvidence, "R1"); n != 10+20*want || err != nil {
+		if n, err := CountDeleted(t.Context(), e.Jobs.DB, "R1"); n != 10+20*want || err != nil {
 			t.Errorf("%d were deleted, %v", n, err)
 		}
 	}
