@@ -119,13 +119,26 @@ func (w *storm) rolledBack(text string) bool {
 	if strings.Contains(first, blockerMark) {
 		victim, other = second, first
 	}
-	return strings.Contains(other, blockerMark) && !strings.Contains(victim, blockerMark) && strings.Contains(victim, text)
+	reached := strings.Contains(other, blockerMark) && !strings.Contains(victim, blockerMark) && strings.Contains(victim, text)
+	if !reached {
+		w.T.Logf("the latest deadlock is another one than that of %q; its victim: %.3000s", text, victim)
+	}
+	return reached
 }
 
 // deadlock causes a deadlock: take locks what a daemon's transaction has locked, which waits for this one with a statement
 // that contains the text. It reports whether the server rolled the daemon's transaction back.
 func (k *blocker) deadlock(text string, take func() error) bool {
-	return k.waiter() != 0 && take() == nil && k.w.rolledBack(text)
+	waiter := k.waiter()
+	if waiter == 0 {
+		k.w.T.Logf("no transaction waits for the test's, which wants a deadlock with %q", text)
+		return false
+	}
+	if err := take(); err != nil {
+		k.w.T.Logf("the test's transaction is the victim, or waits in vain, and not the one with %q: %v", text, err)
+		return false
+	}
+	return k.w.rolledBack(text)
 }
 
 // deadlockKeep inserts the keys of two messages in the opposite order of the daemon, the first one while all daemons are
