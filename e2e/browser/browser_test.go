@@ -27,7 +27,7 @@ const (
 // TestPages runs pages.js, which prints a line for each fault. The console reads as jdpay_read and acts as jdpay_operator. With
 // PICTURES=folder it also takes the pictures of docs/console.md.
 func TestPages(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
